@@ -1,0 +1,1 @@
+"""The run on disk: records, store, leaderboard, tables and submissions."""

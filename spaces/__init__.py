@@ -1,0 +1,1 @@
+"""Declarative, conditional search spaces and their Optuna distributions."""
