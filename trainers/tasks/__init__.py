@@ -1,0 +1,1 @@
+"""Kinds of problem, one file each, behind the protocol of :mod:`trainers.tasks.base`."""

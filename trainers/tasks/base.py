@@ -1,0 +1,301 @@
+"""What a kind of problem is: the one protocol behind which all tasks stand.
+
+The training loop, the tuner, the leaderboard and the ensembler know only :class:`Task`. They move four kinds of
+arrays about, look into none of them, and rely on two things: the first axis is the row (one image), and fancy
+indexing by rows selects.
+
+=============  ==================  ================  ===========  ================  ===============================
+\\              multiclass          binary            multilabel   ordinal           text detection
+=============  ==================  ================  ===========  ================  ===============================
+targets        (N,) int            (N,) int 0/1      (N, L) int   (N,) int          (N, P, V, 2) float: corners as a
+                                                     0/1                            share of width and height, NaN
+                                                                                    padding (rows of one width)
+logits         (N, C)              (N, 1)            (N, L)       (N, 1), (N, K-1)  (N, 1, H, W)
+                                                                  or (N, K)
+scores         (N, C) sum 1        (N,) in [0, 1]    (N, L)       (N, K) sum 1      (N, H, W) in [0, 1]
+predictions    (N,) int            (N,) int 0/1      (N, L) int   (N,) int          (N,) object: per image a (p, 9)
+                                                     0/1                            array, 4 corners and a score
+=============  ==================  ================  ===========  ================  ===============================
+
+Multi-target (several columns of one CSV, each a task of its own) is a task that holds one task a column and hands
+each its slice: targets are the parts' columns side by side, -1 (or NaN) where a row lacks one; logits and scores
+are the parts' side by side; metrics are means over the parts.
+
+Targets, logits and scores are stored without pickle, so they are plain numeric arrays, padded where rows differ in
+size. Predictions are never stored, they are computed from scores; theirs may be an object array.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.errors import Problem, SettingsError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import nn
+
+    from trainers.settings import TrialSettings
+
+Mode: TypeAlias = Literal["max", "min"]
+Targets: TypeAlias = npt.NDArray[Any]
+Scores: TypeAlias = npt.NDArray[Any]
+Predictions: TypeAlias = npt.NDArray[Any]
+Postprocess: TypeAlias = Mapping[str, Any]
+Ids: TypeAlias = npt.NDArray[np.str_]
+
+
+class Task(ABC):
+    """Everything that differs between kinds of problem. Subclasses are frozen dataclasses of plain values."""
+
+    name: ClassVar[str]
+    """The name in a YAML file and in the registry."""
+    metrics: ClassVar[Mapping[str, Mode]]
+    """Every key of :meth:`evaluate`, in the order of the table, and which way is better. Has ``"loss": "min"``."""
+    default_metric: ClassVar[str]
+    tunable_metrics: ClassVar[frozenset[str]]
+    """Metrics that post-processing can change: those of predictions, not of scores (not auroc, not loss)."""
+    losses: ClassVar[tuple[str, ...]]
+    """Names in the loss registry that fit; the first is the default."""
+    votings: ClassVar[tuple[str, ...]] = ("soft", "hard", "weighted")
+    postprocess_names: ClassVar[tuple[str, ...]]
+    """Keys of a post-processing mapping. Multiclass: prior_power, offsets. Binary, multilabel: threshold(s).
+    Ordinal: cuts. Text detection: thresh, box_thresh, unclip_ratio. Multi-target: one mapping a column."""
+    option_names: ClassVar[tuple[str, ...]] = ()
+    """Keyword options of :meth:`from_frame` (multilabel: label_separator; text detection: image_size)."""
+
+    # --- from the table to targets -----------------------------------------------------------------------------
+
+    @classmethod
+    def read_frame(cls, path: Path) -> pd.DataFrame:
+        """Read the table at ``path``: every cell a string, only an empty cell is missing ("NA" may be a class).
+
+        Text detection reads its JSON here: one row an image, with columns image, width, height and boxes.
+
+        Raises:
+            DataError: the file is absent, empty, or not a CSV.
+        """
+        from trainers.tasks.frames import read_csv
+
+        return read_csv(path)
+
+    @classmethod
+    @abstractmethod
+    def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
+        """Learn the task from the labelled table: classes, their order, their counts.
+
+        Multiclass, ordinal: classes are the distinct labels, sorted, as numbers where all are. Multilabel: the
+        distinct labels between separators; an empty cell is "none". Binary: two labels, the larger is positive.
+        Multi-target: ``target`` names several columns. Text detection: there is one class; ``target`` names the
+        column of boxes.
+
+        Raises:
+            DataError: no such column, rows without a label, a single class.
+        """
+
+    @abstractmethod
+    def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
+        """Targets (N, ...) of a labelled table; ``source`` is named in messages.
+
+        Text detection: polygons as shares of the image's width and height (IoU does not change under that), all
+        rows padded with NaN to the same number of polygons.
+
+        Raises:
+            DataError: missing or unknown labels (with the nearest known one), boxes outside of the image.
+        """
+
+    @property
+    @abstractmethod
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the head's outputs. Text detection: ("text",)."""
+
+    @abstractmethod
+    def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
+        """What folds are balanced by: (N,) classes, or (N, L) 0/1 for iterative stratification.
+
+        Multilabel: the labels. Multi-target: one-hot classes of all columns side by side. Text detection: (N,)
+        the number of boxes, in quantile bins.
+        """
+
+    @abstractmethod
+    def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
+        """(N,) one class a row, from 0, for a balanced sampler.
+
+        Multilabel, multi-target: the row's rarest label. Text detection: 1 where there is text, else 0.
+        """
+
+    @abstractmethod
+    def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
+        """Rows a class (C,), as losses weight by them. Multilabel: (L, 2) negatives and positives a label.
+
+        Absent classes count 0. Multi-target: the parts' counts, one after the other. Text detection: (1,) boxes.
+        """
+
+    def support(self, targets: Targets) -> dict[str, int]:
+        """Rows (text detection: boxes) behind each class, so that a caller can warn where a fit has too few."""
+        counts = np.asarray(self.class_counts(targets))
+        positives = counts if counts.ndim == 1 else counts[:, -1]
+        return dict(zip(self.label_names, (int(count) for count in positives), strict=True))
+
+    # --- model and training ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def head_size(self) -> int:
+        """Outputs of the model's head. Multi-target: the sum over columns. Text detection: 1 (a map)."""
+
+    def build_model(self, settings: TrialSettings) -> nn.Module:
+        """The network: uint8-normalised images (B, 3, H, W) in, logits out. Text detection: a feature pyramid.
+
+        In evaluation mode the network returns only what :meth:`scores` needs (no threshold map).
+        """
+        from trainers.models import build_model
+
+        return build_model(settings, num_classes=self.head_size)
+
+    def build_loss(self, settings: TrialSettings, train_targets: Targets) -> nn.Module:
+        """The loss: (logits, collated targets) -> (B,) losses, one a row. Multi-target: the parts' sum, with
+        missing targets at 0. ``train_targets`` are the original training fold, before any oversampling."""
+        from trainers.losses.registry import LOSSES
+
+        spec = LOSSES[settings.loss.name]
+        return spec.build(settings.loss.params, self.class_counts(train_targets))
+
+    def collate(self, targets: Targets) -> torch.Tensor:
+        """Targets (B, ...) of a batch as the loss wants them; runs in the loader's workers.
+
+        Classes: int64. Multilabel: float32. Text detection: draws the shrunk, mask and threshold maps here.
+        """
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(targets))
+
+    def augment(
+        self,
+        transform: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]],
+        image: npt.NDArray[np.uint8],
+        target: Any,
+    ) -> tuple[npt.NDArray[np.uint8], Any]:
+        """Transform one image (H, W, 3) and, where the target lies in the image, its target with it.
+
+        The default changes the image alone. Text detection passes its corners through as keypoints and returns
+        a target of the same shape, polygons that left the image being NaN.
+        """
+        return transform(image), target
+
+    # --- from logits to predictions ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def scores(self, logits: npt.NDArray[Any]) -> Scores:
+        """Scores of float32 logits: softmax, sigmoid, or a probability map. Finite for finite logits."""
+
+    @abstractmethod
+    def default_postprocess(self) -> dict[str, Any]:
+        """The post-processing that changes nothing (argmax, threshold .5, rounding), with every key."""
+
+    @abstractmethod
+    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
+        """All that is wrong with a mapping; paths begin with ``postprocess``. Keys may be left out."""
+
+    @abstractmethod
+    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
+        """Predictions of scores. Absent keys mean :meth:`default_postprocess`; ties fall the same way always."""
+
+    @abstractmethod
+    def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
+        """Every metric of :attr:`metrics`, in that order, over all N >= 1 rows pooled. All finite; no warnings.
+
+        Runs at each epoch, so it must cost milliseconds (text detection: match each image once).
+        """
+
+    @abstractmethod
+    def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
+        """Post-processing that does best by ``metric`` on these rows, shrunk where they are few; JSON-able.
+
+        Never worse on these rows than the default, which is returned for a metric that is not tunable. The
+        figure on the fitted rows flatters: report :func:`trainers.postprocess.crossfit.cross_fitted_score`.
+        Multiclass: offsets. Binary, multilabel: exact thresholds, shrunk to the global one. Ordinal: cuts by
+        dynamic programming. Text detection: contours once a ``thresh``, a cumulative sweep of ``box_thresh``.
+        """
+
+    # --- votes and files ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def vote(
+        self,
+        member_scores: Sequence[Scores] | Scores,
+        member_predictions: Sequence[Predictions] | None = None,
+        *,
+        voting: str,
+        weights: Sequence[float] | None = None,
+        min_votes: int | None = None,
+        postprocess: Postprocess | None = None,
+    ) -> tuple[Scores, Predictions]:
+        """One answer of M members on the same N rows; no member's place among them matters.
+
+        Args:
+            member_scores: M arrays of scores (N, ...).
+            member_predictions: M arrays of predictions, for a hard vote; by default each member's scores with
+                ``postprocess``. Give them to vote with members that have a post-processing each.
+            voting: soft: mean of scores, then ``postprocess``. weighted: the same with ``weights``. hard: each
+                member's predictions vote; ties go by mean score.
+            weights: M weights >= 0, for weighted.
+            min_votes: votes that a hard decision needs, 1 to M. Multiclass, ordinal: with fewer the soft vote
+                decides. Binary, multilabel: with fewer the label is off. Text detection: distinct members in a
+                cluster of polygons (IoU >= .5), or the cluster is dropped; corners are fused by score.
+
+        Returns:
+            The (weighted) mean scores, whatever the voting, so that auroc and loss mean the same; predictions.
+
+        Raises:
+            SettingsError: unknown voting, weights or min_votes that do not fit.
+        """
+
+    @abstractmethod
+    def submission_frame(
+        self,
+        ids: Ids | Sequence[str],
+        predictions: Predictions,
+        columns: Sequence[str],
+        *,
+        scores: Scores | None = None,
+        image_sizes: npt.NDArray[np.int64] | None = None,
+    ) -> pd.DataFrame:
+        """The rows of a submission, in the order of ``ids``, in ``columns`` (the first holds the ids).
+
+        Args:
+            scores: for a form with one column a class, which then holds probabilities.
+            image_sizes: (N, 2) height and width of the original pictures, for predictions that are places.
+
+        Raises:
+            DataError: columns that this task cannot fill.
+        """
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, with ``{"task": name, ...}``; :func:`trainers.tasks.task_from_dict` reads it back."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The task of :meth:`to_dict`; equal to the one that wrote it."""
+
+    # --- for all tasks -----------------------------------------------------------------------------------------
+
+    def mode(self, metric: str) -> Mode:
+        """Which way ``metric`` is better: "max" or "min".
+
+        Raises:
+            SettingsError: this task has no such metric.
+        """
+        if metric not in self.metrics:
+            message = unknown("metric", metric, self.metrics) + f" (task {self.name})"
+            raise SettingsError([Problem("metric", message)])
+        return self.metrics[metric]
