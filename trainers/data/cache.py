@@ -1,0 +1,245 @@
+"""Decoded images, once a node: a memory-mapped uint8 file that all processes share without a copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from trainers.data.decoding import decode_all
+from trainers.data.images import BrokenImage, Resize, Uint8Array, decode
+from trainers.errors import DataError, unknown
+
+FORMAT_VERSION = 1
+_IMAGES, _META = "images.npy", "meta.json"
+_SHOWN = 10
+
+Progress = Callable[[int, int], None]
+Rows = npt.NDArray[np.integer[Any]]
+
+
+class ImageSource(Protocol):
+    """N RGB images of one size, read by row."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, height, width, 3)."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Rows) -> Uint8Array:
+        """A fresh array (B, height, width, 3), in the order of `rows`."""
+
+
+class CachedImages:
+    """The rows `index` of a cache file (all where None), mapped on first use: pickles as its path alone."""
+
+    def __init__(self, path: Path, shape: tuple[int, int, int, int], index: Rows | None = None) -> None:
+        self.path = path
+        self._stored = shape
+        self._index = index
+        self._mapped: Uint8Array | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self._stored if self._index is None else (len(self._index), *self._stored[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, rows: Rows) -> Uint8Array:
+        if self._mapped is None:
+            mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            if mapped.shape != self._stored or mapped.dtype != np.uint8:
+                raise DataError([f"{self.path}: is not the cache it was; delete it and start again"])
+            self._mapped = mapped.view(np.ndarray)
+        return self._mapped[rows if self._index is None else self._index[rows]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_mapped": None}
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImages:
+    """Images decoded at every read, for data whose cache would not fit the disk."""
+
+    paths: tuple[Path, ...]
+    size: tuple[int, int]
+    resize: Resize = "squash"
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (len(self.paths), *self.size, 3)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, rows: Rows) -> Uint8Array:
+        out = np.empty((len(rows), *self.size, 3), dtype=np.uint8)
+        for place, row in enumerate(rows):
+            out[place] = decode(self.paths[row], self.size, resize=self.resize)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """`source` holds the images kept, in order; `keep` (N,) marks them among those asked for."""
+
+    source: ImageSource
+    broken: tuple[BrokenImage, ...]
+    keep: npt.NDArray[np.bool_]
+
+
+def prepare_images(
+    paths: Sequence[Path],
+    *,
+    size: tuple[int, int],
+    resize: Resize = "squash",
+    cache_dir: Path | None,
+    workers: int = 1,
+    progress: Progress | None = None,
+    on_broken: str = "error",
+    verify: bool = True,
+) -> Prepared:
+    """Decode every image once, in `workers` processes, into a cache shared by all processes of this node.
+
+    `size` is (height, width); `progress` is called with (done, all). A finished cache of the same files and
+    settings is used as it is; processes that ask at the same time wait for the one that builds.
+    Without `cache_dir` nothing is stored and images are decoded at every read; `verify` decodes them once before.
+    Raises `DataError` for a disk too small, and for broken images unless `on_broken` is "skip".
+    """
+    if on_broken not in ("error", "skip"):
+        raise ValueError(unknown("on_broken", on_broken, ("error", "skip")))
+    paths = tuple(Path(os.path.abspath(path)) for path in paths)
+    if not paths:
+        raise DataError(["no images to prepare"])
+    if cache_dir is None:
+        broken = decode_all(paths, size, resize, None, workers, progress) if verify else {}
+        keep = _kept(paths, broken, on_broken)
+        kept = tuple(path for path, ok in zip(paths, keep, strict=True) if ok)
+        return Prepared(DecodedImages(kept, size, resize), _errors(paths, broken), keep)
+    shape = (len(paths), *size, 3)
+    folder = Path(cache_dir).absolute() / _key(paths, size, resize)
+    found = _open(folder, shape)
+    if found is None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            found = _open(folder, shape)
+            if found is None:
+                found = _build(folder, paths, shape, resize, workers, progress, on_broken)
+    keep = _kept(paths, found, on_broken)
+    index = None if keep.all() else np.flatnonzero(keep)
+    return Prepared(CachedImages(folder / _IMAGES, shape, index), _errors(paths, found), keep)
+
+
+def _key(paths: Sequence[Path], size: tuple[int, int], resize: Resize) -> str:
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, size, resize]).encode())
+    for path in paths:
+        try:
+            stat = path.stat()
+            state = (stat.st_size, stat.st_mtime_ns, stat.st_mode)
+        except OSError:
+            state = (-1, -1, -1)
+        digest.update(f"\0{path}\0{state}".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _open(folder: Path, shape: tuple[int, ...]) -> dict[int, str] | None:
+    """Reasons of the broken rows of a finished, whole cache; None where there is none."""
+    try:
+        meta = json.loads((folder / _META).read_text())
+        if meta["shape"] != list(shape) or (folder / _IMAGES).stat().st_size != meta["bytes"]:
+            return None
+        return {int(row): str(reason) for row, reason in meta["broken"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _build(
+    folder: Path,
+    paths: Sequence[Path],
+    shape: tuple[int, int, int, int],
+    resize: Resize,
+    workers: int,
+    progress: Progress | None,
+    on_broken: str,
+) -> dict[int, str]:
+    for left in folder.parent.glob(f"{folder.name}.part-*"):  # of a builder that was killed: we hold its lock
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)  # truncated or unreadable, else it would have been used
+    _check_space(folder.parent, int(np.prod(shape)))
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+    part.chmod(0o755)
+    try:
+        images = part / _IMAGES
+        _allocate(images, shape)
+        broken = decode_all(paths, (shape[1], shape[2]), resize, images, workers, progress)
+        _kept(paths, broken, on_broken)
+        meta = {"shape": shape, "bytes": images.stat().st_size, "broken": broken}
+        (part / _META).write_text(json.dumps(meta))
+        for path in (images, part / _META, part):
+            _fsync(path)
+        part.rename(folder)
+        _fsync(folder.parent)
+    except OSError as error:
+        raise DataError([f"the image cache in {folder.parent} cannot be written: {error}"]) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return broken
+
+
+def _allocate(path: Path, shape: tuple[int, ...]) -> None:
+    """An .npy of zeros whose disk blocks exist, so that a full disk shows now and not half-way."""
+    header = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), dtype=np.uint8))
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
+        size = file.tell() + int(np.prod(shape))
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        file.truncate(size)
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            [
+                f"the image cache needs {needed / 1e9:.2f} GB in {folder}, which has {free / 1e9:.2f} GB free; "
+                "set data.cache to a folder on a larger disk, lower data.image_size, or set data.cache: off"
+            ]
+        )
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _errors(paths: Sequence[Path], broken: dict[int, str]) -> tuple[BrokenImage, ...]:
+    return tuple(BrokenImage(paths[row], broken[row]) for row in sorted(broken))
+
+
+def _kept(paths: Sequence[Path], broken: dict[int, str], on_broken: str) -> npt.NDArray[np.bool_]:
+    """Mask of the rows that decode; `DataError` where broken ones are not allowed, or all are broken."""
+    keep = np.ones(len(paths), dtype=np.bool_)
+    keep[list(broken)] = False
+    if broken and (on_broken == "error" or not keep.any()):
+        lines = [f"  {error}" for error in _errors(paths, broken)[:_SHOWN]]
+        more = len(broken) - len(lines)
+        advice = "repair them" + (", or leave them out with data.on_broken: skip" if keep.any() else "")
+        head = f"{len(broken)} of {len(paths)} images cannot be decoded; {advice}:"
+        raise DataError([head, *lines, *([f"  … and {more} more"] if more else [])])
+    return keep

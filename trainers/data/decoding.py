@@ -1,0 +1,97 @@
+"""Decoding many images in several processes, each writing its own rows of one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainers.data.images import BrokenImage, Resize, decode
+from trainers.errors import DataError
+
+_BLOCK = 64  # images a job: long enough to hide the messages, short enough for a smooth progress bar
+_WORTH_A_PROCESS = 256  # a process costs ~0.5 s to start, about what this many small images take
+
+
+@dataclass(frozen=True)
+class _Block:
+    first: int
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Decodes a block of rows into `target`, an .npy already of its full size (None: decodes only)."""
+
+    size: tuple[int, int]
+    resize: Resize
+    target: Path | None
+    offset: int
+
+    def __call__(self, block: _Block) -> tuple[int, dict[int, str]]:
+        """Number of images done and the reason for each row that is broken."""
+        pixels = np.zeros((len(block.paths), *self.size, 3), dtype=np.uint8)
+        broken: dict[int, str] = {}
+        for place, path in enumerate(block.paths):
+            try:
+                pixels[place] = decode(path, self.size, resize=self.resize)
+            except BrokenImage as error:
+                broken[block.first + place] = error.reason
+        if self.target is not None:
+            _write(self.target, pixels, self.offset + block.first * pixels[0].nbytes)
+        return len(block.paths), broken
+
+
+def decode_all(
+    paths: Sequence[Path],
+    size: tuple[int, int],
+    resize: Resize,
+    target: Path | None,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, str]:
+    """Decode all `paths` into the rows of the .npy file `target`; returns the reasons of the broken rows."""
+    offset = 0 if target is None else target.stat().st_size - len(paths) * size[0] * size[1] * 3
+    blocks = [_Block(at, tuple(paths[at : at + _BLOCK])) for at in range(0, len(paths), _BLOCK)]
+    workers = max(1, min(workers, len(paths) // _WORTH_A_PROCESS))
+    done, broken = 0, {}
+    for count, found in _run(_Job(size, resize, target, offset), blocks, workers):
+        done += count
+        broken.update(found)
+        if progress is not None:
+            progress(done, len(paths))
+    return broken
+
+
+def _run(job: _Job, blocks: Sequence[_Block], workers: int) -> Iterator[tuple[int, dict[int, str]]]:
+    if workers == 1:
+        yield from map(job, blocks)
+        return
+    # loky starts fresh interpreters: no fork of a process whose threads (torch, Ray) may hold locks, and no
+    # second run of the caller's __main__ as multiprocessing's spawn has it.
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    try:
+        parallel = Parallel(n_jobs=workers, backend="loky", batch_size=1, return_as="generator_unordered")
+        yield from parallel(delayed(job)(block) for block in blocks)
+    except BrokenProcessPool as error:
+        raise DataError(["a process that decodes images died, for want of memory perhaps; use fewer"]) from error
+    finally:
+        get_reusable_executor().shutdown(wait=True)
+
+
+def _write(path: Path, pixels: np.ndarray, offset: int) -> None:  # type: ignore[type-arg]
+    """Plain writes, not a memory map: on a full disk they raise, where a map kills the process."""
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        left = memoryview(pixels).cast("B")
+        while left:
+            written = os.pwrite(handle, left, offset)
+            left, offset = left[written:], offset + written
+    finally:
+        os.close(handle)

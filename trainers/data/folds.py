@@ -1,0 +1,132 @@
+"""A fold for every row: stratified, and grouped where rows belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from trainers.errors import DataError
+
+_GROUPED_ATTEMPTS = 10
+
+Folds = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int64]
+
+
+def assign_folds(
+    strata: npt.NDArray[Any],
+    groups: npt.NDArray[Any] | None,
+    n_splits: int,
+    seed: int,
+    *,
+    label_names: Sequence[str] | None = None,
+) -> Folds:
+    """Fold 0..n_splits-1 of each row, (N,) int64, deterministic for the seed.
+
+    `strata` are class indices (N,), or 0/1 indicators (N, L) of a row's labels; `groups` (N,) keeps the rows of a
+    group in one fold. Every class is found in every fold. Raises `DataError` naming the classes (`label_names` by
+    index) that have too few rows, or groups, for that.
+    """
+    strata = np.asarray(strata)
+    if n_splits < 2:
+        raise ValueError(f"n_splits must be at least 2, not {n_splits}")
+    if strata.ndim not in (1, 2) or (groups is not None and len(groups) != len(strata)):
+        raise ValueError("strata must be (N,) or (N, L), and groups (N,)")
+    indicators = strata.astype(np.int64) if strata.ndim == 2 else _one_hot(strata)
+    if strata.ndim == 2 and not np.isin(indicators, (0, 1)).all():
+        raise ValueError("strata of several labels must be 0/1 indicators")
+    names = _names(strata, label_names)
+    units = np.arange(len(strata)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    counts = _count_by_unit(units, indicators)
+    _check_enough(counts, names, n_splits, "rows" if groups is None else "groups")
+    if strata.ndim == 2:
+        sizes = np.bincount(units)
+        return _iterative_stratification(counts, sizes, n_splits, np.random.default_rng(seed))[units]
+    if groups is None:
+        return _test_folds(StratifiedKFold(n_splits, shuffle=True, random_state=seed), strata, None)
+    return _grouped(strata, units, n_splits, seed)
+
+
+def _one_hot(strata: npt.NDArray[Any]) -> Counts:
+    classes, index = np.unique(strata, return_inverse=True)
+    return np.eye(len(classes), dtype=np.int64)[index]
+
+
+def _names(strata: npt.NDArray[Any], label_names: Sequence[str] | None) -> list[str]:
+    present = np.unique(strata) if strata.ndim == 1 else np.arange(strata.shape[1])
+    return [str(value) if label_names is None else label_names[int(value)] for value in present]
+
+
+def _count_by_unit(units: npt.NDArray[np.int64], indicators: Counts) -> Counts:
+    counts = np.zeros((int(units.max(initial=-1)) + 1, indicators.shape[1]), dtype=np.int64)
+    np.add.at(counts, units, indicators)
+    return counts
+
+
+def _check_enough(counts: Counts, names: Sequence[str], n_splits: int, what: str) -> None:
+    if len(counts) < n_splits:
+        raise DataError([f"{len(counts)} {what} cannot be split into {n_splits} folds"])
+    having = (counts > 0).sum(axis=0)
+    few = [f"{name} ({n})" for name, n in zip(names, having, strict=True) if 0 < n < n_splits]
+    if few:
+        raise DataError(
+            [
+                f"{len(few)} classes have fewer {what} than the {n_splits} folds: {', '.join(few)}; "
+                "use fewer folds, merge these classes, or leave them out"
+            ]
+        )
+
+
+def _test_folds(splitter: Any, strata: npt.NDArray[Any], groups: npt.NDArray[Any] | None) -> Folds:
+    folds = np.empty(len(strata), dtype=np.int64)
+    for fold, (_, test) in enumerate(splitter.split(np.zeros(len(strata)), strata, groups)):
+        folds[test] = fold
+    return folds
+
+
+def _grouped(strata: npt.NDArray[Any], units: npt.NDArray[np.int64], n_splits: int, seed: int) -> Folds:
+    """StratifiedGroupKFold is greedy and may leave a small class out of a fold; another shuffle mostly cures it."""
+    classes = np.unique(strata, return_inverse=True)[1]
+    for attempt in range(_GROUPED_ATTEMPTS):
+        splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=(seed + 7919 * attempt) % 2**32)
+        folds = _test_folds(splitter, classes, units)
+        table = np.zeros((n_splits, classes.max() + 1), dtype=np.int64)
+        np.add.at(table, (folds, classes), 1)
+        if table.all():
+            return folds
+    one_hot = np.eye(classes.max() + 1, dtype=np.int64)[classes]
+    sizes = np.bincount(units)
+    rng = np.random.default_rng(seed)
+    return _iterative_stratification(_count_by_unit(units, one_hot), sizes, n_splits, rng)[units]
+
+
+def _iterative_stratification(counts: Counts, sizes: Counts, n_splits: int, rng: np.random.Generator) -> Folds:
+    """Sechidis, Tsoumakas & Vlahavas 2011, algorithm 1, over units that hold several rows.
+
+    `counts` (U, L) rows of each label in a unit, `sizes` (U,) rows of a unit. The rarest label goes first, each of
+    its units to the fold that still wants most of that label, then most rows. A group's largest units go first.
+    """
+    folds = np.full(len(counts), -1, dtype=np.int64)
+    wanted = np.tile(counts.sum(axis=0) / n_splits, (n_splits, 1))
+    wanted_rows = np.full(n_splits, sizes.sum() / n_splits)
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    while len(order):
+        left = (counts[order] > 0).sum(axis=0)
+        if left.any():
+            label = int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))
+            now = order[counts[order, label] > 0]
+        else:
+            label, now = -1, order
+        for unit in now:
+            need = wanted[:, label] if label >= 0 else wanted_rows
+            best = np.lexsort((rng.random(n_splits), -wanted_rows, -need))[0]
+            folds[unit] = best
+            wanted[best] -= counts[unit]
+            wanted_rows[best] -= sizes[unit]
+        order = order[folds[order] < 0]
+    return folds
