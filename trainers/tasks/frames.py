@@ -1,0 +1,95 @@
+"""Reading labels from tables: what every task with a CSV needs, and the messages where the table is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainers.errors import DataError, unknown
+
+_SHOWN = 5
+_NAMES_SHOWN = 20
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """The table as text: an empty cell is missing, any other ("NA", "None") is what it says; a BOM is dropped.
+
+    Raises:
+        DataError: no such file, not a CSV, not UTF-8, empty.
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError([f"{path}: no such file"]) from None
+    except (ValueError, OSError) as error:  # pandas' parser and decoding errors are ValueErrors
+        reason = " ".join(str(error).split())
+        raise DataError([f"{path}: cannot be read as a CSV ({reason})"]) from error
+
+
+def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> npt.NDArray[np.str_]:
+    """The labels (N,) of a column, without the blanks around them.
+
+    Raises:
+        DataError: no such column; rows without a label.
+    """
+    if column not in frame:
+        raise DataError([f"{source}: {unknown('column', column, map(str, frame.columns))}"])
+    cells = frame[column]
+    labels = np.array([str(cell).strip() for cell in cells], dtype=np.str_)
+    empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | (labels == ""))
+    if len(empty):
+        where = f"{len(empty)} of {len(frame)} rows (data rows {_first(empty + 1)})"
+        raise DataError([f"{source}: column '{column}' is empty in {where}; fill these cells or drop the rows"])
+    return labels
+
+
+def sort_labels(labels: npt.NDArray[np.str_]) -> tuple[str, ...]:
+    """The distinct labels in order: as numbers where all are finite numbers, else as text."""
+    distinct = [str(label) for label in np.unique(labels)]
+    try:
+        numbers = {label: float(label) for label in distinct}
+    except ValueError:
+        return tuple(distinct)
+    if not all(math.isfinite(number) for number in numbers.values()):
+        return tuple(distinct)
+    return tuple(sorted(distinct, key=lambda label: (numbers[label], label)))
+
+
+def encode_labels(
+    labels: npt.NDArray[np.str_], known: Sequence[str], column: str, source: Path | str
+) -> npt.NDArray[np.int64]:
+    """The place (N,) of each label among the known ones.
+
+    Raises:
+        DataError: labels that are not known, each with its rows and the nearest known one.
+    """
+    place = {label: index for index, label in enumerate(known)}
+    distinct, inverse = np.unique(labels, return_inverse=True)
+    strange = [index for index, label in enumerate(distinct) if str(label) not in place]
+    if strange:
+        problems = [_strange_label(str(distinct[i]), inverse == i, known, column, source) for i in strange[:_SHOWN]]
+        if len(strange) > _SHOWN:
+            problems.append(f"{source}: column '{column}' has {len(strange) - _SHOWN} more unknown labels")
+        raise DataError(problems)
+    codes = np.array([place[str(label)] for label in distinct], dtype=np.int64)
+    return np.asarray(codes[inverse])
+
+
+def _strange_label(
+    label: str, rows: npt.NDArray[np.bool_], known: Sequence[str], column: str, source: Path | str
+) -> str:
+    shown = [*known[:_NAMES_SHOWN], *(["…"] if len(known) > _NAMES_SHOWN else [])]
+    same = [name for name in known if name.casefold() == label.casefold()]
+    text = f"unknown label '{label}'; did you mean '{same[0]}'?" if same else unknown("label", label, shown)
+    where = _first(np.flatnonzero(rows) + 1)
+    return f"{source}: column '{column}': {text} (in {int(rows.sum())} rows, data rows {where})"
+
+
+def _first(rows: npt.NDArray[np.intp]) -> str:
+    shown = ", ".join(str(row) for row in rows[:_SHOWN])
+    return shown + (", …" if len(rows) > _SHOWN else "")

@@ -1,0 +1,210 @@
+"""One of C classes an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import softmax
+
+from trainers.components import check_value
+from trainers.errors import DataError, Problem, unknown
+from trainers.metrics import COUNT_METRICS, auroc_ovr, confusion_counts, log_loss, top_k_accuracy
+from trainers.postprocess.offsets import fit_offsets, log_scores
+from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from trainers.tasks.frames import encode_labels, label_column, sort_labels
+from trainers.voting import check_voting, hard_vote, mean_scores
+
+
+@dataclass(frozen=True)
+class Multiclass(Task):
+    """One of C >= 2 classes an image; predicts ``argmax(log p - prior_power * log prior + offsets)``.
+
+    Attributes:
+        target: the column of labels.
+        labels: names of the classes, in the order of the head's outputs.
+        counts: rows of each class in the labelled table; their shares are the prior.
+    """
+
+    name: ClassVar[str] = "multiclass"
+    metrics: ClassVar[Mapping[str, Mode]] = MappingProxyType(
+        {
+            "accuracy": "max",
+            "balanced_accuracy": "max",
+            "macro_f1": "max",
+            "micro_f1": "max",
+            "top5_accuracy": "max",  # of the scores; 1 where there are at most five classes
+            "auroc": "max",  # of the scores, one against the rest, mean of the classes that occur
+            "loss": "min",  # of the scores
+        }
+    )
+    default_metric: ClassVar[str] = "balanced_accuracy"
+    tunable_metrics: ClassVar[frozenset[str]] = frozenset(COUNT_METRICS)
+    losses: ClassVar[tuple[str, ...]] = (
+        "cross_entropy",
+        "weighted_cross_entropy",
+        "focal",
+        "class_balanced",
+        "logit_adjustment",
+    )
+    postprocess_names: ClassVar[tuple[str, ...]] = ("prior_power", "offsets")
+
+    target: str
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
+        if options or not isinstance(target, str):
+            raise TypeError(f"multiclass takes one target column and no options, not {target!r}, {options}")
+        labels = label_column(frame, target, "the table")
+        names = sort_labels(labels)
+        if len(names) < 2:
+            given = f"only the label '{names[0]}'" if names else "no rows"
+            raise DataError([f"column '{target}' has {given}; multiclass needs at least two classes"])
+        codes = encode_labels(labels, names, target, "the table")
+        return cls(target, names, tuple(int(count) for count in np.bincount(codes)))
+
+    def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
+        return encode_labels(label_column(frame, self.target, source), self.labels, self.target, source)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def head_size(self) -> int:
+        return len(self.labels)
+
+    def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return targets
+
+    def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return targets
+
+    def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return np.bincount(targets, minlength=self.head_size)
+
+    def scores(self, logits: npt.NDArray[Any]) -> Scores:
+        return np.asarray(softmax(np.asarray(logits, dtype=np.float64), axis=1))
+
+    def default_postprocess(self) -> dict[str, Any]:
+        return {"prior_power": 0.0, "offsets": {}}
+
+    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
+        problems = []
+        for name, value in postprocess.items():
+            path = f"postprocess.{name}"
+            if name == "prior_power":
+                problems += _number_problems(path, value, low=0.0, high=5.0)
+            elif name != "offsets":
+                problems.append(Problem(path, unknown("post-processing", str(name), self.postprocess_names)))
+            elif not isinstance(value, Mapping):
+                problems.append(Problem(path, f"must map labels to numbers, not {value!r}"))
+            else:
+                problems += self._offset_problems(path, value)
+        return problems
+
+    def _offset_problems(self, path: str, offsets: Mapping[Any, Any]) -> list[Problem]:
+        problems = []
+        for label, value in offsets.items():
+            if str(label) not in self.labels:
+                problems.append(Problem(f"{path}.{label}", unknown("label", str(label), self.labels)))
+            problems += _number_problems(f"{path}.{label}", value)
+        return problems
+
+    @property
+    def _log_prior(self) -> npt.NDArray[np.float64]:
+        counts = np.maximum(np.asarray(self.counts, dtype=np.float64), 1.0)
+        return np.asarray(np.log(counts / counts.sum()))
+
+    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
+        postprocess = postprocess or {}
+        given = {str(label): float(value) for label, value in postprocess.get("offsets", {}).items()}
+        offsets = np.array([given.get(label, 0.0) for label in self.labels])
+        offsets -= float(postprocess.get("prior_power", 0.0)) * self._log_prior
+        adjusted = log_scores(scores) + offsets if offsets.any() else scores
+        return np.asarray(adjusted.argmax(axis=1), dtype=np.int64)  # ties: the lower class
+
+    def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
+        counts = confusion_counts(targets, predictions, self.head_size)
+        values = {name: float(metric(*counts)) for name, metric in COUNT_METRICS.items()}
+        values["top5_accuracy"] = top_k_accuracy(scores, targets, 5)
+        values["auroc"] = auroc_ovr(scores, targets)
+        values["loss"] = log_loss(scores, targets)
+        return {name: values[name] for name in self.metrics}
+
+    def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
+        self.mode(metric)  # refuses an unknown metric
+        if metric not in self.tunable_metrics:
+            return self.default_postprocess()
+        offsets = fit_offsets(scores, targets, metric, self._log_prior)
+        return {"prior_power": 0.0, "offsets": dict(zip(self.labels, offsets.tolist(), strict=True))}
+
+    def vote(
+        self,
+        member_scores: Sequence[Scores] | Scores,
+        member_predictions: Sequence[Predictions] | None = None,
+        *,
+        voting: str,
+        weights: Sequence[float] | None = None,
+        min_votes: int | None = None,
+        postprocess: Postprocess | None = None,
+    ) -> tuple[Scores, Predictions]:
+        check_voting(voting, self.votings, len(member_scores), weights=weights, min_votes=min_votes)
+        mean = mean_scores(member_scores, weights)
+        soft = self.predict(mean, postprocess)
+        if voting != "hard":
+            return mean, soft
+        if member_predictions is None:
+            member_predictions = [self.predict(scores, postprocess) for scores in member_scores]
+        return mean, hard_vote(member_predictions, mean, min_votes, fallback=soft)
+
+    def submission_frame(
+        self,
+        ids: Ids | Sequence[str],
+        predictions: Predictions,
+        columns: Sequence[str],
+        *,
+        scores: Scores | None = None,
+        image_sizes: npt.NDArray[np.int64] | None = None,
+    ) -> pd.DataFrame:
+        if len(columns) == 2:
+            named = np.asarray(self.labels, dtype=object)[predictions]
+            return pd.DataFrame({columns[0]: list(ids), columns[1]: named})
+        if len(columns) == len(self.labels) + 1 and set(columns[1:]) == set(self.labels):
+            values = np.eye(self.head_size)[predictions] if scores is None else scores
+            frame = pd.DataFrame(values, columns=list(self.labels))
+            frame.insert(0, columns[0], list(ids))
+            return frame[list(columns)]
+        raise DataError(
+            [
+                f"columns {', '.join(columns)}: multiclass fills an id and a label column, or an id column and"
+                f" one column a class ({', '.join(self.labels)})"
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        return {"task": self.name, **values, "labels": list(self.labels), "counts": list(self.counts)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        missing = [name for name in ("target", "labels", "counts") if name not in values]
+        if missing:
+            raise DataError([f"not a multiclass task: no {', '.join(missing)}"])
+        return cls(str(values["target"]), tuple(map(str, values["labels"])), tuple(map(int, values["counts"])))
+
+
+def _number_problems(path: str, value: object, **bounds: float) -> list[Problem]:
+    try:
+        check_value(value, float, bounds)
+    except ValueError as error:
+        return [Problem(path, str(error))]
+    return []

@@ -1,0 +1,37 @@
+"""The tasks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from trainers.errors import DataError, Problem, SettingsError, unknown
+from trainers.tasks.base import Task
+from trainers.tasks.multiclass import Multiclass
+
+TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in (Multiclass,)})
+"""Name in a YAML file -> task."""
+
+
+def get_task(name: str) -> type[Task]:
+    """The task of that name.
+
+    Raises:
+        SettingsError: there is none; names the nearest.
+    """
+    if name not in TASKS:
+        raise SettingsError([Problem("task", unknown("task", name, TASKS))])
+    return TASKS[name]
+
+
+def task_from_dict(values: Mapping[str, Any]) -> Task:
+    """The task that :meth:`trainers.tasks.base.Task.to_dict` wrote.
+
+    Raises:
+        DataError: not such a mapping.
+        SettingsError: a task that does not exist.
+    """
+    if "task" not in values:
+        raise DataError(["not a task: no key 'task'"])
+    return get_task(str(values["task"])).from_dict(values)

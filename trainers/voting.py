@@ -1,0 +1,103 @@
+"""How members become one answer: means of scores, weighted or not, and k-of-n votes.
+
+A sum is taken over sorted contributions in float64, so it is the same to the last bit in whatever order the members
+come, and so are the ties it settles. Rank averaging and greedy selection end in weights, and so in ``mean_scores``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.errors import Problem, SettingsError, unknown
+
+
+def mean_scores(
+    member_scores: Sequence[npt.NDArray[Any]] | npt.NDArray[Any], weights: Sequence[float] | None = None
+) -> npt.NDArray[np.float64]:
+    """The (weighted) mean (N, ...) of M members' scores (N, ...) in float64.
+
+    ``weights`` are M numbers >= 0 with a positive sum; they need not sum to 1.
+    """
+    stacked = np.stack([np.asarray(scores, dtype=np.float64) for scores in member_scores])
+    if weights is not None:
+        stacked *= np.asarray(weights, dtype=np.float64).reshape(-1, *[1] * (stacked.ndim - 1))
+    stacked.sort(axis=0)
+    total = float(len(stacked)) if weights is None else math.fsum(weights)
+    return np.asarray(stacked.sum(axis=0) / total)
+
+
+def hard_vote(
+    member_predictions: Sequence[npt.NDArray[np.int64]] | npt.NDArray[np.int64],
+    mean: npt.NDArray[np.float64],
+    min_votes: int | None = None,
+    fallback: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.int64]:
+    """The class (N,) with the most of M votes; ties go to the higher mean score, then to the lower class.
+
+    Args:
+        member_predictions: M arrays (N,) of classes.
+        mean: (N, C) mean scores of the members.
+        min_votes: rows whose winner has fewer votes take ``fallback`` instead.
+        fallback: (N,) classes of another rule; by default the argmax of ``mean``.
+    """
+    classes = np.arange(mean.shape[1])
+    votes = np.zeros(mean.shape, dtype=np.int64)
+    for predictions in member_predictions:
+        votes += np.asarray(predictions)[:, None] == classes
+    most = votes.max(axis=1)
+    winners = np.where(votes == most[:, None], mean, -np.inf).argmax(axis=1)
+    if min_votes is None:
+        return winners
+    return np.where(most >= min_votes, winners, mean.argmax(axis=1) if fallback is None else fallback)
+
+
+def check_voting(
+    voting: str,
+    valid: Sequence[str],
+    num_members: int,
+    *,
+    weights: Sequence[float] | None = None,
+    min_votes: int | None = None,
+) -> None:
+    """Check the arguments of a vote among ``num_members``.
+
+    Raises:
+        SettingsError: all that is wrong, with paths ``voting``, ``weights`` and ``min_votes``.
+    """
+    problems: list[Problem] = []
+    if num_members < 1:
+        problems.append(Problem("voting", "no member to vote; give at least one"))
+    if voting not in valid:
+        problems.append(Problem("voting", unknown("voting", voting, valid)))
+    problems += _check_weights(voting, num_members, weights)
+    problems += _check_min_votes(voting, num_members, min_votes)
+    if problems:
+        raise SettingsError(problems)
+
+
+def _check_weights(voting: str, num_members: int, weights: Sequence[float] | None) -> list[Problem]:
+    if weights is None:
+        missing = voting == "weighted"
+        return [Problem("weights", "voting weighted needs a weight for each member")] if missing else []
+    if voting != "weighted":
+        return [Problem("weights", f"voting {voting} takes no weights; leave them out, or use voting weighted")]
+    if len(weights) != num_members:
+        return [Problem("weights", f"{len(weights)} weights for {num_members} members; give one each")]
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) <= 0:
+        return [Problem("weights", f"{list(weights)}: weights must be >= 0, finite, and not all 0")]
+    return []
+
+
+def _check_min_votes(voting: str, num_members: int, min_votes: int | None) -> list[Problem]:
+    if min_votes is None:
+        return []
+    if voting != "hard":
+        return [Problem("min_votes", f"voting {voting} counts no votes; leave it out, or use voting hard")]
+    if not 1 <= min_votes <= num_members:
+        return [Problem("min_votes", f"{min_votes} of {num_members} members; must be 1 to {num_members}")]
+    return []
