@@ -1,0 +1,87 @@
+"""The ensemble's folder, complete in itself: predictions need nothing else of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from results.errors import RunNotFound
+from results.files import read_json, read_npz, write_json, write_npz
+from results.trialdir import FitDir
+
+
+class FoldDir(FitDir):
+    """Progress of one fold of one member: ``members/TRIAL/fold_K`` with a done marker written last."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.done_path = root / "done.json"
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Mark the fold as trained, with what it found. Raises StorageError."""
+        write_json(self.done_path, result)
+
+    def result(self) -> dict[str, Any] | None:
+        """Return what ``finish`` stored, or None while the fold is not trained. Raises RunCorrupt."""
+        return read_json(self.done_path)
+
+
+class EnsembleDir:
+    """Folder ``ensemble`` of a run; ``ensemble.json`` is written last and makes it one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.json_path = root / "ensemble.json"
+        self.oof_path = root / "oof.npz"
+        self.test_path = root / "test.npz"
+        self.submission_path = root / "submission.csv"
+
+    @classmethod
+    def open(cls, root: Path) -> EnsembleDir:
+        """Return the ensemble at ``root``. Raises RunNotFound where there is none, saying how to make one."""
+        ensemble = cls(Path(root))
+        if not ensemble.exists():
+            raise RunNotFound(
+                f"no ensemble at {root}: it has no ensemble.json."
+                " `foldtune ensemble RUN` makes one at RUN/ensemble"
+            )
+        return ensemble
+
+    def exists(self) -> bool:
+        """Whether a finished ensemble is stored."""
+        return self.json_path.is_file()
+
+    def write(self, description: Mapping[str, Any]) -> None:
+        """Store ensemble.json: members, weights, voting, post-processing, estimates. Raises StorageError."""
+        write_json(self.json_path, description)
+
+    def read(self) -> dict[str, Any] | None:
+        """Return ensemble.json, or None where there is none. Raises RunCorrupt."""
+        return read_json(self.json_path)
+
+    def write_oof(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Store the out-of-fold arrays by name."""
+        write_npz(self.oof_path, arrays)
+
+    def read_oof(self) -> dict[str, npt.NDArray[Any]] | None:
+        """Return the out-of-fold arrays, or None where there are none. Raises RunCorrupt."""
+        return read_npz(self.oof_path)
+
+    def write_test(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Store the test set's arrays by name."""
+        write_npz(self.test_path, arrays)
+
+    def read_test(self) -> dict[str, npt.NDArray[Any]] | None:
+        """Return the test set's arrays, or None where there are none. Raises RunCorrupt."""
+        return read_npz(self.test_path)
+
+    def weights_path(self, trial_id: str, fold: int) -> Path:
+        """Path of one fold model's weights."""
+        return self.root / "weights" / trial_id / f"fold_{fold}.safetensors"
+
+    def member(self, trial_id: str, fold: int) -> FoldDir:
+        """Return the progress folder of one fold of a member."""
+        return FoldDir(self.root / "members" / trial_id / f"fold_{fold}")

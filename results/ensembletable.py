@@ -1,0 +1,117 @@
+"""The ensemble as terminal tables: its members, its honest estimate and the classes one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from results.columns import Column, build_table, fit_columns
+from results.formatting import DASH, metric_text, number_text
+from results.records import Mode
+from results.tables import BEST_STYLE, metric_column, parameter_columns
+
+_CLASSES = 15
+_WEAK_F1 = 0.5
+
+
+def ensemble_table(
+    ensemble: Mapping[str, Any], *, width: int | None = None, mode: Mode | None = None
+) -> Group:
+    """Return the members, the estimate and the per-class figures of an ensemble.json.
+
+    Keys: metric, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate {metric:
+    value}; optional: interval [low, high], best_single {trial_id, value}, gain, per_class [{label, precision,
+    recall, f1, support}]. ``mode`` says which way the metric is better (default: losses "min", others "max").
+    """
+    direction: Mode = mode or ("min" if str(ensemble["metric"]).endswith("loss") else "max")
+    parts: list[Table | Text] = [_members(ensemble, direction, width), _estimate(ensemble, direction)]
+    if ensemble.get("per_class"):
+        parts.append(_classes(ensemble["per_class"], width))
+    return Group(*parts)
+
+
+def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) -> Table:
+    members: Sequence[Mapping[str, Any]] = ensemble["members"]
+    folds = [[_value(v) for v in member.get("fold_values") or ()] for member in members]
+    columns = [
+        Column("#", tuple(Text(str(i)) for i in range(1, len(members) + 1)), 0),
+        Column("trial", tuple(Text(str(member["trial_id"])) for member in members), 0, right=False),
+        metric_column("out of fold", [_value(m.get("oof")) for m in members], direction, 0, strong=True),
+        Column("weight", tuple(Text(_weight(member.get("weight"))) for member in members), 1),
+        Column("folds mean ± sd", tuple(Text(_spread(values)) for values in folds), 2),
+    ]
+    if len({member.get("run") for member in members}) > 1:
+        columns.insert(2, Column("run", tuple(Text(str(m.get("run"))) for m in members), 1, right=False))
+    params = [member.get("params") or {} for member in members]
+    headers = ["#", "trial", "run", "weight", "out of fold"]
+    columns += parameter_columns(params, headers, importance=3)
+    for fold in range(max(map(len, folds), default=0)):
+        values = [row[fold] if fold < len(row) else math.nan for row in folds]
+        columns.append(metric_column(f"fold {fold}", values, direction, 4))
+    fitted, dropped = fit_columns(columns, width)
+    voting, metric = ensemble["voting"], ensemble["metric"]
+    title = f"{len(members)} members, {ensemble['folds']} folds, {voting} voting, by {metric}"
+    table = build_table(fitted, title=title)
+    if dropped:
+        table.caption = Text(f"{dropped} more columns in a wider window", style="dim")
+    return table
+
+
+def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:
+    metric = ensemble["metric"]
+    estimate: Mapping[str, Any] = ensemble["estimate"]
+    text = Text(" ").append(f"{metric} {metric_text(estimate.get(metric))}", style=BEST_STYLE)
+    if ensemble.get("interval"):
+        low, high = ensemble["interval"]
+        text.append(f"  [{metric_text(low)}, {metric_text(high)}]")
+    text.append("  cross-fitted", style="dim")
+    if single := ensemble.get("best_single"):
+        text.append(f"\n best single trial {single['trial_id']}: {metric_text(single['value'])}")
+    gain = ensemble.get("gain")
+    if gain is not None and math.isfinite(gain):
+        helps = gain > 0 if direction == "max" else gain < 0
+        text.append(f"  gain {gain:+#.4g}", style="green" if helps else "yellow")
+    others = [f"{name} {metric_text(value)}" for name, value in estimate.items() if name != metric]
+    if others:
+        text.append("\n " + " · ".join(others), style="dim")
+    return text
+
+
+def _classes(rows: Sequence[Mapping[str, Any]], width: int | None) -> Table:
+    """The classes as given; of many, those with the lowest F1, worst first."""
+    shown = rows if len(rows) <= _CLASSES else sorted(rows, key=lambda row: _value(row["f1"]))[:_CLASSES]
+    columns = [Column("class", tuple(Text(str(row["label"])) for row in shown), 0, right=False)]
+    for name, importance in (("precision", 1), ("recall", 1), ("f1", 0)):
+        columns.append(Column(name, tuple(_score(_value(row[name])) for row in shown), importance))
+    columns.append(Column("rows", tuple(Text(number_text(row["support"])) for row in shown), 1))
+    fitted, _ = fit_columns(columns, width)
+    table = build_table(fitted)
+    if len(rows) > len(shown):
+        table.caption = Text(f"the {len(shown)} weakest of {len(rows)} classes by F1", style="dim")
+    return table
+
+
+def _score(value: float) -> Text:
+    return Text(metric_text(value), style="red" if value < _WEAK_F1 else "")
+
+
+def _spread(values: Sequence[float]) -> str:
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return DASH
+    mean = metric_text(fmean(finite))
+    return f"{mean} ± {stdev(finite):.2g}" if len(finite) > 1 else mean
+
+
+def _weight(value: float | None) -> str:
+    return DASH if value is None else f"{value:.3g}"
+
+
+def _value(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,84 @@
+"""The runs of a storage folder, each in one line."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from results.errors import RunCorrupt
+from results.names import run_names
+from results.records import FINISHED, Mode, TrialRecord
+from results.store import RunStore
+
+State = Literal["empty", "running", "interrupted", "searched", "ensembled", "unreadable"]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run in one line; ``trials`` counts them by status, ``best`` is the best value of ``metric``."""
+
+    name: str
+    state: State
+    trials: Mapping[str, int]
+    metric: str | None
+    best: float | None
+    modified: datetime
+
+
+def list_runs(storage: Path | str) -> list[RunSummary]:
+    """Return the runs of a storage folder by name; [] where there is no such folder. Raises StorageError."""
+    return [summarise(RunStore(Path(storage) / name)) for name in run_names(storage)]
+
+
+def summarise(store: RunStore) -> RunSummary:
+    """Return the run in one line.
+
+    The metric and the number of trials asked for are the configuration's ``search.metric`` and
+    ``search.num_samples``. A run is "running" while a process holds its lock, and "interrupted" where trials are
+    unfinished or still to come and none does.
+    """
+    records = store.trials()
+    try:
+        search = store.read_config().get("search")
+    except RunCorrupt:
+        search = None
+    settings: dict[str, Any] = search if isinstance(search, dict) else {}
+    metric = settings.get("metric")
+    return RunSummary(
+        name=store.name,
+        state=_state(store, records, settings.get("num_samples")) if search is not None else "unreadable",
+        trials=dict(Counter(record.status for record in records)),
+        metric=metric,
+        best=_best(records, metric) if metric else None,
+        modified=_modified(store),
+    )
+
+
+def _state(store: RunStore, records: list[TrialRecord], num_samples: int | None) -> State:
+    finished = sum(record.status in FINISHED for record in records)
+    if store.is_locked():
+        return "running"
+    if not records:
+        return "empty"
+    if finished < len(records) or finished < (num_samples or 0):
+        return "interrupted"
+    return "ensembled" if store.ensemble.exists() else "searched"
+
+
+def _best(records: list[TrialRecord], metric: str) -> float | None:
+    mode: Mode = "min" if metric.endswith("loss") else "max"
+    values = [record.value(metric) for record in records if record.status in ("COMPLETE", "PRUNED")]
+    finite = [value for value in values if math.isfinite(value)]
+    return (max if mode == "max" else min)(finite, default=None)
+
+
+def _modified(store: RunStore) -> datetime:
+    paths = [store.config_path, store.leaderboard_path, store.ensemble.json_path]
+    paths += store.trials_root.glob("*/metrics.jsonl") if store.trials_root.is_dir() else []
+    times = [path.stat().st_mtime for path in paths if path.is_file()]
+    return datetime.fromtimestamp(max(times), tz=UTC)

@@ -1,0 +1,89 @@
+"""The submission file: the sample's columns and ids in the sample's order, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+import pandas as pd
+
+from results.errors import SubmissionError
+from results.files import storage_errors, write_csv
+
+_NAMED = 5
+
+
+def write_submission(
+    frame: pd.DataFrame, path: Path, sample: Path | None = None, *, id_column: str | None = None
+) -> pd.DataFrame:
+    """Write the predictions in the sample's form and return them as written.
+
+    ``frame`` has one row an image. Its columns and ids must be the sample's, in any order; ids compare as text.
+    Without a sample the frame is written as it is. ``id_column`` defaults to the first column of the sample, or
+    of the frame. Raises SubmissionError with every problem found, StorageError.
+    """
+    template = None if sample is None else _read_sample(Path(sample))
+    columns = list((frame if template is None else template).columns)
+    key = id_column or columns[0]
+    problems = _column_problems(list(frame.columns), columns, key)
+    if problems:
+        raise SubmissionError("\n".join(problems))
+    ids = frame[key].astype(str)
+    problems = _repeated(ids, "the predictions")
+    if template is not None:
+        problems += _repeated(template[key], str(sample))
+        problems += _listed("without a prediction", set(template[key]) - set(ids))
+        problems += _listed("predicted but not in the sample", set(ids) - set(template[key]))
+    for name in columns:
+        problems += _listed(f"with an empty {name!r}", ids[frame[name].isna()])
+    if problems:
+        raise SubmissionError("\n".join(problems))
+    ordered = frame[columns]
+    if template is not None:
+        ordered = ordered.set_axis(ids).loc[template[key]].reset_index(drop=True)
+    write_csv(Path(path), ordered)
+    return ordered
+
+
+def _read_sample(path: Path) -> pd.DataFrame:
+    with storage_errors(path, "read"):
+        try:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise SubmissionError(f"no sample submission at {path}") from None
+        except ValueError as error:
+            raise SubmissionError(f"{path} cannot be read as a sample submission: {error}") from error
+    if frame.empty:
+        raise SubmissionError(
+            f"{path} has no rows: a sample submission lists every id that must be predicted"
+        )
+    return frame
+
+
+def _column_problems(given: list[str], wanted: list[str], key: str) -> list[str]:
+    problems = []
+    if key not in wanted:
+        problems.append(f"no id column {key!r}; there are: {', '.join(wanted)}")
+    for name in [name for name in wanted if name not in given]:
+        near = get_close_matches(name, given, n=1)
+        problems.append(f"the predictions lack column {name!r}" + (f"; is it {near[0]!r}?" if near else ""))
+    extra = [name for name in given if name not in wanted]
+    if extra:
+        problems.append(
+            f"the sample has no column {', '.join(map(repr, extra))}; it has: {', '.join(wanted)}"
+        )
+    return problems
+
+
+def _repeated(ids: pd.Series[str], where: str) -> list[str]:
+    return _listed(f"more than once in {where}", ids[ids.duplicated()])
+
+
+def _listed(what: str, ids: Iterable[str]) -> list[str]:
+    """Return [] or one line: the count and the first few ids."""
+    names = sorted(set(ids))
+    if not names:
+        return []
+    more = ", …" if len(names) > _NAMED else ""
+    return [f"{len(names)} ids {what}: {', '.join(names[:_NAMED])}{more}".replace("1 ids ", "1 id ", 1)]
