@@ -1,0 +1,152 @@
+"""Batches of uint8 images and targets, the same for any number of worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from trainers.data.cache import ImageSource
+
+Batch: TypeAlias = tuple[torch.Tensor, Any, npt.NDArray[np.int64]]
+Image: TypeAlias = npt.NDArray[np.uint8]
+
+
+class Reseedable(Protocol):
+    """An augmentation: a callable on one image whose random numbers follow from the last `reseed`."""
+
+    def __call__(self, image: Image) -> Image: ...
+
+    def reseed(self, seed: int) -> None: ...
+
+
+Augment: TypeAlias = Callable[[Reseedable, Image, Any], tuple[Image, Any]]
+
+
+class _Key(NamedTuple):
+    epoch: int
+    batch: int
+    rows: npt.NDArray[np.int64]
+
+
+class _BatchReader(Dataset[Batch]):
+    """Reads, augments and collates the whole batch that a key names."""
+
+    def __init__(
+        self,
+        source: ImageSource,
+        targets: npt.NDArray[Any],
+        augmentation: Reseedable | None,
+        augment: Augment | None,
+        collate: Callable[[npt.NDArray[Any]], Any],
+        seed: int,
+    ) -> None:
+        self._source = source
+        self._targets = targets
+        self._augmentation = augmentation
+        self._augment = augment
+        self._collate = collate
+        self._seed = seed
+
+    def __getitem__(self, key: _Key) -> Batch:
+        images = self._source.read(key.rows)
+        targets = self._targets[key.rows]
+        if self._augmentation is not None:
+            state = np.random.SeedSequence([self._seed, key.epoch, key.batch]).generate_state(1)
+            self._augmentation.reseed(int(state[0]))
+            for place, image in enumerate(images):
+                if self._augment is None:
+                    images[place] = self._augmentation(image)
+                else:
+                    images[place], targets[place] = self._augment(self._augmentation, image, targets[place])
+        return torch.from_numpy(images), self._collate(targets), key.rows
+
+
+class Batches:
+    """Epochs of batches over `rows` of an image source and its targets.
+
+    Random numbers follow from (seed, epoch, batch) alone: an epoch comes out the same whatever `num_workers`, and
+    again after a resume. Workers, where there are any, live until `close`.
+
+    Args:
+        source: N images of one size.
+        targets: (N, ...), row by row with `source`.
+        rows: the rows of an epoch, in this order unless `epoch` gets another.
+        augmentation: applied to each image; None for none.
+        collate: (B, ...) targets of a batch -> what the loss takes, a tensor as a rule.
+        drop_last: leave out a last batch that is smaller, unless it is the only one.
+        augment: (augmentation, image, target) -> (image, target), for targets that lie in the image;
+            by default images alone are augmented.
+        pin_memory: by default where a CUDA device is there.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        targets: npt.NDArray[Any],
+        rows: npt.NDArray[np.int64],
+        *,
+        batch_size: int,
+        augmentation: Reseedable | None = None,
+        collate: Callable[[npt.NDArray[Any]], Any] = torch.as_tensor,
+        seed: int = 0,
+        num_workers: int = 0,
+        drop_last: bool = False,
+        augment: Augment | None = None,
+        pin_memory: bool | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        if len(targets) != len(source):
+            raise ValueError(f"{len(targets)} targets for {len(source)} images")
+        self._rows = np.asarray(rows, dtype=np.int64)
+        self._batch_size = batch_size
+        self._drop_last = drop_last
+        self._keys: list[_Key] = []
+        _use_one_cv2_thread(0)
+        self._loader: DataLoader[Batch] = DataLoader(
+            _BatchReader(source, targets, augmentation, augment, collate, seed),
+            batch_size=None,  # an item is a whole batch already
+            sampler=self._keys,
+            num_workers=num_workers,
+            pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
+            worker_init_fn=_use_one_cv2_thread,
+            persistent_workers=num_workers > 0,
+            generator=torch.Generator(),  # else each epoch would draw from torch's global random numbers
+        )
+
+    def __len__(self) -> int:
+        """Batches of an epoch in the default order."""
+        return len(self._split(self._rows))
+
+    def epoch(self, epoch: int, order: npt.NDArray[np.int64] | None = None) -> Iterator[Batch]:
+        """Yield (images (B, H, W, 3) uint8, collated targets, rows (B,)) of one epoch.
+
+        `order` holds the rows to visit, repeats allowed, such as a sampler's; by default all, in their order.
+        """
+        rows = self._rows if order is None else np.asarray(order, dtype=np.int64)
+        self._keys[:] = [_Key(epoch, batch, part) for batch, part in enumerate(self._split(rows))]
+        yield from self._loader
+
+    def close(self) -> None:
+        """End the worker processes; the next epoch would start new ones."""
+        self._loader._iterator = None
+
+    def _split(self, rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+        parts = [rows[at : at + self._batch_size] for at in range(0, len(rows), self._batch_size)]
+        if self._drop_last and len(parts) > 1 and len(parts[-1]) < self._batch_size:
+            parts.pop()
+        return parts
+
+
+def _use_one_cv2_thread(_: int) -> None:
+    """OpenCV's threads cost more than they give on small images, and trials share the machine's cores."""
+    try:
+        import cv2
+    except ImportError:  # without albumentations nothing here uses it
+        return
+    cv2.setNumThreads(0)

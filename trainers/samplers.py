@@ -1,0 +1,81 @@
+"""The order in which an epoch visits the training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.components import number
+from trainers.errors import unknown
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NoSampler:
+    """Every row once an epoch, shuffled."""
+
+    def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows:
+        """`rows` (N,) in a random order that follows from (seed, epoch); `classes` (N,) is not used."""
+        return _generator(seed, epoch).permutation(rows)
+
+
+@dataclass(frozen=True)
+class BalancedSampler:
+    """Small classes more often: class c gets a share of the epoch proportional to n_c^(1 - strength).
+
+    `strength` 0 leaves the data as they are, 1 visits every class equally often. An epoch has N rows all the same.
+    Within a class all rows come equally often, to within one visit.
+    """
+
+    strength: float = number(0.5, 0.0, 1.0)
+
+    def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows:
+        """N of the `rows` (N,), some repeated, in a random order that follows from (seed, epoch).
+
+        `classes` (N,) are the rows' classes, of the training fold alone.
+        """
+        rng = _generator(seed, epoch)
+        counts = np.unique(classes, return_counts=True)[1]
+        index = np.unique(classes, return_inverse=True)[1]
+        share = counts ** (1.0 - self.strength)
+        quotas = _round_to_total(share / share.sum() * len(rows), rng)
+        drawn = [_repeat(rows[index == c], quota, rng) for c, quota in enumerate(quotas)]
+        return rng.permutation(np.concatenate(drawn))
+
+
+class Sampler(Protocol):
+    """Anything that orders the rows of an epoch."""
+
+    def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows: ...
+
+
+SAMPLERS: dict[str, type[Any]] = {"none": NoSampler, "balanced": BalancedSampler}
+
+
+def build_sampler(name: str, **params: Any) -> Sampler:
+    """The sampler `name` of `SAMPLERS`."""
+    if name not in SAMPLERS:
+        raise ValueError(unknown("sampler", name, SAMPLERS))
+    sampler: Sampler = SAMPLERS[name](**params)
+    return sampler
+
+
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.default_rng([seed, epoch])
+
+
+def _round_to_total(shares: npt.NDArray[np.float64], rng: np.random.Generator) -> Rows:
+    """Whole numbers with the sum of `shares` and, over many draws, their means (systematic sampling)."""
+    edges = np.floor(np.cumsum(shares) + rng.random())
+    edges[-1] = np.floor(shares.sum() + 0.5)
+    edges = np.minimum(edges, edges[-1])
+    return np.diff(edges, prepend=0).astype(np.int64)
+
+
+def _repeat(rows: Rows, quota: int, rng: np.random.Generator) -> Rows:
+    whole, rest = divmod(quota, len(rows))
+    return np.concatenate([np.tile(rows, whole), rng.permutation(rows)[:rest]])
