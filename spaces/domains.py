@@ -1,0 +1,138 @@
+"""What one parameter may be: a range of floats, a range of integers, or a choice. Bounds are inclusive."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spaces.errors import unknown
+from spaces.scalars import Scalar, integer, number, yaml_text
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import BaseTrial
+
+_GRID_TOLERANCE = 1e-8  # in steps, as optuna.distributions.FloatDistribution
+
+
+@dataclass(frozen=True)
+class FloatRange:
+    """Floats from `low` to `high`: even, or (`log`) even in the logarithm, or (`step`) on a grid."""
+
+    low: float
+    high: float
+    default: float
+    log: bool = False
+    step: float | None = None
+
+    @property
+    def kind(self) -> str:
+        return "loguniform" if self.log else "uniform"
+
+    def admit(self, value: object) -> float:
+        """The value as this range holds it. Raises ValueError where the range does not contain it."""
+        result = number(value)
+        _check_inside(result, self.low, self.high)
+        if self.step is not None and not _on_grid(result, self.low, self.step):
+            grid = f"{yaml_text(self.low)} plus a multiple of the step {yaml_text(self.step)}"
+            raise ValueError(f"{yaml_text(result)} is not {grid}")
+        return result
+
+    def corners(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def suggest(self, trial: BaseTrial, name: str) -> float:
+        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import FloatDistribution
+
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def describe(self) -> str:
+        step = "" if self.step is None else f", step {yaml_text(self.step)}"
+        return f"{yaml_text(self.low)} to {yaml_text(self.high)}{step}"
+
+
+@dataclass(frozen=True)
+class IntRange:
+    """Integers from `low` to `high`, both possible, `step` apart; `log` draws evenly in the logarithm."""
+
+    low: int
+    high: int
+    default: int
+    log: bool = False
+    step: int = 1
+
+    @property
+    def kind(self) -> str:
+        return "logint" if self.log else "int"
+
+    def admit(self, value: object) -> int:
+        """The value as an int. Raises ValueError where the range does not contain it."""
+        result = integer(value)
+        _check_inside(result, self.low, self.high)
+        if (result - self.low) % self.step:
+            raise ValueError(f"{result} is not {self.low} plus a multiple of the step {self.step}")
+        return result
+
+    def corners(self) -> tuple[int, int]:
+        return self.low, self.high
+
+    def suggest(self, trial: BaseTrial, name: str) -> int:
+        return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import IntDistribution
+
+        return IntDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def describe(self) -> str:
+        return f"{self.low} to {self.high}" + (f", step {self.step}" if self.step != 1 else "")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of `values`, which all differ; with `branches` they name the branches of the choice."""
+
+    values: tuple[Scalar, ...]
+    default: Scalar
+    branches: bool = False
+
+    kind = "choice"
+
+    def admit(self, value: object) -> Scalar:
+        """The equal value of this choice. Raises ValueError where there is none."""
+        for own in self.values:
+            if own == value and isinstance(own, bool) == isinstance(value, bool):
+                return own
+        valid = map(yaml_text, self.values)
+        raise ValueError(unknown("branch" if self.branches else "value", value, valid))
+
+    def corners(self) -> tuple[Scalar, ...]:
+        return self.values
+
+    def suggest(self, trial: BaseTrial, name: str) -> Scalar:
+        return trial.suggest_categorical(name, self.values)
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.values)
+
+    def describe(self) -> str:
+        return " | ".join(map(yaml_text, self.values))
+
+
+Domain = FloatRange | IntRange | Choice
+
+
+def _check_inside(value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{yaml_text(value)} is outside {yaml_text(low)} to {yaml_text(high)}")
+
+
+def _on_grid(value: float, low: float, step: float) -> bool:
+    steps = (value - low) / step
+    return math.isclose(steps, round(steps), rel_tol=0.0, abs_tol=_GRID_TOLERANCE)

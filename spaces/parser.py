@@ -1,0 +1,130 @@
+"""From a nested mapping to the entries of a space. All that is wrong with the mapping is gathered."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from spaces.entries import Constant, Entry, Parameter, Place
+from spaces.errors import Problem, unknown
+from spaces.keys import nest
+from spaces.leaves import KINDS, OPTIONS, parse_domain
+from spaces.scalars import scalar
+
+
+def parse_entries(mapping: Mapping[Any, Any]) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
+    """The entries of `mapping`, a parent before what it brings, and every problem in it."""
+    parser = _Parser()
+    parser.root(mapping)
+    parser.check_names()
+    return tuple(parser.entries), tuple(parser.problems)
+
+
+class _Parser:
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.problems: list[Problem] = []
+
+    def root(self, mapping: Mapping[Any, Any]) -> None:
+        content = self._nested(mapping, "")
+        reserved = [key for key in content if key in KINDS or key in OPTIONS]
+        for key in reserved:
+            self._problem(key, f"{key!r} belongs below the name of a parameter: {{lr: {{{key}: …}}}}")
+        for key, value in content.items():
+            if key not in reserved:
+                self._node(value, Place().child(key))
+
+    def check_names(self) -> None:
+        for name, count in Counter(entry.name for entry in self.entries).items():
+            if count > 1:  # possible only where a branch has a dot in its name
+                self._problem(name, "names two parameters, since a branch has a dot in its name; rename one")
+
+    def _node(self, value: object, place: Place) -> None:
+        if isinstance(value, Mapping):
+            self._mapping(value, place)
+        elif isinstance(value, list | tuple):
+            self._problem(
+                place.name,
+                "a list is not a value; write {choice: […]} to choose from it, or a range such as "
+                f"{{uniform: [low, high]}}; kinds: {', '.join(KINDS)}",
+            )
+        else:
+            self._constant(value, place)
+
+    def _constant(self, value: object, place: Place) -> None:
+        try:
+            self.entries.append(Constant(place, scalar(value)))
+        except ValueError as error:
+            self._problem(place.name, str(error))
+
+    def _mapping(self, mapping: Mapping[Any, Any], place: Place) -> None:
+        content = self._nested(mapping, place.name)
+        if any(key in KINDS for key in content):
+            self._leaf(content, place)
+        elif wrong := _wrong_kind(content):
+            self._problem(place.name, unknown("kind", wrong, KINDS))
+        elif stray := [key for key in OPTIONS if key in content]:
+            given = " and ".join(map(repr, stray))
+            self._problem(place.name, f"{given} without a kind; add one of {', '.join(KINDS)}")
+        elif content:
+            for key, value in content.items():
+                self._node(value, place.child(key))
+        elif not mapping:
+            self.entries.append(Constant(place, {}))
+
+    def _leaf(self, spec: Mapping[str, Any], place: Place) -> None:
+        has_branches = isinstance(spec.get("choice"), Mapping)
+        location = (*place.location, "name") if has_branches else place.location
+        try:
+            self.entries.append(Parameter(replace(place, location=location), parse_domain(spec)))
+        except ValueError as error:
+            for message in error.args:
+                self._problem(place.name, message)
+        if has_branches:
+            for branch, content in spec["choice"].items():
+                self._branch(content, place.branch(str(branch)))
+
+    def _branch(self, content: object, place: Place) -> None:
+        if content is None:
+            return
+        if not isinstance(content, Mapping):
+            self._problem(place.name, f"a branch holds a mapping of its parameters, or null, got {content!r}")
+            return
+        for key, value in self._nested(content, place.name).items():
+            if key == "name":
+                self._problem(
+                    place.child(key).name, "'name' is taken: it holds the branch; call it otherwise"
+                )
+            elif key in KINDS or key in OPTIONS:
+                self._problem(place.name, f"{key!r} belongs below the name of a parameter of this branch")
+            else:
+                self._node(value, place.child(key))
+
+    def _nested(self, mapping: Mapping[Any, Any], path: str) -> dict[str, Any]:
+        content, problems = nest(mapping, path)
+        self.problems += problems
+        return content
+
+    def _problem(self, path: str, message: str) -> None:
+        self.problems.append(Problem(path, message))
+
+
+def _wrong_kind(content: Mapping[str, Any]) -> str | None:
+    """The key that was meant as a kind: the only one beside the options, holding what a kind holds.
+
+    A list is no constant, so it needs no more than a likeness or an option beside it; a mapping may well be a
+    section, so it must look like `choice`, the one kind that takes a mapping.
+    """
+    candidates = [key for key in content if key not in OPTIONS]
+    if len(candidates) != 1:
+        return None
+    (key,) = candidates
+    if isinstance(content[key], list | tuple):
+        has_options = len(content) > 1
+        return key if has_options or difflib.get_close_matches(key, KINDS, n=1, cutoff=0.7) else None
+    if isinstance(content[key], Mapping):
+        return key if difflib.get_close_matches(key, ["choice"], cutoff=0.7) else None
+    return None

@@ -1,0 +1,62 @@
+"""Presets: spaces to start from, one YAML file each beside this module (`description`, `space`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from spaces.errors import Problem, SpaceError, unknown
+
+_SUFFIX = ".yaml"
+
+
+def list_presets() -> dict[str, str]:
+    """The name of each preset and what it is for, in one line; sorted by name."""
+    return {name: str(_read(name)["description"]) for name in _names()}
+
+
+def expand_presets(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """`mapping` with the keys of its presets written out and `preset` gone: a record that stands by itself.
+
+    Raises SpaceError where a preset is unknown.
+    """
+    merged, problems = merge_presets(mapping)
+    if problems:
+        raise SpaceError(problems)
+    return merged
+
+
+def merge_presets(mapping: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Problem, ...]]:
+    """As `expand_presets`, with the problems given back.
+
+    A later preset, and then an own key, replaces a top-level key whole.
+    """
+    own = {key: value for key, value in mapping.items() if key != "preset"}
+    if "preset" not in mapping:
+        return own, ()
+    given = mapping["preset"]
+    wanted = given if isinstance(given, list | tuple) else [given]
+    valid = _names()
+    inherited: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name in wanted:
+        if name in valid:
+            inherited |= _read(name)["space"]
+        else:
+            problems.append(Problem("preset", unknown("preset", name, valid)))
+    replaced = {str(key).partition(".")[0] for key in own}
+    return {key: value for key, value in inherited.items() if key not in replaced} | own, tuple(problems)
+
+
+def _names() -> list[str]:
+    entries = (entry.name for entry in files(__name__).iterdir())
+    return sorted(name.removesuffix(_SUFFIX) for name in entries if name.endswith(_SUFFIX))
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = (files(__name__) / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content

@@ -1,0 +1,168 @@
+"""The search space: parsed once, then sampled, built into configurations, described."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spaces.entries import Entry, Parameter
+from spaces.errors import Problem, SpaceError, unknown
+from spaces.parser import parse_entries
+from spaces.presets import merge_presets
+from spaces.scalars import Scalar
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import BaseTrial
+
+
+class ParameterRow(NamedTuple):
+    """One line of a table of the space."""
+
+    name: str
+    kind: str
+    range: str
+    condition: str
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters that are sampled and constants, some of them only inside a branch of a choice.
+
+    Flat names are key paths (`lr`, `postprocess.prior_power`); inside a branch `<key>.<branch>.<parameter>`
+    (`loss.focal.gamma`), the same as Optuna and the leaderboard show.
+
+    >>> losses = {"cross_entropy": None, "focal": {"gamma": {"uniform": [0, 3]}}}
+    >>> space = Space.parse({"lr": {"loguniform": [1e-4, 1e-2]}, "loss": {"choice": losses}})
+    >>> space.build({"lr": 0.001, "loss": "focal", "loss.focal.gamma": 1.5})
+    {'lr': 0.001, 'loss': {'name': 'focal', 'gamma': 1.5}}
+    """
+
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def parse(cls, mapping: Mapping[str, Any]) -> Space:
+        """Read a nested mapping, as YAML gives it.
+
+        A value is a constant or a mapping with one kind: `{uniform: [low, high]}`, `{loguniform: …}`,
+        `{int: …}`, `{logint: …}` (bounds inclusive), `{choice: [value, …]}` or
+        `{choice: {branch: {parameter: value, …}, other: null}}`. Beside a kind may stand `default: value` and
+        (uniform, int) `step: width`. Dotted keys equal nested ones. A `preset:` at the top,
+        one name or a list, is where the space starts from; a key of one's own replaces the preset's whole key.
+        Raises SpaceError with every problem found.
+        """
+        if not isinstance(mapping, Mapping):
+            raise SpaceError([Problem("", f"a space is a mapping of parameters, got {mapping!r}")])
+        merged, preset_problems = merge_presets(mapping)
+        entries, problems = parse_entries(merged)
+        if preset_problems or problems:
+            raise SpaceError((*preset_problems, *problems))
+        return cls(entries)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What is sampled, a choice before the parameters of its branches."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Parameter))
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some parameter is sampled only in a branch."""
+        return any(parameter.place.conditions for parameter in self.parameters)
+
+    def names(self) -> tuple[str, ...]:
+        """The flat names of all parameters, whatever the branch."""
+        return tuple(parameter.name for parameter in self.parameters)
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Optuna's distribution of each parameter, whatever the branch."""
+        return {parameter.name: parameter.domain.distribution() for parameter in self.parameters}
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Scalar]:
+        """Flat parameters of one configuration, asked of `trial`: only those of the branches taken."""
+        values: dict[str, Scalar] = {}
+        for parameter in self.parameters:
+            if parameter.place.active(values):
+                values[parameter.name] = parameter.domain.suggest(trial, parameter.name)
+        return values
+
+    def build(self, params: Mapping[str, object]) -> dict[str, Any]:
+        """The nested configuration of flat `params`, with constants; a branch becomes `{name: branch, …}`.
+
+        Raises SpaceError where a parameter is missing, unknown, out of range, or of a branch not taken.
+        """
+        values = self._admit(params)
+        config: dict[str, Any] = {}
+        for entry in self.entries:
+            if entry.place.active(values):
+                value = values[entry.name] if isinstance(entry, Parameter) else entry.value
+                _put(config, entry.place.location, dict(value) if isinstance(value, Mapping) else value)
+        return config
+
+    def default(self) -> dict[str, Scalar]:
+        """Flat parameters of the default configuration.
+
+        Without a `default:` of its own, a choice takes its first value and a range its middle (for log kinds
+        the geometric mean), rounded to few digits.
+        """
+        return self._complete({})
+
+    def corner_cases(self) -> Iterator[tuple[str, dict[str, Scalar]]]:
+        """Configurations that together show each branch, each value of a choice and both ends of each range.
+
+        Pairs of a flat name and flat parameters: first the default configuration, under an empty name, then
+        the default with the named parameter moved and the branches taken that lead to it. None comes twice.
+        """
+        seen = {frozenset(self.default().items())}
+        yield "", self.default()
+        for parameter in self.parameters:
+            for value in parameter.domain.corners():
+                case = self._complete({**dict(parameter.place.conditions), parameter.name: value})
+                if (key := frozenset(case.items())) not in seen:
+                    seen.add(key)
+                    yield parameter.name, case
+
+    def describe(self) -> tuple[ParameterRow, ...]:
+        """Rows for a table, constants included, in the order of the space."""
+        return tuple(
+            ParameterRow(entry.name, entry.domain.kind, entry.domain.describe(), entry.place.condition())
+            if isinstance(entry, Parameter)
+            else ParameterRow(entry.name, "constant", entry.describe(), entry.place.condition())
+            for entry in self.entries
+        )
+
+    def _complete(self, chosen: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        values: dict[str, Scalar] = {}
+        for parameter in self.parameters:
+            if parameter.place.active(values):
+                values[parameter.name] = chosen.get(parameter.name, parameter.domain.default)
+        return values
+
+    def _admit(self, params: Mapping[str, object]) -> dict[str, Scalar]:
+        values: dict[str, Scalar] = {}
+        problems: list[Problem] = []
+        for parameter in self.parameters:
+            name, place = parameter.name, parameter.place
+            if not place.active(values):
+                # A parent that is itself missing or wrong is reported; what it brings cannot be judged then.
+                if name in params and all(parent in values for parent, _ in place.conditions):
+                    problems.append(Problem(name, f"counts only with {place.condition()}, not chosen here"))
+            elif name not in params:
+                problems.append(Problem(name, f"missing; valid: {parameter.domain.describe()}"))
+            else:
+                try:
+                    values[name] = parameter.domain.admit(params[name])
+                except ValueError as error:
+                    problems.append(Problem(name, str(error)))
+        names = self.names()
+        problems += [Problem(name, unknown("parameter", name, names)) for name in params if name not in names]
+        if problems:
+            raise SpaceError(problems)
+        return values
+
+
+def _put(config: dict[str, Any], location: tuple[str, ...], value: object) -> None:
+    *sections, key = location
+    for section in sections:
+        config = config.setdefault(section, {})
+    config[key] = value
