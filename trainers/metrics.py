@@ -1,7 +1,8 @@
-"""Metrics of pooled rows, computed from counts: they run at every epoch, where scikit-learn's input checks cost more
-than the training step. The tests hold every number against scikit-learn with ``labels=range(C), zero_division=0``.
+"""Metrics of pooled rows, computed from counts: they run at every epoch and in every sweep of
+post-processing, where scikit-learn's checks of its input would cost more than the numbers. The tests hold
+them against scikit-learn with ``labels=range(C), zero_division=0``.
 
-Counts put the class first, ``(C, ...)``, so that one formula serves a single set of predictions and a whole sweep.
+Counts put the class first, ``(C, ...)``: one formula serves one set of predictions and a whole sweep.
 """
 
 from __future__ import annotations
@@ -57,13 +58,13 @@ COUNT_METRICS: Mapping[str, CountMetric] = MappingProxyType(
         "micro_f1": accuracy,
     }
 )
-"""Metrics of single-label predictions: (hits, predicted, actual) with the class first -> values of the rest."""
+"""Metrics of single-label predictions: (hits, predicted, actual), class first -> one value or a sweep's."""
 
 
 def top_k_accuracy(scores: FloatArray, targets: IntArray, k: int) -> float:
-    """Share of rows whose class is among the k highest of (N, C) scores; ties go to the lower class, as argmax.
+    """Share of rows whose class is among the k highest of (N, C) scores; 1 where C <= k.
 
-    With C <= k it is 1.
+    Ties go to the lower class, as in argmax.
     """
     if scores.shape[1] <= k:
         return 1.0
@@ -95,6 +96,6 @@ def auroc_ovr(scores: FloatArray, targets: IntArray) -> float:
 
 
 def log_loss(scores: FloatArray, targets: IntArray) -> float:
-    """Mean -log of the score of the row's class; scores (N, C) below 1e-12 count as that."""
-    own = scores[np.arange(len(targets)), targets]
-    return float(-np.log(np.maximum(own, SMALLEST_SCORE)).mean())
+    """Mean -log of the score of the row's class, of (N, C) scores; a score of 0 counts as the least float."""
+    own = scores[np.arange(len(targets)), targets].astype(np.float64)
+    return float(-np.log(np.maximum(own, np.finfo(np.float64).tiny)).mean())

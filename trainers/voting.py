@@ -1,7 +1,7 @@
 """How members become one answer: means of scores, weighted or not, and k-of-n votes.
 
-A sum is taken over sorted contributions in float64, so it is the same to the last bit in whatever order the members
-come, and so are the ties it settles. Rank averaging and greedy selection end in weights, and so in ``mean_scores``.
+A sum is taken over sorted contributions in float64, so it is the same to the last bit in whatever order the
+members come, and so are the ties it settles. Greedy selection ends in weights, and so in ``mean_scores``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def hard_vote(
     for predictions in member_predictions:
         votes += np.asarray(predictions)[:, None] == classes
     most = votes.max(axis=1)
-    winners = np.where(votes == most[:, None], mean, -np.inf).argmax(axis=1)
+    winners = np.asarray(np.where(votes == most[:, None], mean, -np.inf).argmax(axis=1), dtype=np.int64)
     if min_votes is None:
         return winners
     return np.where(most >= min_votes, winners, mean.argmax(axis=1) if fallback is None else fallback)
@@ -72,10 +72,11 @@ def check_voting(
     problems: list[Problem] = []
     if num_members < 1:
         problems.append(Problem("voting", "no member to vote; give at least one"))
-    if voting not in valid:
+    if voting in valid:
+        problems += _check_weights(voting, num_members, weights)
+        problems += _check_min_votes(voting, num_members, min_votes)
+    else:
         problems.append(Problem("voting", unknown("voting", voting, valid)))
-    problems += _check_weights(voting, num_members, weights)
-    problems += _check_min_votes(voting, num_members, min_votes)
     if problems:
         raise SettingsError(problems)
 
@@ -85,7 +86,7 @@ def _check_weights(voting: str, num_members: int, weights: Sequence[float] | Non
         missing = voting == "weighted"
         return [Problem("weights", "voting weighted needs a weight for each member")] if missing else []
     if voting != "weighted":
-        return [Problem("weights", f"voting {voting} takes no weights; leave them out, or use voting weighted")]
+        return [Problem("weights", f"voting {voting} takes none; leave them out, or use voting weighted")]
     if len(weights) != num_members:
         return [Problem("weights", f"{len(weights)} weights for {num_members} members; give one each")]
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) <= 0:

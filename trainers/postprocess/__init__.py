@@ -1,1 +1,1 @@
-"""Post-processing fitted exactly from stored scores, and the cross-fitted figures that may be reported of it."""
+"""Post-processing fitted from stored scores, and the cross-fitted figures that may be reported of it."""

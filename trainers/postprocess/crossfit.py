@@ -18,7 +18,7 @@ def make_splits(
     n_splits: int = 5,
     seed: int = 0,
 ) -> npt.NDArray[np.int64]:
-    """Split numbers (N,) from 0 that deal each stratum out evenly; never fails, however few rows a stratum has.
+    """Split numbers (N,) from 0 that deal each stratum out evenly, however few rows it has.
 
     Args:
         strata: (N,) classes, or (N, L) 0/1, where a row counts by the rarest label it has.
@@ -58,8 +58,8 @@ def cross_fitted_predictions(
         scores: (N, ...) scores that no model was trained on.
         targets: (N, ...).
         metric: what the fit maximises; for one that is not tunable the default post-processing predicts.
-        splits: (N,) as of :func:`make_splits` (give it the groups, where there are any); by default five splits
-            balanced by the task's strata.
+        splits: (N,) as of :func:`make_splits` (give it the groups, where there are any); by default five
+            splits balanced by the task's strata.
     """
     if metric not in task.tunable_metrics:
         return task.predict(scores, task.default_postprocess())

@@ -1,8 +1,8 @@
 """Offsets b for ``argmax(log p + b)``: exact coordinate ascent on a metric, and a fitted prior adjustment.
 
 With all other offsets fixed, row i becomes class c as soon as b_c passes its margin
-``max_{k != c}(z_ik + b_k) - z_ic``, so the metric takes at most N + 1 values along a coordinate: sort the margins,
-update the counts, take the best cut. That optimum is exact; the joint one is local.
+``max_{k != c}(z_ik + b_k) - z_ic``, so the metric takes at most N + 1 values along a coordinate: sort the
+margins, update the counts, take the best cut. That optimum is exact; the joint one is local.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MIN_ROWS = 50
 
 _TIE = 1e-9  # margins closer than this are one: rounding must not decide on which side of a cut a row falls
 _GAIN = 1e-12  # smaller gains of a metric are rounding
-_PRIOR_POWERS = np.arange(-10, 21) / 10.0  # tau; negative undoes a loss that has already adjusted for the prior
+_PRIOR_POWERS = np.arange(-10, 21) / 10.0  # tau; a negative one undoes a loss that adjusted for the prior
 
 
 def log_scores(scores: npt.NDArray[np.floating]) -> FloatArray:
@@ -101,9 +101,9 @@ def coordinate_ascent(
 
 
 def fit_prior_power(logs: FloatArray, targets: IntArray, metric: str, log_prior: FloatArray) -> float:
-    """tau of ``argmax(log p - tau log prior)`` (Menon et al. 2021, post-hoc): the best of -1 to 2 in steps of .1.
+    """tau of ``argmax(log p - tau log prior)`` (Menon et al. 2021, post-hoc logit adjustment).
 
-    Of equal ones the nearest to 0.
+    The best of -1 to 2 in steps of .1; of equal ones the nearest to 0.
     """
     values = np.array([metric_at(logs, targets, metric, -tau * log_prior) for tau in _PRIOR_POWERS])
     best = _PRIOR_POWERS[values >= values.max() - _GAIN]

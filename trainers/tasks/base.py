@@ -1,28 +1,29 @@
 """What a kind of problem is: the one protocol behind which all tasks stand.
 
-The training loop, the tuner, the leaderboard and the ensembler know only :class:`Task`. They move four kinds of
-arrays about, look into none of them, and rely on two things: the first axis is the row (one image), and fancy
-indexing by rows selects.
+The training loop, the tuner, the leaderboard and the ensembler know only :class:`Task`. They move four
+kinds of arrays about, look into none of them, and rely on two things: the first axis is the row (one
+image), and fancy indexing by rows selects. What the arrays are:
 
-=============  ==================  ================  ===========  ================  ===============================
-\\              multiclass          binary            multilabel   ordinal           text detection
-=============  ==================  ================  ===========  ================  ===============================
-targets        (N,) int            (N,) int 0/1      (N, L) int   (N,) int          (N, P, V, 2) float: corners as a
-                                                     0/1                            share of width and height, NaN
-                                                                                    padding (rows of one width)
-logits         (N, C)              (N, 1)            (N, L)       (N, 1), (N, K-1)  (N, 1, H, W)
-                                                                  or (N, K)
-scores         (N, C) sum 1        (N,) in [0, 1]    (N, L)       (N, K) sum 1      (N, H, W) in [0, 1]
-predictions    (N,) int            (N,) int 0/1      (N, L) int   (N,) int          (N,) object: per image a (p, 9)
-                                                     0/1                            array, 4 corners and a score
-=============  ==================  ================  ===========  ================  ===============================
+multiclass
+    targets (N,) int; logits (N, C); scores (N, C), rows sum to 1; predictions (N,) int.
+binary
+    targets (N,) int 0/1; logits (N, 1); scores (N,) in [0, 1]; predictions (N,) int 0/1.
+multilabel
+    targets (N, L) int 0/1; logits (N, L); scores (N, L) in [0, 1]; predictions (N, L) int 0/1.
+ordinal
+    targets (N,) int; logits (N, K-1) cumulative or (N, K); scores (N, K), rows sum to 1; predictions
+    (N,) int, the expected level cut at K-1 points.
+multi-target (several columns of one CSV)
+    a task that holds one task a column and hands each its slice. Targets are the parts' columns side by
+    side, -1 (or NaN) where a row lacks one; logits and scores the parts' side by side; metrics are means
+    over the parts.
+text detection
+    targets (N, P, V, 2) float, corners as shares of width and height, padded with NaN to P polygons;
+    logits (N, 1, H, W); scores (N, H, W) in [0, 1]; predictions (N,) object, for each image an array
+    (p, 9) of four corners and a score.
 
-Multi-target (several columns of one CSV, each a task of its own) is a task that holds one task a column and hands
-each its slice: targets are the parts' columns side by side, -1 (or NaN) where a row lacks one; logits and scores
-are the parts' side by side; metrics are means over the parts.
-
-Targets, logits and scores are stored without pickle, so they are plain numeric arrays, padded where rows differ in
-size. Predictions are never stored, they are computed from scores; theirs may be an object array.
+Targets, logits and scores are stored without pickle, so they are plain numeric arrays, padded where rows
+differ in size. Predictions are never stored, they are computed from scores: theirs may be objects.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Task(ABC):
     name: ClassVar[str]
     """The name in a YAML file and in the registry."""
     metrics: ClassVar[Mapping[str, Mode]]
-    """Every key of :meth:`evaluate`, in the order of the table, and which way is better. Has ``"loss": "min"``."""
+    """Keys of :meth:`evaluate`, in the order of the table, and which way is better; ``"loss": "min"`` too."""
     default_metric: ClassVar[str]
     tunable_metrics: ClassVar[frozenset[str]]
     """Metrics that post-processing can change: those of predictions, not of scores (not auroc, not loss)."""
@@ -71,11 +72,11 @@ class Task(ABC):
     option_names: ClassVar[tuple[str, ...]] = ()
     """Keyword options of :meth:`from_frame` (multilabel: label_separator; text detection: image_size)."""
 
-    # --- from the table to targets -----------------------------------------------------------------------------
+    # --- from the table to targets
 
     @classmethod
     def read_frame(cls, path: Path) -> pd.DataFrame:
-        """Read the table at ``path``: every cell a string, only an empty cell is missing ("NA" may be a class).
+        """Read the table: every cell a string, only an empty cell is missing ("NA" may be a class).
 
         Text detection reads its JSON here: one row an image, with columns image, width, height and boxes.
 
@@ -91,10 +92,10 @@ class Task(ABC):
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
         """Learn the task from the labelled table: classes, their order, their counts.
 
-        Multiclass, ordinal: classes are the distinct labels, sorted, as numbers where all are. Multilabel: the
-        distinct labels between separators; an empty cell is "none". Binary: two labels, the larger is positive.
-        Multi-target: ``target`` names several columns. Text detection: there is one class; ``target`` names the
-        column of boxes.
+        Multiclass, ordinal: classes are the distinct labels, sorted, as numbers where all are. Binary: two
+        labels, the larger is positive. Multilabel: the distinct labels between separators; an empty cell
+        has none. Multi-target: ``target`` names several columns. Text detection: one class; ``target``
+        names the column of boxes.
 
         Raises:
             DataError: no such column, rows without a label, a single class.
@@ -104,8 +105,7 @@ class Task(ABC):
     def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
         """Targets (N, ...) of a labelled table; ``source`` is named in messages.
 
-        Text detection: polygons as shares of the image's width and height (IoU does not change under that), all
-        rows padded with NaN to the same number of polygons.
+        Text detection: shares of width and height, under which IoU does not change.
 
         Raises:
             DataError: missing or unknown labels (with the nearest known one), boxes outside of the image.
@@ -120,8 +120,8 @@ class Task(ABC):
     def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
         """What folds are balanced by: (N,) classes, or (N, L) 0/1 for iterative stratification.
 
-        Multilabel: the labels. Multi-target: one-hot classes of all columns side by side. Text detection: (N,)
-        the number of boxes, in quantile bins.
+        Multilabel: the labels. Multi-target: one-hot classes of all columns side by side. Text detection:
+        (N,) the number of boxes, in quantile bins.
         """
 
     @abstractmethod
@@ -135,16 +135,16 @@ class Task(ABC):
     def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
         """Rows a class (C,), as losses weight by them. Multilabel: (L, 2) negatives and positives a label.
 
-        Absent classes count 0. Multi-target: the parts' counts, one after the other. Text detection: (1,) boxes.
+        Absent classes count 0. Multi-target: the parts' counts in a row. Text detection: (1,) boxes.
         """
 
     def support(self, targets: Targets) -> dict[str, int]:
-        """Rows (text detection: boxes) behind each class, so that a caller can warn where a fit has too few."""
+        """Rows (text detection: boxes) behind each class, so that a caller can warn of too few."""
         counts = np.asarray(self.class_counts(targets))
         positives = counts if counts.ndim == 1 else counts[:, -1]
         return dict(zip(self.label_names, (int(count) for count in positives), strict=True))
 
-    # --- model and training ------------------------------------------------------------------------------------
+    # --- model and training
 
     @property
     @abstractmethod
@@ -152,17 +152,20 @@ class Task(ABC):
         """Outputs of the model's head. Multi-target: the sum over columns. Text detection: 1 (a map)."""
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
-        """The network: uint8-normalised images (B, 3, H, W) in, logits out. Text detection: a feature pyramid.
+        """The network: normalised images (B, 3, H, W) in, logits out.
 
-        In evaluation mode the network returns only what :meth:`scores` needs (no threshold map).
+        Text detection: a feature pyramid, which in evaluation mode returns only what :meth:`scores` needs.
         """
         from trainers.models import build_model
 
         return build_model(settings, num_classes=self.head_size)
 
     def build_loss(self, settings: TrialSettings, train_targets: Targets) -> nn.Module:
-        """The loss: (logits, collated targets) -> (B,) losses, one a row. Multi-target: the parts' sum, with
-        missing targets at 0. ``train_targets`` are the original training fold, before any oversampling."""
+        """The loss: (logits, collated targets) -> (B,) losses, one a row.
+
+        ``train_targets`` are the original training fold, before any oversampling. Multi-target: the sum of
+        the parts' losses, a missing target adding 0.
+        """
         from trainers.losses.registry import LOSSES
 
         spec = LOSSES[settings.loss.name]
@@ -185,12 +188,12 @@ class Task(ABC):
     ) -> tuple[npt.NDArray[np.uint8], Any]:
         """Transform one image (H, W, 3) and, where the target lies in the image, its target with it.
 
-        The default changes the image alone. Text detection passes its corners through as keypoints and returns
-        a target of the same shape, polygons that left the image being NaN.
+        The default changes the image alone. Text detection passes its corners through as keypoints and
+        returns a target of the same shape, where polygons that left the image are NaN.
         """
         return transform(image), target
 
-    # --- from logits to predictions ----------------------------------------------------------------------------
+    # --- from logits to predictions
 
     @abstractmethod
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
@@ -206,13 +209,13 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
-        """Predictions of scores. Absent keys mean :meth:`default_postprocess`; ties fall the same way always."""
+        """Predictions of scores; absent keys are the default's. Ties always fall the same way."""
 
     @abstractmethod
     def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
-        """Every metric of :attr:`metrics`, in that order, over all N >= 1 rows pooled. All finite; no warnings.
+        """Every metric of :attr:`metrics`, in that order, over all N >= 1 rows pooled; finite, no warnings.
 
-        Runs at each epoch, so it must cost milliseconds (text detection: match each image once).
+        It runs at each epoch, so it must cost milliseconds (text detection: match each image once).
         """
 
     @abstractmethod
@@ -220,12 +223,15 @@ class Task(ABC):
         """Post-processing that does best by ``metric`` on these rows, shrunk where they are few; JSON-able.
 
         Never worse on these rows than the default, which is returned for a metric that is not tunable. The
-        figure on the fitted rows flatters: report :func:`trainers.postprocess.crossfit.cross_fitted_score`.
-        Multiclass: offsets. Binary, multilabel: exact thresholds, shrunk to the global one. Ordinal: cuts by
-        dynamic programming. Text detection: contours once a ``thresh``, a cumulative sweep of ``box_thresh``.
+        figure on the fitted rows flatters: report ``cross_fitted_score`` of trainers.postprocess.crossfit.
+        Multiclass: offsets. Binary, multilabel: exact thresholds, shrunk to the global one. Ordinal: cuts
+        by dynamic programming. Text detection: contours once a ``thresh``, a sweep of ``box_thresh``.
+
+        Raises:
+            SettingsError: this task has no such metric.
         """
 
-    # --- votes and files ---------------------------------------------------------------------------------------
+    # --- votes and files
 
     @abstractmethod
     def vote(
@@ -244,15 +250,16 @@ class Task(ABC):
             member_scores: M arrays of scores (N, ...).
             member_predictions: M arrays of predictions, for a hard vote; by default each member's scores with
                 ``postprocess``. Give them to vote with members that have a post-processing each.
-            voting: soft: mean of scores, then ``postprocess``. weighted: the same with ``weights``. hard: each
-                member's predictions vote; ties go by mean score.
+            voting: soft: mean of scores, then ``postprocess``. weighted: the same with ``weights``. hard:
+                the members' predictions vote; ties go by mean score.
             weights: M weights >= 0, for weighted.
-            min_votes: votes that a hard decision needs, 1 to M. Multiclass, ordinal: with fewer the soft vote
-                decides. Binary, multilabel: with fewer the label is off. Text detection: distinct members in a
-                cluster of polygons (IoU >= .5), or the cluster is dropped; corners are fused by score.
+            min_votes: votes that a hard decision needs, 1 to M. Multiclass, ordinal: with fewer the soft
+                vote decides. Binary, multilabel: with fewer the label is off. Text detection: distinct
+                members in a cluster of polygons (IoU >= .5); with fewer the cluster is dropped.
 
         Returns:
-            The (weighted) mean scores, whatever the voting, so that auroc and loss mean the same; predictions.
+            The (weighted) mean scores, whatever the voting, so that auroc and loss keep their meaning; and
+            the predictions.
 
         Raises:
             SettingsError: unknown voting, weights or min_votes that do not fit.
@@ -287,7 +294,7 @@ class Task(ABC):
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The task of :meth:`to_dict`; equal to the one that wrote it."""
 
-    # --- for all tasks -----------------------------------------------------------------------------------------
+    # --- for all tasks
 
     def mode(self, metric: str) -> Mode:
         """Which way ``metric`` is better: "max" or "min".

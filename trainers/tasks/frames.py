@@ -17,7 +17,7 @@ _NAMES_SHOWN = 20
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """The table as text: an empty cell is missing, any other ("NA", "None") is what it says; a BOM is dropped.
+    """The table as text: only an empty cell is missing ("NA" and "None" are labels); a BOM is dropped.
 
     Raises:
         DataError: no such file, not a CSV, not UTF-8, empty.
@@ -44,7 +44,7 @@ def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> npt.ND
     empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | (labels == ""))
     if len(empty):
         where = f"{len(empty)} of {len(frame)} rows (data rows {_first(empty + 1)})"
-        raise DataError([f"{source}: column '{column}' is empty in {where}; fill these cells or drop the rows"])
+        raise DataError([f"{source}: column '{column}' is empty in {where}; fill them or drop the rows"])
     return labels
 
 
@@ -72,7 +72,8 @@ def encode_labels(
     distinct, inverse = np.unique(labels, return_inverse=True)
     strange = [index for index, label in enumerate(distinct) if str(label) not in place]
     if strange:
-        problems = [_strange_label(str(distinct[i]), inverse == i, known, column, source) for i in strange[:_SHOWN]]
+        shown = strange[:_SHOWN]
+        problems = [_strange_label(str(distinct[i]), inverse == i, known, column, source) for i in shown]
         if len(strange) > _SHOWN:
             problems.append(f"{source}: column '{column}' has {len(strange) - _SHOWN} more unknown labels")
         raise DataError(problems)

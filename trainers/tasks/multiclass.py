@@ -183,12 +183,8 @@ class Multiclass(Task):
             frame = pd.DataFrame(values, columns=list(self.labels))
             frame.insert(0, columns[0], list(ids))
             return frame[list(columns)]
-        raise DataError(
-            [
-                f"columns {', '.join(columns)}: multiclass fills an id and a label column, or an id column and"
-                f" one column a class ({', '.join(self.labels)})"
-            ]
-        )
+        forms = f"an id and a label column, or an id column and one a class ({', '.join(self.labels)})"
+        raise DataError([f"columns {', '.join(columns)}: multiclass fills {forms}"])
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
@@ -199,7 +195,8 @@ class Multiclass(Task):
         missing = [name for name in ("target", "labels", "counts") if name not in values]
         if missing:
             raise DataError([f"not a multiclass task: no {', '.join(missing)}"])
-        return cls(str(values["target"]), tuple(map(str, values["labels"])), tuple(map(int, values["counts"])))
+        labels, counts = tuple(map(str, values["labels"])), tuple(map(int, values["counts"]))
+        return cls(str(values["target"]), labels, counts)
 
 
 def _number_problems(path: str, value: object, **bounds: float) -> list[Problem]:
