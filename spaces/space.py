@@ -48,8 +48,9 @@ class Space:
         A value is a constant or a mapping with one kind: `{uniform: [low, high]}`, `{loguniform: …}`,
         `{int: …}`, `{logint: …}` (bounds inclusive), `{choice: [value, …]}` or
         `{choice: {branch: {parameter: value, …}, other: null}}`. Beside a kind may stand `default: value` and
-        (uniform, int) `step: width`. Dotted keys equal nested ones. A `preset:` at the top,
-        one name or a list, is where the space starts from; a key of one's own replaces the preset's whole key.
+        (uniform, int) `step: width`. Dotted keys equal nested ones. A `preset:` at the top (a name or a list)
+        is where the space starts from; a key of one's own replaces the preset's whole key.
+
         Raises SpaceError with every problem found.
         """
         if not isinstance(mapping, Mapping):
