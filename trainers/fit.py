@@ -1,0 +1,333 @@
+"""One training of one configuration on one fold, epoch by epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainers.augment import build_augmentation
+from trainers.checkpoint import read_checkpoint, write_checkpoint
+from trainers.errors import TrialFailed
+from trainers.fit_types import Best, EpochReport, FitResult, FoldData, Logits
+from trainers.inference import Predictor
+from trainers.learner import Learner
+from trainers.loader import Batches
+from trainers.microbatch import is_out_of_memory
+from trainers.models import count_params_m, create_model, has_batch_norm
+from trainers.postprocess.crossfit import cross_fitted_score, make_splits
+from trainers.runtime import choose_device, follow_omp_threads, free_gpu_cache, seeded
+from trainers.samplers import build_sampler
+from trainers.settings import TrialSettings, settings_to_dict
+from trainers.tasks.base import Task
+
+__all__ = ["EpochReport", "Fit", "FitResult", "FoldData", "fit"]
+
+_MODEL_SEED = 0  # epochs are numbered from 1
+_LEAST_EVAL_BATCH = 64  # without gradients larger batches fit than in training
+
+
+class Fit:
+    """A training that is run one epoch at a time; `save` and `restore` work between epochs.
+
+    Random numbers of an epoch follow from (seed, epoch) alone, so a resumed training equals one that was not
+    interrupted, on a CPU bit for bit.
+
+    Args:
+        metric: a metric of the task; the best epoch is the one that is best by it.
+        epochs: budget of epochs and length of the lr schedule.
+        seed: at least 0.
+        device: "cpu", "cuda", "cuda:1"; by default the first GPU, or the CPU.
+        num_workers: processes that read and augment; 0 does it in this one.
+
+    Raises:
+        SettingsError: the metric is unknown, the warm-up too long, or the model lacks what is asked of it.
+        TrialFailed: the model cannot be had, or not at this image size.
+    """
+
+    def __init__(
+        self,
+        settings: TrialSettings,
+        task: Task,
+        data: FoldData,
+        *,
+        metric: str,
+        epochs: int,
+        seed: int,
+        device: str | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        follow_omp_threads()
+        self.settings, self.task, self.data = settings, task, data
+        self.metric, self.mode = metric, task.mode(metric)
+        self.epochs, self.seed = epochs, seed
+        self.device = choose_device(device)
+        self.epoch = 0
+        self.best: Best | None = None
+        self._best_weights: dict[str, Tensor] = {}
+        self._broken_off = False
+        train_targets = data.targets[data.train_rows]
+        self._classes = task.sampling_classes(train_targets)
+        self._sampler = build_sampler(settings.sampler.name, **settings.sampler.params)
+        with seeded(self.device, seed, _MODEL_SEED), _failing_plainly(settings):
+            model = create_model(task, settings, data.images.shape[1:3])
+            self._batches = self._build_batches(model, num_workers)
+            self._learner: Learner | None = Learner(
+                model,
+                task.build_loss(settings, train_targets),
+                settings,
+                device=self.device,
+                epochs=epochs,
+                steps_per_epoch=len(self._batches),
+                mode=self.mode,
+            )
+        self._predictor = Predictor(
+            data.images,
+            data.valid_rows,
+            batch_size=max(settings.batch_size, _LEAST_EVAL_BATCH),
+            device=self.device,
+            amp=settings.amp,
+            channels_last=settings.channels_last,
+            num_workers=num_workers,
+        )
+        self.params_m = count_params_m(model)
+
+    def _build_batches(self, model: nn.Module, num_workers: int) -> Batches:
+        settings, data, task = self.settings, self.data, self.task
+        augmentation = build_augmentation(
+            settings.augmentation.name, size=max(data.images.shape[1:3]), **settings.augmentation.params
+        )
+        moves_targets = type(task).augment is not Task.augment
+        return Batches(
+            data.images,
+            data.targets,
+            data.train_rows,
+            batch_size=settings.batch_size,
+            augmentation=augmentation,
+            augment=task.augment if moves_targets else None,
+            collate=task.collate,
+            seed=self.seed,
+            num_workers=num_workers,
+            # A last batch of one image has no variance to normalise by.
+            drop_last=has_batch_norm(model) and len(data.train_rows) % settings.batch_size == 1,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    @property
+    def done(self) -> bool:
+        """All epochs are run, or `patience` epochs went by without a better one."""
+        patience = self.settings.patience
+        stale = self.best is not None and 0 < patience <= self.epoch - self.best.epoch
+        return self.epoch >= self.epochs or stale
+
+    @property
+    def valid_logits(self) -> Logits:
+        """Logits (N_valid, …) of the best epoch, in the order of ``data.valid_rows``."""
+        return self._require_best().logits
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """State dict of the best epoch, on the CPU: the average of weights where ``ema_decay`` is on."""
+        self._require_best()
+        return dict(self._best_weights)
+
+    def step(self) -> EpochReport:
+        """Train one epoch and validate.
+
+        Raises:
+            TrialFailed: loss, logits or metric are not finite, or memory is out at the smallest micro-batch.
+        """
+        learner, epoch = self._between_epochs(), self.epoch + 1
+        if self.done:
+            raise RuntimeError(f"the training ended after epoch {self.epoch}")
+        self._broken_off = True  # until the epoch is whole
+        started = time.perf_counter()
+        with seeded(self.device, self.seed, epoch), _failing_plainly(self.settings):
+            order = self._sampler.order(self.data.train_rows, self._classes, epoch, self.seed)
+            train_loss, images = learner.train_epoch(self._batches.epoch(epoch, order), epoch)
+            trained = time.perf_counter()
+            lr = learner.lr
+            logits = self._predictor(learner.eval_model)
+        metrics = self._evaluate(logits, epoch)
+        is_best = self._is_better(metrics[self.metric])
+        if is_best:
+            tuned = {f"{self.metric}_tuned": self._tuned(logits, metrics)}
+            self.best = Best(epoch, metrics[self.metric], metrics | tuned, logits)
+            self._best_weights = _copy_to_cpu(learner.eval_model)
+        learner.lr_scheduler.after_epoch(epoch, metrics[self.metric])
+        self.epoch = epoch
+        self._broken_off = False
+        best = self._require_best()
+        return EpochReport(
+            epoch=epoch,
+            metrics=metrics | {"train_loss": train_loss},
+            best_metrics=dict(best.metrics),
+            best_epoch=best.epoch,
+            best_value=best.value,
+            is_best=is_best,
+            done=self.done,
+            time_s=time.perf_counter() - started,
+            images_per_s=images / (trained - started),
+            lr=lr,
+            micro_batch_size=learner.micro.size,
+        )
+
+    def _evaluate(self, logits: Logits, epoch: int) -> dict[str, float]:
+        if not np.isfinite(logits).all():
+            raise TrialFailed(f"validation logits are not finite after epoch {epoch}; the lr may be too high")
+        scores = self.task.scores(logits)
+        predictions = self.task.predict(scores, self.settings.postprocess)
+        metrics = self.task.evaluate(scores, predictions, self._valid_targets)
+        if not math.isfinite(metrics[self.metric]):
+            raise TrialFailed(f"{self.metric} is {metrics[self.metric]} after epoch {epoch}")
+        return metrics
+
+    def _is_better(self, value: float) -> bool:
+        if self.best is None:
+            return True
+        return value > self.best.value if self.mode == "max" else value < self.best.value
+
+    def _tuned(self, logits: Logits, metrics: dict[str, float]) -> float:
+        """The metric with post-processing fitted, cross-fitted so that it does not flatter."""
+        if self.metric not in self.task.tunable_metrics:
+            return metrics[self.metric]
+        targets, groups = self._valid_targets, self.data.groups
+        valid_groups = None if groups is None else groups[self.data.valid_rows]
+        splits = make_splits(self.task.strata(targets), valid_groups)
+        return cross_fitted_score(self.task, self.task.scores(logits), targets, self.metric, splits)
+
+    @property
+    def _valid_targets(self) -> Any:
+        return self.data.targets[self.data.valid_rows]
+
+    def save(self, path: Path) -> None:
+        """Write all that `restore` needs to go on exactly as this training would.
+
+        Raises:
+            TrialFailed: no room for the file; an earlier checkpoint at `path` still stands.
+        """
+        learner, best = self._between_epochs(), self._require_best()
+        weights = None if best.epoch == self.epoch else self._best_weights  # else they are the learner's own
+        state = {
+            "epoch": self.epoch,
+            "learner": learner.state_dict(),
+            "best": {"epoch": best.epoch, "value": best.value, "metrics": best.metrics},
+            "best_logits": torch.from_numpy(best.logits),
+            "best_weights": weights,
+        }
+        write_checkpoint(path, state, self._fingerprint())
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint of the same settings, task, data, epochs and seed.
+
+        Raises:
+            CheckpointError: nothing there that this training can go on from; it stays as it was.
+        """
+        learner = self._between_epochs()
+        state = read_checkpoint(path, self._fingerprint())
+        learner.load_state_dict(state["learner"])
+        self.epoch = state["epoch"]
+        self.best = Best(**state["best"], logits=state["best_logits"].numpy())
+        weights = state["best_weights"]
+        self._best_weights = _copy_to_cpu(learner.eval_model) if weights is None else weights
+
+    def close(self) -> None:
+        """Free the model, the workers and the GPU's cache; the best epoch's logits and weights stay."""
+        self._learner = None
+        self._batches.close()
+        self._predictor.close()
+        free_gpu_cache(self.device)
+
+    def _between_epochs(self) -> Learner:
+        if self._learner is None:
+            raise RuntimeError("the training is closed")
+        if self._broken_off:
+            raise RuntimeError(f"epoch {self.epoch + 1} was broken off; restore a checkpoint into a new Fit")
+        return self._learner
+
+    def _require_best(self) -> Best:
+        if self.best is None:
+            raise RuntimeError("no epoch has been run yet")
+        return self.best
+
+    def _fingerprint(self) -> str:
+        """Digest of everything that a checkpoint must agree with."""
+        plain = [settings_to_dict(self.settings), self.task.to_dict(), self.metric, self.epochs, self.seed]
+        digest = hashlib.sha256(json.dumps([*plain, self.data.images.shape], sort_keys=True).encode())
+        for rows in (self.data.train_rows, self.data.valid_rows):
+            digest.update(json.dumps(self.data.ids[rows].tolist()).encode())
+            digest.update(np.ascontiguousarray(self.data.targets[rows]).tobytes())
+        return digest.hexdigest()
+
+
+def fit(
+    settings: TrialSettings,
+    task: Task,
+    data: FoldData,
+    *,
+    metric: str,
+    epochs: int,
+    seed: int,
+    report: Callable[[EpochReport, Fit], None] | None = None,
+    resume: Path | None = None,
+    device: str | None = None,
+    num_workers: int = 0,
+) -> FitResult:
+    """Train to the end, from a checkpoint where `resume` names one; `report` is called after each epoch.
+
+    Raises:
+        SettingsError, TrialFailed, CheckpointError: as `Fit` and its methods do.
+    """
+    started = time.perf_counter()
+    training = Fit(
+        settings, task, data, metric=metric, epochs=epochs, seed=seed, device=device, num_workers=num_workers
+    )
+    reports = []
+    try:
+        if resume is not None:
+            training.restore(resume)
+        while not training.done:
+            reports.append(training.step())
+            if report is not None:
+                report(reports[-1], training)
+        best = training._require_best()
+    finally:
+        training.close()
+    return FitResult(
+        reports=tuple(reports),
+        best_epoch=best.epoch,
+        best_value=best.value,
+        best_metrics=dict(best.metrics),
+        valid_logits=best.logits,
+        weights=training.best_weights(),
+        params_m=training.params_m,
+        fit_time_s=time.perf_counter() - started,
+    )
+
+
+@contextmanager
+def _failing_plainly(settings: TrialSettings) -> Iterator[None]:
+    """Turn what torch raises on a training that cannot work into TrialFailed with the reason."""
+    try:
+        yield
+    except (RuntimeError, ValueError, MemoryError) as error:
+        text = " ".join(str(error).split())[:200]
+        if is_out_of_memory(error):
+            raise TrialFailed(f"out of memory ({text}); use a smaller model, image or batch") from error
+        if "Expected more than 1 value per channel" in text:
+            size = settings.batch_size
+            reason = f"batch normalisation cannot train on one image; batch_size {size} is too small"
+            raise TrialFailed(reason) from error
+        raise
+
+
+def _copy_to_cpu(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}

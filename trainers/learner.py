@@ -1,0 +1,192 @@
+"""A model with all that changes while it learns, and the pass over an epoch. Knows no task and no metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from trainers.errors import TrialFailed
+from trainers.inputs import Normalize
+from trainers.lr_schedulers import LrScheduler
+from trainers.microbatch import MicroBatches
+from trainers.models import has_batch_norm, input_stats
+from trainers.optim import build_optimizer
+from trainers.precision import choose_precision
+from trainers.settings import TrialSettings
+
+CHECK_EVERY = 20
+"""Steps between two looks at the losses on a GPU: each look waits for the device."""
+
+
+class Learner:
+    """Model, average of its weights, optimizer, lr and gradient scale, and how they take one step.
+
+    Args:
+        model: network on any device; moved to `device`.
+        criterion: (model's output, targets) -> one loss an image, (B,).
+        epochs: length of the whole training, for the lr.
+        steps_per_epoch: batches an epoch.
+        mode: which way the metric given to `end_epoch` is better.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: nn.Module,
+        settings: TrialSettings,
+        *,
+        device: torch.device,
+        epochs: int,
+        steps_per_epoch: int,
+        mode: Literal["max", "min"],
+    ) -> None:
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self.model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        self.criterion = criterion.to(device)
+        self.device = device
+        self.precision = choose_precision(settings.amp, device)
+        self.normalize = Normalize(*input_stats(model), device, channels_last=settings.channels_last)
+        self.optimizer = build_optimizer(self.model, settings)
+        self.lr_scheduler = LrScheduler(
+            self.optimizer, settings, epochs=epochs, steps_per_epoch=steps_per_epoch, mode=mode
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.scaled)
+        # Its decay is warmed up: a short training would else average mostly the random start.
+        self.ema = (
+            ModelEmaV3(self.model, decay=settings.ema_decay, use_warmup=True)
+            if settings.ema_decay > 0
+            else None
+        )
+        self.micro = MicroBatches(settings.batch_size, smallest=2 if has_batch_norm(model) else 1)
+        self.step = 0
+        self._steps_per_epoch = steps_per_epoch
+        self._clip_grad = settings.clip_grad
+        self._parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    @property
+    def eval_model(self) -> nn.Module:
+        """The network to judge and to keep: the average of the weights where there is one."""
+        module: nn.Module = self.model if self.ema is None else self.ema.module
+        return module
+
+    @property
+    def lr(self) -> float:
+        """The largest lr of any parameter group (they differ under layer decay alone)."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def train_epoch(self, batches: Iterable[tuple[Tensor, Any, Any]], epoch: int) -> tuple[float, int]:
+        """One step a batch of (uint8 images, targets, rows). Returns the mean loss and the number of images.
+
+        `epoch` (1-based) is for messages.
+
+        Raises:
+            TrialFailed: a loss is not finite, or the smallest micro-batch does not fit into memory.
+        """
+        self.model.train()
+        losses = _Losses(self._steps_per_epoch, self.device, lambda *found: self._explain(epoch, *found))
+        for images, targets, _ in batches:
+            self.lr_scheduler.before_step(self.step)
+            images = images.to(self.device, non_blocking=True)
+            targets = map_tensors(lambda tensor: tensor.to(self.device, non_blocking=True), targets)
+            losses.add(self._gradient(images, targets), len(images))
+            self._update()
+        return losses.finish()
+
+    def _gradient(self, images: Tensor, targets: Any) -> Tensor:
+        """Leave the batch's gradient in the parameters; return its mean loss, on the device."""
+        batch = len(images)
+
+        def part(rows: slice) -> Tensor:
+            with self.precision.autocast():
+                output = self.model(self.normalize(images[rows]))
+                wanted = map_tensors(lambda tensor: tensor[rows], targets)
+                loss: Tensor = self.criterion(output, wanted).sum() / batch
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+
+        return self.micro.run(batch, part, self.optimizer.zero_grad)
+
+    def _update(self) -> None:
+        if self._clip_grad > 0:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self._parameters, self._clip_grad)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        self.step += 1
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.step)
+
+    def _explain(self, epoch: int, step: int, loss: float) -> str:
+        advice = f"lr {self.lr:g} may be too high"
+        if self.precision.scaled:
+            advice += ", or float16 too narrow (amp: bf16 or off)"
+        return f"loss became {loss} at epoch {epoch}, step {step}; {advice}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and containers only."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "lr_scheduler": self.lr_scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "micro_batch_size": self.micro.size,
+            "step": self.step,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the learner that `state_dict` came from would have."""
+        self.model.load_state_dict(state["model"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.micro.size = state["micro_batch_size"]
+        self.step = state["step"]
+
+
+class _Losses:
+    """An epoch's losses, kept on the device. A CPU is looked at each step, before the step is taken."""
+
+    def __init__(self, steps: int, device: torch.device, explain: Callable[[int, float], str]) -> None:
+        self._values = torch.zeros(steps, device=device)
+        self._images: list[int] = []
+        self._checked = 0
+        self._every = 1 if device.type == "cpu" else CHECK_EVERY
+        self._explain = explain
+
+    def add(self, loss: Tensor, images: int) -> None:
+        self._values[len(self._images)] = loss
+        self._images.append(images)
+        if len(self._images) - self._checked >= self._every:
+            self._check()
+
+    def finish(self) -> tuple[float, int]:
+        self._check()
+        images = torch.tensor(self._images, dtype=torch.float64)
+        total = int(images.sum())
+        return float((self._values[: len(images)].double().cpu() * images).sum() / total), total
+
+    def _check(self) -> None:
+        fresh = self._values[self._checked : len(self._images)]
+        if not torch.isfinite(fresh).all():
+            place = int((~torch.isfinite(fresh)).nonzero()[0])
+            raise TrialFailed(self._explain(self._checked + place + 1, float(fresh[place])))
+        self._checked = len(self._images)
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """`function` of a tensor, or of each tensor in nested containers (targets that are several maps)."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {key: map_tensors(function, item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(map_tensors(function, item) for item in value)
+    return value

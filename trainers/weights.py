@@ -1,0 +1,36 @@
+"""Weights on the disk: safetensors, which can hold no code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from trainers.errors import TrainersError
+from trainers.files import write_whole
+
+
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write a state dict, whole or not at all.
+
+    Raises:
+        TrialFailed: no room for the file.
+    """
+    # Clones give shared tensors (tied layers) storage of their own, which safetensors asks for.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    write_whole(path, safetensors.torch.save(tensors))
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict, on the CPU.
+
+    Raises:
+        TrainersError: the file is absent or not a whole safetensors file.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise TrainersError(f"cannot read weights {path}: {error}") from error
