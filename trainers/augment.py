@@ -24,14 +24,14 @@ class NoAugmentation:
 
 @dataclass(frozen=True)
 class FlipAugmentation:
-    """Flips alone: "horizontal" for photographs, "both" where there is no up or down, as under a microscope."""
+    """Flips alone: "horizontal" for photographs, "both" where there is no up, as under a microscope."""
 
     flips: str = choice("horizontal", *FLIPS)
 
 
 @dataclass(frozen=True)
 class ShiftAugmentation:
-    """A small shift, zoom and rotation, never a flip: for digits, letters and whatever else has a reading side.
+    """A small shift, zoom and rotation, never a flip: for digits, letters and all that is read.
 
     `strength` 0..1 scales how far and how often; 0.5 is the usual amount and 0 changes nothing.
     """
@@ -59,7 +59,7 @@ AUGMENTATIONS: dict[str, type[Any]] = {
 
 
 class Augmentation:
-    """A callable (H, W, 3) uint8 -> (H, W, 3) uint8 whose random numbers all follow from the last `reseed`."""
+    """(H, W, 3) uint8 -> (H, W, 3) uint8; all random numbers follow from the last `reseed`."""
 
     def __init__(self, transforms: list[Any], seed: int) -> None:
         albumentations = _albumentations()
@@ -169,7 +169,7 @@ def _chance(usual: float, scale: float) -> float:
 
 
 def _albumentations() -> Any:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the internet for its version
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the internet for news
     import albumentations
 
     return albumentations

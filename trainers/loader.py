@@ -69,8 +69,8 @@ class _BatchReader(Dataset[Batch]):
 class Batches:
     """Epochs of batches over `rows` of an image source and its targets.
 
-    Random numbers follow from (seed, epoch, batch) alone: an epoch comes out the same whatever `num_workers`, and
-    again after a resume. Workers, where there are any, live until `close`.
+    Random numbers follow from (seed, epoch, batch) alone: an epoch comes out the same whatever `num_workers`,
+    and again after a resume. Workers, where there are any, live until `close`.
 
     Args:
         source: N images of one size.
@@ -107,7 +107,8 @@ class Batches:
         self._batch_size = batch_size
         self._drop_last = drop_last
         self._keys: list[_Key] = []
-        _use_one_cv2_thread(0)
+        if augmentation is not None:
+            _use_one_cv2_thread()
         self._loader: DataLoader[Batch] = DataLoader(
             _BatchReader(source, targets, augmentation, augment, collate, seed),
             batch_size=None,  # an item is a whole batch already
@@ -143,7 +144,7 @@ class Batches:
         return parts
 
 
-def _use_one_cv2_thread(_: int) -> None:
+def _use_one_cv2_thread(_worker: int = 0) -> None:
     """OpenCV's threads cost more than they give on small images, and trials share the machine's cores."""
     try:
         import cv2

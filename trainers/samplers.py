@@ -20,15 +20,16 @@ class NoSampler:
 
     def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows:
         """`rows` (N,) in a random order that follows from (seed, epoch); `classes` (N,) is not used."""
-        return _generator(seed, epoch).permutation(rows)
+        order: Rows = _generator(seed, epoch).permutation(rows)
+        return order
 
 
 @dataclass(frozen=True)
 class BalancedSampler:
     """Small classes more often: class c gets a share of the epoch proportional to n_c^(1 - strength).
 
-    `strength` 0 leaves the data as they are, 1 visits every class equally often. An epoch has N rows all the same.
-    Within a class all rows come equally often, to within one visit.
+    `strength` 0 leaves the data as they are, 1 visits every class equally often. An epoch still has N
+    rows; within a class all rows come equally often, to within one visit.
     """
 
     strength: float = number(0.5, 0.0, 1.0)
@@ -44,7 +45,8 @@ class BalancedSampler:
         share = counts ** (1.0 - self.strength)
         quotas = _round_to_total(share / share.sum() * len(rows), rng)
         drawn = [_repeat(rows[index == c], quota, rng) for c, quota in enumerate(quotas)]
-        return rng.permutation(np.concatenate(drawn))
+        order: Rows = rng.permutation(np.concatenate(drawn))
+        return order
 
 
 class Sampler(Protocol):
@@ -73,9 +75,11 @@ def _round_to_total(shares: npt.NDArray[np.float64], rng: np.random.Generator) -
     edges = np.floor(np.cumsum(shares) + rng.random())
     edges[-1] = np.floor(shares.sum() + 0.5)
     edges = np.minimum(edges, edges[-1])
-    return np.diff(edges, prepend=0).astype(np.int64)
+    quotas: Rows = np.diff(edges, prepend=0).astype(np.int64)
+    return quotas
 
 
 def _repeat(rows: Rows, quota: int, rng: np.random.Generator) -> Rows:
     whole, rest = divmod(quota, len(rows))
-    return np.concatenate([np.tile(rows, whole), rng.permutation(rows)[:rest]])
+    drawn: Rows = np.concatenate([np.tile(rows, whole), rng.permutation(rows)[:rest]])
+    return drawn

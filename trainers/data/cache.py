@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,85 +11,23 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
 from trainers.data.decoding import decode_all
-from trainers.data.images import BrokenImage, Resize, Uint8Array, decode
+from trainers.data.images import BrokenImage
+from trainers.data.sources import CachedImages, DecodedImages, ImageSource
 from trainers.errors import DataError, unknown
+
+__all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_images"]
 
 FORMAT_VERSION = 1
 _IMAGES, _META = "images.npy", "meta.json"
 _SHOWN = 10
 
 Progress = Callable[[int, int], None]
-Rows = npt.NDArray[np.integer[Any]]
-
-
-class ImageSource(Protocol):
-    """N RGB images of one size, read by row."""
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, height, width, 3)."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, rows: Rows) -> Uint8Array:
-        """A fresh array (B, height, width, 3), in the order of `rows`."""
-
-
-class CachedImages:
-    """The rows `index` of a cache file (all where None), mapped on first use: pickles as its path alone."""
-
-    def __init__(self, path: Path, shape: tuple[int, int, int, int], index: Rows | None = None) -> None:
-        self.path = path
-        self._stored = shape
-        self._index = index
-        self._mapped: Uint8Array | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return self._stored if self._index is None else (len(self._index), *self._stored[1:])
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def read(self, rows: Rows) -> Uint8Array:
-        if self._mapped is None:
-            mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
-            if mapped.shape != self._stored or mapped.dtype != np.uint8:
-                raise DataError([f"{self.path}: is not the cache it was; delete it and start again"])
-            self._mapped = mapped.view(np.ndarray)
-        return self._mapped[rows if self._index is None else self._index[rows]]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_mapped": None}
-
-
-@dataclass(frozen=True, eq=False)
-class DecodedImages:
-    """Images decoded at every read, for data whose cache would not fit the disk."""
-
-    paths: tuple[Path, ...]
-    size: tuple[int, int]
-    resize: Resize = "squash"
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return (len(self.paths), *self.size, 3)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def read(self, rows: Rows) -> Uint8Array:
-        out = np.empty((len(rows), *self.size, 3), dtype=np.uint8)
-        for place, row in enumerate(rows):
-            out[place] = decode(self.paths[row], self.size, resize=self.resize)
-        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +43,7 @@ def prepare_images(
     paths: Sequence[Path],
     *,
     size: tuple[int, int],
-    resize: Resize = "squash",
+    resize: str = "squash",
     cache_dir: Path | None,
     workers: int = 1,
     progress: Progress | None = None,
@@ -115,8 +54,8 @@ def prepare_images(
 
     `size` is (height, width); `progress` is called with (done, all). A finished cache of the same files and
     settings is used as it is; processes that ask at the same time wait for the one that builds.
-    Without `cache_dir` nothing is stored and images are decoded at every read; `verify` decodes them once before.
-    Raises `DataError` for a disk too small, and for broken images unless `on_broken` is "skip".
+    Without `cache_dir` nothing is stored and images are decoded at every read; `verify` decodes them once
+    before. Raises `DataError` for a disk too small, and for broken images unless `on_broken` is "skip".
     """
     if on_broken not in ("error", "skip"):
         raise ValueError(unknown("on_broken", on_broken, ("error", "skip")))
@@ -132,17 +71,20 @@ def prepare_images(
     folder = Path(cache_dir).absolute() / _key(paths, size, resize)
     found = _open(folder, shape)
     if found is None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            found = _open(folder, shape)
-            if found is None:
-                found = _build(folder, paths, shape, resize, workers, progress, on_broken)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                found = _open(folder, shape)
+                if found is None:
+                    found = _build(folder, paths, shape, resize, workers, progress, on_broken)
+        except OSError as error:
+            raise DataError([f"the image cache in {cache_dir} cannot be written: {error}"]) from error
     keep = _kept(paths, found, on_broken)
     index = None if keep.all() else np.flatnonzero(keep)
     return Prepared(CachedImages(folder / _IMAGES, shape, index), _errors(paths, found), keep)
 
 
-def _key(paths: Sequence[Path], size: tuple[int, int], resize: Resize) -> str:
+def _key(paths: Sequence[Path], size: tuple[int, int], resize: str) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT_VERSION, size, resize]).encode())
     for path in paths:
         try:
@@ -169,7 +111,7 @@ def _build(
     folder: Path,
     paths: Sequence[Path],
     shape: tuple[int, int, int, int],
-    resize: Resize,
+    resize: str,
     workers: int,
     progress: Progress | None,
     on_broken: str,
@@ -191,8 +133,6 @@ def _build(
             _fsync(path)
         part.rename(folder)
         _fsync(folder.parent)
-    except OSError as error:
-        raise DataError([f"the image cache in {folder.parent} cannot be written: {error}"]) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return broken
@@ -204,9 +144,14 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> None:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
         size = file.tell() + int(np.prod(shape))
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
         file.truncate(size)
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except AttributeError:  # macOS
+            return
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # what file systems without it answer
+                raise
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -214,7 +159,7 @@ def _check_space(folder: Path, needed: int) -> None:
     if needed > free:
         raise DataError(
             [
-                f"the image cache needs {needed / 1e9:.2f} GB in {folder}, which has {free / 1e9:.2f} GB free; "
+                f"the image cache needs {needed / 1e9:.2f} GB, {folder} has {free / 1e9:.2f} GB free; "
                 "set data.cache to a folder on a larger disk, lower data.image_size, or set data.cache: off"
             ]
         )

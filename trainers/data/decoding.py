@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from trainers.data.images import BrokenImage, Resize, decode
+from trainers.data.images import BrokenImage, Uint8Array, decode
 from trainers.errors import DataError
 
 _BLOCK = 64  # images a job: long enough to hide the messages, short enough for a smooth progress bar
@@ -27,7 +28,7 @@ class _Job:
     """Decodes a block of rows into `target`, an .npy already of its full size (None: decodes only)."""
 
     size: tuple[int, int]
-    resize: Resize
+    resize: str
     target: Path | None
     offset: int
 
@@ -35,11 +36,13 @@ class _Job:
         """Number of images done and the reason for each row that is broken."""
         pixels = np.zeros((len(block.paths), *self.size, 3), dtype=np.uint8)
         broken: dict[int, str] = {}
-        for place, path in enumerate(block.paths):
-            try:
-                pixels[place] = decode(path, self.size, resize=self.resize)
-            except BrokenImage as error:
-                broken[block.first + place] = error.reason
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata would tear a progress bar
+            for place, path in enumerate(block.paths):
+                try:
+                    pixels[place] = decode(path, self.size, resize=self.resize)
+                except BrokenImage as error:
+                    broken[block.first + place] = error.reason
         if self.target is not None:
             _write(self.target, pixels, self.offset + block.first * pixels[0].nbytes)
         return len(block.paths), broken
@@ -48,7 +51,7 @@ class _Job:
 def decode_all(
     paths: Sequence[Path],
     size: tuple[int, int],
-    resize: Resize,
+    resize: str,
     target: Path | None,
     workers: int,
     progress: Callable[[int, int], None] | None,
@@ -72,24 +75,24 @@ def _run(job: _Job, blocks: Sequence[_Block], workers: int) -> Iterator[tuple[in
         return
     # loky starts fresh interpreters: no fork of a process whose threads (torch, Ray) may hold locks, and no
     # second run of the caller's __main__ as multiprocessing's spawn has it.
-    from joblib import Parallel, delayed
-    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky import ProcessPoolExecutor, as_completed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
+    pool = ProcessPoolExecutor(max_workers=workers)
     try:
-        parallel = Parallel(n_jobs=workers, backend="loky", batch_size=1, return_as="generator_unordered")
-        yield from parallel(delayed(job)(block) for block in blocks)
+        for future in as_completed([pool.submit(job, block) for block in blocks]):
+            yield future.result()
     except BrokenProcessPool as error:
-        raise DataError(["a process that decodes images died, for want of memory perhaps; use fewer"]) from error
+        raise DataError([f"one of {workers} decoding processes died (out of memory?); use fewer"]) from error
     finally:
-        get_reusable_executor().shutdown(wait=True)
+        pool.shutdown(wait=True, kill_workers=True)  # nothing is left to do, or the caller gave up
 
 
-def _write(path: Path, pixels: np.ndarray, offset: int) -> None:  # type: ignore[type-arg]
+def _write(path: Path, pixels: Uint8Array, offset: int) -> None:
     """Plain writes, not a memory map: on a full disk they raise, where a map kills the process."""
     handle = os.open(path, os.O_WRONLY)
     try:
-        left = memoryview(pixels).cast("B")
+        left = memoryview(pixels.tobytes())
         while left:
             written = os.pwrite(handle, left, offset)
             left, offset = left[written:], offset + written

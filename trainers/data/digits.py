@@ -22,15 +22,16 @@ _FILES = ("train.csv", "test.csv", "sample_submission.csv", "test_labels.csv")
 def write_digits(folder: str | Path, seed: int = 0) -> None:
     """Write train.csv, test.csv, sample_submission.csv, test_labels.csv and images/ under `folder`.
 
-    Columns are image, label; test.csv has image alone. In train.csv the class sizes fall geometrically from the
-    most to the least frequent by about 10 : 1, which digit is rare being drawn with `seed`; 400 test rows are
-    stratified as the digits come. Raises `DataError` for a folder that holds anything else.
+    Columns are image, label; test.csv has image alone. In train.csv (about 550 rows) class sizes fall
+    geometrically by 10 : 1 from the most to the least frequent; `seed` draws which digits are rare. The 400
+    test rows are stratified as the digits come. Raises `DataError` for a folder that holds anything else.
     """
     folder = Path(folder)
-    foreign = sorted(p.name for p in folder.iterdir() if p.name not in (*_FILES, "images")) if folder.is_dir() else []
-    if foreign or (folder.exists() and not folder.is_dir()):
-        what = f"holds {', '.join(foreign[:5])}" if foreign else "is a file"
-        raise DataError([f"{folder}: {what}; give a new or an empty folder"])
+    if folder.exists() and not folder.is_dir():
+        raise DataError([f"{folder}: is a file; give a new or an empty folder"])
+    if foreign := _foreign(folder):
+        shown = ", ".join(foreign[:5]) + (", …" if len(foreign) > 5 else "")
+        raise DataError([f"{folder}: holds other files ({shown}); give a new or an empty folder"])
     digits = load_digits()
     labels = digits.target.astype(np.int64)
     rows = np.arange(len(labels))
@@ -39,6 +40,21 @@ def write_digits(folder: str | Path, seed: int = 0) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_images(folder / "images", digits.images, np.concatenate([train, test]))
     _write_tables(folder, labels, train, np.sort(test))
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Files under `folder` that this module did not write."""
+    if not folder.is_dir():
+        return []
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path != folder / "images"]
+    return sorted(str(path) for path in files if not _is_ours(folder, path))
+
+
+def _is_ours(folder: Path, path: Path) -> bool:
+    if path.name in _FILES and path.parent == Path():
+        lines = (folder / path).read_text(errors="replace").splitlines()
+        return len(lines) > 1 and lines[1].startswith("digit_")
+    return path.parent == Path("images") and path.match("digit_[0-9][0-9][0-9][0-9].png")
 
 
 def _thin_out(

@@ -27,9 +27,9 @@ def assign_folds(
 ) -> Folds:
     """Fold 0..n_splits-1 of each row, (N,) int64, deterministic for the seed.
 
-    `strata` are class indices (N,), or 0/1 indicators (N, L) of a row's labels; `groups` (N,) keeps the rows of a
-    group in one fold. Every class is found in every fold. Raises `DataError` naming the classes (`label_names` by
-    index) that have too few rows, or groups, for that.
+    `strata` are class indices (N,), or 0/1 indicators (N, L) of a row's labels; rows of one group, given by
+    `groups` (N,), share a fold. Raises `DataError` naming the classes (`label_names` by index) that have fewer
+    rows, or groups, than there are folds.
     """
     strata = np.asarray(strata)
     if n_splits < 2:
@@ -89,7 +89,7 @@ def _test_folds(splitter: Any, strata: npt.NDArray[Any], groups: npt.NDArray[Any
 
 
 def _grouped(strata: npt.NDArray[Any], units: npt.NDArray[np.int64], n_splits: int, seed: int) -> Folds:
-    """StratifiedGroupKFold is greedy and may leave a small class out of a fold; another shuffle mostly cures it."""
+    """StratifiedGroupKFold may leave a small class out of a fold; another shuffle mostly cures it."""
     classes = np.unique(strata, return_inverse=True)[1]
     for attempt in range(_GROUPED_ATTEMPTS):
         splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=(seed + 7919 * attempt) % 2**32)
@@ -104,11 +104,13 @@ def _grouped(strata: npt.NDArray[Any], units: npt.NDArray[np.int64], n_splits: i
     return _iterative_stratification(_count_by_unit(units, one_hot), sizes, n_splits, rng)[units]
 
 
-def _iterative_stratification(counts: Counts, sizes: Counts, n_splits: int, rng: np.random.Generator) -> Folds:
+def _iterative_stratification(
+    counts: Counts, sizes: Counts, n_splits: int, rng: np.random.Generator
+) -> Folds:
     """Sechidis, Tsoumakas & Vlahavas 2011, algorithm 1, over units that hold several rows.
 
-    `counts` (U, L) rows of each label in a unit, `sizes` (U,) rows of a unit. The rarest label goes first, each of
-    its units to the fold that still wants most of that label, then most rows. A group's largest units go first.
+    `counts` (U, L) rows of each label in a unit, `sizes` (U,) rows of a unit. The rarest label goes first;
+    its units, large before small, each go to the fold that still wants most of that label, then most rows.
     """
     folds = np.full(len(counts), -1, dtype=np.int64)
     wanted = np.tile(counts.sum(axis=0) / n_splits, (n_splits, 1))

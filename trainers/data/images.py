@@ -5,18 +5,16 @@ from __future__ import annotations
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainers.errors import TrainersError, unknown
 
-Resize = Literal["squash", "crop", "pad"]
 Uint8Array = npt.NDArray[np.uint8]
 
-RESIZES: tuple[str, ...] = get_args(Resize)
+RESIZES = ("squash", "crop", "pad")
 # Raster formats alone: Pillow would hand an EPS file to Ghostscript, which runs it.
 _FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 _DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -36,10 +34,10 @@ class BrokenImage(TrainersError):
         return f"{self.path}: {self.reason}"
 
 
-def decode(path: str | PathLike[str], size: tuple[int, int], *, resize: Resize = "squash") -> Uint8Array:
+def decode(path: str | PathLike[str], size: tuple[int, int], *, resize: str = "squash") -> Uint8Array:
     """Decode `path` into an RGB array (height, width, 3) of `size` = (height, width).
 
-    `squash` ignores the aspect ratio, `crop` keeps it and cuts the centre, `pad` keeps it and fills with black.
+    `squash` ignores the aspect ratio, `crop` keeps it and cuts the centre, `pad` keeps it and adds black.
     EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled from 0..65535; of an
     animation the first frame counts. Raises `BrokenImage` for anything that cannot be decoded whole.
     """
@@ -52,7 +50,7 @@ def decode(path: str | PathLike[str], size: tuple[int, int], *, resize: Resize =
         return _decode(path, size, resize)
     except MemoryError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         empty = path.stat().st_size == 0
         raise BrokenImage(path, "empty file" if empty else "not an image of a known format") from None
     except Exception as error:  # decoders raise almost anything on damaged bytes
@@ -60,7 +58,7 @@ def decode(path: str | PathLike[str], size: tuple[int, int], *, resize: Resize =
         raise BrokenImage(path, " ".join(reason.split())) from error
 
 
-def _decode(path: Path, size: tuple[int, int], resize: Resize) -> Uint8Array:
+def _decode(path: Path, size: tuple[int, int], resize: str) -> Uint8Array:
     height, width = size
     with Image.open(path, formats=_formats()) as file:
         # A JPEG decodes several times faster at a power-of-two fraction; twice the target keeps it sharp.

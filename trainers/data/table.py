@@ -29,8 +29,8 @@ class TableTask(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """N rows: `ids` (N,) as written in the file, the image `paths`, `targets` (N, ...) as the task encodes them,
-    or None where unlabelled, and `groups` (N,), rows of one group belonging to one fold."""
+    """N rows: `ids` (N,) as written in the file, image `paths`, `targets` (N, ...) as the task encodes them
+    (None where unlabelled) and `groups` (N,): rows of one group belong to one fold."""
 
     ids: npt.NDArray[np.str_]
     paths: tuple[Path, ...]
@@ -120,7 +120,9 @@ def _id_problems(column: pd.Series[Any]) -> list[str]:
     problems = _empty_cells(column)
     repeated = column[column.duplicated() & column.notna()].unique()
     if len(repeated):
-        problems.append(f"column '{column.name}' names {len(repeated)} images more than once ({_first(repeated)})")
+        problems.append(
+            f"column '{column.name}' has {len(repeated)} names more than once ({_first(repeated)})"
+        )
     return problems
 
 
@@ -135,7 +137,7 @@ def _missing_images(table: Path, images: Path, paths: Sequence[Path]) -> list[st
 
 
 def _files_of(folder: Path) -> frozenset[str]:
-    """File names of a folder: one listing is far cheaper than one stat an image, above all on network disks."""
+    """File names of a folder: one listing is far cheaper than a stat an image, above all on network disks."""
     try:
         with os.scandir(folder) as entries:
             return frozenset(entry.name for entry in entries if entry.is_file())

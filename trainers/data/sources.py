@@ -1,0 +1,78 @@
+"""Where a training reads its images from: a memory-mapped file, or the image files themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.data.images import Uint8Array, decode
+from trainers.errors import DataError
+
+Rows = npt.NDArray[np.integer[Any]]
+
+
+class ImageSource(Protocol):
+    """N RGB images of one size, read by row."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, height, width, 3)."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Rows) -> Uint8Array:
+        """A fresh array (B, height, width, 3), in the order of `rows`."""
+
+
+class CachedImages:
+    """The rows `index` of a cache file (all where None), mapped on first use: pickles as its path alone."""
+
+    def __init__(self, path: Path, shape: tuple[int, int, int, int], index: Rows | None = None) -> None:
+        self.path = path
+        self._stored = shape
+        self._index = index
+        self._mapped: Uint8Array | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self._stored if self._index is None else (len(self._index), *self._stored[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, rows: Rows) -> Uint8Array:
+        if self._mapped is None:
+            mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            if mapped.shape != self._stored or mapped.dtype != np.uint8:
+                raise DataError([f"{self.path}: is not the cache it was; delete it and start again"])
+            self._mapped = mapped.view(np.ndarray)
+        return self._mapped[rows if self._index is None else self._index[rows]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_mapped": None}
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImages:
+    """Images decoded at every read, for data whose cache would not fit the disk."""
+
+    paths: tuple[Path, ...]
+    size: tuple[int, int]
+    resize: str = "squash"
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (len(self.paths), *self.size, 3)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, rows: Rows) -> Uint8Array:
+        out = np.empty((len(rows), *self.size, 3), dtype=np.uint8)
+        for place, row in enumerate(rows):
+            out[place] = decode(self.paths[row], self.size, resize=self.resize)
+        return out
