@@ -1,4 +1,4 @@
-"""Columns that know their width, so that a table drops the least important ones instead of crushing them all."""
+"""Columns that know their width: a narrow table drops the least important ones and keeps the rest legible."""
 
 from __future__ import annotations
 
@@ -9,47 +9,60 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-_GAP = 3  # one space either side of a cell, one between two columns
-_CELL_WIDTH = 26
+_GAP = 2  # the padding right of a cell and the space that divides two columns
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. ``importance`` 0 is never dropped; the largest goes first, of equal ones the rightmost."""
+    """One column. ``importance`` 0 is never dropped; the largest goes first, of equal ones the rightmost.
+
+    Cells longer than ``limit`` characters end in an ellipsis.
+    """
 
     header: str
     cells: tuple[Text, ...]
     importance: int
     right: bool = True
     strong: bool = False
+    limit: int = 26
 
     def width(self, header: str) -> int:
         """Characters that the column needs under that header."""
         lines = [len(line) for line in header.split("\n")]
-        return max([*lines, *(min(cell.cell_len, _CELL_WIDTH) for cell in self.cells)])
+        return max([*lines, self.cell_width()])
+
+    def cell_width(self) -> int:
+        """Characters that the widest cell takes."""
+        return max((min(cell.cell_len, self.limit) for cell in self.cells), default=0)
 
 
 def fit_columns(columns: Sequence[Column], width: int | None) -> tuple[list[tuple[str, Column]], int]:
-    """Return (header, column) pairs that fit into ``width`` characters (None: no limit) and how many were dropped.
+    """Return (header, column) pairs that fit into ``width`` characters (None: all) and how many were dropped.
 
-    Long headers are broken after "_" and "." before any column is dropped.
+    Long headers are broken after "_" and "." before any column is dropped; a column too wide for the room
+    that the more important ones leave makes way for narrower ones.
     """
     kept = list(columns)
     if width is None or _total(kept, broken=False) <= width:
         return [(column.header, column) for column in kept], 0
-    while _total(kept, broken=True) > width:
-        droppable = [i for i, column in enumerate(kept) if column.importance > 0]
-        if not droppable:
-            break
-        del kept[max(droppable, key=lambda i: (kept[i].importance, i))]
-    return [(_broken(column), column) for column in kept], len(columns) - len(kept)
+    chosen: list[int] = []
+    for i in sorted(range(len(kept)), key=lambda i: (kept[i].importance, i)):
+        wider = [kept[j] for j in [*chosen, i]]
+        if kept[i].importance == 0 or _total(wider, broken=True) <= width:
+            chosen.append(i)
+    return [(_broken(kept[i]), kept[i]) for i in sorted(chosen)], len(kept) - len(chosen)
 
 
 def build_table(columns: Iterable[tuple[str, Column]], *, title: str | None = None) -> Table:
     """Return a table of the columns, its cells as long as a line."""
     pairs = list(columns)
     table = Table(
-        box=box.SIMPLE_HEAD, title=title, title_justify="left", caption_justify="left", header_style="dim"
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        header_style="dim",
     )
     for header, column in pairs:
         table.add_column(
@@ -58,7 +71,7 @@ def build_table(columns: Iterable[tuple[str, Column]], *, title: str | None = No
             vertical="bottom",
             no_wrap=True,
             overflow="ellipsis",
-            max_width=max(_CELL_WIDTH, len(header)),
+            max_width=column.width(header),
         )
     for row in zip(*(column.cells for _, column in pairs), strict=True):
         table.add_row(*row)
@@ -89,13 +102,13 @@ def _endings(name: str) -> list[str]:
 
 def _total(columns: Sequence[Column], *, broken: bool) -> int:
     widths = [column.width(_broken(column) if broken else column.header) for column in columns]
-    return sum(widths) + _GAP * len(widths) + 1
+    return sum(widths) + _GAP * len(widths) + 1  # and the left edge
 
 
 def _broken(column: Column) -> str:
     """Break the header after its underscores and dots, as few times as the cells' width asks for."""
     words = column.header.replace("_", "_\0").replace(".", ".\0").split("\0")
-    limit = max([len(word) for word in words] + [min(cell.cell_len, _CELL_WIDTH) for cell in column.cells])
+    limit = max([column.cell_width(), *(len(word) for word in words)])
     lines = [""]
     for word in words:
         if lines[-1] and len(lines[-1]) + len(word) > limit:

@@ -25,9 +25,10 @@ def ensemble_table(
 ) -> Group:
     """Return the members, the estimate and the per-class figures of an ensemble.json.
 
-    Keys: metric, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate {metric:
-    value}; optional: interval [low, high], best_single {trial_id, value}, gain, per_class [{label, precision,
-    recall, f1, support}]. ``mode`` says which way the metric is better (default: losses "min", others "max").
+    Keys: metric, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
+    {metric: value}; optional: interval [low, high], best_single {trial_id, value}, gain, per_class [{label,
+    precision, recall, f1, support}]. ``mode`` says which way the metric is better (default: losses "min",
+    others "max").
     """
     direction: Mode = mode or ("min" if str(ensemble["metric"]).endswith("loss") else "max")
     parts: list[Table | Text] = [_members(ensemble, direction, width), _estimate(ensemble, direction)]
@@ -106,7 +107,7 @@ def _spread(values: Sequence[float]) -> str:
     if not finite:
         return DASH
     mean = metric_text(fmean(finite))
-    return f"{mean} ± {stdev(finite):.2g}" if len(finite) > 1 else mean
+    return f"{mean} ± {stdev(finite):.3f}" if len(finite) > 1 else mean
 
 
 def _weight(value: float | None) -> str:

@@ -65,7 +65,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Scores:
-    """Model outputs on N validation rows at an epoch (from 1): ids (N,), logits (N, ...), targets (N, ...)."""
+    """Model outputs on N validation rows at an epoch: ids (N,), logits (N, ...), targets (N, ...)."""
 
     ids: npt.NDArray[np.str_]
     logits: npt.NDArray[Any]

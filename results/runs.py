@@ -39,8 +39,8 @@ def summarise(store: RunStore) -> RunSummary:
     """Return the run in one line.
 
     The metric and the number of trials asked for are the configuration's ``search.metric`` and
-    ``search.num_samples``. A run is "running" while a process holds its lock, and "interrupted" where trials are
-    unfinished or still to come and none does.
+    ``search.num_samples``. A run is "running" while a process holds its lock; without one it is "interrupted"
+    where trials are unfinished or still to come.
     """
     records = store.trials()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,13 +95,14 @@ class RunStore:
     def lock(self) -> Iterator[None]:
         """Hold the run for writing, as long as a search lasts; a killed holder frees it. Raises RunBusy."""
         lock = FileLock(self.lock_path)
-        try:
-            with storage_errors(self.lock_path, "lock"):
+        with storage_errors(self.lock_path, "lock"):
+            try:
                 lock.acquire(timeout=_LOCK_TIMEOUT_S)
-        except Timeout:
-            raise RunBusy(
-                f"another process is working on run {self.name!r} ({self.root}): wait for it or stop it first"
-            ) from None
+            except Timeout:  # an OSError, so it must not reach storage_errors
+                raise RunBusy(
+                    f"another process is working on run {self.name!r} ({self.root}):"
+                    " wait for it or stop it first"
+                ) from None
         try:
             yield
         finally:
@@ -182,21 +184,23 @@ class RunStore:
     def prune_weights(self, keep: Iterable[str]) -> int:
         """Remove weights and checkpoint of each finished trial not in ``keep``; return the bytes freed.
 
-        Removes nothing where ``keep`` names a trial that is not stored. Raises TrialNotFound, StorageError.
+        What killed writers left behind in finished trials goes too. Removes nothing where ``keep`` names a trial
+        that is not stored. Raises TrialNotFound, StorageError.
         """
         kept = set(keep)
         self._check_trials(kept)
-        return sum(
-            remove_file(path)
-            for trial in self._trial_dirs()
-            if trial.trial_id not in kept and trial.is_finished()
-            for path in (trial.weights_path, trial.checkpoint_path)
-        )
+        finished = [trial for trial in self._trial_dirs() if trial.is_finished()]
+        paths = [path for trial in finished for path in trial.root.glob("*.tmp")]
+        for trial in finished:
+            if trial.trial_id not in kept:
+                paths += [trial.weights_path, trial.checkpoint_path]
+        return sum(remove_file(path) for path in paths)
 
     def _trial_dirs(self) -> list[TrialDir]:
         with storage_errors(self.trials_root, "read"):
             try:
-                names = sorted(p.name for p in self.trials_root.iterdir() if not p.name.startswith("."))
+                with os.scandir(self.trials_root) as entries:
+                    names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
             except FileNotFoundError:
                 return []
         return [TrialDir(self.trials_root / name) for name in names]

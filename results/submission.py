@@ -19,9 +19,9 @@ def write_submission(
 ) -> pd.DataFrame:
     """Write the predictions in the sample's form and return them as written.
 
-    ``frame`` has one row an image. Its columns and ids must be the sample's, in any order; ids compare as text.
-    Without a sample the frame is written as it is. ``id_column`` defaults to the first column of the sample, or
-    of the frame. Raises SubmissionError with every problem found, StorageError.
+    ``frame`` has one row an image. Its columns and ids must be the sample's, in any order; ids compare as
+    text. Without a sample the frame is written as it is. ``id_column`` defaults to the first column of the
+    sample, or of the frame. Raises SubmissionError with every problem found, StorageError.
     """
     template = None if sample is None else _read_sample(Path(sample))
     columns = list((frame if template is None else template).columns)
@@ -86,4 +86,5 @@ def _listed(what: str, ids: Iterable[str]) -> list[str]:
     if not names:
         return []
     more = ", …" if len(names) > _NAMED else ""
-    return [f"{len(names)} ids {what}: {', '.join(names[:_NAMED])}{more}".replace("1 ids ", "1 id ", 1)]
+    noun = "id" if len(names) == 1 else "ids"
+    return [f"{len(names)} {noun} {what}: {', '.join(names[:_NAMED])}{more}"]

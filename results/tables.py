@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -37,8 +37,8 @@ def results_table(
 ) -> Table:
     """Return the first ``top`` rows (None: all) of a leaderboard as a table of at most ``width`` characters.
 
-    The best value of each metric among the rows shown is bold, of the parameters only those that differ between
-    them are shown, and the caption counts all the trials and says why some failed.
+    The best value of each metric among the rows shown is bold; of the parameters only those that differ
+    between these rows are shown; the caption counts all the trials and says why some failed.
     """
     shown = frame if top is None else frame.head(top)
     directions = better(frame, metric, mode, modes)
@@ -56,7 +56,9 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
         Column(
             "state", tuple(Text(r.state, style=STATE_STYLES.get(r.state, "")) for r in runs), 0, right=False
         ),
-        Column("trials", tuple(_counts(run.trials, separator=", ") for run in runs), 2, right=False),
+        Column(
+            "trials", tuple(_counts(run.trials, separator=", ") for run in runs), 2, right=False, limit=60
+        ),
         Column("metric", tuple(Text(run.metric or DASH) for run in runs), 1, right=False),
         Column("best", tuple(Text(metric_text(run.best), style=BEST_STYLE) for run in runs), 0),
         Column(
@@ -78,7 +80,10 @@ def parameter_columns(
 ) -> list[Column]:
     """Return a column for each parameter that differs between the mappings; for a single one, for each."""
     names = list(dict.fromkeys(name for params in shown for name in params))
-    differing = [name for name in names if len(shown) == 1 or _differs([p.get(name) for p in shown])]
+    values = {name: [params.get(name) for params in shown] for name in names}
+    differing = [
+        name for name in names if _differs(values[name]) or (len(shown) == 1 and values[name] != [None])
+    ]
     headers = short_names(differing, taken)
     return [
         Column(
@@ -92,15 +97,24 @@ def parameter_columns(
 
 
 def metric_column(
-    header: str, values: Sequence[float], direction: Mode, importance: int, *, strong: bool = False
+    header: str,
+    values: Sequence[float],
+    direction: Mode,
+    importance: int,
+    *,
+    strong: bool = False,
+    eligible: Sequence[bool] | None = None,
 ) -> Column:
-    """Return a column of values with the best one, and those equal to it, highlighted."""
-    finite = [value for value in values if math.isfinite(value)]
+    """Return a column of values that highlights the best of the ``eligible`` ones (None: all)."""
+    allowed = eligible or [True] * len(values)
+    finite = [value for value, fits in zip(values, allowed, strict=True) if fits and math.isfinite(value)]
     best = (max if direction == "max" else min)(finite) if len(finite) > 1 else None
     style = {True: BEST_STYLE, False: "bold" if strong else ""}
     cells = tuple(
-        Text(metric_text(value), style=style[value == best]) if math.isfinite(value) else _muted(DASH)
-        for value in values
+        Text(metric_text(value), style=style[fits and value == best])
+        if math.isfinite(value)
+        else _muted(DASH)
+        for value, fits in zip(values, allowed, strict=True)
     )
     return Column(header, cells, importance, strong=strong)
 
@@ -112,17 +126,25 @@ def _result_columns(shown: pd.DataFrame, metric: str, directions: Mapping[str, M
     headers = ["#", "trial", "status", metric, "tuned", "epochs", "time", "img/s", "params M", *others]
     statuses = [Text(status.lower(), style=STATUS_STYLES[status]) for status in shown["status"]]
 
-    def texts(column: str, text: Any) -> tuple[Text, ...]:
+    eligible = list(shown["status"] != "FAIL")
+
+    def texts(column: str, text: Callable[[Any], str]) -> tuple[Text, ...]:
         return tuple(_muted(text(value)) for value in shown[column])
+
+    def values(name: str, header: str, importance: int) -> Column:
+        cells = list(shown[name])
+        return metric_column(
+            header, cells, directions[name], importance, strong=name == metric, eligible=eligible
+        )
 
     columns = [
         Column("#", tuple(Text(rank) for rank in ranks), 0),
         Column("trial", tuple(Text(trial_id) for trial_id in shown["trial_id"]), 0, right=False),
         Column("status", tuple(statuses), 1, right=False),
-        metric_column(metric, list(shown[metric]), directions[metric], 0, strong=True),
+        values(metric, metric, 0),
     ]
     if shown[tuned].notna().any():
-        columns.append(metric_column("tuned", list(shown[tuned]), directions[tuned], 2))
+        columns.append(values(tuned, "tuned", 2))
     columns += [
         Column("epochs", texts("epochs", str), 3),
         Column("time", texts("fit_time_s", duration_text), 3),
@@ -132,7 +154,7 @@ def _result_columns(shown: pd.DataFrame, metric: str, directions: Mapping[str, M
         for row in shown.astype(object).to_dict(orient="records")
     ]
     columns += parameter_columns([_present(row) for row in params], headers, importance=4)
-    columns += [metric_column(name, list(shown[name]), directions[name], 5) for name in others]
+    columns += [values(name, name, 5) for name in others]
     columns.append(Column("img/s", texts("images_per_s", number_text), 6))
     columns.append(Column("params M", texts("params_m", number_text), 7))
     return columns
@@ -163,7 +185,7 @@ def _counts(trials: Mapping[Any, int], separator: str) -> Text:
         for status, word in _STATUS_WORDS.items()
         if trials.get(status)
     ]
-    return Text(separator, style="dim").join(parts) if parts else _muted("none")
+    return Text(separator).join(parts) if parts else _muted("none")
 
 
 def _present(row: Mapping[str, Any]) -> dict[str, Any]:
