@@ -184,8 +184,8 @@ class RunStore:
     def prune_weights(self, keep: Iterable[str]) -> int:
         """Remove weights and checkpoint of each finished trial not in ``keep``; return the bytes freed.
 
-        What killed writers left behind in finished trials goes too. Removes nothing where ``keep`` names a trial
-        that is not stored. Raises TrialNotFound, StorageError.
+        What killed writers left behind in finished trials goes too. Removes nothing where ``keep`` names a
+        trial that is not stored. Raises TrialNotFound, StorageError.
         """
         kept = set(keep)
         self._check_trials(kept)
