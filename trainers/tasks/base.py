@@ -72,8 +72,6 @@ class Task(ABC):
     option_names: ClassVar[tuple[str, ...]] = ()
     """Keyword options of :meth:`from_frame` (multilabel: label_separator; text detection: image_size)."""
 
-    # --- from the table to targets
-
     @classmethod
     def read_frame(cls, path: Path) -> pd.DataFrame:
         """Read the table: every cell a string, only an empty cell is missing ("NA" may be a class).
@@ -144,8 +142,6 @@ class Task(ABC):
         positives = counts if counts.ndim == 1 else counts[:, -1]
         return dict(zip(self.label_names, (int(count) for count in positives), strict=True))
 
-    # --- model and training
-
     @property
     @abstractmethod
     def head_size(self) -> int:
@@ -193,8 +189,6 @@ class Task(ABC):
         """
         return transform(image), target
 
-    # --- from logits to predictions
-
     @abstractmethod
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
         """Scores of float32 logits: softmax, sigmoid, or a probability map. Finite for finite logits."""
@@ -230,8 +224,6 @@ class Task(ABC):
         Raises:
             SettingsError: this task has no such metric.
         """
-
-    # --- votes and files
 
     @abstractmethod
     def vote(
@@ -293,8 +285,6 @@ class Task(ABC):
     @abstractmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The task of :meth:`to_dict`; equal to the one that wrote it."""
-
-    # --- for all tasks
 
     def mode(self, metric: str) -> Mode:
         """Which way ``metric`` is better: "max" or "min".

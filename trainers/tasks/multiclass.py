@@ -13,13 +13,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import softmax
 
-from trainers.components import check_value
+from trainers.components import check_value, number
 from trainers.errors import DataError, Problem, unknown
 from trainers.metrics import COUNT_METRICS, auroc_ovr, confusion_counts, log_loss, top_k_accuracy
 from trainers.postprocess.offsets import fit_offsets, log_scores
 from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 from trainers.tasks.frames import encode_labels, label_column, sort_labels
 from trainers.voting import check_voting, hard_vote, mean_scores
+
+_PRIOR_POWER_BOUNDS: Mapping[str, Any] = number(0.0, 0.0, 5.0).metadata
+_OFFSET_BOUNDS: Mapping[str, Any] = number(0.0, -100.0, 100.0).metadata
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Multiclass(Task):
         for name, value in postprocess.items():
             path = f"postprocess.{name}"
             if name == "prior_power":
-                problems += _number_problems(path, value, low=0.0, high=5.0)
+                problems += _number_problems(path, value, _PRIOR_POWER_BOUNDS)
             elif name != "offsets":
                 problems.append(Problem(path, unknown("post-processing", str(name), self.postprocess_names)))
             elif not isinstance(value, Mapping):
@@ -116,7 +119,7 @@ class Multiclass(Task):
         for label, value in offsets.items():
             if str(label) not in self.labels:
                 problems.append(Problem(f"{path}.{label}", unknown("label", str(label), self.labels)))
-            problems += _number_problems(f"{path}.{label}", value)
+            problems += _number_problems(f"{path}.{label}", value, _OFFSET_BOUNDS)
         return problems
 
     @property
@@ -199,7 +202,7 @@ class Multiclass(Task):
         return cls(str(values["target"]), labels, counts)
 
 
-def _number_problems(path: str, value: object, **bounds: float) -> list[Problem]:
+def _number_problems(path: str, value: object, bounds: Mapping[str, Any]) -> list[Problem]:
     try:
         check_value(value, float, bounds)
     except ValueError as error:

@@ -1,0 +1,272 @@
+"""Every registered task goes through the same life, which is all that the rest of the program asks of a task.
+
+A new task needs one entry in ``CASES``.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
+from trainers.tasks import TASKS, Task, task_from_dict
+
+MEMBERS = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A labelled table, what to read in it, and logits a model might give for its rows."""
+
+    file_name: str
+    table: Callable[[], str]
+    target: str
+    logits: Callable[[Task, np.ndarray, np.random.Generator], np.ndarray]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Life:
+    """One task with everything that its earlier stages made."""
+
+    case: Case
+    task: Task
+    frame: Any
+    path: Path
+    targets: np.ndarray
+    logits: np.ndarray  # (MEMBERS, N, ...)
+
+    @property
+    def scores(self) -> np.ndarray:
+        return self.task.scores(self.logits[0])
+
+    @property
+    def member_scores(self) -> list[np.ndarray]:
+        return [self.task.scores(logits) for logits in self.logits]
+
+
+def classes_table() -> str:
+    labels = np.random.default_rng(0).choice(["cat", "dog", "NA", "owl"], 120, p=[0.6, 0.2, 0.15, 0.05])
+    return "image,label\n" + "".join(f"{i:03}.png,{label}\n" for i, label in enumerate(labels))
+
+
+def class_logits(task: Task, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=(len(targets), task.head_size)) + 1.5 * np.eye(task.head_size)[targets]
+
+
+CASES = {"multiclass": Case("train.csv", classes_table, "label", class_logits, ("image", "label"))}
+
+
+@pytest.fixture(params=sorted(TASKS))
+def life(request: pytest.FixtureRequest, tmp_path: Path) -> Life:
+    assert request.param in CASES, f"add a case for the task {request.param}"
+    case = CASES[request.param]
+    path = tmp_path / case.file_name
+    path.write_text(case.table())
+    task_class = TASKS[request.param]
+    frame = task_class.read_frame(path)
+    task = task_class.from_frame(frame, case.target)
+    targets = task.encode(frame, path)
+    rng = np.random.default_rng(0)
+    logits = np.stack([case.logits(task, targets, rng) for _ in range(MEMBERS)]).astype(np.float32)
+    return Life(case, task, frame, path, targets, logits)
+
+
+def same(left: np.ndarray, right: np.ndarray) -> bool:
+    """Whether predictions agree, arrays of objects among them."""
+    return len(left) == len(right) and all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def test_what_the_class_declares_fits_together(life: Life) -> None:
+    task = life.task
+    assert TASKS[task.name] is type(task)
+    assert task.default_metric in task.metrics
+    assert task.tunable_metrics <= set(task.metrics)
+    assert task.metrics["loss"] == "min"
+    assert {task.mode(metric) for metric in task.metrics} <= {"max", "min"}
+    assert task.losses
+    assert {"soft", "hard", "weighted"} <= set(task.votings)
+    assert set(task.default_postprocess()) == set(task.postprocess_names)
+
+
+def test_targets_are_rows_that_numpy_stores_without_pickle(life: Life, tmp_path: Path) -> None:
+    assert len(life.targets) == len(life.frame)
+    np.savez(tmp_path / "t.npz", targets=life.targets, logits=life.logits[0])
+    with np.load(tmp_path / "t.npz", allow_pickle=False) as stored:
+        assert np.array_equal(stored["targets"], life.targets, equal_nan=life.targets.dtype.kind == "f")
+    assert np.array_equal(
+        life.task.encode(life.frame[::-1], life.path),
+        life.targets[::-1],
+        equal_nan=life.targets.dtype.kind == "f",
+    )
+
+
+def test_strata_classes_and_counts_belong_to_the_rows(life: Life) -> None:
+    task, targets = life.task, life.targets
+    strata, sampled = task.strata(targets), task.sampling_classes(targets)
+    assert len(strata) == len(targets)
+    assert strata.ndim in (1, 2)
+    assert sampled.shape == (len(targets),)
+    assert sampled.min() >= 0
+    halves = np.arange(len(targets)) % 2 == 0
+    counts = task.class_counts(targets)
+    assert np.array_equal(task.class_counts(targets[halves]) + task.class_counts(targets[~halves]), counts)
+    assert task.support(targets).keys() == set(task.label_names)
+    assert all(type(rows) is int for rows in task.support(targets).values())
+
+
+def test_every_loss_gives_one_finite_value_a_row(life: Life) -> None:
+    torch = pytest.importorskip("torch")
+    from trainers.components import Component
+    from trainers.settings import TrialSettings
+
+    task = life.task
+    batch = task.collate(life.targets[:8])
+    logits = torch.from_numpy(life.logits[0][:8])
+    for name in task.losses:
+        losses = task.build_loss(TrialSettings(loss=Component(name)), life.targets)(logits, batch)
+        assert losses.shape == (8,)
+        assert torch.isfinite(losses).all()
+
+
+def test_augmentation_keeps_the_form_of_image_and_target(life: Life) -> None:
+    image = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
+    flipped, target = life.task.augment(lambda pixels: pixels[:, ::-1], image, life.targets[0])
+    assert np.array_equal(flipped, image[:, ::-1])
+    assert np.shape(target) == np.shape(life.targets[0])
+
+
+def test_scores_and_predictions_are_of_their_rows_alone(life: Life) -> None:
+    scores, order = life.scores, np.random.default_rng(1).permutation(len(life.targets))
+    assert np.isfinite(scores).all()
+    assert len(scores) == len(life.targets)
+    predictions = life.task.predict(scores)
+    assert len(predictions) == len(scores)
+    assert np.array_equal(life.task.scores(life.logits[0][order]), scores[order])
+    assert same(life.task.predict(scores[order]), predictions[order])
+    assert same(life.task.predict(scores, life.task.default_postprocess()), predictions)
+
+
+@pytest.mark.filterwarnings("error")
+def test_evaluation_gives_every_metric_for_any_rows(life: Life) -> None:
+    task, scores, targets = life.task, life.scores, life.targets
+    predictions = task.predict(scores)
+    order = np.random.default_rng(1).permutation(len(targets))
+    values = task.evaluate(scores, predictions, targets)
+    assert list(values) == list(task.metrics)
+    assert values == pytest.approx(task.evaluate(scores[order], predictions[order], targets[order]))
+    for rows in (slice(0, 1), slice(0, 5), order):
+        some = task.evaluate(scores[rows], predictions[rows], targets[rows])
+        assert all(type(value) is float and np.isfinite(value) for value in some.values())
+
+
+def test_a_better_model_gets_better_metrics(life: Life) -> None:
+    task = life.task
+    good = task.scores(life.logits.sum(axis=0))
+    bad = task.scores(np.roll(life.logits.sum(axis=0), 1, axis=0))
+    high = task.evaluate(good, task.predict(good), life.targets)
+    low = task.evaluate(bad, task.predict(bad), life.targets)
+    for metric in task.metrics:
+        if high[metric] != low[metric]:
+            assert (high[metric] > low[metric]) == (task.mode(metric) == "max"), metric
+    assert high[task.default_metric] != low[task.default_metric]
+
+
+def test_a_fit_is_valid_json_repeatable_and_never_worse_on_its_rows(life: Life) -> None:
+    task, scores, targets = life.task, life.scores, life.targets
+    plain = task.evaluate(scores, task.predict(scores), targets)
+    for metric in task.metrics:
+        fitted = task.fit_postprocess(scores, targets, metric)
+        again = json.loads(json.dumps(fitted))
+        assert task.fit_postprocess(scores, targets, metric) == fitted == again
+        assert task.check_postprocess(again) == []
+        value = task.evaluate(scores, task.predict(scores, again), targets)[metric]
+        better = value - plain[metric] if task.mode(metric) == "max" else plain[metric] - value
+        assert better >= -1e-12
+        if metric not in task.tunable_metrics:
+            assert fitted == task.default_postprocess()
+
+
+def test_wrong_postprocessing_is_refused_by_name(life: Life) -> None:
+    problems = life.task.check_postprocess({"no_such_key": 1})
+    assert [problem.path for problem in problems] == ["postprocess.no_such_key"]
+    assert life.task.check_postprocess({}) == []
+
+
+def test_cross_fitting_predicts_every_row(life: Life) -> None:
+    task, scores, targets = life.task, life.scores, life.targets
+    metric = sorted(task.tunable_metrics)[0]
+    splits = make_splits(task.strata(targets))
+    predictions = cross_fitted_predictions(task, scores, targets, metric)
+    assert same(predictions, cross_fitted_predictions(task, scores, targets, metric, splits))
+    held_out = splits == 1
+    fitted = task.fit_postprocess(scores[~held_out], targets[~held_out], metric)
+    assert same(predictions[held_out], task.predict(scores[held_out], fitted))
+    value = cross_fitted_score(task, scores, targets, metric)
+    assert value == task.evaluate(scores, predictions, targets)[metric]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"voting": "soft"},
+        {"voting": "weighted", "weights": [3.0, 1.0, 1.0]},
+        {"voting": "hard"},
+        {"voting": "hard", "min_votes": 2},
+    ],
+)
+def test_votes_do_not_depend_on_the_order_of_members_or_rows(life: Life, options: dict[str, Any]) -> None:
+    task, members = life.task, life.member_scores
+    scores, predictions = task.vote(members, **options)
+    backwards = {**options, **({"weights": [1.0, 1.0, 3.0]} if "weights" in options else {})}
+    other_scores, other = task.vote(members[::-1], **backwards)
+    assert other_scores == pytest.approx(scores, abs=1e-6)
+    assert same(other, predictions)
+    order = np.random.default_rng(1).permutation(len(predictions))
+    moved_scores, moved = task.vote([member[order] for member in members], **options)
+    assert np.array_equal(moved_scores, scores[order])
+    assert same(moved, predictions[order])
+
+
+@pytest.mark.parametrize("voting", ["soft", "hard"])
+def test_members_that_agree_are_obeyed(life: Life, voting: str) -> None:
+    one = life.member_scores[0]
+    scores, predictions = life.task.vote([one] * MEMBERS, voting=voting)
+    assert scores == pytest.approx(one)
+    assert same(predictions, life.task.predict(one))
+
+
+def test_a_submission_holds_every_id_in_order(life: Life) -> None:
+    ids = life.frame.iloc[:, 0].to_numpy(dtype=np.str_)
+    predictions = life.task.predict(life.scores)
+    frame = life.task.submission_frame(ids, predictions, life.case.columns)
+    assert tuple(frame.columns) == life.case.columns
+    assert frame[life.case.columns[0]].tolist() == ids.tolist()
+    assert not frame.isna().to_numpy().any()
+
+
+def test_a_task_is_stored_as_json_and_goes_to_other_processes(life: Life) -> None:
+    stored = json.loads(json.dumps(life.task.to_dict()))
+    assert stored["task"] == life.task.name
+    assert task_from_dict(stored) == life.task
+    again = pickle.loads(pickle.dumps(life.task))
+    assert same(again.predict(life.scores), life.task.predict(life.scores))
+
+
+def test_nothing_changes_its_arguments(life: Life) -> None:
+    task, members, targets = life.task, life.member_scores, life.targets
+    for array in (*members, targets):
+        array.flags.writeable = False  # writing now raises
+    task.evaluate(members[0], task.predict(members[0], {}), targets)
+    for metric in task.metrics:
+        task.fit_postprocess(members[0], targets, metric)
+    for voting in ("soft", "hard"):
+        task.vote(members, voting=voting)
+    task.vote(members, voting="weighted", weights=[3.0, 1.0, 1.0])
