@@ -1,13 +1,12 @@
 """Metrics of pooled rows, computed from counts: they run at every epoch and in every sweep of
 post-processing, where scikit-learn's checks of its input would cost more than the numbers. The tests hold
 them against scikit-learn with ``labels=range(C), zero_division=0``.
-
-Counts put the class first, ``(C, ...)``: one formula serves one set of predictions and a whole sweep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -16,8 +15,6 @@ import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
-CountMetric: TypeAlias = Callable[[npt.NDArray[np.number], npt.NDArray[np.number], IntArray], FloatArray]
-
 SMALLEST_SCORE = 1e-12  # below it scores count as equal: a bound for logarithms, and so for fitted offsets
 
 
@@ -30,35 +27,45 @@ def confusion_counts(
     return hits, predicted, np.bincount(targets, minlength=num_classes)
 
 
-def accuracy(hits: npt.NDArray[np.number], predicted: npt.NDArray[np.number], actual: IntArray) -> FloatArray:
-    """Share of rows that are right; equal to micro-F1 where every row has one class."""
-    return np.asarray(hits.sum(axis=0) / actual.sum())
+@dataclass(frozen=True)
+class CountMetric:
+    """A metric of single-label predictions: a sum over classes, divided by a number of the targets alone.
+
+    Attributes:
+        terms: (hits, predicted, actual) -> a class's term; element by element, so that a sweep can ask for
+            the few terms that change. 0 for a class that is neither predicted nor actual.
+        divisor: actual rows of all classes (C,) -> what the sum is divided by.
+    """
+
+    terms: Callable[[IntArray, IntArray, IntArray], FloatArray]
+    divisor: Callable[[IntArray], float]
+
+    def __call__(self, hits: IntArray, predicted: IntArray, actual: IntArray) -> float:
+        """The metric of counts (C,) each, as of :func:`confusion_counts`."""
+        return float(self.terms(hits, predicted, actual).sum() / self.divisor(actual))
 
 
-def balanced_accuracy(
-    hits: npt.NDArray[np.number], predicted: npt.NDArray[np.number], actual: IntArray
-) -> FloatArray:
-    """Mean recall of the classes that occur in the targets (scikit-learn's ``balanced_accuracy_score``)."""
-    present = actual > 0
-    weights = np.where(present, 1.0 / np.maximum(actual, 1), 0.0) / present.sum()
-    return np.asarray(np.tensordot(weights, hits, axes=(0, 0)))
-
-
-def macro_f1(hits: npt.NDArray[np.number], predicted: npt.NDArray[np.number], actual: IntArray) -> FloatArray:
-    """Mean F1 = 2 TP / (predicted + actual) of all C classes; a class that never occurs counts 0."""
-    total = predicted + actual.reshape(-1, *[1] * (predicted.ndim - 1))
-    return np.asarray((2.0 * hits / np.maximum(total, 1)).mean(axis=0))
-
+_ACCURACY = CountMetric(
+    lambda hits, predicted, actual: hits.astype(np.float64), lambda actual: float(actual.sum())
+)
+_BALANCED_ACCURACY = CountMetric(
+    lambda hits, predicted, actual: np.asarray(hits / np.maximum(actual, 1), dtype=np.float64),
+    lambda actual: float((actual > 0).sum()),
+)
+_MACRO_F1 = CountMetric(
+    lambda hits, predicted, actual: 2.0 * hits / np.maximum(predicted + actual, 1),
+    lambda actual: float(len(actual)),
+)
 
 COUNT_METRICS: Mapping[str, CountMetric] = MappingProxyType(
     {
-        "accuracy": accuracy,
-        "balanced_accuracy": balanced_accuracy,
-        "macro_f1": macro_f1,
-        "micro_f1": accuracy,
+        "accuracy": _ACCURACY,
+        "balanced_accuracy": _BALANCED_ACCURACY,  # mean recall of the classes that occur, as scikit-learn's
+        "macro_f1": _MACRO_F1,  # mean over all C classes; one that never occurs counts 0
+        "micro_f1": _ACCURACY,  # the same thing where every row has one class
     }
 )
-"""Metrics of single-label predictions: (hits, predicted, actual), class first -> one value or a sweep's."""
+"""Metrics that offsets can be fitted for, by name."""
 
 
 def top_k_accuracy(scores: FloatArray, targets: IntArray, k: int) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -52,12 +53,13 @@ def test_a_cut_is_the_best_of_all_cuts(metric: str, n: int, classes: int) -> Non
     for seed in range(8):
         logs, targets, offsets = small_case(seed, n, classes)
         for index in range(classes):
-            start = metric_at(logs, targets, metric, offsets)
-            moved, value = best_cut(logs, targets, metric, offsets, index, start)
-            best = brute_force(logs, targets, metric, offsets, index)
-            assert value == pytest.approx(max(best, start), abs=1e-9)
+            others = logs + offsets
+            others[:, index] = -np.inf
+            margins, rivals = others.max(axis=1) - logs[:, index], others.argmax(axis=1)
+            cut, value = best_cut(margins, rivals, targets, metric, classes, index, offsets[index])
+            moved = np.where(np.arange(classes) == index, cut, offsets)
+            assert value == pytest.approx(brute_force(logs, targets, metric, offsets, index), abs=1e-9)
             assert reference(logs, targets, metric, moved) == pytest.approx(value, abs=1e-9)
-            assert np.delete(moved, index) == pytest.approx(np.delete(offsets, index))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -96,7 +98,15 @@ def test_of_three_classes_the_ascent_comes_near_the_global_optimum() -> None:
 def test_nothing_moves_where_nothing_is_to_gain() -> None:
     logs = log_scores(np.array([[0.9, 0.1], [0.2, 0.8]]))
     start = np.array([0.1, -0.1])
-    assert coordinate_ascent(logs, np.array([0, 1]), "accuracy", start=start) is start
+    assert coordinate_ascent(logs, np.array([0, 1]), "accuracy", start=start).tolist() == start.tolist()
+
+
+def test_of_equal_optima_the_nearest_is_taken() -> None:
+    margins, rivals, targets = np.array([0.0, 1.0, 2.0]), np.array([1, 1, 1]), np.array([0, 0, 1])
+    assert best_cut(margins, rivals, targets, "accuracy", 2, 0, 9.0) == (1.5, 1.0)
+    targets = np.array([0, 1, 0])  # the first row alone, or all three
+    assert best_cut(margins, rivals, targets, "accuracy", 2, 0, 0.4)[0] == 0.5
+    assert best_cut(margins, rivals, targets, "accuracy", 2, 0, 2.4)[0] == 3.0
 
 
 def test_the_power_of_the_prior_is_recovered() -> None:
@@ -133,6 +143,17 @@ def test_the_order_of_rows_does_not_matter() -> None:
     order = np.random.default_rng(0).permutation(30)
     there = coordinate_ascent(logs, targets, "macro_f1")
     assert coordinate_ascent(logs[order], targets[order], "macro_f1") == pytest.approx(there)
+
+
+def test_many_classes_are_affordable() -> None:
+    """200 classes, 2000 rows: a fraction of a second; were each cut to look at every class, half a minute."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 200, 2000)
+    logs = rng.normal(size=(2000, 200)) + 2.5 * np.eye(200)[targets]
+    start = time.perf_counter()
+    offsets = coordinate_ascent(logs, targets, "macro_f1")
+    assert time.perf_counter() - start < 5
+    assert metric_at(logs, targets, "macro_f1", offsets) > metric_at(logs, targets, "macro_f1", np.zeros(200))
 
 
 def test_scores_of_zero_stay_finite() -> None:

@@ -2,7 +2,8 @@
 
 With all other offsets fixed, row i becomes class c as soon as b_c passes its margin
 ``max_{k != c}(z_ik + b_k) - z_ic``, so the metric takes at most N + 1 values along a coordinate: sort the
-margins, update the counts, take the best cut. That optimum is exact; the joint one is local.
+margins, update the counts, take the best cut. That optimum is exact; the joint one is local. A coordinate
+costs O(N log N) whatever C is, so a pass over many classes stays affordable.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from trainers.metrics import COUNT_METRICS, SMALLEST_SCORE, FloatArray, IntArray, confusion_counts
+from trainers.metrics import (
+    COUNT_METRICS,
+    SMALLEST_SCORE,
+    CountMetric,
+    FloatArray,
+    IntArray,
+    confusion_counts,
+)
 
 MIN_ROWS = 50
 """A class with fewer rows overfits its offset; callers warn below it (see ``Task.support``)."""
 
 _TIE = 1e-9  # margins closer than this are one: rounding must not decide on which side of a cut a row falls
-_GAIN = 1e-12  # smaller gains of a metric are rounding
+_GAIN = 1e-10  # smaller gains of a metric are rounding
 _PRIOR_POWERS = np.arange(-10, 21) / 10.0  # tau; a negative one undoes a loss that adjusted for the prior
 
 
@@ -28,76 +36,111 @@ def log_scores(scores: npt.NDArray[np.floating]) -> FloatArray:
 def metric_at(logs: FloatArray, targets: IntArray, metric: str, offsets: FloatArray) -> float:
     """The metric (a name of ``COUNT_METRICS``) of ``argmax(logs + offsets)``, ties to the lower class."""
     predictions = (logs + offsets).argmax(axis=1)
-    return float(COUNT_METRICS[metric](*confusion_counts(targets, predictions, logs.shape[1])))
+    return COUNT_METRICS[metric](*confusion_counts(targets, predictions, logs.shape[1]))
 
 
-def best_cut(
-    logs: FloatArray, targets: IntArray, metric: str, offsets: FloatArray, index: int, value: float
-) -> tuple[FloatArray, float]:
-    """Offsets with coordinate ``index`` at its exact optimum, the others as they are, and the metric there.
+def coordinate_ascent(
+    logs: FloatArray,
+    targets: IntArray,
+    metric: str,
+    *,
+    start: FloatArray | None = None,
+    max_passes: int = 10,
+) -> FloatArray:
+    """Offsets (C,) that no single coordinate can improve (or after ``max_passes``; 3 to 5 are usual).
+
+    A class without rows keeps its start: nothing speaks about it. Of equal optima along a coordinate the
+    nearest is taken.
 
     Args:
         logs: (N, C) log scores, N >= 1, C >= 2.
         targets: (N,) classes.
         metric: a name of ``COUNT_METRICS``.
-        offsets: (C,) start; it is returned where nothing is better, and of equal optima the nearest is taken.
-        index: which coordinate, 0 to C-1.
-        value: the metric at ``offsets``.
+        start: (C,), zeros by default.
+        max_passes: each visits every class once.
     """
+    offsets = np.zeros(logs.shape[1]) if start is None else start.copy()
     shifted = logs + offsets
-    shifted[:, index] = -np.inf
-    rivals = shifted.argmax(axis=1)
-    margins = np.take_along_axis(shifted, rivals[:, None], axis=1)[:, 0] - logs[:, index]
-    order = margins.argsort()
-    margins = margins[order]
-    values = COUNT_METRICS[metric](*_sweep(targets[order], rivals[order], logs.shape[1], index))
-
-    tied = np.flatnonzero(np.diff(margins) <= _TIE) + 1
-    values[tied] = -np.inf  # no cut between them
-    best = float(values.max())
-    if best <= value + _GAIN:
-        return offsets, value
-    cuts = np.concatenate([[margins[0] - 1.0], (margins[1:] + margins[:-1]) / 2.0, [margins[-1] + 1.0]])
-    candidates = cuts[values >= best - _GAIN]
-    moved = offsets.copy()
-    moved[index] = candidates[np.abs(candidates - offsets[index]).argmin()]
-    return moved, best
-
-
-def _sweep(
-    targets: IntArray, rivals: IntArray, num_classes: int, index: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], IntArray]:
-    """Counts (C, N+1) after the first j = 0..N rows went from their rival class to class ``index``."""
-    classes = np.arange(num_classes)[:, None]
-    left = np.zeros((2, num_classes, len(targets) + 1), dtype=np.int32)
-    given_up = rivals == classes
-    np.cumsum(given_up, axis=1, out=left[0, :, 1:])
-    np.cumsum(given_up & (rivals == targets), axis=1, out=left[1, :, 1:])
-    predicted = left[0, :, -1:] - left[0]
-    hits = left[1, :, -1:] - left[1]
-    predicted[index] = np.arange(len(targets) + 1)
-    hits[index, 1:] = np.cumsum(targets == index)
-    hits[index, 0] = 0
-    return hits, predicted, np.bincount(targets, minlength=num_classes)
-
-
-def coordinate_ascent(
-    logs: FloatArray, targets: IntArray, metric: str, *, start: FloatArray | None = None, max_passes: int = 10
-) -> FloatArray:
-    """Offsets (C,) that no single coordinate can improve (or after ``max_passes``; 3 to 5 are usual).
-
-    A class without rows keeps its start: nothing speaks about it.
-    """
-    offsets = np.zeros(logs.shape[1]) if start is None else start
+    leaders = shifted.argmax(axis=1)
     value = metric_at(logs, targets, metric, offsets)
     present = np.unique(targets)
     for _ in range(max_passes):
-        before = offsets
+        improved = False
         for index in present:
-            offsets, value = best_cut(logs, targets, metric, offsets, int(index), value)
-        if offsets is before:
+            rivals, margins = _rivals(logs, shifted, leaders, index)
+            cut, best = best_cut(margins, rivals, targets, metric, logs.shape[1], index, offsets[index])
+            if best > value + _GAIN:
+                offsets[index], value, improved = cut, best, True
+                shifted[:, index] = logs[:, index] + cut
+                leaders = np.where(margins < cut, index, rivals)
+        if not improved:
             break
     return offsets
+
+
+def _rivals(
+    logs: FloatArray, shifted: FloatArray, leaders: IntArray, index: int
+) -> tuple[IntArray, FloatArray]:
+    """Each row's best class other than ``index``, and the offset of ``index`` that overtakes it; (N,) both."""
+    own = np.flatnonzero(leaders == index)
+    others = shifted[own]
+    others[:, index] = -np.inf
+    rivals = leaders.copy()
+    rivals[own] = others.argmax(axis=1)
+    return rivals, shifted[np.arange(len(logs)), rivals] - logs[:, index]
+
+
+def best_cut(
+    margins: FloatArray,
+    rivals: IntArray,
+    targets: IntArray,
+    metric: str,
+    num_classes: int,
+    index: int,
+    current: float,
+) -> tuple[float, float]:
+    """The best offset of class ``index``, nearest to ``current`` among equals, and the metric there.
+
+    Rows with ``margins`` (N,) below the offset are predicted as ``index``, others as their ``rivals`` (N,).
+    """
+    order = margins.argsort()
+    margins = margins[order]
+    values = _sweep(targets[order], rivals[order], COUNT_METRICS[metric], num_classes, index)
+    tied = np.flatnonzero(np.diff(margins) <= _TIE) + 1
+    values[tied] = -np.inf  # no cut between them
+    best = float(values.max())
+    cuts = np.concatenate([[margins[0] - 1.0], (margins[1:] + margins[:-1]) / 2.0, [margins[-1] + 1.0]])
+    candidates = cuts[values >= best - _GAIN]
+    return float(candidates[np.abs(candidates - current).argmin()]), best
+
+
+def _sweep(
+    targets: IntArray, rivals: IntArray, metric: CountMetric, num_classes: int, index: int
+) -> FloatArray:
+    """The metric (N+1,) after the first j = 0..N rows went from their rival class to class ``index``.
+
+    A step changes the terms of two classes; grouping the steps by rival gives each class's running counts.
+    """
+    actual = np.bincount(targets, minlength=num_classes)
+    predicted = np.bincount(rivals, minlength=num_classes)
+    hits = np.bincount(rivals[rivals == targets], minlength=num_classes)
+
+    grouped = rivals.astype(np.min_scalar_type(num_classes)).argsort(kind="stable")  # a radix sort
+    rival = rivals[grouped]
+    lost = (rival == targets[grouped]).astype(np.int64)
+    hits_before = np.cumsum(hits)[rival] - np.cumsum(lost) + lost
+    predicted_before = np.cumsum(predicted)[rival] - np.arange(len(targets))
+    before = metric.terms(hits_before, predicted_before, actual[rival])
+    after = metric.terms(hits_before - lost, predicted_before - 1, actual[rival])
+    changes = np.empty(len(targets))
+    changes[grouped] = after - before
+
+    reached = np.arange(len(targets) + 1)
+    own_hits = np.concatenate([[0], np.cumsum(targets == index)])
+    values = metric.terms(own_hits, reached, actual[index])
+    values += metric.terms(hits, predicted, actual).sum()
+    values[1:] += np.cumsum(changes)
+    return np.asarray(values / metric.divisor(actual))
 
 
 def fit_prior_power(logs: FloatArray, targets: IntArray, metric: str, log_prior: FloatArray) -> float:

@@ -137,7 +137,7 @@ class Multiclass(Task):
 
     def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
         counts = confusion_counts(targets, predictions, self.head_size)
-        values = {name: float(metric(*counts)) for name, metric in COUNT_METRICS.items()}
+        values = {name: metric(*counts) for name, metric in COUNT_METRICS.items()}
         values["top5_accuracy"] = top_k_accuracy(scores, targets, 5)
         values["auroc"] = auroc_ovr(scores, targets)
         values["loss"] = log_loss(scores, targets)
