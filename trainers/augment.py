@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,7 +64,8 @@ class Augmentation:
 
     def __init__(self, transforms: list[Any], seed: int) -> None:
         albumentations = _albumentations()
-        self._compose = albumentations.Compose(transforms, seed=seed)
+        self._compose = albumentations.Compose(transforms)
+        self.reseed(seed)
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         transformed: npt.NDArray[np.uint8] = self._compose(image=image)["image"]
@@ -71,7 +73,9 @@ class Augmentation:
 
     def reseed(self, seed: int) -> None:
         """Start the random numbers again from `seed`, 0 <= seed < 2**32."""
-        self._compose.set_random_seed(seed)
+        # Not set_random_seed: it gives each transform a generator of its own with the same seed, so that they
+        # draw the same numbers and a vertical flip comes exactly where a horizontal one does.
+        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
 
 def build_augmentation(

@@ -113,6 +113,7 @@ class Batches:
             _BatchReader(source, targets, augmentation, augment, collate, seed),
             batch_size=None,  # an item is a whole batch already
             sampler=self._keys,
+            collate_fn=_as_it_is,  # else the rows, too, would become a tensor
             num_workers=num_workers,
             pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
             worker_init_fn=_use_one_cv2_thread,
@@ -142,6 +143,10 @@ class Batches:
         if self._drop_last and len(parts) > 1 and len(parts[-1]) < self._batch_size:
             parts.pop()
         return parts
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _use_one_cv2_thread(_worker: int = 0) -> None:

@@ -27,8 +27,8 @@ def assign_folds(
 ) -> Folds:
     """Fold 0..n_splits-1 of each row, (N,) int64, deterministic for the seed.
 
-    `strata` are class indices (N,), or 0/1 indicators (N, L) of a row's labels; rows of one group, given by
-    `groups` (N,), share a fold. Raises `DataError` naming the classes (`label_names` by index) that have fewer
+    `strata` are class indices (N,), or 0/1 indicators (N, L) of a row's labels; rows of one group share a fold,
+    `groups` (N,) saying which. Raises `DataError` naming the classes (`label_names` by index) that have fewer
     rows, or groups, than there are folds.
     """
     strata = np.asarray(strata)

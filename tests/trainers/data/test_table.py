@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from PIL import Image
+
+from trainers.data.table import read_table
+from trainers.errors import DataError
+from trainers.tasks.multiclass import Multiclass
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / "images" / name)
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "train.csv"
+    path.write_text(text)
+    return path
+
+
+def read(folder: Path, text: str, **options: Any) -> Any:
+    path = write(folder, text)
+    task = Multiclass.from_frame(pd.DataFrame({"label": ["cat", "dog"]}), "label")
+    return read_table(path, folder / "images", task, **options)
+
+
+def problems(folder: Path, text: str, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        read(folder, text, **options)
+    return str(caught.value)
+
+
+def test_rows_are_read_in_order_with_targets_paths_and_groups(folder: Path) -> None:
+    text = "image,label,patient\nb.png,dog,007\na.png,cat,8\nc.png,dog,007\n"
+    table = read(folder, text, group_column="patient")
+    assert table.ids.tolist() == ["b.png", "a.png", "c.png"]
+    assert table.paths == tuple(folder / "images" / name for name in ("b.png", "a.png", "c.png"))
+    assert table.targets.tolist() == [1, 0, 1]
+    assert table.groups.tolist() == ["007", "8", "007"]
+    assert len(table) == 3
+
+
+@pytest.mark.parametrize("rows", [np.array([2, 0]), [2, 0]])
+def test_select_takes_indices_in_their_order(folder: Path, rows: npt.NDArray[np.int64]) -> None:
+    table = read(folder, "image,label\nb.png,dog\na.png,cat\nc.png,dog\n").select(rows)
+    assert table.ids.tolist() == ["c.png", "b.png"]
+    assert [path.name for path in table.paths] == ["c.png", "b.png"]
+    assert table.targets.tolist() == [1, 1]
+    assert table.groups is None
+
+
+def test_select_takes_a_mask(folder: Path) -> None:
+    table = read(folder, "image,label\nb.png,dog\na.png,cat\nc.png,dog\n")
+    assert table.select(np.array([False, True, True])).ids.tolist() == ["a.png", "c.png"]
+
+
+def test_an_unlabelled_table_needs_no_label_column(folder: Path) -> None:
+    assert read(folder, "image\na.png\n", labelled=False).targets is None
+
+
+def test_absolute_names_stand_for_themselves(folder: Path) -> None:
+    elsewhere = folder / "else.png"
+    Image.new("RGB", (4, 4)).save(elsewhere)
+    table = read(folder, f"image,label\n{elsewhere},cat\na.png,dog\n")
+    assert table.paths[0] == elsewhere
+
+
+def test_all_problems_come_at_once(folder: Path) -> None:
+    text = "image,label,patient\na.png,cat,1\na.png,dgo,\n,cat,2\nx.png,dog,3\n"
+    found = problems(folder, text, group_column="patient")
+    assert "column 'image' is empty in 1 rows (data rows 3)" in found
+    assert "column 'image' has 1 names more than once (a.png)" in found
+    assert "column 'patient' is empty in 1 rows (data rows 2)" in found
+    assert "1 of 3 images do not exist" in found
+    assert "dgo" in found
+    assert "dog" in found
+
+
+def test_missing_columns_name_the_nearest(folder: Path) -> None:
+    found = problems(folder, "imge,label,lesion\na.png,cat,1\n", group_column="lesion_id")
+    assert "unknown column 'image'; did you mean 'imge'?" in found
+    assert "unknown column 'lesion_id'; did you mean 'lesion'?" in found
+
+
+def test_missing_images_are_counted_and_five_are_named(folder: Path) -> None:
+    rows = "".join(f"x{i}.png,cat\n" for i in range(9))
+    found = problems(folder, f"image,label\na.png,dog\n{rows}")
+    assert "9 of 10 images do not exist" in found
+    assert "x4.png, …" in found
+    assert "x5.png" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("a", "a.png exists: write the names with their extension"),
+        ("aa.png", "nearest name there is 'a.png'"),
+    ],
+)
+def test_missing_images_come_with_a_hint(folder: Path, name: str, hint: str) -> None:
+    assert hint in problems(folder, f"image,label\n{name},cat\n")
+
+
+def test_images_found_in_another_folder_are_pointed_at(folder: Path) -> None:
+    deeper = folder / "images" / "part1"
+    deeper.mkdir()
+    Image.new("RGB", (4, 4)).save(deeper / "z.png")
+    assert f"set data.images to {deeper}" in problems(folder, "image,label\nz.png,cat\n")
+
+
+def test_a_missing_image_folder_is_named_with_its_neighbour(folder: Path) -> None:
+    (folder / "images").rename(folder / "image")
+    found = problems(folder, "image,label\na.png,cat\n")
+    assert "images does not exist, did you mean 'image'?" in found
+
+
+def test_a_folder_named_like_an_image_is_no_image(folder: Path) -> None:
+    (folder / "images" / "d.png").mkdir()
+    assert "1 of 1 images do not exist" in problems(folder, "image,label\nd.png,cat\n")
+
+
+def test_unreadable_tables(folder: Path) -> None:
+    assert "holds no rows" in problems(folder, "image,label\n")
+    assert "train.csv" in problems(folder, "")
+    (folder / "train.csv").write_bytes(b"\xff\xfe\x00\x81image")
+    task = Multiclass.from_frame(pd.DataFrame({"label": ["cat", "dog"]}), "label")
+    with pytest.raises(DataError, match=r"train\.csv"):
+        read_table(folder / "train.csv", folder / "images", task)
+    with pytest.raises(DataError, match=r"did you mean 'train\.csv'"):
+        read_table(folder / "trian.csv", folder / "images", task)
+    with pytest.raises(DataError, match="is a folder"):
+        read_table(folder, folder / "images", task)
+
+
+def test_ham10000_reads_whole(shared_data: Path) -> None:
+    root = shared_data / "ham10000"
+    task = Multiclass.from_frame(Multiclass.read_frame(root / "train.csv"), "dx")
+    table = read_table(root / "train.csv", root / "images", task, group_column="lesion_id")
+    assert len(table) == 7976
+    assert table.targets is not None
+    assert table.groups is not None
+    assert len(np.unique(table.targets)) == 7
+    test = read_table(root / "test.csv", root / "images", task, labelled=False)
+    assert len(test) == 2039
