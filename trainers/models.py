@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +14,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from trainers.errors import Problem, SettingsError, TrialFailed
+from trainers.microbatch import is_out_of_memory
 
 if TYPE_CHECKING:
     from trainers.settings import TrialSettings
@@ -81,15 +83,25 @@ def create_model(task: Task, settings: TrialSettings, image_size: tuple[int, int
     """
     model = task.build_model(settings)
     set_input_size: Any = getattr(model, "set_input_size", None)
-    if set_input_size is None:
-        return model
     try:
-        set_input_size(img_size=image_size)
+        if set_input_size is not None:
+            set_input_size(img_size=image_size)
+        _try_out(model, image_size)
     except (AssertionError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         height, width = image_size
         reason = f"model '{settings.model_name}' cannot take images of {height}x{width}: {_one_line(error)}"
         raise TrialFailed(reason) from error
     return model
+
+
+def _try_out(model: nn.Module, image_size: tuple[int, int]) -> None:
+    """One image through the model: whatever does not fit its size shows now, as itself."""
+    training = model.training
+    with torch.inference_mode():
+        model.eval()(torch.zeros(1, 3, *image_size))
+    model.train(training)
 
 
 def without_pretrained(settings: TrialSettings) -> TrialSettings:
