@@ -157,6 +157,8 @@ def test_a_hard_vote_takes_each_member_with_its_own_postprocessing() -> None:
     assert predictions.tolist() == [1]
     assert mean == pytest.approx(members.mean(axis=0))
     assert TASK.vote(members, own, voting="hard", min_votes=3)[1].tolist() == [2]
+    soft = {"offsets": {"mel": 0.6}}  # log(.567/.333) = .53
+    assert TASK.vote(members, own, voting="hard", min_votes=3, postprocess=soft)[1].tolist() == [1]
 
 
 def test_a_submission_takes_the_form_of_its_columns() -> None:

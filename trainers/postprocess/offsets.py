@@ -81,7 +81,7 @@ def coordinate_ascent(
 def _rivals(
     logs: FloatArray, shifted: FloatArray, leaders: IntArray, index: int
 ) -> tuple[IntArray, FloatArray]:
-    """Each row's best class other than ``index``, and the offset of ``index`` that overtakes it; (N,) both."""
+    """Each row's best class but ``index``, and the offset of ``index`` that overtakes it; (N,) both."""
     own = np.flatnonzero(leaders == index)
     others = shifted[own]
     others[:, index] = -np.inf
