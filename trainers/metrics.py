@@ -68,6 +68,15 @@ COUNT_METRICS: Mapping[str, CountMetric] = MappingProxyType(
 """Metrics that offsets can be fitted for, by name."""
 
 
+def precision_recall_f1(
+    hits: IntArray, predicted: IntArray, actual: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Precision, recall and F1 of every class (C,) from counts (C,); 0 where nothing can be divided by."""
+    precision = hits / np.maximum(predicted, 1)
+    recall = hits / np.maximum(actual, 1)
+    return precision, recall, _MACRO_F1.terms(hits, predicted, actual)
+
+
 def top_k_accuracy(scores: FloatArray, targets: IntArray, k: int) -> float:
     """Share of rows whose class is among the k highest of (N, C) scores; 1 where C <= k.
 

@@ -252,6 +252,17 @@ def test_a_submission_holds_every_id_in_order(life: Life) -> None:
     assert not frame.isna().to_numpy().any()
 
 
+def test_results_can_be_read_by_people(life: Life) -> None:
+    predictions = life.task.predict(life.scores)
+    frame = life.task.prediction_frame(life.scores, predictions)
+    assert len(frame) == len(predictions)
+    assert list(frame.columns[:2]) == ["label", "score"]
+    rows = json.loads(json.dumps(life.task.per_class(predictions, life.targets)))
+    assert [row["label"] for row in rows] == list(life.task.label_names)
+    assert {row["label"]: row["support"] for row in rows} == life.task.support(life.targets)
+    assert all(0 <= row[name] <= 1 for row in rows for name in ("precision", "recall", "f1"))
+
+
 def test_a_task_is_stored_as_json_and_goes_to_other_processes(life: Life) -> None:
     stored = json.loads(json.dumps(life.task.to_dict()))
     assert stored["task"] == life.task.name

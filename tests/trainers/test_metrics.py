@@ -7,7 +7,15 @@ import pytest
 from scipy.special import log_softmax, softmax
 from sklearn import metrics as sk
 
-from trainers.metrics import COUNT_METRICS, auroc, auroc_ovr, confusion_counts, log_loss, top_k_accuracy
+from trainers.metrics import (
+    COUNT_METRICS,
+    auroc,
+    auroc_ovr,
+    confusion_counts,
+    log_loss,
+    precision_recall_f1,
+    top_k_accuracy,
+)
 
 
 def random_case(seed: int, n: int = 60, classes: int = 7, absent: int | None = None) -> tuple:
@@ -35,6 +43,15 @@ def test_counts_agree_with_scikit_learn(seed: int, absent: int | None) -> None:
     assert own["accuracy"] == pytest.approx(sk.accuracy_score(targets, predictions))
     assert own["macro_f1"] == pytest.approx(sk.f1_score(targets, predictions, average="macro", **options))
     assert own["micro_f1"] == pytest.approx(sk.f1_score(targets, predictions, average="micro", **options))
+
+
+@pytest.mark.parametrize("absent", [None, 6])
+def test_figures_of_each_class_agree_with_scikit_learn(absent: int | None) -> None:
+    targets, predictions, _ = random_case(0, n=25, absent=absent)
+    own = precision_recall_f1(*confusion_counts(targets, predictions, 7))
+    expected = sk.precision_recall_fscore_support(targets, predictions, labels=range(7), zero_division=0)
+    for mine, theirs in zip(own, expected[:3], strict=True):
+        assert mine == pytest.approx(theirs)
 
 
 def test_reference_numbers() -> None:

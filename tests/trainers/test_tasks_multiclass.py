@@ -175,6 +175,27 @@ def test_a_submission_takes_the_form_of_its_columns() -> None:
         TASK.submission_frame(["b"], np.array([2]), ["image", "nv", "bkl"])
 
 
+def test_predictions_can_be_read() -> None:
+    scores = scores_of([0.1, 0.2, 0.7], [0.4, 0.35, 0.25])
+    frame = TASK.prediction_frame(scores, np.array([2, 1]))  # the second not the likeliest: post-processed
+    assert frame["label"].tolist() == ["nv", "mel"]
+    assert frame["score"].tolist() == [0.7, 0.35]
+    assert frame["score_bkl"].tolist() == [0.1, 0.4]
+
+
+def test_figures_of_each_class() -> None:
+    rows = TASK.per_class(np.array([2, 2, 1, 2]), np.array([2, 1, 1, 2]))
+    assert [row["label"] for row in rows] == ["bkl", "mel", "nv"]
+    assert rows[0] == {"label": "bkl", "precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert rows[1] == {
+        "label": "mel",
+        "precision": 1,
+        "recall": 0.5,
+        "f1": pytest.approx(2 / 3),
+        "support": 2,
+    }
+
+
 def test_a_task_survives_json_and_pickle() -> None:
     assert task_from_dict(json.loads(json.dumps(TASK.to_dict()))) == TASK
     assert pickle.loads(pickle.dumps(TASK)) == TASK

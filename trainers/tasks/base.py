@@ -213,6 +213,10 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
+        """A JSON-able row a class: label, precision, recall, f1 (0 where undefined), support."""
+
+    @abstractmethod
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         """Post-processing that does best by ``metric`` on these rows, shrunk where they are few; JSON-able.
 
@@ -221,8 +225,7 @@ class Task(ABC):
         Multiclass: offsets. Binary, multilabel: exact thresholds, shrunk to the global one. Ordinal: cuts
         by dynamic programming. Text detection: contours once a ``thresh``, a sweep of ``box_thresh``.
 
-        Raises:
-            SettingsError: this task has no such metric.
+        Raises SettingsError where this task has no such metric.
         """
 
     @abstractmethod
@@ -253,8 +256,7 @@ class Task(ABC):
             The (weighted) mean scores, whatever the voting, so that auroc and loss keep their meaning; and
             the predictions.
 
-        Raises:
-            SettingsError: unknown voting, weights or min_votes that do not fit.
+        Raises SettingsError where voting is unknown, or weights or min_votes do not fit it.
         """
 
     @abstractmethod
@@ -278,20 +280,20 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
+        """Predictions (N,) to be read by people: columns label, score and, for each class, score_<class>."""
+
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with ``{"task": name, ...}``; :func:`trainers.tasks.task_from_dict` reads it back."""
 
     @classmethod
     @abstractmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The task of :meth:`to_dict`; equal to the one that wrote it."""
+        """The task that :meth:`to_dict` wrote, equal to it."""
 
     def mode(self, metric: str) -> Mode:
-        """Which way ``metric`` is better: "max" or "min".
-
-        Raises:
-            SettingsError: this task has no such metric.
-        """
+        """Which way ``metric`` is better; SettingsError where this task has no such metric."""
         if metric not in self.metrics:
             message = unknown("metric", metric, self.metrics) + f" (task {self.name})"
             raise SettingsError([Problem("metric", message)])

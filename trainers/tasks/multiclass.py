@@ -15,7 +15,14 @@ from scipy.special import softmax
 
 from trainers.components import check_value, number
 from trainers.errors import DataError, Problem, unknown
-from trainers.metrics import COUNT_METRICS, auroc_ovr, confusion_counts, log_loss, top_k_accuracy
+from trainers.metrics import (
+    COUNT_METRICS,
+    auroc_ovr,
+    confusion_counts,
+    log_loss,
+    precision_recall_f1,
+    top_k_accuracy,
+)
 from trainers.postprocess.offsets import fit_offsets, log_scores
 from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 from trainers.tasks.frames import encode_labels, label_column, sort_labels
@@ -143,6 +150,16 @@ class Multiclass(Task):
         values["loss"] = log_loss(scores, targets)
         return {name: values[name] for name in self.metrics}
 
+    def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
+        counts = confusion_counts(targets, predictions, self.head_size)
+        table = (
+            self.labels,
+            *(values.tolist() for values in precision_recall_f1(*counts)),
+            counts[2].tolist(),
+        )
+        names = ("label", "precision", "recall", "f1", "support")
+        return [dict(zip(names, row, strict=True)) for row in zip(*table, strict=True)]
+
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         self.mode(metric)  # refuses an unknown metric
         if metric not in self.tunable_metrics:
@@ -188,6 +205,12 @@ class Multiclass(Task):
             return frame[list(columns)]
         forms = f"an id and a label column, or an id column and one a class ({', '.join(self.labels)})"
         raise DataError([f"columns {', '.join(columns)}: multiclass fills {forms}"])
+
+    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
+        labels = np.asarray(self.labels, dtype=object)[predictions]
+        own = scores[np.arange(len(predictions)), predictions]
+        columns = {f"score_{label}": scores[:, c] for c, label in enumerate(self.labels)}
+        return pd.DataFrame({"label": labels, "score": own, **columns})
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
