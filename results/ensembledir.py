@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from results.errors import RunNotFound
+from results.errors import RunCorrupt, RunNotFound
 from results.files import read_json, read_npz, write_json, write_npz
 from results.trialdir import FitDir
 
@@ -19,6 +20,24 @@ class FoldDir(FitDir):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.done_path = root / "done.json"
+        self.test_path = root / "test.npz"
+
+    def write_test_logits(self, ids: npt.NDArray[np.str_], logits: npt.NDArray[Any]) -> None:
+        """Store the model's outputs on the rows to submit: ids (T,), logits (T, ...). Raises StorageError."""
+        write_npz(
+            self.test_path,
+            {"ids": np.asarray(ids, dtype=np.str_), "logits": logits},
+            compressed=logits.dtype.itemsize < 4,
+        )
+
+    def read_test_logits(self, ids: npt.NDArray[np.str_]) -> npt.NDArray[Any] | None:
+        """Return the stored outputs (T, ...), or None where there are none for just these rows. Raises RunCorrupt."""
+        arrays = read_npz(self.test_path)
+        if arrays is None:
+            return None
+        if not {"ids", "logits"} <= set(arrays):
+            raise RunCorrupt(f"{self.test_path} lacks ids or logits")
+        return arrays["logits"] if np.array_equal(arrays["ids"], np.asarray(ids, dtype=np.str_)) else None
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Mark the fold as trained, with what it found. Raises StorageError."""

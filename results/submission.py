@@ -23,7 +23,7 @@ def write_submission(
     text. Without a sample the frame is written as it is. ``id_column`` defaults to the first column of the
     sample, or of the frame. Raises SubmissionError with every problem found, StorageError.
     """
-    template = None if sample is None else _read_sample(Path(sample))
+    template = None if sample is None else read_sample(Path(sample))
     columns = list((frame if template is None else template).columns)
     key = id_column or columns[0]
     problems = _column_problems(list(frame.columns), columns, key)
@@ -46,7 +46,8 @@ def write_submission(
     return ordered
 
 
-def _read_sample(path: Path) -> pd.DataFrame:
+def read_sample(path: Path) -> pd.DataFrame:
+    """Return the sample as text, one row an id, empty cells as "". Raises SubmissionError, StorageError."""
     with storage_errors(path, "read"):
         try:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")

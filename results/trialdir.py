@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from results.errors import RunCorrupt
-from results.files import append_line, json_text, read_json, read_jsonl, read_npz, write_json, write_npz
+from results.files import (
+    append_line,
+    json_text,
+    read_json,
+    read_jsonl,
+    read_npz,
+    write_bytes_atomic,
+    write_json,
+    write_npz,
+)
 from results.records import FINISHED, EpochRow, Scores, Status, TrialRecord, build_record, current_epochs
 
 
@@ -21,6 +30,11 @@ class FitDir:
         self.root = root
         self.checkpoint_path = root / "checkpoint.pt"
         self.scores_path = root / "scores.npz"
+        self.error_path = root / "error.log"
+
+    def write_error(self, trace: str) -> None:
+        """Store why the training failed, in full. Raises StorageError."""
+        write_bytes_atomic(self.error_path, trace.encode())
 
     def write_scores(
         self,

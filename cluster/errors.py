@@ -1,0 +1,7 @@
+"""What can go wrong between foldtune and Ray, in words."""
+
+from __future__ import annotations
+
+
+class ClusterError(Exception):
+    """No cluster where one was expected, or one that cannot hold a trial."""

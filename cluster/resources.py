@@ -1,0 +1,56 @@
+"""How many trials a cluster can hold at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster.errors import ClusterError
+
+
+@dataclass(frozen=True)
+class TrialResources:
+    """What one trial, or one fold's training, takes. GPUs may be a fraction of one."""
+
+    cpus: float
+    gpus: float = 0.0
+
+    def fit_into(self, cpus: float, gpus: float) -> int:
+        """Trials that fit into one node. A fraction of a GPU lies on one device, so it is counted by device."""
+        by_cpu = int(cpus / self.cpus + 1e-9)
+        if not self.gpus:
+            return by_cpu
+        by_gpu = int(gpus) * int(1 / self.gpus + 1e-9) if self.gpus < 1 else int(gpus / self.gpus)
+        return min(by_cpu, by_gpu)
+
+
+def slots(trial: TrialResources, at_most: int | None = None) -> int:
+    """Trials that the connected cluster can hold now, node by node; at least 0.
+
+    Args:
+        trial: resources of one.
+        at_most: the user's own limit.
+    """
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    total = sum(trial.fit_into(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive)
+    return min(total, at_most) if at_most else total
+
+
+def require_slot(trial: TrialResources) -> None:
+    """Fail before the start where not even one trial fits anywhere; Ray would wait for ever.
+
+    Raises:
+        ClusterError: what a trial asks for, and what the largest node has.
+    """
+    import ray
+
+    if slots(trial):
+        return
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+    raise ClusterError(
+        f"a trial asks for {trial.cpus:g} CPUs and {trial.gpus:g} GPUs; the largest of {len(nodes)} node(s) has "
+        f"{cpus:g} CPUs and {gpus:g} GPUs: lower resources.cpus_per_trial or resources.gpus_per_trial"
+    )

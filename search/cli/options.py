@@ -1,0 +1,44 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[Path, typer.Argument(help="The YAML file.", show_default=False, metavar="CONFIG")]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        help="A run: its name under the storage, or the path of its folder.",
+        show_default=False,
+        metavar="RUN",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a value of the file; may be given often."),
+]
+Storage = Annotated[str, typer.Option("--storage", metavar="FOLDER", help="The folder that holds the runs.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="A", help="A running Ray: auto or HOST:PORT. An embedded one by default."
+    ),
+]
+
+
+class Format(StrEnum):
+    """How a command prints a table."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def decoders() -> int:
+    """Processes that decode images: one a CPU that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,135 @@
+"""`foldtune runs`, `results` and `leaderboard`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.options import Format, RunName, Storage
+from search.cli.terminal import note, output, print_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from search.runs import Run
+
+REFRESH_S = 2.0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+
+    @app.command()
+    def runs(
+        storage: Storage = "runs",
+        format: Annotated[Format, typer.Option(help="How it is printed.")] = Format.table,
+    ) -> None:
+        """List the runs of a storage: their state, trials and best value."""
+        from results.runs import list_runs
+        from results.tables import runs_table
+
+        found = list_runs(storage)
+        if format is Format.table:
+            output().print(runs_table(found, width=output().width))
+        else:
+            _print_frame(_frame(found), format)
+
+    @app.command()
+    def results(
+        run: RunName,
+        top: Annotated[int | None, typer.Option(min=1, help="So many rows; 20 in a table, else all.")] = None,
+        sort: Annotated[
+            str | None, typer.Option(metavar="M", help="A column to sort by; the run's metric by default.")
+        ] = None,
+        watch: Annotated[
+            bool, typer.Option("--watch", help="Keep the table current until the search ends.")
+        ] = False,
+        format: Annotated[Format, typer.Option(help="How it is printed.")] = Format.table,
+        storage: Storage = "runs",
+    ) -> None:
+        """Show a run's trials, the best first, also while it is searching."""
+        from search.runs import open_run
+
+        opened = open_run(run, storage)
+        if watch:
+            _watch(opened, sort, top)
+        elif format is Format.table:
+            output().print(_table(opened, sort, top))
+        else:
+            frame = _leaderboard(opened, sort)
+            _print_frame(frame if top is None else frame.head(top), format)
+
+    @app.command()
+    def leaderboard(
+        run: RunName,
+        file: Annotated[
+            Path, typer.Option("--output", "-o", metavar="F", help="The CSV to write.", show_default=False)
+        ],
+        sort: Annotated[str | None, typer.Option(metavar="M", help="A column to sort by.")] = None,
+        storage: Storage = "runs",
+    ) -> None:
+        """Write every trial of a run to a CSV.
+
+        Columns: rank, trial_id, status, the metric, its tuned value, epochs, fit_time_s, images_per_s, params_m, the
+        other metrics, params_*, error.
+        """
+        from results.files import write_csv
+        from search.runs import open_run
+
+        frame = _leaderboard(open_run(run, storage), sort)
+        write_csv(file, frame)
+        note(f"{len(frame)} trials in {file}")
+
+
+def _leaderboard(run: Run, sort: str | None) -> pd.DataFrame:
+    from results.leaderboard import leaderboard
+
+    return leaderboard(run.store.trials(), run.goal.metric, run.goal.mode, sort, modes=run.task.metrics)
+
+
+def _table(run: Run, sort: str | None, top: int | None) -> Table:
+    from results.tables import results_table
+
+    return results_table(
+        _leaderboard(run, sort),
+        run.goal.metric,
+        run.goal.mode,
+        top or 20,
+        width=output().width,
+        title=f"run {run.store.name}",
+        modes=run.task.metrics,
+    )
+
+
+def _watch(run: Run, sort: str | None, top: int | None) -> None:
+    """Redraw until no process works on the run; without a terminal once."""
+    import time
+
+    from rich.live import Live
+
+    console = output()
+    with Live(_table(run, sort, top), console=console, auto_refresh=False) as live:
+        while console.is_terminal and run.store.is_locked():
+            time.sleep(REFRESH_S)
+            live.update(_table(run, sort, top), refresh=True)
+
+
+def _frame(found: object) -> pd.DataFrame:
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    return pd.DataFrame([asdict(run) for run in found])  # type: ignore[attr-defined]
+
+
+def _print_frame(frame: pd.DataFrame, format: Format) -> None:
+    import json
+    import sys
+
+    if format is Format.csv:
+        frame.to_csv(sys.stdout, index=False)
+    else:
+        print_json(json.loads(frame.to_json(orient="records", date_format="iso")))

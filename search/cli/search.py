@@ -1,0 +1,112 @@
+"""`foldtune search`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.options import Address, ConfigFile, Overrides, decoders
+from search.cli.terminal import errors, note, output, progress_bar
+
+if TYPE_CHECKING:
+    from search.config import RunConfig
+    from search.dataset import Labelled
+    from search.runs import Run
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command()
+    def search(
+        config: ConfigFile,
+        override: Overrides = None,
+        name: Annotated[str | None, typer.Option(help="Name of the run; the file's by default.")] = None,
+        storage: Annotated[
+            str | None, typer.Option(metavar="FOLDER", help="Where runs are kept; the file's by default.")
+        ] = None,
+        trials: Annotated[
+            int | None, typer.Option(min=1, help="Trials; with --resume, so many more.")
+        ] = None,
+        address: Address = None,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Go on with a run that was interrupted.")
+        ] = False,
+    ) -> None:
+        """Search hyperparameters; the last line of the output is the best trial.
+
+        Ctrl-C stops cleanly; --resume goes on, also after a crash, and no finished trial is trained again. The run's
+        folder is FOLDER/NAME; its study opens in optuna-dashboard while it runs.
+        """
+        from search.loading import load_config
+
+        flags = {"name": name, "storage": storage, "search.num_samples": None if resume else trials}
+        given = load_config(config, override or [], flags)
+        run_search(given, more=trials or 0, resume=resume, address=address)
+
+
+def run_search(given: RunConfig, *, more: int, resume: bool, address: str | None) -> None:
+    """Prepare, search, and print what came of it."""
+    from cluster.resources import TrialResources, require_slot
+    from cluster.sessions import session
+    from search.live import showing
+    from search.tuner import Search
+
+    run, labelled = _resume(given, more) if resume else _start(given)
+    resources = run.config.resources
+    with ExitStack() as stack:
+        stack.enter_context(run.store.lock())
+        note(f"run {run.store.root}: starting Ray …")
+        stack.enter_context(session(address))
+        require_slot(TrialResources(resources.cpus_per_trial, resources.gpus_per_trial))
+        with showing(errors()) as observer:
+            end = Search(run.config, run.store, run.space, labelled, run.goal).run(observer)
+    _report(run, end.interrupted, end.stop_reason)
+
+
+def _start(given: RunConfig) -> tuple[Run, Labelled]:
+    from search.runs import start_run
+    from search.validation import check_run
+
+    checked = check_run(given)
+    with progress_bar("decoding images") as progress:
+        return start_run(checked, decoders(), progress)
+
+
+def _resume(given: RunConfig, more: int) -> tuple[Run, Labelled]:
+    from search.runs import extend, open_run, reopen_labelled
+
+    run = extend(open_run(given.name, given.storage), given, more)
+    with progress_bar("decoding images") as progress:
+        return run, reopen_labelled(run, decoders(), progress)
+
+
+def _report(run: Run, interrupted: bool, stop_reason: str | None) -> None:
+    from results.leaderboard import leaderboard
+    from results.tables import results_table
+    from search.errors import WorkError
+    from search.recorder import finalists
+
+    console = output()
+    records = run.store.trials()
+    frame = leaderboard(records, run.goal.metric, run.goal.mode, modes=run.task.metrics)
+    console.print(
+        results_table(frame, run.goal.metric, run.goal.mode, width=console.width, modes=run.task.metrics)
+    )
+    if interrupted:
+        errors().print(
+            f"stopped; go on with: foldtune search CONFIG --resume (run {run.store.root})", markup=False
+        )
+        raise typer.Exit(130)
+    if stop_reason:
+        raise WorkError(f"the search was given up: {stop_reason}; see {run.store.leaderboard_path}")
+    best = finalists(records, run.goal, 1)
+    if not best:
+        reasons = sorted({record.error or "" for record in records})
+        raise WorkError(f"no trial succeeded: {'; '.join(reasons[:3])}; see {run.store.leaderboard_path}")
+    value = best[0].value(run.goal.metric)
+    console.print(
+        f"best trial: {best[0].trial_id} {run.goal.metric}={value:.4f} ({run.store.root})", soft_wrap=True
+    )

@@ -1,0 +1,26 @@
+"""`foldtune validate`."""
+
+from __future__ import annotations
+
+import typer
+
+from search.cli.options import ConfigFile, Overrides
+from search.cli.terminal import output
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command()
+    def validate(config: ConfigFile, override: Overrides = None) -> None:
+        """Check a configuration, its data and its search space before anything is trained.
+
+        Reports every problem at once, each with its key path, what is valid and the nearest name. Exits with 2
+        where there is one.
+        """
+        from search.cli.summary import summary
+        from search.loading import load_config
+        from search.validation import check_run
+
+        checked = check_run(load_config(config, override or []))
+        output().print(summary(checked))

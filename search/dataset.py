@@ -1,0 +1,171 @@
+"""What every training of a run sees: the task, the checked rows, the frozen folds and the decoded images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from search.config import DataConfig
+from search.errors import InputError
+from trainers.data.cache import ImageSource, Prepared, prepare_images
+from trainers.data.folds import assign_folds
+from trainers.data.table import Table, read_table
+from trainers.errors import DataError
+from trainers.fit import FoldData
+from trainers.tasks import Task, get_task
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """How images become arrays on a node. Opening it again on the same node decodes nothing."""
+
+    size: tuple[int, int]
+    resize: str
+    cache_dir: Path | None
+    workers: int
+    on_broken: str
+
+    def open(
+        self, paths: tuple[Path, ...], progress: Progress | None = None, *, verify: bool = True
+    ) -> Prepared:
+        """Decode what is not in this node's cache yet; without a cache, `verify` decodes everything once."""
+        return prepare_images(
+            paths,
+            size=self.size,
+            resize=self.resize,
+            cache_dir=self.cache_dir,
+            workers=self.workers,
+            progress=progress,
+            on_broken=self.on_broken,
+            verify=verify,
+        )
+
+
+def image_plan(data: DataConfig, workers: int) -> ImagePlan:
+    """The plan that a configuration asks for; `workers` processes decode."""
+    return ImagePlan(data.size, data.resize, data.cache_dir, workers, data.on_broken)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled rows of a run; small enough to send to every worker, since images are only named.
+
+    Attributes:
+        task: with its classes.
+        table: rows in the order of the CSV, broken images left out.
+        folds: (N,) fold of each row.
+        images: how to open the images.
+    """
+
+    task: Task
+    table: Table
+    folds: npt.NDArray[np.int64]
+    images: ImagePlan
+
+    def fold(self, fold: int, source: ImageSource) -> FoldData:
+        """Training and validation rows of one fold."""
+        rows = np.arange(len(self.table))
+        if self.table.targets is None:
+            raise ValueError("a labelled table has targets")
+        return FoldData(
+            images=source,
+            targets=self.table.targets,
+            ids=self.table.ids,
+            train_rows=rows[self.folds != fold],
+            valid_rows=rows[self.folds == fold],
+            groups=self.table.groups,
+        )
+
+
+@lru_cache(maxsize=4)
+def open_once(paths: tuple[Path, ...], plan: ImagePlan) -> ImageSource:
+    """The decoded images of some rows, opened once a process: all trainings in it read the same mapping."""
+    return plan.open(paths, verify=False).source
+
+
+def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
+    """Read and check the labelled rows.
+
+    Raises:
+        InputError: every problem of the table.
+    """
+    task_class = get_task(task_name)
+    try:
+        task = task_class.from_frame(task_class.read_frame(data.train), data.target)
+    except DataError as error:
+        # The labels cannot be read; what else is wrong with the table is worth knowing too.
+        raise InputError(
+            [f"{data.train}: {text}" for text in error.problems] + _other_problems(data, task_class)
+        ) from None
+    try:
+        table = read_table(data.train, data.images, task, id_column=data.id, group_column=data.group)
+    except DataError as error:
+        raise InputError(error.problems) from None
+    return task, table
+
+
+def _other_problems(data: DataConfig, task_class: type[Task]) -> list[str]:
+    if not data.train.is_file():
+        return []
+    try:
+        # Unlabelled, a table needs only the task's way to read it, which its class has.
+        read_table(
+            data.train,
+            data.images,
+            cast("Task", task_class),
+            id_column=data.id,
+            group_column=data.group,
+            labelled=False,
+        )
+    except DataError as error:
+        return list(error.problems)
+    return []
+
+
+def split(task: Task, table: Table, n_splits: int, seed: int) -> npt.NDArray[np.int64]:
+    """Assign every row to a fold, stratified, and grouped where the table has groups.
+
+    Raises:
+        InputError: a class has fewer rows, or groups, than folds.
+    """
+    assert table.targets is not None
+    try:
+        return assign_folds(
+            task.strata(table.targets), table.groups, n_splits, seed, label_names=task.label_names
+        )
+    except DataError as error:
+        raise InputError(error.problems) from None
+
+
+def read_unlabelled(data: DataConfig, task: Task) -> Table:
+    """Read and check the rows to submit.
+
+    Raises:
+        InputError: every problem of the table, or no `data.test`.
+    """
+    if data.test is None:
+        raise InputError("data.test: missing; name the CSV of the rows to submit")
+    try:
+        return read_table(data.test, data.images, task, id_column=data.id, labelled=False)
+    except DataError as error:
+        raise InputError(error.problems) from None
+
+
+def open_images(plan: ImagePlan, table: Table, progress: Progress | None) -> Prepared:
+    """Decode a table's images before any worker starts.
+
+    Raises:
+        InputError: images that cannot be read (where `data.on_broken` is `error`), or no room for the cache.
+    """
+    try:
+        return plan.open(table.paths, progress)
+    except DataError as error:
+        raise InputError(error.problems) from None

@@ -1,0 +1,145 @@
+"""The driver's record of a search: every outcome goes to the store first, then to Optuna and the leaderboard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from results.records import Status, TrialRecord
+from results.store import RunStore
+from results.trialdir import TrialDir
+from search.study import Mode, report, tell
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a run optimises."""
+
+    metric: str
+    mode: Mode
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether value `a` beats value `b`."""
+        return a > b if self.mode == "max" else a < b
+
+
+class Recorder:
+    """Starts and finishes trials on disk. One object in the driver; workers write epochs only.
+
+    Args:
+        store: the run.
+        study: its Optuna study.
+        goal: metric and direction.
+        modes: direction of each metric of the task, for the leaderboard.
+        keep_weights: finished trials whose weights stay on disk: the best ones.
+        max_failed_trials: failures in a row after which the search stops.
+        on_finished: told each outcome after it is written.
+        why_died: gives the reason of a trial's last worker death.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        study: optuna.Study,
+        goal: Goal,
+        *,
+        modes: Mapping[str, Mode],
+        keep_weights: int,
+        max_failed_trials: int,
+        on_finished: Callable[[TrialRecord], None],
+        why_died: Callable[[str], str],
+    ) -> None:
+        self._store = store
+        self._study = study
+        self._goal = goal
+        self._modes = modes
+        self._keep_weights = keep_weights
+        self._max_failed_trials = max_failed_trials
+        self._on_finished = on_finished
+        self._why_died = why_died
+        self._failures: list[str] = []
+        self.stop_reason: str | None = None
+
+    def number(self, key: str) -> int:
+        """Optuna's number of a trial."""
+        return int(key)
+
+    def start(self, number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+        """Write a new trial's configuration; gives its id."""
+        key = f"{number:04d}"
+        self._store.trial(key).write_config(number=number, params=params, config=config)
+        return key
+
+    def report(self, key: str, epoch: int, value: float) -> None:
+        """Tell the study an epoch's best-so-far value."""
+        frozen = self._study.get_trials(deepcopy=False)[self.number(key)]
+        report(self._study, frozen, epoch, value)
+
+    def finish(self, key: str, result: Mapping[str, Any], *, died: bool) -> None:
+        """Write a trial's outcome, tell the study, refresh the leaderboard, drop weights that nobody needs."""
+        directory = self._store.trial(key)
+        status, error = self._outcome(key, result, died)
+        directory.finish(status, error=error)
+        directory.checkpoint_path.unlink(missing_ok=True)
+        record = directory.record()
+        if record is None:
+            raise ValueError(f"trial {key} was never started")
+        tell(self._study, record.number, **outcome(record, directory, self._goal))
+        self._count(error)
+        self.refresh()
+        self._on_finished(record)
+
+    def _outcome(self, key: str, result: Mapping[str, Any], died: bool) -> tuple[Status, str | None]:
+        if died:
+            return "FAIL", f"its worker died more often than it is restarted: {self._why_died(key)}"
+        if result.get("error"):
+            return "FAIL", str(result["error"])
+        value = result.get(self._goal.metric)
+        if value is None or not math.isfinite(value):
+            return "FAIL", f"{self._goal.metric} is {value}"
+        return ("COMPLETE" if result.get("finished") else "PRUNED"), None
+
+    def _count(self, error: str | None) -> None:
+        if error is None:
+            self._failures.clear()
+            return
+        self._failures.append(error)
+        if len(self._failures) >= self._max_failed_trials:
+            reasons = sorted(set(self._failures), key=self._failures.count, reverse=True)
+            share = self._failures.count(reasons[0])
+            self.stop_reason = (
+                f"{len(self._failures)} trials failed in a row; {share} of them with: {reasons[0]}"
+            )
+
+    def refresh(self) -> None:
+        """Bring leaderboard.csv up to date and bound the weights on disk."""
+        self._store.write_leaderboard(self._goal.metric, self._goal.mode, self._modes)
+        best = finalists(self._store.trials(), self._goal, self._keep_weights)
+        self._store.prune_weights(record.trial_id for record in best)
+
+
+def outcome(record: TrialRecord, directory: TrialDir, goal: Goal) -> dict[str, Any]:
+    """Arguments of `search.study.tell` for a finished trial."""
+    value = record.metrics.get(goal.metric)
+    return {"status": record.status, "epochs": values_by_epoch(directory, goal), "best": value}
+
+
+def values_by_epoch(directory: TrialDir, goal: Goal) -> dict[int, float]:
+    """Best-so-far value after each stored epoch of a trial."""
+    return {row.epoch: row.best_metrics.get(goal.metric, math.nan) for row in directory.epochs()}
+
+
+def finalists(records: Iterable[TrialRecord], goal: Goal, top: int) -> list[TrialRecord]:
+    """The best trials that could be trained on every fold: complete ones first, then stopped ones, by value.
+
+    A stopped trial has not seen the end of its lr schedule, so its value says less than a complete one's.
+    """
+    usable = [
+        r for r in records if r.status in ("COMPLETE", "PRUNED") and math.isfinite(r.value(goal.metric))
+    ]
+    sign = -1 if goal.mode == "max" else 1
+    return sorted(usable, key=lambda r: (r.status != "COMPLETE", sign * r.value(goal.metric), r.number))[:top]

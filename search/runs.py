@@ -1,0 +1,167 @@
+"""Starting a run on disk, and opening one again with the same rows in the same folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from results.store import RunStore
+from search.config import RunConfig
+from search.dataset import Labelled, Progress, image_plan, open_images, split
+from search.errors import InputError
+from search.loading import check
+from search.recorder import Goal
+from search.validation import Checked
+from spaces import Space, expand_presets
+from trainers.data.table import Table, read_table
+from trainers.errors import DataError
+from trainers.tasks import TASKS, Task, task_from_dict
+
+RESUMABLE = ("name", "storage", "resources", "ensemble.top", "ensemble.voting", "ensemble.min_votes")
+RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "study_storage")
+"""Parts of a configuration that may differ from the stored one when a search is resumed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run, opened again."""
+
+    store: RunStore
+    config: RunConfig
+    task: Task
+    goal: Goal
+
+    @property
+    def space(self) -> Space:
+        """The run's search space."""
+        return Space.parse(self.config.space)
+
+
+def open_run(run: str, storage: Path | str) -> Run:
+    """Open a run by its name under `storage`, or by its path.
+
+    Raises:
+        results.errors.RunNotFound: there is none; names the near ones.
+    """
+    store = RunStore.open(run, storage)
+    config = check(store.read_config(), store.root)
+    task = task_from_dict(store.read_task())
+    metric = config.search.metric or task.default_metric
+    return Run(store, config, task, Goal(metric, task.mode(metric)))
+
+
+def start_run(checked: Checked, decoders: int, progress: Progress | None) -> tuple[Run, Labelled]:
+    """Decode the images, freeze the folds and write the run's folder.
+
+    Args:
+        decoders: processes that decode.
+        progress: told (done, total) images.
+
+    Raises:
+        InputError: unreadable images, or a class too small for the folds once they are left out.
+        results.errors.RunExists: the name is taken.
+    """
+    config, task, table, folds = checked.config, checked.task, checked.table, checked.folds
+    search = config.search.model_copy(update={"metric": checked.goal.metric})
+    # The run says what the defaults and presets were: those of a later version may differ.
+    config = config.model_copy(update={"search": search, "space": expand_presets(config.space)})
+    store = RunStore.create(config.storage, config.name)
+    plan = image_plan(config.data, decoders)
+    prepared = open_images(plan, table, progress)
+    if prepared.broken:
+        table = table.select(prepared.keep)
+        folds = split(task, table, config.ensemble.folds, config.search.seed)
+        open_images(plan, table, progress)  # the rows that stay are a cache of their own, which workers find
+    if checked.test is not None:
+        open_images(plan, checked.test, progress)
+    store.write_task(task.to_dict())
+    store.write_folds(table.ids, folds)
+    store.write_config(config.model_dump(mode="json"))
+    return Run(store, config, task, checked.goal), Labelled(task, table, folds, plan)
+
+
+def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Labelled:
+    """The labelled rows of a stored run, in its stored folds; decodes what this machine does not hold yet.
+
+    Raises:
+        InputError: the table no longer holds every row that the run was started with.
+    """
+    data = run.config.data
+    try:
+        table = read_table(data.train, data.images, run.task, id_column=data.id, group_column=data.group)
+    except DataError as error:
+        raise InputError(error.problems) from None
+    folds = run.store.read_folds()
+    table = _rows(table, folds["id"].to_numpy(dtype=np.str_), data.train)
+    plan = image_plan(data, decoders)
+    open_images(plan, table, progress)
+    return Labelled(run.task, table, folds["fold"].to_numpy(dtype=np.int64), plan)
+
+
+def _rows(table: Table, ids: Any, source: Path) -> Table:
+    place = {name: row for row, name in enumerate(table.ids)}
+    missing = [name for name in ids if name not in place]
+    if missing:
+        raise InputError(
+            f"{source}: {len(missing)} rows that this run was started with are gone (first: {missing[0]}); "
+            "bring them back, or start another run with --name"
+        )
+    return table.select([place[name] for name in ids])
+
+
+def extend(run: Run, given: RunConfig, more: int) -> Run:
+    """The run with the parts of `given` that may change, and `more` trials than it was to have.
+
+    Raises:
+        InputError: `given` is another search than the stored one.
+    """
+    check_same(given, run.config)
+    search = run.config.search
+    changed = run.config.model_copy(
+        update={
+            "resources": given.resources,
+            "search": search.model_copy(
+                update={
+                    "num_samples": max(search.num_samples, given.search.num_samples) + more,
+                    "max_failed_trials": given.search.max_failed_trials,
+                }
+            ),
+        }
+    )
+    run.store.write_config(changed.model_dump(mode="json"))
+    return replace(run, config=changed)
+
+
+def check_same(given: RunConfig, stored: RunConfig) -> None:
+    """A resumed search keeps its data, space and budget; a changed configuration is another run.
+
+    Raises:
+        InputError: what differs.
+    """
+    a, b = _frozen_part(given), _frozen_part(stored)
+    differing = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+    if differing:
+        raise InputError(
+            f"the configuration differs from that of run {stored.name!r} in {', '.join(differing)}: "
+            "a resumed search keeps what it was started with; use --name for another run"
+        )
+
+
+def _frozen_part(config: RunConfig) -> dict[str, Any]:
+    values = config.model_dump(mode="json")
+    values["space"] = expand_presets(values["space"])
+    if values["search"]["metric"] is None:
+        values["search"]["metric"] = TASKS[config.task].default_metric if config.task in TASKS else None
+    for path in RESUMABLE:
+        section, _, key = path.partition(".")
+        (values[section].pop(key) if key else values.pop(section))
+    for key in RESUMABLE_SEARCH:
+        values["search"].pop(key)
+    return {
+        f"{section}.{key}" if isinstance(part, dict) else section: value
+        for section, part in values.items()
+        for key, value in (part.items() if isinstance(part, dict) else [("", part)])
+    }

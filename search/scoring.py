@@ -1,0 +1,58 @@
+"""Figures of a stored ensemble on rows whose labels were held back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from search.errors import InputError, unknown
+from search.runs import Run
+from trainers.errors import DataError
+
+
+def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
+    """Metrics of the ensemble and of the best single trial on the test rows.
+
+    Args:
+        labels: a table with the id and target columns; it must hold every test row.
+
+    Returns:
+        {"ensemble": {metric: value}, "best single trial": {…}}.
+
+    Raises:
+        InputError: no ensemble with test scores yet, or labels that do not fit.
+    """
+    stored, description = run.store.ensemble.read_test(), run.store.ensemble.read()
+    if stored is None or description is None:
+        raise InputError(
+            f"run {run.store.name!r} has no ensemble with test scores: foldtune ensemble makes one"
+        )
+    targets = _targets(run, labels, stored["ids"])
+    single = description["members"][0]
+    return {
+        "ensemble": run.task.evaluate(stored["scores"], stored["predictions"], targets),
+        f"best single trial ({single['trial_id']})": run.task.evaluate(
+            stored["single_scores"], stored["single_predictions"], targets
+        ),
+    }
+
+
+def _targets(run: Run, labels: Path, ids: Any) -> Any:
+    data = run.config.data
+    try:
+        frame: pd.DataFrame = run.task.read_frame(labels)
+    except DataError as error:
+        raise InputError(error.problems) from None
+    if data.id not in frame:
+        raise InputError(f"{labels}: {unknown('column', data.id, map(str, frame.columns))}")
+    by_id = frame.set_index(frame[data.id].astype(str))
+    missing = [name for name in ids.tolist() if name not in by_id.index]
+    if missing:
+        raise InputError(f"{labels}: {len(missing)} test rows have no label (first: {missing[0]})")
+    try:
+        return np.asarray(run.task.encode(by_id.loc[ids.tolist()].reset_index(drop=True), source=labels))
+    except DataError as error:
+        raise InputError(error.problems) from None

@@ -1,0 +1,96 @@
+"""The Ray Tune searcher: Optuna proposes, the run's store is the record.
+
+Ray's own OptunaSearch tells stopped trials COMPLETE, leaves non-finite ones RUNNING for ever and refuses
+to continue a define-by-run study; each of the three misleads TPE or loses the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from ray.tune.search import Searcher
+
+from search.asha import TRIAL_KEY
+from search.recorder import Recorder
+from spaces import Space
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]
+    """Proposes configurations and tells the outcomes.
+
+    Args:
+        study: opened by `search.study.open_study`.
+        space: what a trial samples.
+        recorder: writes outcomes into the store before the study hears of them.
+        metric: key of the best-so-far value in results.
+        mode: "max" or "min".
+        limit: configurations to start in all; interrupted ones count.
+        slots: gives how many trials may run now. No configuration is drawn ahead of a free slot,
+            because each one drawn without its predecessors' results is drawn blind.
+        interrupted: ids of trials to go on with, proposed first, as they were.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Space,
+        recorder: Recorder,
+        *,
+        metric: str,
+        mode: str,
+        limit: int,
+        slots: Callable[[], int],
+        interrupted: Sequence[str] = (),
+    ) -> None:
+        super().__init__(metric=metric, mode=mode)
+        self._study = study
+        self._space = space
+        self._recorder = recorder
+        self.limit = limit
+        self._slots = slots
+        self._waiting = list(interrupted)
+        self._started = 0
+        self._live: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Configuration of Ray's next trial; None while every slot is taken, FINISHED at the limit."""
+        if self._started >= self.limit or self._recorder.stop_reason:
+            return str(Searcher.FINISHED)
+        if len(self._live) >= self._slots():
+            return None
+        self._started += 1
+        key = self._waiting.pop(0) if self._waiting else self._propose()
+        self._live[trial_id] = key
+        return {TRIAL_KEY: key}
+
+    def _propose(self) -> str:
+        trial = self._study.ask()
+        params = self._space.suggest(trial)
+        return self._recorder.start(trial.number, params, self._space.build(params))
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Report one epoch to the study."""
+        key, value = self._live.get(trial_id), result.get(self.metric)
+        if key is None or value is None:
+            return
+        self._recorder.report(key, int(result["epoch"]), value)
+
+    def on_trial_complete(
+        self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Record the outcome; an id that is not ours, or was recorded before, is ignored."""
+        key = self._live.pop(trial_id, None)
+        if key is not None:
+            self._recorder.finish(key, result or {}, died=error)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles the searcher into its snapshots, which nobody reads back.
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study and the store are already on disk."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a resumed search is a new Tuner on the same study and store."""
