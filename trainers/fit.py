@@ -6,8 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from torch import Tensor, nn
 from trainers.augment import build_augmentation
 from trainers.checkpoint import read_checkpoint, write_checkpoint
 from trainers.errors import TrialFailed
+from trainers.failures import failing_plainly
 from trainers.fit_types import Best, EpochReport, FitResult, FoldData, Logits
 from trainers.inference import Predictor
 from trainers.learner import Learner
 from trainers.loader import Batches
-from trainers.microbatch import is_out_of_memory
 from trainers.models import count_params_m, create_model, has_batch_norm
 from trainers.postprocess.crossfit import cross_fitted_score, make_splits
 from trainers.runtime import choose_device, follow_omp_threads, free_gpu_cache, seeded
@@ -78,7 +77,7 @@ class Fit:
         train_targets = data.targets[data.train_rows]
         self._classes = task.sampling_classes(train_targets)
         self._sampler = build_sampler(settings.sampler.name, **settings.sampler.params)
-        with seeded(self.device, seed, _MODEL_SEED), _failing_plainly(settings):
+        with seeded(self.device, seed, _MODEL_SEED), failing_plainly(settings):
             model = create_model(task, settings, data.images.shape[1:3])
             self._batches = self._build_batches(model, num_workers)
             self._learner: Learner | None = Learner(
@@ -150,7 +149,7 @@ class Fit:
             raise RuntimeError(f"the training ended after epoch {self.epoch}")
         self._broken_off = True  # until the epoch is whole
         started = time.perf_counter()
-        with seeded(self.device, self.seed, epoch), _failing_plainly(self.settings):
+        with seeded(self.device, self.seed, epoch), failing_plainly(self.settings):
             order = self._sampler.order(self.data.train_rows, self._classes, epoch, self.seed)
             train_loss, images = learner.train_epoch(self._batches.epoch(epoch, order), epoch)
             trained = time.perf_counter()
@@ -311,22 +310,6 @@ def fit(
         params_m=training.params_m,
         fit_time_s=time.perf_counter() - started,
     )
-
-
-@contextmanager
-def _failing_plainly(settings: TrialSettings) -> Iterator[None]:
-    """Turn what torch raises on a training that cannot work into TrialFailed with the reason."""
-    try:
-        yield
-    except (RuntimeError, ValueError, MemoryError) as error:
-        text = " ".join(str(error).split())[:200]
-        if is_out_of_memory(error):
-            raise TrialFailed(f"out of memory ({text}); use a smaller model, image or batch") from error
-        if "Expected more than 1 value per channel" in text:
-            size = settings.batch_size
-            reason = f"batch normalisation cannot train on one image; batch_size {size} is too small"
-            raise TrialFailed(reason) from error
-        raise
 
 
 def _copy_to_cpu(model: nn.Module) -> dict[str, Tensor]:

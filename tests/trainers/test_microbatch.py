@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -98,6 +99,26 @@ def test_gradients_of_parts_add_up_to_that_of_the_batch(start: Callable[..., Fit
     (whole_loss, whole), (split_loss, split) = gradients
     assert float(whole_loss) == pytest.approx(float(split_loss), abs=1e-6)
     for expected, got in zip(whole, split, strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_what_a_broken_off_attempt_has_added_is_forgotten(start: Callable[..., Fit]) -> None:
+    gradients = []
+    for fail_at in (None, 2):
+        fit = start(batch_size=12, model_name="test_vit")
+        learner = fit._learner
+        learner.micro.size = 6
+        calls = itertools.count(1)
+
+        def refuse(*_: object, fail_at: int | None = fail_at, calls: itertools.count[int] = calls) -> None:
+            if next(calls) == fail_at:
+                raise torch.OutOfMemoryError("no room for the second half")
+
+        learner.model.register_forward_pre_hook(refuse)
+        images, targets, _ = next(iter(fit._batches.epoch(1)))
+        learner._gradient(images, targets)
+        gradients.append([p.grad.clone() for p in learner.model.parameters()])
+    for expected, got in zip(*gradients, strict=True):
         torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-4)
 
 

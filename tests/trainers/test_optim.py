@@ -77,17 +77,14 @@ def test_cosine_with_warm_up_equals_the_formula(warmup_epochs: float, ratio: flo
     total = epochs * steps
     expected = [lr * (t + 1) / (warm + 1) for t in range(warm)]
     expected += [
-        lr * (ratio + (1 - ratio) * (1 + math.cos(math.pi * t / (total - warm))) / 2)
-        for t in range(total - warm)
+        lr * (ratio + (1 - ratio) * (1 + math.cos(math.pi * t / (total - warm))) / 2) for t in range(total - warm)
     ]
     assert lr_of_steps(settings(lr=lr, lr_scheduler=chosen), epochs, steps) == pytest.approx(expected)
 
 
 def test_constant_stays_after_its_warm_up(settings: Make) -> None:
     chosen = {"name": "constant", "warmup_epochs": 1}
-    assert lr_of_steps(settings(lr=0.3, lr_scheduler=chosen), 3, 2) == pytest.approx(
-        [0.1, 0.2, 0.3, 0.3, 0.3, 0.3]
-    )
+    assert lr_of_steps(settings(lr=0.3, lr_scheduler=chosen), 3, 2) == pytest.approx([0.1, 0.2, 0.3, 0.3, 0.3, 0.3])
 
 
 def test_one_step_in_all_is_taken_at_the_full_lr(settings: Make, caplog: Any) -> None:
@@ -128,3 +125,26 @@ def test_plateau_follows_the_direction_of_the_metric(mode: Any, expected: float,
     scheduler.after_epoch(1, 0.5)
     scheduler.after_epoch(2, 0.9)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(expected)
+
+
+def test_a_scaled_loss_leaves_the_clipped_step_as_it_was(start: Callable[..., Fit]) -> None:
+    """float16 needs the gradients scaled; clipping must see them unscaled (a CPU's scaler does the same)."""
+    sgd = {"optimizer": {"name": "sgd", "momentum": 0.0}, "lr": 1.0, "clip_grad": 0.1, "batch_size": 24}
+    plain, scaled = start(**sgd), start(**sgd)
+    scaled._learner.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    plain.step()
+    scaled.step()
+    for expected, got in zip(plain._learner.model.parameters(), scaled._learner.model.parameters(), strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_step_whose_scaled_gradient_overflows_is_left_out(start: Callable[..., Fit]) -> None:
+    fit = start(batch_size=24)
+    learner = fit._learner
+    learner.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    before = [p.detach().clone() for p in learner.model.parameters()]
+    learner.model.fc.weight.register_hook(lambda grad: grad * float("inf"))
+    fit.step()
+    for expected, got in zip(before, learner.model.parameters(), strict=True):
+        torch.testing.assert_close(got.detach(), expected, rtol=0, atol=0)
+    assert learner.scaler.get_scale() == 512.0
