@@ -7,17 +7,23 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
-from results.columns import Column, build_table, fit_columns
+from results.formatting import metric_text
 from results.records import Mode
-from results.tables import metric_column
+from results.tables import BEST_STYLE
 
 
 def scores_table(figures: Mapping[str, Mapping[str, float]], metric: str, modes: Mapping[str, Mode]) -> Table:
-    """Return one row for each predictor of ``figures`` {name: {metric: value}}; the best of each metric is bold."""
-    columns = [Column("", tuple(Text(name, style="bold") for name in figures), 0, right=False)]
-    ordered = [metric, *(name for name in modes if name != metric)]
-    for name in ordered:
+    """Return one row a metric, the run's own first, and one column for each predictor of ``figures``.
+
+    ``figures`` is {predictor: {metric: value}}; the best value of a row is bold.
+    """
+    table = Table(box=None, pad_edge=False, title="on the held labels", title_justify="left")
+    table.add_column("")
+    for name in figures:
+        table.add_column(name, justify="right")
+    for name in [metric, *(name for name in modes if name != metric)]:
         values = [row[name] for row in figures.values()]
-        columns.append(metric_column(name, values, modes[name], 0, strong=name == metric))
-    fitted, _ = fit_columns(columns, None)
-    return build_table(fitted, title="on the held labels")
+        best = max(values) if modes[name] == "max" else min(values)
+        cells = [Text(metric_text(value), style=BEST_STYLE if value == best else "") for value in values]
+        table.add_row(Text(name, style="bold" if name == metric else ""), *cells)
+    return table

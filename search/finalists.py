@@ -1,4 +1,4 @@
-"""The finalists on every fold, as Ray tasks: a killed one goes on from its checkpoint, a finished one stays finished."""
+"""The finalists on every fold, as Ray tasks: a killed one goes on from its checkpoint, a finished one stays."""
 
 from __future__ import annotations
 
