@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -23,11 +24,11 @@ from trainers.inference import Predictor
 from trainers.learner import Learner
 from trainers.loader import Batches
 from trainers.models import count_params_m, create_model, has_batch_norm
-from trainers.postprocess.crossfit import cross_fitted_score, make_splits
+from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
 from trainers.runtime import choose_device, follow_omp_threads, free_gpu_cache, seeded
 from trainers.samplers import build_sampler
-from trainers.settings import TrialSettings, settings_to_dict
-from trainers.tasks.base import Task
+from trainers.settings import TUNED, TrialSettings, settings_to_dict
+from trainers.tasks.base import Predictions, Scores, Task
 
 __all__ = ["EpochReport", "Fit", "FitResult", "FoldData", "fit"]
 
@@ -183,11 +184,17 @@ class Fit:
         if not np.isfinite(logits).all():
             raise TrialFailed(f"validation logits are not finite after epoch {epoch}; the lr may be too high")
         scores = self.task.scores(logits)
-        predictions = self.task.predict(scores, self.settings.postprocess)
-        metrics = self.task.evaluate(scores, predictions, self._valid_targets)
+        metrics = self.task.evaluate(scores, self._predict(scores), self._valid_targets)
         if not math.isfinite(metrics[self.metric]):
             raise TrialFailed(f"{self.metric} is {metrics[self.metric]} after epoch {epoch}")
         return metrics
+
+    def _predict(self, scores: Scores) -> Predictions:
+        """Predictions by the settings' post-processing; a tuned one never judges the rows that it was fitted on."""
+        postprocess = self.settings.postprocess
+        if isinstance(postprocess, str):
+            return cross_fitted_predictions(self.task, scores, self._valid_targets, self.metric, self._splits)
+        return self.task.predict(scores, postprocess)
 
     def _is_better(self, value: float) -> bool:
         if self.best is None:
@@ -196,12 +203,16 @@ class Fit:
 
     def _tuned(self, logits: Logits, metrics: dict[str, float]) -> float:
         """The metric with post-processing fitted, cross-fitted so that it does not flatter."""
-        if self.metric not in self.task.tunable_metrics:
+        if self.metric not in self.task.tunable_metrics or self.settings.postprocess == TUNED:
             return metrics[self.metric]
-        targets, groups = self._valid_targets, self.data.groups
-        valid_groups = None if groups is None else groups[self.data.valid_rows]
-        splits = make_splits(self.task.strata(targets), valid_groups)
-        return cross_fitted_score(self.task, self.task.scores(logits), targets, self.metric, splits)
+        scores = self.task.scores(logits)
+        return cross_fitted_score(self.task, scores, self._valid_targets, self.metric, self._splits)
+
+    @property
+    def _splits(self) -> npt.NDArray[np.int64]:
+        """Splits of the validation rows for cross-fitting; rows of a group stay together."""
+        groups = None if self.data.groups is None else self.data.groups[self.data.valid_rows]
+        return make_splits(self.task.strata(self._valid_targets), groups)
 
     @property
     def _valid_targets(self) -> Any:

@@ -48,13 +48,17 @@ _DEFAULTS = {
 }
 
 
+TUNED = "tuned"
+
+
 @dataclass(frozen=True)
 class TrialSettings:
     """One configuration. Numbers carry their bounds; `parse_settings` checks them, the constructor does not.
 
     Zero switches off: clip_grad (largest gradient norm), ema_decay (average of weights used for validation),
     layer_decay (lr factor a layer towards the input), patience (epochs without improvement before the end).
-    amp "auto" is bf16 on a GPU that has it, fp16 on an older one, off on a CPU.
+    `postprocess` holds fixed values, or is TUNED: then it is fitted to the validation scores of each epoch, and every
+    figure of the trial is cross-fitted. amp "auto" is bf16 on a GPU that has it, fp16 on an older one, off on a CPU.
     """
 
     model_name: str = "resnet10t"
@@ -75,7 +79,7 @@ class TrialSettings:
     channels_last: bool = True
     patience: int = number(0, 0)
     layer_decay: float = number(0.0, 0.0, 1.0)
-    postprocess: Mapping[str, Any] = field(default_factory=FrozenMapping)
+    postprocess: Mapping[str, Any] | str = field(default_factory=FrozenMapping)
 
 
 _PLAIN = tuple(f.name for f in fields(TrialSettings) if f.name not in {*COMPONENTS, "postprocess"})
@@ -103,7 +107,8 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
         problems += _check_model(values)
     if problems:
         raise SettingsError(problems)
-    settings = TrialSettings(**values, postprocess=FrozenMapping(postprocess))
+    kept = postprocess if isinstance(postprocess, str) else FrozenMapping(postprocess)
+    settings = TrialSettings(**values, postprocess=kept)
     if epochs is not None and (late := check_warmup(settings, epochs)):
         raise SettingsError(late)
     return settings
@@ -126,8 +131,10 @@ def _read_plain(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
 
 
 def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:
+    if postprocess == TUNED:
+        return []
     if not isinstance(postprocess, Mapping):
-        return [Problem("postprocess", f"must be a mapping, not {postprocess!r}")]
+        return [Problem("postprocess", f"must be a mapping or {TUNED!r}, not {postprocess!r}")]
     return task.check_postprocess(postprocess)
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from trainers.errors import SettingsError, TrialFailed
 from trainers.fit import Fit, FoldData, fit
 from trainers.inference import predict_logits
+from trainers.postprocess.crossfit import cross_fitted_predictions
 from trainers.precision import choose_precision
 from trainers.settings import TrialSettings
 from trainers.tasks.multiclass import Multiclass
@@ -133,6 +134,18 @@ def test_postprocess_decides_the_selection_metric(start: Start) -> None:
     training = start(postprocess={"offsets": {"b": 100.0}})
     targets = training.data.targets[training.data.valid_rows]
     assert training.step().metrics["accuracy"] == np.mean(targets == 1)
+
+
+def test_tuned_postprocess_is_fitted_and_every_figure_cross_fitted(start: Start) -> None:
+    training = start(postprocess="tuned", metric="macro_f1")
+    report = training.step()
+    task, targets = training.task, training.data.targets[training.data.valid_rows]
+    scores = task.scores(training.valid_logits)
+    predictions = cross_fitted_predictions(task, scores, targets, "macro_f1")
+    expected = task.evaluate(scores, predictions, targets)
+    assert report.metrics["macro_f1"] == pytest.approx(expected["macro_f1"])
+    assert report.metrics["accuracy"] == pytest.approx(expected["accuracy"])
+    assert report.best_metrics["macro_f1_tuned"] == report.best_metrics["macro_f1"]
 
 
 def flat_parameters(training: Fit) -> torch.Tensor:

@@ -1,0 +1,55 @@
+# Two commands matter: `make quickstart` and `make test`. Both need Python 3.11 and make, nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+RUN := runs/quickstart
+
+export NO_ALBUMENTATIONS_UPDATE := 1
+export RAY_USAGE_STATS_ENABLED := 0
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help setup quickstart test lint types imports suite bench clean
+
+help:
+	@echo "make quickstart   the whole main job on real images: search, table, ensemble, submission"
+	@echo "make test         lint, types, import contracts and the whole suite"
+	@echo "make bench        the benchmarks of benchmarks/, as a table"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+quickstart: $(INSTALLED)
+	@rm -rf $(RUN)
+	$(BIN)/foldtune data digits quickstart
+	$(BIN)/foldtune validate examples/quickstart.yaml
+	$(BIN)/foldtune search examples/quickstart.yaml
+	$(BIN)/foldtune results quickstart
+	$(BIN)/foldtune leaderboard quickstart --output leaderboard.csv
+	$(BIN)/foldtune ensemble quickstart --top 3 --folds 3 --voting soft --output submission.csv
+	$(BIN)/foldtune score quickstart --labels quickstart/test_labels.csv
+
+test: lint types imports suite
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+imports: $(INSTALLED)
+	$(BIN)/lint-imports
+
+suite: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv runs quickstart leaderboard.csv submission.csv
