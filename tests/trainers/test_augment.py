@@ -117,9 +117,7 @@ def test_transforms_carry_keypoints() -> None:
     keep = albumentations.KeypointParams(format="xy", remove_invisible=False)
     compose = albumentations.Compose(transforms, keypoint_params=keep, seed=0)
     image = np.zeros((64, 64, 3), dtype=np.uint8)
-    results = [
-        np.asarray(compose(image=image, keypoints=[(20, 30), (40, 10)])["keypoints"]) for _ in range(40)
-    ]
+    results = [np.asarray(compose(image=image, keypoints=[(20, 30), (40, 10)])["keypoints"]) for _ in range(40)]
     assert all(result.shape == (2, 2) for result in results)
     assert len({result.tobytes() for result in results}) > 10
 

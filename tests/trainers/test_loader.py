@@ -40,9 +40,7 @@ def batches(**options: Any) -> Batches:
     return Batches(SOURCE, TARGETS, ROWS, **{"batch_size": 8, "seed": 0, "pin_memory": False} | options)
 
 
-def images(
-    loader: Batches, epoch: int = 1, order: npt.NDArray[np.int64] | None = None
-) -> npt.NDArray[np.uint8]:
+def images(loader: Batches, epoch: int = 1, order: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.uint8]:
     return np.concatenate([batch[0].numpy() for batch in loader.epoch(epoch, order)])
 
 

@@ -50,9 +50,7 @@ def test_rows_of_a_class_come_equally_often_to_within_one() -> None:
 
 def test_class_numbers_may_have_gaps_and_one_class_is_enough() -> None:
     assert len(BalancedSampler(1.0).order(np.arange(5), np.array([0, 7, 7, 7, 9]), 0, 0)) == 5
-    assert np.array_equal(
-        np.sort(BalancedSampler(1.0).order(np.arange(5), np.zeros(5, int), 0, 0)), np.arange(5)
-    )
+    assert np.array_equal(np.sort(BalancedSampler(1.0).order(np.arange(5), np.zeros(5, int), 0, 0)), np.arange(5))
 
 
 def test_an_unknown_sampler_is_refused() -> None:

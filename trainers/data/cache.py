@@ -26,6 +26,7 @@ __all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_
 FORMAT_VERSION = 1
 _IMAGES, _META = "images.npy", "meta.json"
 _SHOWN = 10
+ON_BROKEN = ("error", "skip", "report")
 
 Progress = Callable[[int, int], None]
 
@@ -55,10 +56,11 @@ def prepare_images(
     `size` is (height, width); `progress` is called with (done, all). A finished cache of the same files and
     settings is used as it is; processes that ask at the same time wait for the one that builds.
     Without `cache_dir` nothing is stored and images are decoded at every read; `verify` decodes them once
-    before. Raises `DataError` for a disk too small, and for broken images unless `on_broken` is "skip".
+    before. Raises `DataError` for a disk too small, and for broken images unless `on_broken` is "skip", which
+    asks for one whole image at least, or "report", which leaves it all to the caller.
     """
-    if on_broken not in ("error", "skip"):
-        raise ValueError(unknown("on_broken", on_broken, ("error", "skip")))
+    if on_broken not in ON_BROKEN:
+        raise ValueError(unknown("on_broken", on_broken, ON_BROKEN))
     paths = tuple(Path(os.path.abspath(path)) for path in paths)
     if not paths:
         raise DataError(["no images to prepare"])
@@ -178,10 +180,10 @@ def _errors(paths: Sequence[Path], broken: dict[int, str]) -> tuple[BrokenImage,
 
 
 def _kept(paths: Sequence[Path], broken: dict[int, str], on_broken: str) -> npt.NDArray[np.bool_]:
-    """Mask of the rows that decode; `DataError` where broken ones are not allowed, or all are broken."""
+    """Mask of the rows that decode; `DataError` where `on_broken` does not allow what is broken."""
     keep = np.ones(len(paths), dtype=np.bool_)
     keep[list(broken)] = False
-    if broken and (on_broken == "error" or not keep.any()):
+    if broken and (on_broken == "error" or (on_broken == "skip" and not keep.any())):
         lines = [f"  {error}" for error in _errors(paths, broken)[:_SHOWN]]
         more = len(broken) - len(lines)
         advice = "repair them" + (", or leave them out with data.on_broken: skip" if keep.any() else "")

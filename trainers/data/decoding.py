@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -78,7 +81,7 @@ def _run(job: _Job, blocks: Sequence[_Block], workers: int) -> Iterator[tuple[in
     from joblib.externals.loky import ProcessPoolExecutor, as_completed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    pool = ProcessPoolExecutor(max_workers=workers)
+    pool = ProcessPoolExecutor(max_workers=workers, initializer=_follow, initargs=(os.getpid(),))
     try:
         for future in as_completed([pool.submit(job, block) for block in blocks]):
             yield future.result()
@@ -86,6 +89,18 @@ def _run(job: _Job, blocks: Sequence[_Block], workers: int) -> Iterator[tuple[in
         raise DataError([f"one of {workers} decoding processes died (out of memory?); use fewer"]) from error
     finally:
         pool.shutdown(wait=True, kill_workers=True)  # nothing is left to do, or the caller gave up
+
+
+def _follow(parent: int) -> None:
+    """Leave Ctrl-C to `parent`, and end soon after it: its SIGKILL would leave this process waiting for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _write(path: Path, pixels: Uint8Array, offset: int) -> None:

@@ -27,8 +27,8 @@ def assign_folds(
 ) -> Folds:
     """Fold 0..n_splits-1 of each row, (N,) int64, deterministic for the seed.
 
-    `strata` are class indices (N,), or 0/1 indicators (N, L) of a row's labels; rows of one group share a fold,
-    `groups` (N,) saying which. Raises `DataError` naming the classes (`label_names` by index) that have fewer
+    `strata` are class indices (N,), or 0/1 indicators (N, L) of a row's labels. Rows with the same value in
+    `groups` (N,) share a fold. Raises `DataError` naming the classes (`label_names` by index) that have fewer
     rows, or groups, than there are folds.
     """
     strata = np.asarray(strata)
@@ -104,9 +104,7 @@ def _grouped(strata: npt.NDArray[Any], units: npt.NDArray[np.int64], n_splits: i
     return _iterative_stratification(_count_by_unit(units, one_hot), sizes, n_splits, rng)[units]
 
 
-def _iterative_stratification(
-    counts: Counts, sizes: Counts, n_splits: int, rng: np.random.Generator
-) -> Folds:
+def _iterative_stratification(counts: Counts, sizes: Counts, n_splits: int, rng: np.random.Generator) -> Folds:
     """Sechidis, Tsoumakas & Vlahavas 2011, algorithm 1, over units that hold several rows.
 
     `counts` (U, L) rows of each label in a unit, `sizes` (U,) rows of a unit. The rarest label goes first;

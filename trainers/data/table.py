@@ -120,9 +120,7 @@ def _id_problems(column: pd.Series[Any]) -> list[str]:
     problems = _empty_cells(column)
     repeated = column[column.duplicated() & column.notna()].unique()
     if len(repeated):
-        problems.append(
-            f"column '{column.name}' has {len(repeated)} names more than once ({_first(repeated)})"
-        )
+        problems.append(f"column '{column.name}' has {len(repeated)} names more than once ({_first(repeated)})")
     return problems
 
 

@@ -147,9 +147,7 @@ def test_processes_that_ask_at_once_build_once(paths: list[Path], cache: Path) -
         "sys.stdout.write(str(len(built)))\n"
     )
     command = [sys.executable, "-c", script, str(cache), *map(str, paths)]
-    processes = [
-        subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
+    processes = [subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert sorted(process.communicate()[0] for process in processes) == ["0", "0", "1"]
 
 
@@ -254,3 +252,19 @@ def test_wrong_arguments_are_refused(cache: Path) -> None:
         prepare_images([], size=SIZE, cache_dir=cache)
     with pytest.raises(ValueError, match="on_broken"):
         prepare_images([Path("a.png")], size=SIZE, cache_dir=cache, on_broken="ignore")
+
+
+def test_decoding_processes_end_with_a_builder_that_is_killed(paths: list[Path], cache: Path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from trainers.data.cache import prepare_images\n"
+        "paths = [Path(p) for p in sys.argv[2:]] * 200\n"
+        "die = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "prepare_images(paths, size=(6, 9), cache_dir=Path(sys.argv[1]), workers=2, progress=die)\n"
+    )
+    command = [sys.executable, "-c", script, str(cache), *map(str, paths)]
+    # The pipe closes, and communicate returns, when the last process that inherited it is gone.
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
+    process.communicate(timeout=60)
+    assert process.returncode == -9

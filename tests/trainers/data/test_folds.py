@@ -91,9 +91,7 @@ def test_rows_without_any_label_are_spread_too() -> None:
 
 def test_classes_with_too_few_rows_or_groups_are_named() -> None:
     classes = np.repeat([0, 1, 2], [50, 3, 2])
-    with pytest.raises(
-        DataError, match=r"2 classes have fewer rows than the 5 folds: bcc \(3\), df \(2\); use"
-    ) as e:
+    with pytest.raises(DataError, match=r"2 classes have fewer rows than the 5 folds: bcc \(3\), df \(2\); use") as e:
         assign_folds(classes, None, 5, seed=0, label_names=["nv", "bcc", "df"])
     assert "merge" in str(e.value)
     groups = np.concatenate([np.arange(50), [50] * 5])

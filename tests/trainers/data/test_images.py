@@ -100,9 +100,7 @@ def test_a_large_jpeg_decodes_like_one_resized_in_full(tmp_path: Path) -> None:
 
 def jpeg_bytes() -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(
-        buffer, "JPEG"
-    )
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
