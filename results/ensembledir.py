@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from results.errors import RunCorrupt, RunNotFound
-from results.files import read_json, read_npz, write_json, write_npz
+from results.files import read_json, read_npz, remove_file, storage_errors, write_json, write_npz
 from results.trialdir import FitDir
 
 
@@ -40,8 +43,9 @@ class FoldDir(FitDir):
         return arrays["logits"] if np.array_equal(arrays["ids"], np.asarray(ids, dtype=np.str_)) else None
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Mark the fold as trained, with what it found. Raises StorageError."""
+        """Mark the fold as trained, with what it found; an earlier failure is forgotten. Raises StorageError."""
         write_json(self.done_path, result)
+        remove_file(self.error_path)
 
     def result(self) -> dict[str, Any] | None:
         """Return what ``finish`` stored, or None while the fold is not trained. Raises RunCorrupt."""
@@ -49,7 +53,11 @@ class FoldDir(FitDir):
 
 
 class EnsembleDir:
-    """Folder ``ensemble`` of a run; ``ensemble.json`` is written last and makes it one."""
+    """Folder ``ensemble`` of a run; ``ensemble.json`` is written last and makes it one.
+
+    ``members`` and ``weights`` hold one folder a trial: of the ensemble's members, and of those trials that a
+    further ensemble is likely to want (see ``keep``).
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -64,8 +72,7 @@ class EnsembleDir:
         ensemble = cls(Path(root))
         if not ensemble.exists():
             raise RunNotFound(
-                f"no ensemble at {root}: it has no ensemble.json."
-                " `foldtune ensemble RUN` makes one at RUN/ensemble"
+                f"no ensemble at {root}: it has no ensemble.json. `foldtune ensemble RUN` makes one at RUN/ensemble"
             )
         return ensemble
 
@@ -104,3 +111,39 @@ class EnsembleDir:
     def member(self, trial_id: str, fold: int) -> FoldDir:
         """Return the progress folder of one fold of a member."""
         return FoldDir(self.root / "members" / trial_id / f"fold_{fold}")
+
+    @contextmanager
+    def replacing(self) -> Iterator[EnsembleDir]:
+        """Yield a folder for the block to write an ensemble's files into, which then take the old ones' places.
+
+        Where the block fails, the old ensemble stands as it was. What the block leaves out is gone afterwards.
+        A kill in the moment of the exchange leaves no ensemble at all, never one mixed of two. Raises StorageError.
+        """
+        stage = EnsembleDir(self.root / ".next")
+        shutil.rmtree(stage.root, ignore_errors=True)  # of a killed process
+        try:
+            yield stage
+            with storage_errors(self.root, "write"):
+                self.json_path.unlink(missing_ok=True)
+                for path in (self.oof_path, self.test_path, self.submission_path):
+                    path.unlink(missing_ok=True)
+                    if (stage.root / path.name).exists():
+                        os.replace(stage.root / path.name, path)
+                os.replace(stage.json_path, self.json_path)
+        finally:
+            shutil.rmtree(stage.root, ignore_errors=True)
+
+    def keep(self, trial_ids: Iterable[str]) -> None:
+        """Remove the fold models of all other trials, and what killed writers left behind. Raises StorageError.
+
+        Not to be called while folds are trained.
+        """
+        kept = set(trial_ids)
+        with storage_errors(self.root, "clean up"):
+            # Progress first: a model without its marker is trained again, a marker without its model would lie.
+            for folder in (self.root / "members", self.root / "weights"):
+                for trial in folder.iterdir() if folder.is_dir() else ():
+                    if trial.name not in kept:
+                        shutil.rmtree(trial)
+                for left in folder.rglob(".*"):
+                    left.unlink(missing_ok=True)

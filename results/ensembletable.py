@@ -20,9 +20,7 @@ _CLASSES = 15
 _WEAK_F1 = 0.5
 
 
-def ensemble_table(
-    ensemble: Mapping[str, Any], *, width: int | None = None, mode: Mode | None = None
-) -> Group:
+def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None, mode: Mode | None = None) -> Group:
     """Return the members, the estimate and the per-class figures of an ensemble.json.
 
     Keys: metric, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate

@@ -17,10 +17,19 @@ _NAMED = 5
 def write_submission(
     frame: pd.DataFrame, path: Path, sample: Path | None = None, *, id_column: str | None = None
 ) -> pd.DataFrame:
-    """Write the predictions in the sample's form and return them as written.
+    """Write what ``arrange_submission`` gives, and return it. Raises SubmissionError, StorageError."""
+    ordered = arrange_submission(frame, sample, id_column=id_column)
+    write_csv(Path(path), ordered)
+    return ordered
+
+
+def arrange_submission(
+    frame: pd.DataFrame, sample: Path | None = None, *, id_column: str | None = None
+) -> pd.DataFrame:
+    """Return the predictions in the sample's form.
 
     ``frame`` has one row an image. Its columns and ids must be the sample's, in any order; ids compare as
-    text. Without a sample the frame is written as it is. ``id_column`` defaults to the first column of the
+    text. Without a sample the frame is returned as it is. ``id_column`` defaults to the first column of the
     sample, or of the frame. Raises SubmissionError with every problem found, StorageError.
     """
     template = None if sample is None else read_sample(Path(sample))
@@ -42,7 +51,6 @@ def write_submission(
     ordered = frame[columns]
     if template is not None:
         ordered = ordered.set_axis(ids).loc[template[key]].reset_index(drop=True)
-    write_csv(Path(path), ordered)
     return ordered
 
 
@@ -56,9 +64,7 @@ def read_sample(path: Path) -> pd.DataFrame:
         except ValueError as error:
             raise SubmissionError(f"{path} cannot be read as a sample submission: {error}") from error
     if frame.empty:
-        raise SubmissionError(
-            f"{path} has no rows: a sample submission lists every id that must be predicted"
-        )
+        raise SubmissionError(f"{path} has no rows: a sample submission lists every id that must be predicted")
     return frame
 
 
@@ -71,9 +77,7 @@ def _column_problems(given: list[str], wanted: list[str], key: str) -> list[str]
         problems.append(f"the predictions lack column {name!r}" + (f"; is it {near[0]!r}?" if near else ""))
     extra = [name for name in given if name not in wanted]
     if extra:
-        problems.append(
-            f"the sample has no column {', '.join(map(repr, extra))}; it has: {', '.join(wanted)}"
-        )
+        problems.append(f"the sample has no column {', '.join(map(repr, extra))}; it has: {', '.join(wanted)}")
     return problems
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from cluster.resources import TrialResources
-from results.records import TrialRecord
-from results.submission import read_sample, write_submission
+from results.ensembledir import EnsembleDir
+from results.records import Scores, TrialRecord
+from results.submission import arrange_submission, read_sample, write_submission
 from search.dataset import Labelled
 from search.ensembling import Ballot, Estimate, Member, best_single, estimate
-from search.errors import InputError, WorkError
+from search.errors import InputError, WorkError, unknown
 from search.finalists import FoldOutcome, FoldWork, Unlabelled, train_folds
 from search.recorder import finalists
 from search.runs import Run
 from search.trainable import TrialWork
+
+VOTINGS = ("soft", "hard")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class EnsemblePlan:
 
     top: int
     folds: int
-    voting: Literal["soft", "hard"]
+    voting: str
     min_votes: int | None
 
 
@@ -38,15 +41,11 @@ class Ensemble:
 
     Attributes:
         description: what ensemble.json holds.
-        test_ids: (T,) rows to submit, None without a test table.
-        test_predictions: (T, ...).
-        test_scores: (T, ...) mean scores.
+        submission: as stored in submission.csv, None without a test table.
     """
 
     description: dict[str, Any]
-    test_ids: npt.NDArray[np.str_] | None
-    test_predictions: npt.NDArray[Any] | None
-    test_scores: npt.NDArray[Any] | None
+    submission: pd.DataFrame | None
 
 
 def plan_ensemble(
@@ -58,11 +57,14 @@ def plan_ensemble(
         InputError: more folds than the run has, a voting that the task does not know, too many votes.
     """
     own = run.config.ensemble
+    chosen = own.voting if voting is None else voting
+    if min_votes is None and chosen == "hard":
+        min_votes = own.min_votes
     plan = EnsemblePlan(
         own.top if top is None else top,
         own.folds if folds is None else folds,
-        voting or own.voting,  # type: ignore[arg-type]
-        own.min_votes if min_votes is None else min_votes,
+        chosen,
+        min_votes,
     )
     problems = []
     if not 2 <= plan.folds <= own.folds:
@@ -71,8 +73,8 @@ def plan_ensemble(
         )
     if plan.top < 1:
         problems.append(f"--top {plan.top}: give at least 1 configuration")
-    if plan.voting not in ("soft", "hard"):
-        problems.append(f"--voting {plan.voting}: valid are soft, hard")
+    if plan.voting not in VOTINGS:
+        problems.append(f"--voting: {unknown('voting', plan.voting, VOTINGS)}")
     if plan.min_votes is not None and plan.voting != "hard":
         problems.append("--min-votes: only a hard vote counts votes; add --voting hard")
     if plan.min_votes is not None and not 1 <= plan.min_votes <= plan.top:
@@ -106,14 +108,35 @@ def build_ensemble(
     test: Unlabelled | None,
     on_outcome: Callable[[FoldOutcome], None],
 ) -> Ensemble:
-    """Train what is missing in the connected Ray session, vote, and store the ensemble.
+    """Train what is missing in the connected Ray session, vote, and put the ensemble in the place of an earlier one.
+
+    Fold models of trials that are neither members nor among the run's best `ensemble.top` are removed afterwards:
+    so trying fewer members or another voting trains nothing again, and the disk stays bounded.
 
     Args:
         on_outcome: told each fold model that is ready.
 
     Raises:
         WorkError: fold models failed; what is ready stays on disk, so running it again trains only the rest.
+        results.errors.SubmissionError: the ids or columns are not those of the sample.
     """
+    outcomes = _train(run, plan, chosen, labelled, test, on_outcome)
+    rows = np.flatnonzero(labelled.folds < plan.folds)
+    members = [_member(run, record, plan.folds, labelled, rows, test, outcomes) for record in chosen]
+    built = _vote(run, plan, chosen, members, labelled, rows, test)
+    likely = finalists(run.store.trials(), run.goal, run.config.ensemble.top)
+    run.store.ensemble.keep(record.trial_id for record in [*chosen, *likely])
+    return built
+
+
+def _train(
+    run: Run,
+    plan: EnsemblePlan,
+    chosen: Sequence[TrialRecord],
+    labelled: Labelled,
+    test: Unlabelled | None,
+    on_outcome: Callable[[FoldOutcome], None],
+) -> dict[tuple[str, int], FoldOutcome]:
     config = run.config
     trial = TrialWork(
         root=str(run.store.root.resolve()),
@@ -129,7 +152,7 @@ def build_ensemble(
     for outcome in train_folds(FoldWork(trial, test), pairs, resources):
         outcomes[outcome.trial_id, outcome.fold] = outcome
         on_outcome(outcome)
-    failed = [outcome for outcome in outcomes.values() if outcome.error]
+    failed = [outcomes[pair] for pair in pairs if outcomes[pair].error]
     if failed:
         first = failed[0]
         where = run.store.ensemble.member(first.trial_id, first.fold).root
@@ -137,9 +160,7 @@ def build_ensemble(
             f"{len(failed)} of {len(pairs)} fold models failed; trial {first.trial_id}, fold {first.fold}: "
             f"{first.error} (see {where}); the others are kept, run the command again to train the rest"
         )
-    rows = np.flatnonzero(labelled.folds < plan.folds)
-    members = [_member(run, record, plan.folds, labelled, rows, test, outcomes) for record in chosen]
-    return _vote(run, plan, chosen, members, labelled, rows, test)
+    return outcomes
 
 
 def _member(
@@ -149,23 +170,35 @@ def _member(
     labelled: Labelled,
     rows: npt.NDArray[np.int64],
     test: Unlabelled | None,
-    outcomes: dict[tuple[str, int], FoldOutcome],
+    outcomes: Mapping[tuple[str, int], FoldOutcome],
 ) -> Member:
     """Gather a configuration's out-of-fold and test scores from its fold folders."""
     by_id: dict[str, Any] = {}
-    tests = []
     for fold in range(folds):
-        directory = run.store.ensemble.member(record.trial_id, fold)
-        stored = directory.read_scores()
-        if stored is None:
-            raise WorkError(f"{directory.scores_path} is gone; run the command again")
+        stored = _stored_scores(run, record.trial_id, fold)
         by_id |= dict(zip(stored.ids.tolist(), run.task.scores(stored.logits), strict=True))
-        if test is not None:
-            tests.append(_test_scores(run, record.trial_id, fold, test))
     scores = np.stack([by_id[name] for name in labelled.table.ids[rows].tolist()])
     values = tuple(float(outcomes[record.trial_id, fold].value or 0.0) for fold in range(folds))
-    test_scores = run.task.vote(tests, voting="soft")[0] if tests else None
-    return Member(record.trial_id, scores, values, test_scores)
+    if test is None:
+        return Member(record.trial_id, scores, values)
+    tests = [_test_scores(run, record.trial_id, fold, test) for fold in range(folds)]
+    return Member(record.trial_id, scores, values, run.task.vote(tests, voting="soft")[0])
+
+
+def _stored_scores(run: Run, trial_id: str, fold: int) -> Scores:
+    directory = run.store.ensemble.member(trial_id, fold)
+    stored = directory.read_scores()
+    if stored is None:
+        raise WorkError(f"{directory.scores_path} is gone; run the command again")
+    return stored
+
+
+def _test_scores(run: Run, trial_id: str, fold: int, test: Unlabelled) -> npt.NDArray[Any]:
+    directory = run.store.ensemble.member(trial_id, fold)
+    logits = directory.read_test_logits(test.table.ids)
+    if logits is None:
+        raise WorkError(f"{directory.test_path} is gone; run the command again")
+    return test.complete(run.task.scores(logits))
 
 
 def _vote(
@@ -179,50 +212,82 @@ def _vote(
 ) -> Ensemble:
     assert labelled.table.targets is not None
     targets, folds = labelled.table.targets[rows], labelled.folds[rows]
-    judged = estimate(
-        run.task, members, targets, folds, run.goal.metric, voting=plan.voting, min_votes=plan.min_votes
-    )
+    judged = estimate(run.task, members, targets, folds, run.goal.metric, voting=plan.voting, min_votes=plan.min_votes)
     description = describe(run, plan, chosen, members, judged, targets)
-    test_ids = test_predictions = test_scores = None
-    if test is not None:
-        test_ids = test.table.ids
-        member_scores = [member.test_scores for member in members if member.test_scores is not None]
-        test_scores, test_predictions = judged.ballot.apply(run.task, member_scores)
-        run.store.ensemble.write_test(
+    with run.store.ensemble.replacing() as stage:
+        submission = None if test is None else _submit(run, chosen[0], members, judged.ballot, test, stage)
+        stage.write_oof(
             {
-                "ids": test_ids,
-                "scores": test_scores,
-                "predictions": test_predictions,
-                "member_scores": np.stack(member_scores),
-                **_single(run, chosen[0], test),
+                "ids": labelled.table.ids[rows],
+                "folds": folds,
+                "targets": targets,
+                "scores": judged.scores,
+                "member_scores": np.stack([member.scores for member in members]),
             }
         )
-    run.store.ensemble.write_oof(
+        stage.write(description)
+    return Ensemble(description, submission)
+
+
+def _submit(
+    run: Run,
+    best: TrialRecord,
+    members: Sequence[Member],
+    ballot: Ballot,
+    test: Unlabelled,
+    stage: EnsembleDir,
+) -> pd.DataFrame:
+    """Write the test rows' scores, predictions and submission."""
+    member_scores = [member.test_scores for member in members if member.test_scores is not None]
+    scores, predictions = ballot.apply(run.task, member_scores)
+    single_scores, single_predictions = _single(run, best, test)
+    stage.write_test(
         {
-            "ids": labelled.table.ids[rows],
-            "folds": folds,
-            "targets": targets,
-            "scores": judged.scores,
-            "member_scores": np.stack([member.scores for member in members]),
+            "ids": test.ids,
+            "scores": scores,
+            "predictions": predictions,
+            "member_scores": np.stack(member_scores),
+            "single_scores": single_scores,
+            "single_predictions": single_predictions,
         }
     )
-    run.store.ensemble.write(description)
-    return Ensemble(description, test_ids, test_predictions, test_scores)
+    frame = _submission_frame(run, test.ids, scores, predictions)
+    return write_submission(frame, stage.submission_path, run.config.data.sample_submission)
 
 
-def _test_scores(run: Run, trial_id: str, fold: int, test: Unlabelled) -> npt.NDArray[Any]:
-    directory = run.store.ensemble.member(trial_id, fold)
-    logits = directory.read_test_logits(test.table.ids)
-    if logits is None:
-        raise WorkError(f"{directory.test_path} is gone; run the command again")
-    return run.task.scores(logits)
-
-
-def _single(run: Run, best: TrialRecord, test: Unlabelled) -> dict[str, npt.NDArray[Any]]:
-    """What a user without an ensemble would submit: the best trial's own model and sampled post-processing."""
+def _single(run: Run, best: TrialRecord, test: Unlabelled) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """What a user without an ensemble would submit: the best trial's own model and post-processing."""
     scores = _test_scores(run, best.trial_id, 0, test)
-    predictions = run.task.predict(scores, best.config.get("postprocess"))
-    return {"single_scores": scores, "single_predictions": predictions}
+    postprocess = best.config.get("postprocess")
+    if isinstance(postprocess, str):  # tuned: on the validation rows, which are all that a single model has
+        held_out = _stored_scores(run, best.trial_id, 0)
+        assert held_out.targets is not None
+        postprocess = run.task.fit_postprocess(run.task.scores(held_out.logits), held_out.targets, run.goal.metric)
+    return scores, run.task.predict(scores, postprocess)
+
+
+def rehearse_submission(run: Run, chosen: Sequence[TrialRecord], ids: npt.NDArray[np.str_]) -> None:
+    """Check before any training that these rows (T,) make a submission in the sample's form.
+
+    Raises:
+        results.errors.SubmissionError, trainers.errors.DataError: the ids or columns are not those of the sample.
+    """
+    stored = run.store.trial(chosen[0].trial_id).read_scores()
+    if stored is None:
+        return
+    one = run.task.scores(stored.logits[:1])
+    scores = np.broadcast_to(one, (len(ids), *one.shape[1:]))  # any answer serves, and takes no memory
+    frame = _submission_frame(run, ids, scores, run.task.predict(one).repeat(len(ids), axis=0))
+    arrange_submission(frame, run.config.data.sample_submission)
+
+
+def _submission_frame(
+    run: Run, ids: npt.NDArray[np.str_], scores: npt.NDArray[Any], predictions: npt.NDArray[Any]
+) -> pd.DataFrame:
+    data = run.config.data
+    sample = data.sample_submission
+    columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
+    return run.task.submission_frame(ids, predictions, columns, scores=scores)
 
 
 def describe(
@@ -272,21 +337,3 @@ def _ballot(ballot: Ballot) -> dict[str, Any]:
         "postprocess": dict(ballot.postprocess),
         "member_postprocess": [dict(own) for own in ballot.member_postprocess],
     }
-
-
-def write_submission_of(run: Run, ensemble: Ensemble, targets: set[Path]) -> None:
-    """Write the test predictions in the sample's form, to each of the files, whole or not at all.
-
-    Raises:
-        results.errors.SubmissionError: the ids or columns are not those of the sample.
-    """
-    data = run.config.data
-    assert ensemble.test_ids is not None
-    assert ensemble.test_predictions is not None
-    sample = data.sample_submission
-    columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
-    frame = run.task.submission_frame(
-        ensemble.test_ids, ensemble.test_predictions, columns, scores=ensemble.test_scores
-    )
-    for target in sorted(targets):
-        write_submission(frame, target, sample)

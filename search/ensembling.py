@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from search.recorder import Goal
 from trainers.postprocess.crossfit import cross_fitted_predictions
 from trainers.tasks import Task
+
+if TYPE_CHECKING:
+    from search.recorder import Goal  # which knows Optuna; predictions need neither
 
 Array = npt.NDArray[Any]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +33,28 @@ TASK_RETRIES = 3
 """Times that Ray starts a fold again whose worker died."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Unlabelled:
-    """Rows to submit, and how to open their images."""
+    """Rows to submit, and how to open their images.
+
+    Attributes:
+        table: the rows whose images can be read.
+        images: how to open them.
+        ids: (T,) every row to submit, in the order of the CSV.
+        readable: (T,) mask of those in `table`.
+    """
 
     table: Table
     images: ImagePlan
+    ids: npt.NDArray[np.str_]
+    readable: npt.NDArray[np.bool_]
+
+    def complete(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Scores (T, ...) of every row from those of `table`: an unreadable image gets the mean of the others."""
+        full = np.empty((len(self.ids), *scores.shape[1:]), dtype=scores.dtype)
+        full[self.readable] = scores
+        full[~self.readable] = scores.mean(axis=0)
+        return full
 
 
 @dataclass(frozen=True)
@@ -63,16 +81,12 @@ class FoldOutcome:
     error: str | None = None
 
 
-def train_folds(
-    work: FoldWork, pairs: Sequence[tuple[str, int]], resources: TrialResources
-) -> Iterator[FoldOutcome]:
+def train_folds(work: FoldWork, pairs: Sequence[tuple[str, int]], resources: TrialResources) -> Iterator[FoldOutcome]:
     """Train (trial id, fold) pairs in the connected Ray session; gives each outcome as it comes.
 
     A pair whose result is on disk costs a look. Leaving the iterator early cancels what runs.
     """
-    task = ray.remote(_fold_task).options(
-        num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=TASK_RETRIES
-    )
+    task = ray.remote(_fold_task).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=TASK_RETRIES)
     shared = ray.put(work)
     pending = {task.remote(shared, trial_id, fold): (trial_id, fold) for trial_id, fold in pairs}
     try:
@@ -108,7 +122,7 @@ def _ready(work: FoldWork, trial_id: str, fold: int, directory: FoldDir) -> Fold
     settings = parse_settings(stored.config, labelled.task)
     weights = store.ensemble.weights_path(trial_id, fold)
     result = directory.result()
-    if result is None:
+    if result is None or not (weights.is_file() and directory.scores_path.is_file()):
         reused = fold == work.trial.fold and _reuse(store, trial_id, directory, weights)
         value = stored.value(work.trial.metric) if reused else None
         if value is None:
@@ -128,17 +142,22 @@ def _reuse(store: RunStore, trial_id: str, directory: FoldDir, weights: Path) ->
     scores = trial.read_scores()
     if scores is None or not trial.weights_path.is_file():
         return False
-    copy_whole(trial.weights_path, weights)
+    link_whole(trial.weights_path, weights)
     directory.write_scores(ids=scores.ids, logits=scores.logits, targets=scores.targets, epoch=scores.epoch)
     return True
 
 
-def copy_whole(source: Path, target: Path) -> None:
-    """Copy a file so that `target` is whole or absent."""
+def link_whole(source: Path, target: Path) -> None:
+    """Give a file that nobody changes in place a second name, whole or absent; where links cannot be, copy it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    copyfile(source, part)
+    part.unlink(missing_ok=True)
+    try:
+        os.link(source, part)
+    except OSError:
+        copyfile(source, part)
     part.replace(target)
+    part.unlink(missing_ok=True)  # renaming one name of a file to another of its names does nothing
 
 
 def _train(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: Path) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -143,7 +144,11 @@ class FoldTable:
             table.add_row(trial_id, *(self._cell(trial_id, fold) for fold in range(self._folds)))
         elapsed = duration_text(time.monotonic() - self._started_s)
         head = Text.assemble((f"{len(self._ready)}/{total} fold models", "bold"), f" · {elapsed}")
-        return Group(head, ProgressBar(total=total, completed=len(self._ready), width=40), table)
+        return Group(head, ProgressBar(total=total, completed=len(self._ready), width=40), table, *self._legend())
+
+    def _legend(self) -> list[Text]:
+        reused = any(outcome.reused for outcome in self._ready.values())
+        return [Text.assemble(("0.0000", "cyan"), (" the search's own model", "dim"))] if reused else []
 
     def _cell(self, trial_id: str, fold: int) -> Text:
         outcome = self._ready.get((trial_id, fold))
@@ -154,11 +159,31 @@ class FoldTable:
         return Text(f"{outcome.value:.4f}", style="cyan" if outcome.reused else "green")
 
 
+def fold_line(outcome: FoldOutcome, ready: int, total: int) -> str:
+    """A fold model that is ready, or failed, in one line."""
+    result = outcome.error or f"{outcome.value:.4f}" + (" (the search's own model)" if outcome.reused else "")
+    return f"[{ready}/{total}] trial {outcome.trial_id} fold {outcome.fold}: {result}"
+
+
+@contextmanager
+def showing_folds(console: Console, trial_ids: Sequence[str], folds: int) -> Iterator[Callable[[FoldOutcome], None]]:
+    """What to tell each fold model to: a live table in a terminal, one line a fold model elsewhere."""
+    table = FoldTable(trial_ids, folds)
+    if console.is_terminal:
+        with live(console, table):
+            yield table.on_outcome
+        return
+    ready = itertools.count(1)
+
+    def print_line(outcome: FoldOutcome) -> None:
+        text = fold_line(outcome, next(ready), len(trial_ids) * folds)
+        console.print(text, soft_wrap=True, markup=False)
+
+    yield print_line
+
+
 @contextmanager
 def live(console: Console, view: RenderableType) -> Iterator[None]:
-    """Keep a view on the terminal while a block runs; without a terminal show nothing."""
-    if not console.is_terminal:
-        yield
-        return
+    """Keep a view on the terminal while a block runs."""
     with Live(view, console=console, refresh_per_second=2, transient=True):
         yield

@@ -15,15 +15,18 @@ import pandas as pd
 from results.ensembledir import EnsembleDir
 from results.errors import RunCorrupt
 from search.ensembling import Ballot
-from search.errors import InputError, unknown
-from trainers.data.cache import ImageSource, prepare_images
-from trainers.data.decoding import decode_all
+from search.errors import InputError, WorkError, unknown
+from trainers.data.cache import ImageSource, Prepared, prepare_images
+from trainers.errors import DataError
 from trainers.inference import predict_logits
 from trainers.settings import parse_settings
 from trainers.tasks import Task, task_from_dict
+from trainers.tasks.frames import read_csv
 from trainers.trained import load_trained
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+PART_BYTES = 2 << 30
+"""Decoded pixels on the disk at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +45,29 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
         id_column: the CSV's column of image names.
 
     Raises:
-        InputError: nothing there.
+        InputError: nothing there, or rows without a name.
+        trainers.errors.DataError: the CSV cannot be read.
     """
     if source.is_dir():
-        paths = sorted(
-            path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-        )
+        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not paths:
             raise InputError(f"{source}: no images in it (looked for {', '.join(sorted(SUFFIXES))})")
-        return NewImages(tuple(str(path.relative_to(source)) for path in paths), tuple(paths))
+        return NewImages(tuple(path.relative_to(source).as_posix() for path in paths), tuple(paths))
     if not source.is_file():
         raise InputError(f"{source}: no such file or folder")
     if source.suffix.lower() in SUFFIXES:
         return NewImages((source.name,), (source,))
-    try:
-        frame = pd.read_csv(source, dtype=str)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{source}: neither a folder, an image nor a CSV ({error})") from None
+    frame = read_csv(source)
     if id_column not in frame:
         raise InputError(f"{source}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
-    names = frame[id_column].dropna().tolist()
+    names = frame[id_column]
+    empty = np.flatnonzero(names.isna())
+    if len(empty):
+        raise InputError(
+            f"{source}: column {id_column!r} is empty in {len(empty)} rows (first: data row {empty[0] + 1})"
+        )
+    if names.empty:
+        raise InputError(f"{source}: holds no rows")
     folder = root or source.parent
     return NewImages(tuple(names), tuple(folder / name for name in names))
 
@@ -100,9 +106,7 @@ class StoredEnsemble:
     def ballot(self) -> Ballot:
         """The fitted vote."""
         values = self.description
-        return Ballot(
-            values["voting"], values["min_votes"], values["postprocess"], tuple(values["member_postprocess"])
-        )
+        return Ballot(values["voting"], values["min_votes"], values["postprocess"], tuple(values["member_postprocess"]))
 
     def predict(
         self,
@@ -114,36 +118,73 @@ class StoredEnsemble:
         progress: Callable[[int, int], None],
         id_column: str = "image",
     ) -> pd.DataFrame:
-        """One row an image: id, label, its score, its votes, and one score a class; `error` where it is broken.
+        """One row an image: id, label, its score, one score a class, votes, and `error` where it cannot be read.
+
+        `votes` counts the configurations whose own prediction is the label. Images are decoded once, a part of at
+        most `PART_BYTES` at a time, so that neither memory nor scratch space grows with their number.
 
         Args:
             batch_size: images at a time.
             device: torch's name; a GPU where there is one by default.
             decoders: processes that decode.
-            progress: told (done, total) images times models.
+            progress: told (done, total): each image counts once decoded and once for each model.
+
+        Raises:
+            InputError: `id_column` is the name of another column of the result.
+            WorkError: no room for a part's decoded images.
+            trainers.errors.TrainersError: weights that are absent or damaged.
         """
-        size, resize = tuple(self.description["image_size"]), self.description["resize"]
+        columns = ["label", "score", *(f"score_{name}" for name in self.task.label_names), "votes"]
+        if id_column in (*columns, "error"):
+            raise InputError(f"--id {id_column}: the result has a column of that name; rename the CSV's")
+        height, width = self.description["image_size"]
+        size = max(1, PART_BYTES // (height * width * 3))
+        counted = _Counter(progress, len(images.ids) * (self.models + 1))
+        frames: list[pd.DataFrame] = []
+        reasons: dict[int, str] = {}
+        for first in range(0, len(images.ids), size):
+            paths = images.paths[first : first + size]
+            frame, broken = self._part(paths, batch_size, device, decoders, counted)
+            frames.append(frame.set_index(frame.index + first))
+            reasons |= {first + row: reason for row, reason in broken.items()}
+        found = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
+        result = found.reindex(index=range(len(images.ids)), columns=columns).astype({"votes": "Int64"})
+        result.insert(0, id_column, images.ids)
+        return result.assign(error=pd.Series(reasons, dtype="object"))
+
+    def _part(
+        self, paths: Sequence[Path], batch_size: int, device: str | None, decoders: int, counted: _Counter
+    ) -> tuple[pd.DataFrame, dict[int, str]]:
+        """Predictions of the images that can be read, indexed by their place, and the reasons of the others."""
         with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
-            # Decoded once, read by every model; the folder goes with the block.
-            source, reasons = decode_new(images.paths, size, resize, Path(scratch), decoders)
-            rows = np.array([row for row, reason in enumerate(reasons) if reason is None], dtype=np.int64)
-            if source is None:
-                return pd.DataFrame({id_column: images.ids, "error": reasons})
-            done = 0
-
-            def advance(count: int) -> None:
-                nonlocal done
-                done += count
-                progress(done, len(rows) * self.models)
-
+            prepared = self._decode(paths, Path(scratch), decoders, counted)
+            rows = np.flatnonzero(prepared.keep)
+            counted.skip((len(paths) - len(rows)) * self.models)
+            broken = np.flatnonzero(~prepared.keep).tolist()
+            reasons = {row: error.reason for row, error in zip(broken, prepared.broken, strict=True)}
+            if not len(rows):
+                return pd.DataFrame(), reasons
             scores = [
-                self._member(member, source, batch_size, device, advance)
+                self._member(member, prepared.source, batch_size, device, counted)
                 for member in self.description["members"]
             ]
         mean, predictions = self.ballot().apply(self.task, scores)
-        frame = self._frame(mean, predictions, scores).set_index(rows).reindex(range(len(images.ids)))
-        frame.insert(0, id_column, images.ids)
-        return frame.assign(error=pd.Series(reasons, dtype=object))
+        return self._frame(mean, predictions, scores).set_index(rows), reasons
+
+    def _decode(self, paths: Sequence[Path], scratch: Path, decoders: int, counted: _Counter) -> Prepared:
+        height, width = self.description["image_size"]
+        try:
+            return prepare_images(
+                paths,
+                size=(height, width),
+                resize=self.description["resize"],
+                cache_dir=scratch,
+                workers=decoders,
+                progress=counted.work(),
+                on_broken="report",
+            )
+        except DataError as error:
+            raise WorkError(f"{error} (TMPDIR names the folder for decoded images)") from None
 
     def _member(
         self,
@@ -151,29 +192,21 @@ class StoredEnsemble:
         source: ImageSource,
         batch_size: int,
         device: str | None,
-        advance: Callable[[int], None],
+        counted: _Counter,
     ) -> npt.NDArray[Any]:
         """Mean scores (N, ...) of a configuration's fold models."""
         settings = parse_settings(member["config"], self.task)
         fold_scores = []
         for fold in range(int(self.description["folds"])):
             weights = self.directory.weights_path(member["trial_id"], fold)
-            model = load_trained(self.task, settings, weights, source.shape[1:3])
-            before = 0
-
-            def report(done: int, total: int) -> None:
-                nonlocal before
-                advance(done - before)
-                before = done
-
             logits = predict_logits(
-                model,
+                load_trained(self.task, settings, weights, source.shape[1:3]),
                 source,
                 np.arange(len(source)),
                 batch_size=batch_size,
                 device=device,
                 amp=settings.amp,
-                progress=report,
+                progress=counted.work(),
             )
             fold_scores.append(self.task.scores(logits))
         return self.task.vote(fold_scores, voting="soft")[0]
@@ -191,16 +224,24 @@ class StoredEnsemble:
         return self.task.prediction_frame(mean, predictions).assign(votes=votes)
 
 
-def decode_new(
-    paths: Sequence[Path], size: tuple[int, int], resize: str, folder: Path, decoders: int
-) -> tuple[ImageSource | None, list[str | None]]:
-    """Decode what can be decoded; None where nothing can, and the reason of each image that cannot."""
-    reasons: list[str | None] = [None] * len(paths)
-    broken = decode_all(paths, size, resize, None, decoders, None)
-    for row, reason in broken.items():
-        reasons[row] = reason
-    good = [path for path, reason in zip(paths, reasons, strict=True) if reason is None]
-    if not good:
-        return None, reasons
-    prepared = prepare_images(good, size=size, resize=resize, cache_dir=folder, workers=decoders)
-    return prepared.source, reasons
+class _Counter:
+    """Adds up pieces of work, each of which counts from 0, for one bar."""
+
+    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def work(self) -> Callable[[int, int], None]:
+        """A (done, total) callback of the next piece."""
+        before = self._done
+
+        def report(done: int, _: int) -> None:
+            self._done = before + done
+            self._progress(self._done, self._total)
+
+        return report
+
+    def skip(self, count: int) -> None:
+        """Count what need not be done."""
+        self._done += count

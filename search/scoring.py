@@ -20,16 +20,15 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
         labels: a table with the id and target columns; it must hold every test row.
 
     Returns:
-        {"ensemble": {metric: value}, "best single trial": {…}}.
+        {"ensemble": {metric: value}, "best single trial (ID)": {…}}: the trial that the search ranked first, by its
+        own model and post-processing.
 
     Raises:
         InputError: no ensemble with test scores yet, or labels that do not fit.
     """
     stored, description = run.store.ensemble.read_test(), run.store.ensemble.read()
     if stored is None or description is None:
-        raise InputError(
-            f"run {run.store.name!r} has no ensemble with test scores: foldtune ensemble makes one"
-        )
+        raise InputError(f"run {run.store.name!r} has no ensemble with test scores: foldtune ensemble makes one")
     targets = _targets(run, labels, stored["ids"])
     single = description["members"][0]
     return {
@@ -48,7 +47,11 @@ def _targets(run: Run, labels: Path, ids: Any) -> Any:
         raise InputError(error.problems) from None
     if data.id not in frame:
         raise InputError(f"{labels}: {unknown('column', data.id, map(str, frame.columns))}")
-    by_id = frame.set_index(frame[data.id].astype(str))
+    names = frame[data.id].astype(str)
+    repeated = sorted(set(names[names.duplicated()]) & set(ids.tolist()))
+    if repeated:
+        raise InputError(f"{labels}: {len(repeated)} test rows are there more than once (first: {repeated[0]})")
+    by_id = frame.set_index(names)
     missing = [name for name in ids.tolist() if name not in by_id.index]
     if missing:
         raise InputError(f"{labels}: {len(missing)} test rows have no label (first: {missing[0]})")

@@ -12,9 +12,7 @@ from trainers.tasks.base import Task
 from trainers.weights import load_weights
 
 
-def load_trained(
-    task: Task, settings: TrialSettings, weights: Path, image_size: tuple[int, int]
-) -> nn.Module:
+def load_trained(task: Task, settings: TrialSettings, weights: Path, image_size: tuple[int, int]) -> nn.Module:
     """The network for images of `image_size` (height, width), with trained weights; nothing is downloaded.
 
     Raises:

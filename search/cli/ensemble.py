@@ -27,20 +27,14 @@ def add_to(app: typer.Typer) -> None:
         top: Annotated[
             int | None, typer.Option(min=1, help="Configurations to combine; the run's own by default.")
         ] = None,
-        folds: Annotated[
-            int | None, typer.Option(min=2, help="Folds to train, of the run's; all by default.")
-        ] = None,
-        voting: Annotated[
-            str | None, typer.Option(metavar="soft|hard", help="How members become one answer.")
-        ] = None,
+        folds: Annotated[int | None, typer.Option(min=2, help="Folds to train, of the run's; all by default.")] = None,
+        voting: Annotated[str | None, typer.Option(metavar="soft|hard", help="How members become one answer.")] = None,
         min_votes: Annotated[
             int | None, typer.Option(min=1, help="Votes that a hard decision needs, one a configuration.")
         ] = None,
         file: Annotated[
             Path | None,
-            typer.Option(
-                "--output", "-o", metavar="F", help="The submission; RUN/ensemble/submission.csv by default."
-            ),
+            typer.Option("--output", "-o", metavar="F", help="The submission; RUN/ensemble/submission.csv by default."),
         ] = None,
         as_json: Annotated[
             str, typer.Option("--format", metavar="table|json", help="How the result is printed.")
@@ -65,9 +59,7 @@ def add_to(app: typer.Typer) -> None:
             lock = ExitStack()
             lock.enter_context(opened.store.lock())
         except RunBusy:
-            raise RunBusy(
-                f"run {opened.store.name!r} is searching or ensembling: wait for it, or stop it"
-            ) from None
+            raise RunBusy(f"run {opened.store.name!r} is searching or ensembling: wait for it, or stop it") from None
         with lock:
             built = _build(opened, plan, address)
             target = _submit(opened, built, file)
@@ -79,13 +71,9 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def score(
         run: RunName,
-        labels: Annotated[
-            Path, typer.Option(help="CSV of the test rows with their labels.", show_default=False)
-        ],
+        labels: Annotated[Path, typer.Option(help="CSV of the test rows with their labels.", show_default=False)],
         storage: Storage = "runs",
-        as_json: Annotated[
-            str, typer.Option("--format", metavar="table|json", help="How it is printed.")
-        ] = "table",
+        as_json: Annotated[str, typer.Option("--format", metavar="table|json", help="How it is printed.")] = "table",
     ) -> None:
         """Score an ensemble's test predictions by labels that were held back, beside the best single trial's."""
         from results.scorestable import scores_table
@@ -103,18 +91,26 @@ def add_to(app: typer.Typer) -> None:
 def _build(run: Run, plan: EnsemblePlan, address: str | None) -> Ensemble:
     from cluster.resources import TrialResources, require_slot
     from cluster.sessions import session
-    from search.ensemble import build_ensemble, choose_finalists
-    from search.live import FoldTable, live
+    from search.ensemble import build_ensemble, choose_finalists, rehearse_submission
+    from search.live import showing_folds
 
     chosen = choose_finalists(run, plan)
+    if len(chosen) < plan.top:
+        note(f"--top {plan.top}: the run has only {len(chosen)} trials to combine; all are")
     labelled, test = _rows(run)
+    if test is not None:
+        rehearse_submission(run, chosen, test.ids)
     resources = run.config.resources
     note("starting Ray …")
-    with session(address):
-        require_slot(TrialResources(resources.cpus_per_trial, resources.gpus_per_trial))
-        table = FoldTable([record.trial_id for record in chosen], plan.folds)
-        with live(errors(), table):
-            return build_ensemble(run, plan, chosen, labelled, test, table.on_outcome)
+    try:
+        with session(address):
+            require_slot(TrialResources(resources.cpus_per_trial, resources.gpus_per_trial))
+            trial_ids = [record.trial_id for record in chosen]
+            with showing_folds(errors(), trial_ids, plan.folds) as on_outcome:
+                return build_ensemble(run, plan, chosen, labelled, test, on_outcome)
+    except KeyboardInterrupt:
+        note("stopped; what is trained is kept: the same command goes on from there")
+        raise typer.Exit(130) from None
 
 
 def _rows(run: Run) -> tuple[Labelled, Unlabelled | None]:
@@ -127,20 +123,30 @@ def _rows(run: Run) -> tuple[Labelled, Unlabelled | None]:
         if run.config.data.test is None:
             return labelled, None
         table = read_unlabelled(run.config.data, run.task)
-        open_images(labelled.images, table, progress)
-        return labelled, Unlabelled(table, labelled.images)
+        prepared = open_images(labelled.images, table, progress)
+        test = Unlabelled(table.select(prepared.keep), labelled.images, table.ids, prepared.keep)
+        if prepared.broken:
+            open_images(labelled.images, test.table, progress)  # a cache of its own, which workers find
+    if prepared.broken:
+        first = prepared.broken[0]
+        note(
+            f"{len(prepared.broken)} images to submit cannot be read and get the mean of the others' scores "
+            f"(first: {first})"
+        )
+    return labelled, test
 
 
 def _submit(run: Run, built: Ensemble, file: Path | None) -> Path | None:
-    from search.ensemble import write_submission_of
+    from results.files import write_csv
 
-    if built.test_predictions is None:
+    if built.submission is None:
         if file is not None:
             note("no submission is written: the configuration names no data.test")
         return None
-    target = file or run.store.ensemble.submission_path
-    write_submission_of(run, built, {run.store.ensemble.submission_path, target})
-    return target
+    if file is None:
+        return run.store.ensemble.submission_path
+    write_csv(file, built.submission)
+    return file
 
 
 def _show(built: Ensemble, target: Path | None) -> None:
@@ -148,5 +154,5 @@ def _show(built: Ensemble, target: Path | None) -> None:
 
     console = output()
     console.print(ensemble_table(built.description, width=console.width))
-    if target is not None and built.test_ids is not None:
-        console.print(f"submission: {target} ({len(built.test_ids)} rows)", soft_wrap=True)
+    if built.submission is not None:
+        console.print(f"submission: {target} ({len(built.submission)} rows)", soft_wrap=True)

@@ -16,14 +16,10 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def predict(
-        ensemble: Annotated[
-            Path, typer.Argument(help="An ensemble's folder, or its run's.", show_default=False)
-        ],
+        ensemble: Annotated[Path, typer.Argument(help="An ensemble's folder, or its run's.", show_default=False)],
         images: Annotated[
             Path,
-            typer.Argument(
-                help="A folder of images, one image, or a CSV that names them.", show_default=False
-            ),
+            typer.Argument(help="A folder of images, one image, or a CSV that names them.", show_default=False),
         ],
         file: Annotated[
             Path, typer.Option("--output", "-o", metavar="F", help="The CSV to write.", show_default=False)
@@ -40,8 +36,8 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Predict new images with an ensemble's folder alone: no Ray, no training data.
 
-        Writes one row an image: image, label, score, one score a class, votes of the configurations, error. An image
-        that cannot be read gets its reason in `error` and no label.
+        Writes one row an image: image, label, score, one score a class, votes (the configurations whose own answer is
+        the label), error. An image that cannot be read gets its reason in `error` and no label.
         """
         from results.files import write_csv
         from search.prediction import StoredEnsemble, find_images
@@ -59,7 +55,4 @@ def add_to(app: typer.Typer) -> None:
             )
         write_csv(file, frame)
         broken = int(frame["error"].notna().sum())
-        note(
-            f"{len(frame) - broken} images predicted in {file}"
-            + (f", {broken} could not be read" if broken else "")
-        )
+        note(f"{len(frame) - broken} images predicted in {file}" + (f", {broken} could not be read" if broken else ""))
