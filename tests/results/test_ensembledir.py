@@ -1,0 +1,151 @@
+"""The ensemble's folder: exchanged whole, bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from results.ensembledir import EnsembleDir
+
+
+@pytest.fixture
+def ensemble(tmp_path: Path) -> EnsembleDir:
+    """Return an ensemble with everything in it, version 1."""
+    ensemble = EnsembleDir(tmp_path / "ensemble")
+    with ensemble.replacing() as stage:
+        fill(stage, 1)
+    return ensemble
+
+
+def fill(stage: EnsembleDir, version: int) -> None:
+    stage.write_oof({"scores": np.full(2, version)})
+    stage.write_test({"scores": np.full(3, version)})
+    stage.submission_path.write_text(f"{version}\n")
+    stage.write({"version": version})
+
+
+def versions(ensemble: EnsembleDir) -> list[int]:
+    oof, test, description = ensemble.read_oof(), ensemble.read_test(), ensemble.read()
+    assert oof is not None
+    assert test is not None
+    assert description is not None
+    return [
+        int(oof["scores"][0]),
+        int(test["scores"][0]),
+        int(ensemble.submission_path.read_text()),
+        description["version"],
+    ]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_all_files_are_exchanged_together(ensemble: EnsembleDir) -> None:
+    assert versions(ensemble) == [1, 1, 1, 1]
+    with ensemble.replacing() as stage:
+        fill(stage, 2)
+        assert versions(ensemble) == [1, 1, 1, 1]
+    assert versions(ensemble) == [2, 2, 2, 2]
+    assert names(ensemble.root) == ["ensemble.json", "oof.npz", "submission.csv", "test.npz"]
+
+
+def test_a_failure_leaves_the_old_ensemble(ensemble: EnsembleDir) -> None:
+    def exchange() -> None:
+        with ensemble.replacing() as stage:
+            fill(stage, 2)
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        exchange()
+    assert versions(ensemble) == [1, 1, 1, 1]
+    assert names(ensemble.root) == ["ensemble.json", "oof.npz", "submission.csv", "test.npz"]
+
+
+def test_what_a_new_ensemble_lacks_does_not_stay(ensemble: EnsembleDir) -> None:
+    with ensemble.replacing() as stage:
+        stage.write_oof({"scores": np.full(2, 2)})
+        stage.write({"version": 2})
+    assert names(ensemble.root) == ["ensemble.json", "oof.npz"]
+
+
+def test_a_kill_in_the_exchange_leaves_no_mixture(ensemble: EnsembleDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of the renames is the last one done, an ensemble.json stands beside files of its own version."""
+    for survived in range(4):
+        with killed_after(survived, monkeypatch) as died:
+            try:
+                with ensemble.replacing() as stage:
+                    fill(stage, 7)
+            except KeyboardInterrupt:
+                died.append(survived)
+        assert died, "the exchange has at least four renames"
+        assert not ensemble.exists()
+    with ensemble.replacing() as stage:
+        fill(stage, 8)
+    assert versions(ensemble) == [8, 8, 8, 8]
+
+
+@contextmanager
+def killed_after(renames: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Let the exchange stop after so many renames, as a signal would."""
+    import os
+
+    real, left = os.replace, renames
+
+    def replace(source: Path, target: Path) -> None:
+        nonlocal left
+        if Path(source).parent.name == ".next" != Path(target).parent.name:
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("results.ensembledir.os.replace", replace)
+        yield []
+
+
+def test_left_over_staging_is_not_taken_for_new(ensemble: EnsembleDir) -> None:
+    EnsembleDir(ensemble.root / ".next").write_test({"scores": np.full(3, 9)})
+    with ensemble.replacing() as stage:
+        stage.write({"version": 2})
+    assert names(ensemble.root) == ["ensemble.json"]
+
+
+def test_only_the_fold_models_of_some_trials_are_kept(ensemble: EnsembleDir) -> None:
+    for trial_id in ("a", "b", "c"):
+        for fold in (0, 1):
+            weights = ensemble.weights_path(trial_id, fold)
+            weights.parent.mkdir(parents=True, exist_ok=True)
+            weights.write_bytes(b"weights")
+            weights.with_name(f".{weights.name}.x1").write_bytes(b"torn")
+            ensemble.member(trial_id, fold).finish({"value": 1.0})
+    ensemble.keep(["a", "c"])
+    stored = {name for name in names(ensemble.root) if "/" in name}
+    assert stored == {
+        name
+        for trial_id in ("a", "c")
+        for fold in (0, 1)
+        for name in (f"members/{trial_id}/fold_{fold}/done.json", f"weights/{trial_id}/fold_{fold}.safetensors")
+    }
+    assert versions(ensemble) == [1, 1, 1, 1]
+
+
+def test_a_finished_fold_forgets_its_failure(ensemble: EnsembleDir) -> None:
+    fold = ensemble.member("a", 0)
+    fold.write_error("Traceback")
+    fold.finish({"value": 0.5})
+    assert fold.result() == {"value": 0.5}
+    assert not fold.error_path.exists()
+
+
+def test_test_logits_are_of_just_these_rows(ensemble: EnsembleDir) -> None:
+    fold, ids = ensemble.member("a", 0), np.array(["x", "y"])
+    assert fold.read_test_logits(ids) is None
+    fold.write_test_logits(ids, np.eye(2))
+    np.testing.assert_array_equal(fold.read_test_logits(ids), np.eye(2))
+    assert fold.read_test_logits(ids[::-1]) is None
