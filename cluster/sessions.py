@@ -16,6 +16,7 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # search.tuner stops the search itself
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # Ray's CSV logger drops keys absent from the first report
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial reports its reason and no metric
+    "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # else workers start one after another; the searcher bounds them by slots
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # foldtune's store is the record, not Ray's snapshots
 }
@@ -23,9 +24,7 @@ QUIET = {
 
 
 @contextmanager
-def session(
-    address: str | None = None, *, num_cpus: int | None = None, num_gpus: int | None = None
-) -> Iterator[None]:
+def session(address: str | None = None, *, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
     """Connect to Ray for the length of a `with` block.
 
     Args:

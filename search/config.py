@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Pixels = Annotated[int, Field(ge=8, le=4096)]
+from results.errors import RunNameInvalid
+from results.names import check_name
+
+MIN_SIDE, MAX_SIDE = 8, 4096
+"""Pixels of an image's side."""
 
 
 class Section(BaseModel):
     """A part of the configuration: unknown keys are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_switch_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic reads true as 1, and YAML 1.1 a bare `yes` as true.
+        if isinstance(value, bool) and info.field_name != "cache":
+            raise PydanticCustomError("switch", "true and false mean nothing here")
+        return value
 
 
 class DataConfig(Section):
@@ -33,9 +45,7 @@ class DataConfig(Section):
     target: str = Field(description="column of the labels")
     group: str | None = Field(None, description="column of what must not be split between folds")
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
-    image_size: Pixels | tuple[Pixels, Pixels] = Field(
-        224, description="pixels: one side, or [height, width]"
-    )
+    image_size: int | tuple[int, int] = Field(224, description="pixels: one side, or [height, width]")
     resize: Literal["squash", "crop", "pad"] = Field("squash", description="how an image meets its size")
     cache: str = Field("auto", description="auto | off | a folder, for decoded images")
     on_broken: Literal["error", "skip"] = Field("error", description="what an unreadable image does")
@@ -46,6 +56,14 @@ class DataConfig(Section):
     def _yaml_off_is_a_word(cls, value: Any) -> Any:
         # YAML 1.1 reads a bare `off` as false.
         return "off" if value is False else value
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _one_side_or_two(cls, value: Any) -> Any:
+        sides = value if isinstance(value, list | tuple) and len(value) == 2 else [value]
+        if any(type(side) is not int or not MIN_SIDE <= side <= MAX_SIDE for side in sides):
+            raise ValueError(f"must be one side of {MIN_SIDE} to {MAX_SIDE} pixels, or [height, width]")
+        return value
 
     @property
     def size(self) -> tuple[int, int]:
@@ -81,19 +99,19 @@ class SearchConfig(Section):
     max_epochs: int = Field(12, ge=1, le=10_000, description="epochs of every trial, and of its lr schedule")
     seed: int = Field(0, ge=0, lt=2**31)
     trial_scheduler: Literal["asha", "none"] = Field("asha", description="what stops weak trials early")
-    grace_epochs: int | None = Field(
-        None, ge=1, description="no trial is stopped before; max_epochs/3 by default"
-    )
+    grace_epochs: int | None = Field(None, ge=1, description="no trial is stopped before; max_epochs/3 by default")
     reduction_factor: float = Field(3.0, gt=1.0, le=16.0, description="of ASHA: one in so many goes on")
     startup_trials: int = Field(15, ge=1, description="drawn at random before TPE models them")
     max_failed_trials: int = Field(10, ge=1, description="failures in a row that end the search")
     study_storage: str | None = Field(None, description="Optuna storage URL; a file in the run by default")
 
-    @model_validator(mode="after")
-    def _grace_within_the_budget(self) -> SearchConfig:
-        if self.grace_epochs is not None and self.grace_epochs > self.max_epochs:
-            raise ValueError(f"grace_epochs {self.grace_epochs} is above max_epochs {self.max_epochs}")
-        return self
+    @field_validator("grace_epochs")
+    @classmethod
+    def _grace_within_the_budget(cls, value: int | None, info: ValidationInfo) -> int | None:
+        budget = info.data.get("max_epochs")
+        if value is not None and budget is not None and value > budget:
+            raise ValueError(f"must be at most search.max_epochs, which is {budget}")
+        return value
 
     @property
     def grace(self) -> int:
@@ -113,7 +131,7 @@ class ResourcesConfig(Section):
     @classmethod
     def _whole_above_one(cls, value: float) -> float:
         if value > 1 and value != int(value):
-            raise ValueError(f"{value} GPUs cannot be given: use a fraction of one, or a whole number")
+            raise ValueError("must be a fraction of one GPU, such as 0.5, or a whole number of them")
         return value
 
 
@@ -129,11 +147,27 @@ class EnsembleConfig(Section):
 class RunConfig(Section):
     """One YAML file. `space` is read by `spaces`, which knows its language."""
 
-    name: Name
-    task: str
-    data: DataConfig
-    space: dict[str, Any]
+    name: str = Field(description="name of the run, which is that of its folder under `storage`")
+    task: str = Field(description="kind of problem, such as multiclass")
+    data: DataConfig = Field(description="section that says where rows, images and labels are")
+    space: dict[str, Any] = Field(description="search space: what is sampled, and what is constant")
     search: SearchConfig = SearchConfig()
     resources: ResourcesConfig = ResourcesConfig()
     ensemble: EnsembleConfig = EnsembleConfig()
-    storage: str = Field("runs", description="folder that holds the run's folder")
+    storage: str = Field("runs", min_length=1, description="folder that holds the run's folder")
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        try:
+            check_name(value, "run")
+        except RunNameInvalid as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("storage")
+    @classmethod
+    def _is_a_folder(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("must be a folder: URLs are not supported yet")
+        return value

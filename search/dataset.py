@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from search.config import DataConfig
-from search.errors import InputError
+from search.errors import InputError, unknown
 from trainers.data.cache import ImageSource, Prepared, prepare_images
 from trainers.data.folds import assign_folds
 from trainers.data.table import Table, read_table
 from trainers.errors import DataError
-from trainers.fit import FoldData
+from trainers.fit_types import FoldData
 from trainers.tasks import Task, get_task
 
 Progress = Callable[[int, int], None]
@@ -33,9 +33,7 @@ class ImagePlan:
     workers: int
     on_broken: str
 
-    def open(
-        self, paths: tuple[Path, ...], progress: Progress | None = None, *, verify: bool = True
-    ) -> Prepared:
+    def open(self, paths: tuple[Path, ...], progress: Progress | None = None, *, verify: bool = True) -> Prepared:
         """Decode what is not in this node's cache yet; without a cache, `verify` decodes everything once."""
         return prepare_images(
             paths,
@@ -99,34 +97,43 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
     """
     task_class = get_task(task_name)
     try:
-        task = task_class.from_frame(task_class.read_frame(data.train), data.target)
-    except DataError as error:
-        # The labels cannot be read; what else is wrong with the table is worth knowing too.
-        raise InputError(
-            [f"{data.train}: {text}" for text in error.problems] + _other_problems(data, task_class)
-        ) from None
-    try:
+        frame = task_class.read_frame(data.train)
+        problems = _column_problems(data, frame.columns)
+        if problems:
+            raise InputError(problems + _problems_beside_labels(data, task_class, frame.columns))
+        task = task_class.from_frame(frame, data.target)
         table = read_table(data.train, data.images, task, id_column=data.id, group_column=data.group)
     except DataError as error:
-        raise InputError(error.problems) from None
+        # What else is wrong with the table is worth knowing too; of a missing file it names the near ones.
+        texts = [text.removeprefix(f"{data.train}: ").removeprefix("the table: ") for text in error.problems]
+        problems = [f"data.train: {data.train}: {text}" for text in texts]
+        others = _problems_beside_labels(data, task_class)
+        raise InputError(list(dict.fromkeys([*others, *problems])) if data.train.is_file() else others) from None
     return task, table
 
 
-def _other_problems(data: DataConfig, task_class: type[Task]) -> list[str]:
-    if not data.train.is_file():
+def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
+    names = list(map(str, columns))
+    wanted = {"id": data.id, "target": data.target, "group": data.group}
+    return [
+        f"data.{key}: {unknown(f'column of {data.train}:', name, names)}"
+        for key, name in wanted.items()
+        if name is not None and name not in names
+    ]
+
+
+def _problems_beside_labels(
+    data: DataConfig, task_class: type[Task], columns: Collection[str] | None = None
+) -> list[str]:
+    if columns is not None and data.id not in columns:
         return []
+    group = data.group if columns is None or data.group in columns else None
     try:
         # Unlabelled, a table needs only the task's way to read it, which its class has.
-        read_table(
-            data.train,
-            data.images,
-            cast("Task", task_class),
-            id_column=data.id,
-            group_column=data.group,
-            labelled=False,
-        )
+        reader = cast("Task", task_class)
+        read_table(data.train, data.images, reader, id_column=data.id, group_column=group, labelled=False)
     except DataError as error:
-        return list(error.problems)
+        return [f"data.train: {text}" for text in error.problems]
     return []
 
 
@@ -138,11 +145,9 @@ def split(task: Task, table: Table, n_splits: int, seed: int) -> npt.NDArray[np.
     """
     assert table.targets is not None
     try:
-        return assign_folds(
-            task.strata(table.targets), table.groups, n_splits, seed, label_names=task.label_names
-        )
+        return assign_folds(task.strata(table.targets), table.groups, n_splits, seed, label_names=task.label_names)
     except DataError as error:
-        raise InputError(error.problems) from None
+        raise InputError([f"ensemble.folds: {text}" for text in error.problems]) from None
 
 
 def read_unlabelled(data: DataConfig, task: Task) -> Table:
@@ -156,7 +161,7 @@ def read_unlabelled(data: DataConfig, task: Task) -> Table:
     try:
         return read_table(data.test, data.images, task, id_column=data.id, labelled=False)
     except DataError as error:
-        raise InputError(error.problems) from None
+        raise InputError([f"data.test: {text}" for text in error.problems]) from None
 
 
 def open_images(plan: ImagePlan, table: Table, progress: Progress | None) -> Prepared:
@@ -168,4 +173,4 @@ def open_images(plan: ImagePlan, table: Table, progress: Progress | None) -> Pre
     try:
         return plan.open(table.paths, progress)
     except DataError as error:
-        raise InputError(error.problems) from None
+        raise InputError(str(error)) from None

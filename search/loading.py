@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import TypeAdapter, ValidationError
 
 from search.config import RunConfig
-from search.errors import InputError, unknown
+from search.errors import InputError, nearest
+from search.form import describe, shown
+
+KINDS = {list: "a list", str: "text", type(None): "empty"}
+
+
+class FormError(InputError):
+    """Keys or values of the wrong form, and what could be read beside them.
+
+    Attributes:
+        config: its sections named in `unsound` must not be looked at.
+        unsound: names of the top-level keys that have a problem, or that a misspelt one may have meant.
+    """
+
+    def __init__(self, problems: Sequence[str], config: RunConfig, unsound: Collection[str]) -> None:
+        super().__init__(problems)
+        self.config = config
+        self.unsound = frozenset(unsound)
+
+
+class _WrongKey(yaml.MarkedYAMLError):
+    """A key that YAML allows and a configuration does not."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -22,11 +42,10 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise _WrongKey(problem=f"a key must be text, not {key!r}", problem_mark=key_node.start_mark)
             if key in seen:
-                line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice (line {line})"
-                )
+                raise _WrongKey(problem=f"key {key!r} is given twice; keep one", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
@@ -35,20 +54,37 @@ def parse_yaml(text: str, source: str) -> Any:
     """Plain Python values of a YAML text.
 
     Raises:
-        InputError: it is not YAML, or a key is given twice.
+        InputError: it is not YAML, a key is given twice, or a value holds itself.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=_Loader)
+        json.dumps(value, default=str, skipkeys=True)  # raises for a value that holds itself
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or str(error)
-        raise InputError(f"{source}{where}: {reason}") from None
+        raise InputError(f"{source}{_where(error)}: {_why(error)}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{source}: an alias (*name) stands inside the value that it names") from None
+    return value
 
 
-def load_config(
-    path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
-) -> RunConfig:
+def _where(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f", line {mark.line + 1}" if mark else ""
+
+
+def _why(error: yaml.YAMLError) -> str:
+    reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    if isinstance(error, _WrongKey):
+        return reason
+    if "'\\t'" in reason:
+        return "a tab; YAML is indented with spaces"
+    if reason == "mapping values are not allowed here":
+        return "a ': ' inside a value, or a line indented more than the key before it; quote the value, or indent alike"
+    if reason == "but found another document":
+        return "a second document ('---'); a configuration is one"
+    return f"not YAML: {reason}"
+
+
+def load_config(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> RunConfig:
     """Read, override and check a configuration file.
 
     Args:
@@ -57,71 +93,84 @@ def load_config(
         values: by key path, applied last; None leaves the key as it is.
 
     Raises:
-        InputError: every problem found, with its key path.
+        FormError: keys or values of the wrong form, every one of them.
+        InputError: no such file, not YAML, a malformed override.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(f"cannot read the configuration {path}: {reason}") from None
-    raw = parse_yaml(text, str(path))
+    raw = parse_yaml(_read(path), str(path))
     if not isinstance(raw, dict):
-        raise InputError(f"{path}: a configuration is a mapping of keys, this is {type(raw).__name__}")
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key.strip():
-            raise InputError(
-                f"--set {override!r}: write key.path=value, for example --set search.num_samples=20"
-            )
-        _apply(raw, key.strip(), parse_yaml(text, f"--set {override}"))
-    for key, value in (values or {}).items():
-        if value is not None:
-            _apply(raw, key, value)
+        keys = ", ".join(RunConfig.model_fields)
+        kind = KINDS.get(type(raw), f"the value {shown(raw)}")
+        raise InputError(f"{path}: is {kind}; a configuration is a mapping of keys ({keys})")
+    _override(raw, overrides, {key: value for key, value in (values or {}).items() if value is not None})
     return check(raw, path.parent)
 
 
 def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
-    """Validate plain values; relative data paths are relative to `folder`."""
+    """Validate plain values; relative data paths are relative to `folder`.
+
+    Raises:
+        FormError: keys or values of the wrong form, every one of them.
+    """
     try:
         config = RunConfig.model_validate(raw)
     except ValidationError as error:
-        raise InputError([_describe(detail) for detail in error.errors()]) from None
+        details = error.errors()
+        wrong = {str(detail["loc"][0]) for detail in details}
+        meant = {name for key in wrong - RunConfig.model_fields.keys() for name in nearest(key, RunConfig.model_fields)}
+        sound = _sound_part(raw, wrong | meant, folder)
+        raise FormError([describe(detail) for detail in details], sound, wrong | meant) from None
     return config.model_copy(update={"data": config.data.resolved(folder)})
 
 
-def dump_config(config: RunConfig) -> str:
-    """YAML of the resolved configuration; `check` reads it back."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+def _sound_part(raw: Mapping[str, Any], unsound: Collection[str], folder: Path) -> RunConfig:
+    fields = {name: field for name, field in RunConfig.model_fields.items() if name in raw and name not in unsound}
+    annotations: dict[str, Any] = {name: field.annotation for name, field in fields.items()}
+    values = {name: TypeAdapter(annotation).validate_python(raw[name]) for name, annotation in annotations.items()}
+    if "data" in values:
+        values["data"] = values["data"].resolved(folder)
+    return RunConfig.model_construct(**values)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot read the configuration {path}: {error.strerror}{_beside(path)}") from None
+
+
+def _beside(path: Path) -> str:
+    """The configuration beside a missing one that may have been meant."""
+    if path.is_dir() or not path.parent.is_dir():
+        return ""
+    near = nearest(path.name, [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")])
+    return f"; did you mean {str(path.with_name(near[0]))!r}?" if near else ""
+
+
+def _override(raw: dict[Any, Any], overrides: Sequence[str], values: Mapping[str, Any]) -> None:
+    problems: list[str] = []
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        try:
+            if not equals or not all(key.strip().split(".")):
+                raise InputError(f"--set {override!r}: write key.path=value, for example --set search.num_samples=20")
+            _apply(raw, key.strip(), parse_yaml(text, f"--set {override}"))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    for key, value in values.items():
+        _apply(raw, key, value)
 
 
 def _apply(raw: dict[Any, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     node: Any = raw
-    for name in parents:
-        node = node.setdefault(name, {}) if isinstance(node, dict) else None
-    if not isinstance(node, dict):
-        raise InputError(f"{key}: {'.'.join(parents)} holds a value, not keys")
+    for depth, name in enumerate(parents, start=1):
+        if node.get(name) is None:
+            node[name] = {}
+        node = node[name]
+        if not isinstance(node, dict):
+            raise InputError(f"--set {key}: {'.'.join(parents[:depth])} holds the value {shown(node)}, not keys")
     node[last] = value
-
-
-def _describe(detail: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        valid = _fields_at(detail["loc"][:-1])
-        return f"{path}: {unknown('key', str(detail['loc'][-1]), valid)}"
-    if detail["type"] == "missing":
-        return f"{path}: missing, and there is no default"
-    if detail["type"] == "literal_error":
-        expected = str(detail.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ")
-        return f"{path}: {unknown('value', str(detail['input']), expected.split(', '))}"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{path or 'configuration'}: {message} (given: {detail['input']!r:.80})"
-
-
-def _fields_at(loc: tuple[str | int, ...]) -> list[str]:
-    model: Any = RunConfig
-    for part in loc:
-        annotation = model.model_fields[str(part)].annotation
-        choices = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-        model = next(c for c in choices if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(model.model_fields)

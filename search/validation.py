@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from results.submission import read_sample
 from search.config import RunConfig
 from search.dataset import read_labelled, read_unlabelled, split
 from search.errors import InputError, unknown
+from search.loading import FormError, load_config
 from search.recorder import Goal
 from spaces import Space, SpaceError
 from trainers.data.table import Table
@@ -37,97 +39,150 @@ class Checked:
     test: Table | None
 
 
-def check_run(config: RunConfig) -> Checked:
+def check_file(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Checked:
+    """Read a configuration file and check it: its form, its space, its data. Takes what `load_config` takes.
+
+    Raises:
+        InputError: every problem found. Sections of the right form are checked to the end beside wrong ones.
+    """
+    try:
+        config = load_config(path, overrides, values)
+    except FormError as error:
+        return check_run(error.config, error)
+    return check_run(config)
+
+
+def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
     """Check the task, the metric, the space against the trainer, the tables and the folds.
 
     Images are looked for, not opened: that is the preparation's work.
 
+    Args:
+        form: problems found before; nothing is said of what its unsound sections would decide.
+
     Raises:
         InputError: every problem found.
     """
-    problems: list[str] = []
-    if config.task not in TASKS:
-        problems.append(f"task: {unknown('task', config.task, TASKS)}")
-    space = _attempt(problems, lambda: _space(config))
-    problems += _limits(config)
-    if config.task not in TASKS:
-        raise InputError(problems)
-    goal = _attempt(problems, lambda: _goal(config))
-    read = _attempt(problems, lambda: read_labelled(config.data, config.task))
-    if read is None:
-        raise InputError(problems)
-    task, table = read
-    if space is not None:
-        problems += check_space(space, task)
-    folds = _attempt(problems, lambda: split(task, table, config.ensemble.folds, config.search.seed))
-    test = _attempt(problems, lambda: read_unlabelled(config.data, task)) if config.data.test else None
-    problems += _sample(config)
-    if problems or space is None or goal is None or folds is None:
-        raise InputError(problems)
-    return Checked(config, space, goal, task, table, folds, test)
+    checks = _Checks(form)
+    task_class = checks.run(["task"], lambda: _task_class(config))
+    space = checks.run(["space"], lambda: _space(config))
+    goal = checks.run(["search"], lambda: _goal(config, task_class)) if task_class else None
+    checks.run(["search", "space"], lambda: _samples_something(config, space) if space else None)
+    checks.run(["ensemble"], lambda: _votes(config))
+    read = checks.run(["data"], lambda: read_labelled(config.data, config.task)) if task_class else None
+    folds = test = None
+    if read is not None:
+        task, table = read
+        checks.run(["search"], lambda: check_space(space, task, config.search.max_epochs) if space else None)
+        folds = checks.run(
+            ["ensemble", "search"], lambda: split(task, table, config.ensemble.folds, config.search.seed)
+        )
+        test = checks.run([], lambda: read_unlabelled(config.data, task) if config.data.test else None)
+    checks.run(["data"], lambda: _sample(config, test))
+    if checks.problems or space is None or goal is None or folds is None or read is None:
+        raise InputError(checks.problems)
+    return Checked(config, space, goal, *read, folds, test)
 
 
-def check_space(space: Space, task: Task) -> list[str]:
-    """Everything that a space can propose and the trainer would refuse, as `space.key: reason`.
+def check_space(space: Space, task: Task, epochs: int) -> None:
+    """Find everything that a space can propose and the trainer would refuse.
 
     Each parameter is taken to its extremes and each choice to all its values, and the trainer's own parser
     judges the configuration, so what passes here cannot fail in a worker.
+
+    Raises:
+        InputError: `space.key: reason` each, the key as the space writes it.
     """
     problems: dict[str, None] = {}
     for _, params in space.corner_cases():
         try:
-            parse_settings(space.build(params), task)
+            parse_settings(space.build(params), task, epochs=epochs)
         except SettingsError as error:
+            names = {".".join(e.place.location): e.name for e in space.entries if e.place.active(params)}
             problems |= dict.fromkeys(
-                f"space.{problem.path}: {problem.message}" for problem in error.problems
+                f"space.{names.get(problem.path, problem.path)}: {problem.message}" for problem in error.problems
             )
-    return list(problems)
+    if problems:
+        raise InputError(list(problems))
 
 
-def _attempt(problems: list[str], step: Callable[[], T]) -> T | None:
-    """Run a check; what is wrong joins the list, and the next check still runs."""
-    try:
-        return step()
-    except InputError as error:
-        problems += error.problems
-        return None
+class _Checks:
+    """Runs checks one after the other; what is wrong joins the list, and the next check still runs."""
+
+    def __init__(self, form: FormError | None) -> None:
+        self.problems: list[str] = list(form.problems) if form else []
+        self._unsound: Collection[str] = form.unsound if form else ()
+
+    def run(self, sections: Sequence[str], step: Callable[[], T]) -> T | None:
+        """Run a check that reads some sections, unless one of them is unsound."""
+        if any(section in self._unsound for section in sections):
+            return None
+        try:
+            return step()
+        except InputError as error:
+            self.problems += [problem for problem in error.problems if problem not in self.problems]
+            return None
+
+
+def _task_class(config: RunConfig) -> type[Task]:
+    if config.task not in TASKS:
+        raise InputError(f"task: {unknown('task', config.task, TASKS)}")
+    return TASKS[config.task]
 
 
 def _space(config: RunConfig) -> Space:
     try:
         return Space.parse(config.space)
     except SpaceError as error:
-        raise InputError(
-            [f"{'.'.join(filter(None, ('space', p.path)))}: {p.message}" for p in error.problems]
-        ) from None
+        problems = [f"{'.'.join(filter(None, ('space', p.path)))}: {p.message}" for p in error.problems]
+        raise InputError(problems) from None
 
 
-def _goal(config: RunConfig) -> Goal:
-    task_class = TASKS[config.task]
+def _goal(config: RunConfig, task_class: type[Task]) -> Goal:
     metric = config.search.metric or task_class.default_metric
     if metric not in task_class.metrics:
-        hint = unknown("metric", metric, task_class.metrics)
-        raise InputError(f"search.metric: {hint} for the task {config.task}")
+        raise InputError(f"search.metric: {unknown(f'metric of task {config.task}:', metric, task_class.metrics)}")
     return Goal(metric, task_class.metrics[metric])
 
 
-def _limits(config: RunConfig) -> list[str]:
+def _samples_something(config: RunConfig, space: Space) -> None:
+    trials = config.search.num_samples
+    if not space.parameters and trials > 1:
+        raise InputError(
+            f"space: nothing in it is sampled, so all {trials} trials would be the same; give a range such as "
+            "lr: {loguniform: [1.0e-4, 1.0e-2]}, start from a preset, or set search.num_samples to 1"
+        )
+
+
+def _votes(config: RunConfig) -> None:
     ensemble = config.ensemble
     if ensemble.min_votes is not None and ensemble.min_votes > ensemble.top:
-        return [
-            f"ensemble.min_votes: {ensemble.min_votes} votes cannot come from {ensemble.top} configurations"
-        ]
-    return []
+        raise InputError(
+            f"ensemble.min_votes: each of {ensemble.top} configurations (ensemble.top) has one vote, so "
+            f"{ensemble.min_votes} cannot come together; give 1 to {ensemble.top}"
+        )
 
 
-def _sample(config: RunConfig) -> list[str]:
+def _sample(config: RunConfig, test: Table | None) -> None:
     path = config.data.sample_submission
     if path is None:
-        return []
+        return
     if config.data.test is None:
-        return ["data.test: missing; data.sample_submission needs the rows to submit"]
+        raise InputError("data.test: missing; data.sample_submission needs the rows to submit")
     try:
-        read_sample(path)
+        sample = read_sample(path)
     except SubmissionError as error:
-        return [f"data.sample_submission: {error}"]
-    return []
+        raise InputError(f"data.sample_submission: {error}") from None
+    if test is not None:
+        _same_ids(sample.iloc[:, 0].astype(str).tolist(), test.ids.tolist(), config)
+
+
+def _same_ids(sample: Sequence[str], test: Sequence[str], config: RunConfig) -> None:
+    for given, other, where in ((sample, test, "data.test"), (test, sample, "data.sample_submission")):
+        missing = sorted(set(given) - set(other))
+        if missing:
+            path = config.data.test if where == "data.test" else config.data.sample_submission
+            raise InputError(
+                f"{where}: {path} lacks {len(missing)} ids that the other of the test table and the sample "
+                f"submission has (first: {missing[0]}); a submission predicts every id of the sample"
+            )

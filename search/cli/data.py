@@ -21,9 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
     @group.command()
     def digits(
-        folder: Annotated[
-            Path, typer.Argument(help="The folder to write.", metavar="DIR", show_default=False)
-        ],
+        folder: Annotated[Path, typer.Argument(help="The folder to write.", metavar="DIR", show_default=False)],
         seed: Annotated[int, typer.Option(help="Of the draw of rows.")] = 0,
     ) -> None:
         """Write scikit-learn's handwritten digits as PNGs, with classes imbalanced about 10:1.

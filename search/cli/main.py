@@ -7,6 +7,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -32,15 +33,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit code."""
     try:
         code = typer.main.get_command(app)(args=arguments, prog_name="foldtune", standalone_mode=False)
+        sys.stdout.flush()  # a pipe that was closed shows here, not while Python exits
         return code if isinstance(code, int) else DONE
     except (KeyboardInterrupt, typer.Abort):
         errors().print("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output left, for example `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    except (BrokenPipeError, SystemExit) as end:
+        # Typer and rich turn the first into the second.
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
+            raise
+        return _reader_left()
     except Exception as error:
         return _explain(error)
+
+
+def _reader_left() -> int:
+    """The reader of our output wants no more of it, for example `| head`: what is left goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE
 
 
 def exit_code(error: Exception) -> int | None:
@@ -58,20 +68,36 @@ def exit_code(error: Exception) -> int | None:
 
 def _explain(error: Exception) -> int:
     if isinstance(error, USAGE_ERROR):
-        error.show(sys.stderr)  # type: ignore[attr-defined]
+        _show_usage(error)
         return WRONG_INPUT
     code = exit_code(error)
     if code is not None:
-        prefix = "error: " if str(error) else f"error: {type(error).__name__}"
-        errors().print(f"[bold red]{prefix}[/]", end="")
-        errors().print(str(error), markup=False, highlight=False, soft_wrap=True)
+        errors().print("[bold red]error:[/]", end=" ")
+        _say(_text(error))
         return code
     with tempfile.NamedTemporaryFile("w", prefix="foldtune-", suffix=".log", delete=False) as log:
         log.write(traceback.format_exc())
-    errors().print(
-        f"unexpected error: {type(error).__name__}: {error}; this is a bug in foldtune, its details are in {log.name}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    _say(f"unexpected error: {type(error).__name__}: {error}; this is a bug in foldtune, its details are in {log.name}")
     return FAILED
+
+
+def _text(error: Exception) -> str:
+    """What an error says; several problems stand one a line below their number."""
+    problems = [str(problem) for problem in getattr(error, "problems", ())]
+    if len(problems) > 1:
+        return "\n  ".join([f"{len(problems)} problems", *problems])
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _show_usage(error: Any) -> None:
+    """How the command is used and what is wrong, without the words of the library that checks a flag."""
+    message = getattr(error, "message", None)
+    if isinstance(message, str):
+        error.message = message.replace("Value error, ", "").replace("Input should be", "must be").rstrip(".")
+    error.show(sys.stderr)
+
+
+def _say(text: str) -> None:
+    errors().print(text, markup=False, highlight=False, soft_wrap=True)

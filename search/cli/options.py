@@ -25,9 +25,7 @@ Overrides = Annotated[
 Storage = Annotated[str, typer.Option("--storage", metavar="FOLDER", help="The folder that holds the runs.")]
 Address = Annotated[
     str | None,
-    typer.Option(
-        "--address", metavar="A", help="A running Ray: auto or HOST:PORT. An embedded one by default."
-    ),
+    typer.Option("--address", metavar="A", help="A running Ray: auto or HOST:PORT. An embedded one by default."),
 ]
 
 

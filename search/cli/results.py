@@ -44,13 +44,17 @@ def add_to(app: typer.Typer) -> None:
         sort: Annotated[
             str | None, typer.Option(metavar="M", help="A column to sort by; the run's metric by default.")
         ] = None,
-        watch: Annotated[
-            bool, typer.Option("--watch", help="Keep the table current until the search ends.")
-        ] = False,
+        watch: Annotated[bool, typer.Option("--watch", help="Keep the table current until the search ends.")] = False,
         format: Annotated[Format, typer.Option(help="How it is printed.")] = Format.table,
         storage: Storage = "runs",
     ) -> None:
-        """Show a run's trials, the best first, also while it is searching."""
+        """Show a run's trials, the best first, also while it is searching.
+
+        foldtune results skin --top 5
+        foldtune results skin --sort fit_time_s
+        foldtune results skin --watch
+        foldtune results skin --format json | jq '.[0]'
+        """
         from search.runs import open_run
 
         opened = open_run(run, storage)

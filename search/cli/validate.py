@@ -17,10 +17,11 @@ def add_to(app: typer.Typer) -> None:
 
         Reports every problem at once, each with its key path, what is valid and the nearest name. Exits with 2
         where there is one.
+
+        foldtune validate skin.yaml
+        foldtune validate skin.yaml --set data.image_size=128
         """
         from search.cli.summary import summary
-        from search.loading import load_config
-        from search.validation import check_run
+        from search.validation import check_file
 
-        checked = check_run(load_config(config, override or []))
-        output().print(summary(checked))
+        output().print(summary(check_file(config, override or [])))
