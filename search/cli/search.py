@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from search.config import RunConfig
     from search.dataset import Labelled
     from search.runs import Run
+    from search.validation import Checked
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,13 +29,9 @@ def add_to(app: typer.Typer) -> None:
         storage: Annotated[
             str | None, typer.Option(metavar="FOLDER", help="Where runs are kept; the file's by default.")
         ] = None,
-        trials: Annotated[
-            int | None, typer.Option(min=1, help="Trials; with --resume, so many more.")
-        ] = None,
+        trials: Annotated[int | None, typer.Option(min=1, help="Trials; with --resume, so many more.")] = None,
         address: Address = None,
-        resume: Annotated[
-            bool, typer.Option("--resume", help="Go on with a run that was interrupted.")
-        ] = False,
+        resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     ) -> None:
         """Search hyperparameters; the last line of the output is the best trial.
 
@@ -41,36 +39,49 @@ def add_to(app: typer.Typer) -> None:
         folder is FOLDER/NAME; its study opens in optuna-dashboard while it runs.
         """
         from search.loading import load_config
+        from search.validation import check_file
 
         flags = {"name": name, "storage": storage, "search.num_samples": None if resume else trials}
-        given = load_config(config, override or [], flags)
-        run_search(given, more=trials or 0, resume=resume, address=address)
+        if resume:
+            prepared = _resume(load_config(config, override or [], flags), trials or 0)
+        else:
+            prepared = _start(check_file(config, override or [], flags))
+        run_search(*prepared, address)
 
 
-def run_search(given: RunConfig, *, more: int, resume: bool, address: str | None) -> None:
-    """Prepare, search, and print what came of it."""
-    from cluster.resources import TrialResources, require_slot
-    from cluster.sessions import session
+def run_search(run: Run, labelled: Labelled, address: str | None) -> None:
+    """Search, and print what came of it."""
     from search.live import showing
     from search.tuner import Search
 
-    run, labelled = _resume(given, more) if resume else _start(given)
-    resources = run.config.resources
     with ExitStack() as stack:
         stack.enter_context(run.store.lock())
         note(f"run {run.store.root}: starting Ray …")
-        stack.enter_context(session(address))
-        require_slot(TrialResources(resources.cpus_per_trial, resources.gpus_per_trial))
+        stack.enter_context(_ray(run.config, address))
         with showing(errors()) as observer:
             end = Search(run.config, run.store, run.space, labelled, run.goal).run(observer)
     _report(run, end.interrupted, end.stop_reason)
 
 
-def _start(given: RunConfig) -> tuple[Run, Labelled]:
-    from search.runs import start_run
-    from search.validation import check_run
+@contextmanager
+def _ray(config: RunConfig, address: str | None) -> Iterator[None]:
+    """A Ray session that can hold a trial. Without one the run stays prepared, and the error says so."""
+    from cluster.errors import ClusterError
+    from cluster.resources import TrialResources, require_slot
+    from cluster.sessions import session
 
-    checked = check_run(given)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(session(address))
+            require_slot(TrialResources(config.resources.cpus_per_trial, config.resources.gpus_per_trial))
+        except ClusterError as error:
+            raise ClusterError(f"{error}; the run is prepared: correct this and add --resume") from None
+        yield
+
+
+def _start(checked: Checked) -> tuple[Run, Labelled]:
+    from search.runs import start_run
+
     with progress_bar("decoding images") as progress:
         return start_run(checked, decoders(), progress)
 
@@ -92,13 +103,9 @@ def _report(run: Run, interrupted: bool, stop_reason: str | None) -> None:
     console = output()
     records = run.store.trials()
     frame = leaderboard(records, run.goal.metric, run.goal.mode, modes=run.task.metrics)
-    console.print(
-        results_table(frame, run.goal.metric, run.goal.mode, width=console.width, modes=run.task.metrics)
-    )
+    console.print(results_table(frame, run.goal.metric, run.goal.mode, width=console.width, modes=run.task.metrics))
     if interrupted:
-        errors().print(
-            f"stopped; go on with: foldtune search CONFIG --resume (run {run.store.root})", markup=False
-        )
+        errors().print(f"stopped; go on with: foldtune search CONFIG --resume (run {run.store.root})", markup=False)
         raise typer.Exit(130)
     if stop_reason:
         raise WorkError(f"the search was given up: {stop_reason}; see {run.store.leaderboard_path}")
@@ -107,6 +114,4 @@ def _report(run: Run, interrupted: bool, stop_reason: str | None) -> None:
         reasons = sorted({record.error or "" for record in records})
         raise WorkError(f"no trial succeeded: {'; '.join(reasons[:3])}; see {run.store.leaderboard_path}")
     value = best[0].value(run.goal.metric)
-    console.print(
-        f"best trial: {best[0].trial_id} {run.goal.metric}={value:.4f} ({run.store.root})", soft_wrap=True
-    )
+    console.print(f"best trial: {best[0].trial_id} {run.goal.metric}={value:.4f} ({run.store.root})", soft_wrap=True)
