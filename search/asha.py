@@ -7,15 +7,14 @@ foldtune's trial ids, and `replay` fills the rungs from the stored epochs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-TRIAL_KEY = "trial_key"
-"""Key of a result, and of a trial's configuration, that holds foldtune's trial id."""
+from search.trainable import TRIAL_KEY
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,7 @@ class ResumableASHA(ASHAScheduler):  # type: ignore[misc]
         reduction_factor: about one trial in so many goes on at each rung.
     """
 
-    def __init__(
-        self, metric: str, mode: str, *, max_epochs: int, grace_epochs: int, reduction_factor: float
-    ) -> None:
+    def __init__(self, metric: str, mode: str, *, max_epochs: int, grace_epochs: int, reduction_factor: float) -> None:
         super().__init__(
             time_attr="epoch",
             metric=metric,
@@ -48,10 +45,21 @@ class ResumableASHA(ASHAScheduler):  # type: ignore[misc]
             reduction_factor=reduction_factor,
         )
 
-    def replay(self, trial_key: str, epochs: Iterable[tuple[int, float]]) -> None:
-        """File the stored epochs of a trial, as (epoch, best-so-far value), in order."""
-        for epoch, value in epochs:
-            self._brackets[0].on_result(_Filed(trial_key), epoch, self._metric_op * value)
+    def replay(self, trial_key: str, epochs: Mapping[int, float]) -> bool:
+        """File a trial's stored best-so-far values by epoch.
+
+        Returns:
+            Whether the last of them stops the trial, judged by what is filed so far.
+        """
+        decision = str(TrialScheduler.CONTINUE)
+        for epoch, value in sorted(epochs.items()):
+            decision = self._file(trial_key, epoch, value)
+        return decision == str(TrialScheduler.STOP)
+
+    def _file(self, trial_key: str, epoch: int, value: float) -> str:
+        if epoch >= self._max_t:  # a trial at its budget says `done` itself
+            return str(TrialScheduler.CONTINUE)
+        return str(self._brackets[0].on_result(_Filed(trial_key), epoch, self._metric_op * value))
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Put the trial into the one bracket; Ray would draw it from the unseeded global generator."""
@@ -59,16 +67,12 @@ class ResumableASHA(ASHAScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
         """STOP where the trial is below the cut of its rung, else CONTINUE."""
-        if self._metric not in result or result["epoch"] >= self._max_t:
-            return str(TrialScheduler.CONTINUE)  # a trial at its budget says `done` itself
-        filed = _Filed(result[TRIAL_KEY])
-        return str(
-            self._brackets[0].on_result(filed, result["epoch"], self._metric_op * result[self._metric])
-        )
+        if self._metric not in result:
+            return str(TrialScheduler.CONTINUE)
+        return self._file(result[TRIAL_KEY], result["epoch"], result[self._metric])
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> None:
-        """Forget the trial; its last report is filed in the rungs by its own id."""
+        """File the last report, which Ray does not show before where it says `done`, and forget the trial."""
         if self._metric in result:
-            filed = _Filed(result[TRIAL_KEY])
-            self._brackets[0].on_result(filed, result["epoch"], self._metric_op * result[self._metric])
+            self._file(result[TRIAL_KEY], result["epoch"], result[self._metric])
         self._trial_info.pop(trial.trial_id, None)

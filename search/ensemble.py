@@ -20,7 +20,7 @@ from search.errors import InputError, WorkError, unknown
 from search.finalists import FoldOutcome, FoldWork, Unlabelled, train_folds
 from search.recorder import finalists
 from search.runs import Run
-from search.trainable import TrialWork
+from search.training import TrialWork
 
 VOTINGS = ("soft", "hard")
 

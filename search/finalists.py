@@ -19,7 +19,7 @@ from cluster.resources import TrialResources
 from results.ensembledir import FoldDir
 from results.store import RunStore
 from search.dataset import ImagePlan, open_once
-from search.trainable import TrialWork, resumed_fit, short_reason, store_scores
+from search.training import TrialWork, resumed_fit, short_reason, store_scores
 from trainers.data.table import Table
 from trainers.errors import TrialFailed
 from trainers.inference import predict_logits

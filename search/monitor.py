@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from ray.tune import Callback
 
 from results.records import TrialRecord
-from search.asha import TRIAL_KEY
 from search.recorder import Goal
+from search.trainable import TRIAL_KEY
 
 
 @dataclass

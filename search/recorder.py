@@ -9,10 +9,11 @@ from typing import Any
 
 import optuna
 
+from results.errors import RunCorrupt
 from results.records import Status, TrialRecord
 from results.store import RunStore
 from results.trialdir import TrialDir
-from search.study import Mode, report, tell
+from search.study import Mode, Outcome, report, tell
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Recorder:
         goal: metric and direction.
         modes: direction of each metric of the task, for the leaderboard.
         keep_weights: finished trials whose weights stay on disk: the best ones.
-        max_failed_trials: failures in a row after which the search stops.
+        max_failed_trials: failures in a row after which no more trials are started.
         on_finished: told each outcome after it is written.
         why_died: gives the reason of a trial's last worker death.
     """
@@ -64,20 +65,18 @@ class Recorder:
         self._failures: list[str] = []
         self.stop_reason: str | None = None
 
-    def number(self, key: str) -> int:
-        """Optuna's number of a trial."""
-        return int(key)
-
     def start(self, number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-        """Write a new trial's configuration; gives its id."""
+        """Write a new trial's configuration; gives its id, which is Optuna's number."""
         key = f"{number:04d}"
-        self._store.trial(key).write_config(number=number, params=params, config=config)
+        directory = self._store.trial(key)
+        if directory.config_path.exists():
+            raise RunCorrupt(f"{directory.root} exists, and the study proposes its number again: nothing was changed")
+        directory.write_config(number=number, params=params, config=config)
         return key
 
     def report(self, key: str, epoch: int, value: float) -> None:
         """Tell the study an epoch's best-so-far value."""
-        frozen = self._study.get_trials(deepcopy=False)[self.number(key)]
-        report(self._study, frozen, epoch, value)
+        report(self._study, int(key), epoch, value)
 
     def finish(self, key: str, result: Mapping[str, Any], *, died: bool) -> None:
         """Write a trial's outcome, tell the study, refresh the leaderboard, drop weights that nobody needs."""
@@ -88,7 +87,7 @@ class Recorder:
         record = directory.record()
         if record is None:
             raise ValueError(f"trial {key} was never started")
-        tell(self._study, record.number, **outcome(record, directory, self._goal))
+        tell(self._study, outcome(record, directory, self._goal))
         self._count(error)
         self.refresh()
         self._on_finished(record)
@@ -111,9 +110,7 @@ class Recorder:
         if len(self._failures) >= self._max_failed_trials:
             reasons = sorted(set(self._failures), key=self._failures.count, reverse=True)
             share = self._failures.count(reasons[0])
-            self.stop_reason = (
-                f"{len(self._failures)} trials failed in a row; {share} of them with: {reasons[0]}"
-            )
+            self.stop_reason = f"{len(self._failures)} trials failed in a row; {share} of them with: {reasons[0]}"
 
     def refresh(self) -> None:
         """Bring leaderboard.csv up to date and bound the weights on disk."""
@@ -122,15 +119,10 @@ class Recorder:
         self._store.prune_weights(record.trial_id for record in best)
 
 
-def outcome(record: TrialRecord, directory: TrialDir, goal: Goal) -> dict[str, Any]:
-    """Arguments of `search.study.tell` for a finished trial."""
-    value = record.metrics.get(goal.metric)
-    return {"status": record.status, "epochs": values_by_epoch(directory, goal), "best": value}
-
-
-def values_by_epoch(directory: TrialDir, goal: Goal) -> dict[int, float]:
-    """Best-so-far value after each stored epoch of a trial."""
-    return {row.epoch: row.best_metrics.get(goal.metric, math.nan) for row in directory.epochs()}
+def outcome(record: TrialRecord, directory: TrialDir, goal: Goal) -> Outcome:
+    """What the study is to know of a stored trial."""
+    epochs = {row.epoch: row.best_metrics.get(goal.metric, math.nan) for row in directory.epochs()}
+    return Outcome(record.number, record.status, record.params, epochs, record.metrics.get(goal.metric))
 
 
 def finalists(records: Iterable[TrialRecord], goal: Goal, top: int) -> list[TrialRecord]:
@@ -138,8 +130,6 @@ def finalists(records: Iterable[TrialRecord], goal: Goal, top: int) -> list[Tria
 
     A stopped trial has not seen the end of its lr schedule, so its value says less than a complete one's.
     """
-    usable = [
-        r for r in records if r.status in ("COMPLETE", "PRUNED") and math.isfinite(r.value(goal.metric))
-    ]
+    usable = [r for r in records if r.status in ("COMPLETE", "PRUNED") and math.isfinite(r.value(goal.metric))]
     sign = -1 if goal.mode == "max" else 1
     return sorted(usable, key=lambda r: (r.status != "COMPLETE", sign * r.value(goal.metric), r.number))[:top]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,22 +55,34 @@ def open_run(run: str, storage: Path | str) -> Run:
     return Run(store, config, task, Goal(metric, task.mode(metric)))
 
 
-def start_run(checked: Checked, decoders: int, progress: Progress | None) -> tuple[Run, Labelled]:
+@contextmanager
+def new_store(config: RunConfig) -> Iterator[RunStore]:
+    """The folder of a new run, locked before anything is decoded or written.
+
+    Raises:
+        results.errors.RunExists: the name is taken.
+        results.errors.RunBusy: another process is starting a run of that name.
+    """
+    with RunStore.create(config.storage, config.name).lock():
+        # Again, since whoever held the lock until now may have made a run of it.
+        yield RunStore.create(config.storage, config.name)
+
+
+def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progress | None) -> tuple[Run, Labelled]:
     """Decode the images, freeze the folds and write the run's folder.
 
     Args:
+        store: of `new_store`.
         decoders: processes that decode.
         progress: told (done, total) images.
 
     Raises:
         InputError: unreadable images, or a class too small for the folds once they are left out.
-        results.errors.RunExists: the name is taken.
     """
     config, task, table, folds = checked.config, checked.task, checked.table, checked.folds
     search = config.search.model_copy(update={"metric": checked.goal.metric})
     # The run says what the defaults and presets were: those of a later version may differ.
     config = config.model_copy(update={"search": search, "space": expand_presets(config.space)})
-    store = RunStore.create(config.storage, config.name)
     plan = image_plan(config.data, decoders)
     prepared = open_images(plan, table, progress)
     if prepared.broken:
@@ -127,6 +141,7 @@ def extend(run: Run, given: RunConfig, more: int) -> Run:
                 update={
                     "num_samples": max(search.num_samples, given.search.num_samples) + more,
                     "max_failed_trials": given.search.max_failed_trials,
+                    "study_storage": given.search.study_storage,
                 }
             ),
         }

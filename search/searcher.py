@@ -7,14 +7,16 @@ to continue a define-by-run study; each of the three misleads TPE or loses the s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from ray.tune.search import Searcher
 
-from search.asha import TRIAL_KEY
 from search.recorder import Recorder
+from search.trainable import TRIAL_KEY
 from spaces import Space
+
+T = TypeVar("T")
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -24,12 +26,15 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         study: opened by `search.study.open_study`.
         space: what a trial samples.
         recorder: writes outcomes into the store before the study hears of them.
+        sampler: gives the sampler of the trial with this index, counted in stored trials.
         metric: key of the best-so-far value in results.
         mode: "max" or "min".
-        limit: configurations to start in all; interrupted ones count.
+        stored: trials that the run holds already, interrupted ones among them.
+        limit: trials to start in this sitting; interrupted ones count.
         slots: gives how many trials may run now. No configuration is drawn ahead of a free slot,
             because each one drawn without its predecessors' results is drawn blind.
         interrupted: ids of trials to go on with, proposed first, as they were.
+        on_failure: told what went wrong here, in the driver; Ray would take it for a trial's failure and retry.
     """
 
     def __init__(
@@ -38,52 +43,70 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         space: Space,
         recorder: Recorder,
         *,
+        sampler: Callable[[int], optuna.samplers.BaseSampler],
         metric: str,
         mode: str,
+        stored: int,
         limit: int,
         slots: Callable[[], int],
-        interrupted: Sequence[str] = (),
+        interrupted: Sequence[str],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         super().__init__(metric=metric, mode=mode)
         self._study = study
         self._space = space
         self._recorder = recorder
-        self.limit = limit
+        self._sampler = sampler
+        self._stored = stored
+        self._left = limit
         self._slots = slots
         self._waiting = list(interrupted)
-        self._started = 0
+        self._on_failure = on_failure
         self._live: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Configuration of Ray's next trial; None while every slot is taken, FINISHED at the limit."""
-        if self._started >= self.limit or self._recorder.stop_reason:
+        if self._left <= 0 or self._recorder.stop_reason:
             return str(Searcher.FINISHED)
         if len(self._live) >= self._slots():
             return None
-        self._started += 1
-        key = self._waiting.pop(0) if self._waiting else self._propose()
+        key = self._guarded(self._next)
+        if key is None:
+            return str(Searcher.FINISHED)
+        self._left -= 1
         self._live[trial_id] = key
         return {TRIAL_KEY: key}
 
+    def _next(self) -> str:
+        return self._waiting.pop(0) if self._waiting else self._propose()
+
     def _propose(self) -> str:
+        self._study.sampler = self._sampler(self._stored)
         trial = self._study.ask()
         params = self._space.suggest(trial)
-        return self._recorder.start(trial.number, params, self._space.build(params))
+        key = self._recorder.start(trial.number, params, self._space.build(params))
+        self._stored += 1
+        return key
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Report one epoch to the study."""
         key, value = self._live.get(trial_id), result.get(self.metric)
         if key is None or value is None:
             return
-        self._recorder.report(key, int(result["epoch"]), value)
+        self._guarded(lambda: self._recorder.report(key, int(result["epoch"]), value))
 
-    def on_trial_complete(
-        self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Record the outcome; an id that is not ours, or was recorded before, is ignored."""
         key = self._live.pop(trial_id, None)
         if key is not None:
-            self._recorder.finish(key, result or {}, died=error)
+            self._guarded(lambda: self._recorder.finish(key, result or {}, died=error))
+
+    def _guarded(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except Exception as error:
+            self._on_failure(error)
+            return None
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles the searcher into its snapshots, which nobody reads back.

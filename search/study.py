@@ -3,98 +3,200 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage, JournalStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from results.errors import RunCorrupt, RunExists
+from search.errors import InputError
 
 Mode = Literal["max", "min"]
 
+LOCK_GRACE_S = 5
+"""Age at which the lock of a journal counts as a killed writer's; a write takes milliseconds."""
 
-def open_study(
-    name: str, journal: Path, *, url: str | None, mode: Mode, seed: int, startup_trials: int
-) -> optuna.Study:
-    """Create or open a run's study.
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the run's store knows of a trial.
+
+    Attributes:
+        number: Optuna's number of it.
+        status: RUNNING where it will go on, else COMPLETE, PRUNED or FAIL.
+        params: as sampled.
+        epochs: best-so-far value after each epoch.
+        best: value of the trial, None where no epoch was finished.
+    """
+
+    number: int
+    status: str
+    params: Mapping[str, Any]
+    epochs: Mapping[int, float]
+    best: float | None
+
+
+def open_study(name: str, journal: Path, *, url: str | None, mode: Mode, resume: bool) -> optuna.Study:
+    """Create a run's study, or open it where `resume`.
 
     Args:
         name: of the run; several runs may share one storage.
         journal: file of the study where no `url` is given; `optuna-dashboard FILE` opens it.
         url: any Optuna storage URL, for example postgresql://….
         mode: direction of the metric.
-        seed: of the sampler. The same seed with one worker proposes the same configurations.
-        startup_trials: trials drawn at random before TPE models them.
+        resume: go on with a study that exists; a new run does not join another one's.
+
+    Raises:
+        InputError: the storage at `url` cannot be used.
+        results.errors.RunExists: a new run, and the storage at `url` holds a study of that name.
+        results.errors.RunCorrupt: the journal cannot be read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # `group` has been "experimental" since Optuna 2.8, and conditional spaces need it.
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    storage: BaseStorage | str = url or JournalStorage(JournalFileBackend(str(journal)))
-    sampler = optuna.samplers.TPESampler(
-        seed=seed, n_startup_trials=startup_trials, multivariate=True, group=True, constant_liar=True
-    )
-    return optuna.create_study(
-        study_name=name,
-        storage=storage,
-        sampler=sampler,
-        # ASHA decides in Ray Tune; Optuna is told the outcome.
-        pruner=optuna.pruners.NopPruner(),
-        direction="maximize" if mode == "max" else "minimize",
-        load_if_exists=True,
-    )
+    storage = _storage_at(url) if url else _journal(journal)
+    try:
+        return optuna.create_study(
+            study_name=name,
+            storage=storage,
+            # ASHA decides in Ray Tune; Optuna is told the outcome.
+            pruner=optuna.pruners.NopPruner(),
+            direction="maximize" if mode == "max" else "minimize",
+            load_if_exists=resume,
+        )
+    except optuna.exceptions.DuplicatedStudyError:
+        raise RunExists(
+            f"{url or journal} holds a study {name!r} already: give --resume to continue it, or --name for another one"
+        ) from None
 
 
-def report(study: optuna.Study, frozen: FrozenTrial, epoch: int, value: float) -> None:
+def _storage_at(url: str) -> BaseStorage:
+    try:
+        return get_storage(url)
+    except Exception as error:  # whatever the database's driver, or its absence, raises
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"search.study_storage: cannot use {url!r}: {reason or type(error).__name__}") from None
+
+
+def _journal(path: Path) -> JournalStorage:
+    # Absolute: the lock is a symbolic link to the file, and a relative one dangles, which Optuna's grace does not see.
+    path = path.absolute()
+    _cut_torn_line(path)
+    lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE_S)
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    except ValueError as error:
+        raise RunCorrupt(
+            f"{path} cannot be read ({error}): move it away and resume, the study is made again from the stored trials"
+        ) from None
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Drop what a killed writer left after the last newline; Optuna would append to it and never read on."""
+    if not path.is_file():
+        return
+    with open(path, "rb+") as file:
+        content = file.read()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            file.truncate(end)
+            os.fsync(file.fileno())
+
+
+def make_sampler(seed: int, index: int, startup_trials: int) -> optuna.samplers.TPESampler:
+    """The sampler of a run's trial number `index`, counted in stored trials.
+
+    Each trial draws from a generator of its own, so that a resumed search goes on as it would have, and does not
+    draw again what it drew at its start.
+
+    Args:
+        seed: of the run. The same seed with one worker proposes the same configurations.
+        index: trials that the run holds already.
+        startup_trials: trials drawn at random before TPE models them.
+    """
+    own_seed = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
+    with warnings.catch_warnings():
+        # `group` has been "experimental" since Optuna 2.8, and conditional spaces need it.
+        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=own_seed, n_startup_trials=startup_trials, multivariate=True, group=True, constant_liar=True
+        )
+
+
+def report(study: optuna.Study, number: int, epoch: int, value: float) -> None:
     """File the best-so-far value after an epoch; an epoch reported again (after a restart) is overwritten.
 
     `Trial.report` needs the object that `ask` gave, which an earlier process took with it, and a new
     `Trial` object would run the sampler again. The storage takes the value by id; a test watches this call.
     """
+    _report(study, study.get_trials(deepcopy=False)[number], epoch, value)
+
+
+def _report(study: optuna.Study, frozen: FrozenTrial, epoch: int, value: float) -> None:
     if math.isfinite(value):
         study._storage.set_trial_intermediate_value(frozen._trial_id, epoch, value)
 
 
-def tell(
-    study: optuna.Study, number: int, status: str, epochs: Mapping[int, float], best: float | None
-) -> None:
+def tell(study: optuna.Study, outcome: Outcome) -> None:
     """Say how a trial ended, once; a trial that Optuna already holds as finished is left as it is.
 
-    Args:
-        status: COMPLETE, PRUNED or FAIL. PRUNED keeps the intermediate values, of which TPE learns.
-        epochs: best-so-far value after each epoch; those that the study does not hold yet are filed.
-        best: value of the trial; a COMPLETE trial without a finite one is told FAIL.
+    PRUNED keeps the intermediate values, of which TPE learns; those that the study does not hold yet are filed.
+    A COMPLETE trial without a finite value is told FAIL.
     """
-    frozen = study.get_trials(deepcopy=False)[number]
+    frozen = study.get_trials(deepcopy=False)[outcome.number]
     if frozen.state.is_finished():
         return
-    for epoch, value in sorted(epochs.items()):
+    for epoch, value in sorted(outcome.epochs.items()):
         if epoch not in frozen.intermediate_values:
-            report(study, frozen, epoch, value)
-    if status == "COMPLETE" and best is not None and math.isfinite(best):
-        study.tell(number, best)
-    elif status == "PRUNED":
-        study.tell(number, state=TrialState.PRUNED)
+            _report(study, frozen, epoch, value)
+    if outcome.status == "COMPLETE" and outcome.best is not None and math.isfinite(outcome.best):
+        study.tell(outcome.number, outcome.best)
+    elif outcome.status == "PRUNED":
+        study.tell(outcome.number, state=TrialState.PRUNED)
     else:
-        study.tell(number, state=TrialState.FAIL)
+        study.tell(outcome.number, state=TrialState.FAIL)
 
 
-def reconcile(study: optuna.Study, finished: Mapping[int, Mapping[str, Any]], unfinished: set[int]) -> None:
+def reconcile(study: optuna.Study, stored: Iterable[Outcome], distributions: Mapping[str, BaseDistribution]) -> None:
     """Bring a study in line with the run's store, which is the record.
 
-    Args:
-        finished: by Optuna's number, the arguments of `tell` (status, epochs, best) of stored finished trials.
-        unfinished: numbers of the stored trials that will go on; they stay RUNNING.
+    - A stored trial that the study does not know (its file is gone, its storage is another one) is added.
+    - A stored trial that has ended is told; one that will go on stays RUNNING.
+    - A RUNNING trial that the store never heard of was proposed just before a crash: it is told FAIL.
 
-    A RUNNING trial that the store never heard of was proposed just before a crash: it is told FAIL.
+    Args:
+        distributions: of every parameter of the space, by name.
     """
+    by_number = {outcome.number: outcome for outcome in stored if outcome.number >= 0}
+    known = len(study.get_trials(deepcopy=False))
+    for number in range(known, max(by_number, default=-1) + 1):
+        study.add_trial(_unknown_trial(by_number.get(number), distributions))
     for frozen in study.get_trials(deepcopy=False):
-        if frozen.state.is_finished() or frozen.number in unfinished:
-            continue
-        outcome = finished.get(frozen.number)
-        if outcome:
-            tell(study, frozen.number, **outcome)
-        elif frozen.state == TrialState.RUNNING:
+        outcome = by_number.get(frozen.number)
+        if outcome is None and frozen.state == TrialState.RUNNING:
             study.tell(frozen.number, state=TrialState.FAIL)
+        elif outcome is not None and outcome.status != "RUNNING":
+            tell(study, outcome)
+
+
+def _unknown_trial(outcome: Outcome | None, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """A trial to add; FAIL in the place of a number that the store has no trial of."""
+    if outcome is None:
+        return create_trial(state=TrialState.FAIL)
+    params = {name: value for name, value in outcome.params.items() if name in distributions}
+    return create_trial(
+        state=TrialState.RUNNING, params=params, distributions={name: distributions[name] for name in params}
+    )
+
+
+def ensure_default(study: optuna.Study, params: Mapping[str, Any]) -> None:
+    """Make the default configuration the next proposal, unless it already is."""
+    if not any(frozen.state == TrialState.WAITING for frozen in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(dict(params))

@@ -1,60 +1,39 @@
-"""One trial in a Ray worker: `trainers.fit` epoch by epoch, each epoch on disk before Ray hears of it.
+"""One trial in a Ray worker: `search.training` epoch by epoch, each epoch on disk before Ray hears of it.
 
 A class Trainable with `reset_config`, because workers are reused between trials: a cold worker spends
 seconds on imports. Failures of a trial are results, not exceptions, since Ray would retry an exception;
 what is left for Ray to retry is the death of the process, and then the trial goes on from its checkpoint.
+
+This module imports nothing heavy: while a worker starts, Ray gives its trial to whichever other worker becomes
+free and ends the new one. Were torch imported at the start, trials shorter than that would never see a second worker.
 """
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from results.records import EpochRow
-from results.store import RunStore
-from results.trialdir import FitDir, TrialDir
-from search.asha import TRIAL_KEY
-from search.dataset import Labelled, open_once
-from trainers.checkpoint import CheckpointError
-from trainers.errors import TrialFailed
-from trainers.fit import EpochReport, Fit
-from trainers.settings import TrialSettings, parse_settings
-from trainers.weights import save_weights
+if TYPE_CHECKING:
+    from search.training import TrialWork
+    from trainers.fit import Fit
 
-
-@dataclass(frozen=True)
-class TrialWork:
-    """What all trials of a search share; sent to each worker once."""
-
-    root: str
-    labelled: Labelled
-    metric: str
-    epochs: int
-    seed: int
-    loader_workers: int
-    fold: int = 0
-
-
-def short_reason(error: BaseException) -> str:
-    """One line for the leaderboard: the type only where the message alone would not say what it is."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    known = type(error).__module__.split(".")[0] in {"trainers", "results"}
-    text = message if known else f"{type(error).__name__}: {message}"
-    return text if len(text) <= 300 else text[:297] + "..."
+TRIAL_KEY = "trial_key"
+"""Key of a result, and of a trial's configuration, that holds foldtune's trial id."""
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains one configuration; `step` is one epoch."""
 
-    def setup(self, config: Mapping[str, Any], work: TrialWork) -> None:
-        """Called once a worker process, with its first trial."""
-        self._work = work
+    def setup(self, config: Mapping[str, Any], work: bytes) -> None:
+        """Called once a worker process, with its first trial and the pickled `TrialWork`."""
+        self._packed = work
+        self._work: TrialWork | None = None
         self._begin(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
@@ -79,85 +58,27 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train one epoch and store it; a failure is a result with `error`."""
-        directory = RunStore(Path(self._work.root)).trial(self._key)
+        from results.store import RunStore
+        from search.training import open_fit, short_reason, store_epoch
+
+        if self._work is None:
+            self._work = pickle.loads(self._packed)
+        work = self._work
+        directory = RunStore(Path(work.root)).trial(self._key)
         try:
             if self._fit is None:
-                self._fit = open_fit(self._work, directory)
+                self._fit = open_fit(work, directory)
             report = self._fit.step()
             store_epoch(directory, self._fit, report)
-            return self._result(report.best_value, report.epoch, report.done)
         except Exception as error:
             with suppress(OSError):
                 directory.write_error(traceback.format_exc())
             return {TRIAL_KEY: self._key, "error": short_reason(error), "done": True}
-
-    def _result(self, value: float, epoch: int, done: bool) -> dict[str, Any]:
         return {
             TRIAL_KEY: self._key,
-            "epoch": epoch,
-            self._work.metric: value,
-            "done": done,
-            "finished": done,
+            "epoch": report.epoch,
+            work.metric: report.best_value,
+            "done": report.done,
+            # Ray sets `done` for a trial that it stops, too.
+            "finished": report.done,
         }
-
-
-def open_fit(work: TrialWork, directory: TrialDir) -> Fit:
-    """A trial's training, gone on with where its checkpoint stands."""
-    labelled = work.labelled
-    record = directory.record()
-    if record is None:
-        raise TrialFailed(f"{directory.config_path} is gone")
-    return resumed_fit(
-        work, parse_settings(record.config, labelled.task), work.fold, directory.checkpoint_path
-    )
-
-
-def resumed_fit(work: TrialWork, settings: TrialSettings, fold: int, checkpoint: Path) -> Fit:
-    """A training on a fold, gone on with where its checkpoint stands; one of other data or code is left aside."""
-    labelled = work.labelled
-    fit = Fit(
-        settings,
-        labelled.task,
-        labelled.fold(fold, open_once(labelled.table.paths, labelled.images)),
-        metric=work.metric,
-        epochs=work.epochs,
-        seed=work.seed,
-        num_workers=work.loader_workers,
-    )
-    if checkpoint.is_file():
-        with suppress(CheckpointError):
-            fit.restore(checkpoint)
-    return fit
-
-
-def store_epoch(directory: TrialDir, fit: Fit, report: EpochReport) -> None:
-    """Write one epoch: scores and weights where it is the best, its metrics, then the checkpoint.
-
-    In this order a kill at any moment leaves at most one epoch to repeat, which gives the same numbers.
-    """
-    if report.is_best:
-        store_scores(directory, fit, report.epoch)
-        save_weights(fit.best_weights(), directory.weights_path)
-    directory.append_epoch(
-        EpochRow(
-            epoch=report.epoch,
-            metrics=report.metrics,
-            best_epoch=report.best_epoch,
-            best_metrics=report.best_metrics,
-            time_s=report.time_s,
-            images_per_s=report.images_per_s,
-            lr=report.lr,
-            micro_batch_size=report.micro_batch_size,
-            params_m=fit.params_m,
-        )
-    )
-    if not report.done:
-        fit.save(directory.checkpoint_path)
-
-
-def store_scores(directory: FitDir, fit: Fit, epoch: int) -> None:
-    """Write the validation scores of a training's best epoch."""
-    rows = fit.data.valid_rows
-    directory.write_scores(
-        ids=fit.data.ids[rows], logits=fit.valid_logits, targets=fit.data.targets[rows], epoch=epoch
-    )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import signal
+import os
+import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import optuna
 from ray import tune
+from ray.exceptions import RayError
+from ray.tune import TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from cluster.resources import TrialResources, slots
@@ -19,11 +21,14 @@ from results.store import RunStore
 from search.asha import ResumableASHA
 from search.config import RunConfig
 from search.dataset import Labelled
+from search.errors import WorkError
 from search.monitor import Monitor, Observer, SearchState
-from search.recorder import Goal, Recorder, outcome, values_by_epoch
+from search.recorder import Goal, Recorder, outcome
 from search.searcher import StudySearcher
-from search.study import open_study, reconcile
-from search.trainable import TrialTrainable, TrialWork
+from search.stopping import SearchStopper
+from search.study import ensure_default, make_sampler, open_study, reconcile
+from search.trainable import TrialTrainable
+from search.training import TrialWork, short_reason
 from spaces import Space
 
 WORKER_DEATHS = 3
@@ -45,77 +50,113 @@ class SearchEnd:
 
 @dataclass(frozen=True)
 class Search:
-    """A search ready to run in a connected Ray session."""
+    """A search ready to run in a connected Ray session.
+
+    Attributes:
+        resumed: the run was started before; otherwise it must not join another run's study.
+    """
 
     config: RunConfig
     store: RunStore
     space: Space
     labelled: Labelled
     goal: Goal
+    resumed: bool = False
+
+    def left(self) -> int:
+        """Trials that have not ended yet. Where there are none, `run` needs no Ray session."""
+        ended = sum(record.status != "RUNNING" for record in self.store.trials())
+        return max(0, self.config.search.num_samples - ended)
 
     def run(self, observer: Observer) -> SearchEnd:
-        """Train until every trial has ended, counting those of earlier sittings; or until interrupted."""
-        config, stored = self.config, self.store.trials()
-        study = self._study()
-        done = [record for record in stored if record.status != "RUNNING"]
-        interrupted = [record for record in stored if record.status == "RUNNING"]
-        self._reconcile(study, done, interrupted)
-        monitor = Monitor(self._state(done), observer)
-        recorder = self._recorder(study, monitor)
-        trial = TrialResources(config.resources.cpus_per_trial, config.resources.gpus_per_trial)
-        searcher = StudySearcher(
-            study,
-            self.space,
-            recorder,
-            metric=self.goal.metric,
-            mode=self.goal.mode,
-            limit=config.search.num_samples - len(done),
-            slots=lambda: slots(trial, config.resources.max_concurrent_trials),
-            interrupted=[record.trial_id for record in interrupted],
-        )
-        work = TrialWork(
-            root=str(self.store.root),
-            labelled=self.labelled,
-            metric=self.goal.metric,
-            epochs=config.search.max_epochs,
-            seed=config.search.seed,
-            loader_workers=config.resources.loader_workers,
-        )
-        stopped = self._tune(work, trial, searcher, self._trial_scheduler(stored), monitor)
-        recorder.refresh()
-        return SearchEnd(interrupted=stopped, stop_reason=recorder.stop_reason)
+        """Train until every trial has ended, counting those of earlier sittings; or until interrupted.
 
-    def _study(self) -> optuna.Study:
-        search = self.config.search
+        Raises:
+            WorkError: Ray gave up.
+            results.errors.ResultsError: the run's folder cannot be written or read.
+        """
+        stored = self.store.trials()
+        study = self._study(stored)
+        monitor = Monitor(self._state(stored), observer)
+        recorder = self._recorder(study, monitor)
+        trial_scheduler = self._trial_scheduler()
+        interrupted = self._settle(stored, study, recorder, trial_scheduler)
+        recorder.refresh()
+        stopper = SearchStopper()
+        if left := self.left():
+            searcher = StudySearcher(
+                study,
+                self.space,
+                recorder,
+                sampler=partial(
+                    make_sampler, self.config.search.seed, startup_trials=self.config.search.startup_trials
+                ),
+                metric=self.goal.metric,
+                mode=self.goal.mode,
+                stored=len(stored),
+                limit=left,
+                slots=partial(slots, self._resources(), self.config.resources.max_concurrent_trials),
+                interrupted=interrupted,
+                on_failure=stopper.fail,
+            )
+            with stopper.on_signals():
+                self._tune(searcher, left, trial_scheduler, monitor, stopper)
+            if stopper.failure is not None:
+                raise stopper.failure
+            recorder.refresh()
+        return SearchEnd(stopper.interrupted and self.left() > 0, recorder.stop_reason)
+
+    def _study(self, stored: Sequence[TrialRecord]) -> optuna.Study:
         study = open_study(
             self.config.name,
             self.store.study_path,
-            url=search.study_storage,
+            url=self.config.search.study_storage,
             mode=self.goal.mode,
-            seed=search.seed,
-            startup_trials=search.startup_trials,
+            resume=self.resumed,
         )
-        if not study.get_trials(deepcopy=False):
-            study.enqueue_trial(self.space.default())
+        outcomes = [outcome(record, self.store.trial(record.trial_id), self.goal) for record in readable(stored)]
+        reconcile(study, outcomes, self.space.distributions())
+        if not stored:
+            ensure_default(study, self.space.default())
         return study
 
-    def _reconcile(
-        self, study: optuna.Study, done: Sequence[TrialRecord], interrupted: Sequence[TrialRecord]
-    ) -> None:
-        finished = {
-            record.number: outcome(record, self.store.trial(record.trial_id), self.goal) for record in done
-        }
-        reconcile(study, finished, {record.number for record in interrupted})
+    def _settle(
+        self,
+        stored: Sequence[TrialRecord],
+        study: optuna.Study,
+        recorder: Recorder,
+        trial_scheduler: TrialScheduler,
+    ) -> list[str]:
+        """File the stored epochs with ASHA, and end the trials that had ended but for the driver's word.
 
-    def _state(self, done: Sequence[TrialRecord]) -> SearchState:
-        state = SearchState(
-            self.goal,
-            self.config.search.num_samples,
-            self.config.search.max_epochs,
-            finished_before=len(done),
-        )
-        for record in done:
-            state.count(record)
+        An epoch that the study holds was answered with "go on"; a last epoch that it does not hold is judged now.
+
+        Returns:
+            Ids of the trials to go on with.
+        """
+        going_on = []
+        known = study.get_trials(deepcopy=False)
+        for record in sorted(readable(stored), key=lambda record: (record.status == "RUNNING", record.number)):
+            epochs = outcome(record, self.store.trial(record.trial_id), self.goal).epochs
+            asha = trial_scheduler if isinstance(trial_scheduler, ResumableASHA) else None
+            stop = asha is not None and asha.replay(record.trial_id, epochs)
+            if record.status != "RUNNING":
+                continue
+            trained = record.epochs >= self.config.search.max_epochs
+            if trained or (stop and record.epochs not in known[record.number].intermediate_values):
+                value = record.value(self.goal.metric)
+                recorder.finish(record.trial_id, {self.goal.metric: value, "finished": trained}, died=False)
+            else:
+                going_on.append(record.trial_id)
+        return going_on
+
+    def _state(self, stored: Sequence[TrialRecord]) -> SearchState:
+        search = self.config.search
+        state = SearchState(self.goal, search.num_samples, search.max_epochs)
+        for record in stored:
+            if record.status != "RUNNING":
+                state.count(record)
+        state.finished_before = state.finished
         return state
 
     def _recorder(self, study: optuna.Study, monitor: Monitor) -> Recorder:
@@ -130,81 +171,71 @@ class Search:
             why_died=monitor.why_died,
         )
 
-    def _trial_scheduler(self, stored: Sequence[TrialRecord]) -> TrialScheduler:
+    def _trial_scheduler(self) -> TrialScheduler:
         search = self.config.search
         if search.trial_scheduler == "none":
             return FIFOScheduler()
-        asha = ResumableASHA(
+        return ResumableASHA(
             self.goal.metric,
             self.goal.mode,
             max_epochs=search.max_epochs,
             grace_epochs=search.grace,
             reduction_factor=search.reduction_factor,
         )
-        for record in stored:
-            values = values_by_epoch(self.store.trial(record.trial_id), self.goal)
-            asha.replay(record.trial_id, sorted(values.items()))
-        return asha
+
+    def _resources(self) -> TrialResources:
+        resources = self.config.resources
+        return TrialResources(resources.cpus_per_trial, resources.gpus_per_trial)
+
+    def _work(self) -> TrialWork:
+        return TrialWork(
+            root=str(self.store.root.absolute()),
+            labelled=self.labelled,
+            metric=self.goal.metric,
+            epochs=self.config.search.max_epochs,
+            seed=self.config.search.seed,
+            loader_workers=self.config.resources.loader_workers,
+        )
 
     def _tune(
         self,
-        work: TrialWork,
-        trial: TrialResources,
         searcher: StudySearcher,
+        num_samples: int,
         trial_scheduler: TrialScheduler,
         monitor: Monitor,
-    ) -> bool:
+        stopper: SearchStopper,
+    ) -> None:
+        trial = self._resources()
         trainable = tune.with_resources(
-            tune.with_parameters(TrialTrainable, work=work), {"cpu": trial.cpus, "gpu": trial.gpus}
+            tune.with_parameters(TrialTrainable, work=pickle.dumps(self._work())),
+            {"cpu": trial.cpus, "gpu": trial.gpus},
         )
-        with tempfile.TemporaryDirectory(prefix="foldtune-tune-") as scratch, _interrupts() as seen:
+        # The searcher holds back by itself. Ray would start one worker at a time, the next once that one is up.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_samples)
+        with tempfile.TemporaryDirectory(prefix="foldtune-tune-", ignore_cleanup_errors=True) as scratch:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
-                    search_alg=searcher,
-                    scheduler=trial_scheduler,
-                    num_samples=work_samples(searcher),
-                    reuse_actors=True,
+                    search_alg=searcher, scheduler=trial_scheduler, num_samples=num_samples, reuse_actors=True
                 ),
                 run_config=tune.RunConfig(
-                    name=Path(self.store.root).name,
+                    name=self.store.name,
                     storage_path=scratch,
                     callbacks=[monitor],
+                    stop=stopper,
                     # foldtune's own checkpoints are the record; a class Trainable would make one more at its end.
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
                     verbose=0,
                 ),
             )
-            tuner.fit()
-        return seen.interrupted
+            try:
+                tuner.fit()
+            except (TuneError, RayError) as error:
+                if stopper.failure is None:
+                    raise WorkError(f"Ray gave the search up: {short_reason(error)}; --resume goes on") from error
 
 
-def work_samples(searcher: StudySearcher) -> int:
-    """Trials of this sitting; Ray wants at least one, and the searcher says FINISHED where none is left."""
-    return max(1, searcher.limit)
-
-
-class _Seen:
-    interrupted = False
-
-
-@contextmanager
-def _interrupts() -> Iterator[_Seen]:
-    """Turn SIGINT and SIGTERM into Ray Tune's clean stop, and remember that one came.
-
-    Ray Tune stops cleanly on SIGUSR1 whatever it does about SIGINT, and does not know SIGTERM.
-    """
-    seen = _Seen()
-
-    def stop(signum: int, frame: object) -> None:
-        seen.interrupted = True
-        signal.raise_signal(signal.SIGUSR1)
-
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, stop) for number in names}
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def readable(stored: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The trials whose files could be read; a damaged one shows in the leaderboard and nowhere else."""
+    return [record for record in stored if record.number >= 0]

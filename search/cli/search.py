@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,25 +44,38 @@ def add_to(app: typer.Typer) -> None:
         from search.validation import check_file
 
         flags = {"name": name, "storage": storage, "search.num_samples": None if resume else trials}
-        if resume:
-            prepared = _resume(load_config(config, override or [], flags), trials or 0)
-        else:
-            prepared = _start(check_file(config, override or [], flags))
-        run_search(*prepared, address)
+        again = resume_command(config, override or [], name, storage, address)
+        with ExitStack() as stack:  # holds the run's lock
+            if resume:
+                prepared = _resume(stack, load_config(config, override or [], flags), trials or 0)
+            else:
+                prepared = _start(stack, check_file(config, override or [], flags))
+            run_search(*prepared, address, resumed=resume, again=again)
 
 
-def run_search(run: Run, labelled: Labelled, address: str | None) -> None:
-    """Search, and print what came of it."""
+def resume_command(
+    config: Path, override: Sequence[str], name: str | None, storage: str | None, address: str | None
+) -> str:
+    """The command that goes on with the run of these arguments."""
+    options = {"--name": name, "--storage": storage, "--address": address}
+    given = [part for option, value in options.items() if value is not None for part in (option, value)]
+    sets = [part for text in override for part in ("--set", text)]
+    return shlex.join(["foldtune", "search", str(config), *sets, *given, "--resume"])
+
+
+def run_search(run: Run, labelled: Labelled, address: str | None, *, resumed: bool, again: str) -> None:
+    """Search, and print what came of it; `again` is the command that goes on with it."""
     from search.live import showing
     from search.tuner import Search
 
+    search = Search(run.config, run.store, run.space, labelled, run.goal, resumed=resumed)
     with ExitStack() as stack:
-        stack.enter_context(run.store.lock())
-        note(f"run {run.store.root}: starting Ray …")
-        stack.enter_context(_ray(run.config, address))
+        if search.left():
+            note(f"run {run.store.root}: starting Ray …")
+            stack.enter_context(_ray(run.config, address))
         with showing(errors()) as observer:
-            end = Search(run.config, run.store, run.space, labelled, run.goal).run(observer)
-    _report(run, end.interrupted, end.stop_reason)
+            end = search.run(observer)
+    _report(run, again if end.interrupted else None, end.stop_reason)
 
 
 @contextmanager
@@ -79,22 +94,25 @@ def _ray(config: RunConfig, address: str | None) -> Iterator[None]:
         yield
 
 
-def _start(checked: Checked) -> tuple[Run, Labelled]:
-    from search.runs import start_run
+def _start(stack: ExitStack, checked: Checked) -> tuple[Run, Labelled]:
+    from search.runs import new_store, start_run
 
+    store = stack.enter_context(new_store(checked.config))
     with progress_bar("decoding images") as progress:
-        return start_run(checked, decoders(), progress)
+        return start_run(checked, store, decoders(), progress)
 
 
-def _resume(given: RunConfig, more: int) -> tuple[Run, Labelled]:
+def _resume(stack: ExitStack, given: RunConfig, more: int) -> tuple[Run, Labelled]:
     from search.runs import extend, open_run, reopen_labelled
 
-    run = extend(open_run(given.name, given.storage), given, more)
+    run = open_run(given.name, given.storage)
+    stack.enter_context(run.store.lock())
+    run = extend(run, given, more)
     with progress_bar("decoding images") as progress:
         return run, reopen_labelled(run, decoders(), progress)
 
 
-def _report(run: Run, interrupted: bool, stop_reason: str | None) -> None:
+def _report(run: Run, again: str | None, stop_reason: str | None) -> None:
     from results.leaderboard import leaderboard
     from results.tables import results_table
     from search.errors import WorkError
@@ -104,8 +122,8 @@ def _report(run: Run, interrupted: bool, stop_reason: str | None) -> None:
     records = run.store.trials()
     frame = leaderboard(records, run.goal.metric, run.goal.mode, modes=run.task.metrics)
     console.print(results_table(frame, run.goal.metric, run.goal.mode, width=console.width, modes=run.task.metrics))
-    if interrupted:
-        errors().print(f"stopped; go on with: foldtune search CONFIG --resume (run {run.store.root})", markup=False)
+    if again is not None:
+        note(f"stopped; what finished is kept in {run.store.root}; go on with: {again}")
         raise typer.Exit(130)
     if stop_reason:
         raise WorkError(f"the search was given up: {stop_reason}; see {run.store.leaderboard_path}")

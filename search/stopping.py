@@ -1,0 +1,63 @@
+"""Ending a search early: at the user's signal, or where the driver itself cannot go on."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ray.tune import Stopper
+
+REPEAT_S = 1.0
+"""A signal repeated sooner is the same Ctrl-C, passed on by a program that started this one."""
+
+
+class SearchStopper(Stopper):  # type: ignore[misc]
+    """Asked by Ray Tune in every turn of its loop, a few times a second.
+
+    Attributes:
+        interrupted: a signal asked to stop.
+        failure: what went wrong in the driver.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self.failure: Exception | None = None
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Whether one trial is to stop: ASHA's to say."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the search is to stop."""
+        return self.interrupted or self.failure is not None
+
+    def fail(self, error: Exception) -> None:
+        """Stop, since nothing could be recorded any more; the first error counts."""
+        self.failure = self.failure or error
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Stop cleanly at SIGINT (Ctrl-C) and SIGTERM; at a second one at once, which loses no finished epoch."""
+
+        first_s = 0.0
+
+        def stop(signum: int, frame: object) -> None:
+            nonlocal first_s
+            if not self.interrupted:
+                self.interrupted, first_s = True, time.monotonic()
+            elif time.monotonic() - first_s > REPEAT_S:
+                raise KeyboardInterrupt
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles it into its snapshots, which nobody reads back.
+        return {}

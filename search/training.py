@@ -1,0 +1,95 @@
+"""One training of a run, epoch by epoch: `trainers.fit` on the run's rows, each epoch on disk as it ends."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from results.records import EpochRow
+from results.trialdir import FitDir, TrialDir
+from search.dataset import Labelled, open_once
+from trainers.checkpoint import CheckpointError
+from trainers.errors import TrialFailed
+from trainers.fit import EpochReport, Fit
+from trainers.settings import TrialSettings, parse_settings
+from trainers.weights import save_weights
+
+
+@dataclass(frozen=True)
+class TrialWork:
+    """What all trials of a search share; sent to each worker once."""
+
+    root: str
+    labelled: Labelled
+    metric: str
+    epochs: int
+    seed: int
+    loader_workers: int
+    fold: int = 0
+
+
+def short_reason(error: BaseException) -> str:
+    """One line for the leaderboard: the type only where the message alone would not say what it is."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    known = type(error).__module__.split(".")[0] in {"trainers", "results"}
+    text = message if known else f"{type(error).__name__}: {message}"
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def open_fit(work: TrialWork, directory: TrialDir) -> Fit:
+    """A trial's training, gone on with where its checkpoint stands."""
+    labelled = work.labelled
+    record = directory.record()
+    if record is None:
+        raise TrialFailed(f"{directory.config_path} is gone")
+    return resumed_fit(work, parse_settings(record.config, labelled.task), work.fold, directory.checkpoint_path)
+
+
+def resumed_fit(work: TrialWork, settings: TrialSettings, fold: int, checkpoint: Path) -> Fit:
+    """A training on a fold, gone on with where its checkpoint stands; one of other data or code is left aside."""
+    labelled = work.labelled
+    fit = Fit(
+        settings,
+        labelled.task,
+        labelled.fold(fold, open_once(labelled.table.paths, labelled.images)),
+        metric=work.metric,
+        epochs=work.epochs,
+        seed=work.seed,
+        num_workers=work.loader_workers,
+    )
+    if checkpoint.is_file():
+        with suppress(CheckpointError):
+            fit.restore(checkpoint)
+    return fit
+
+
+def store_epoch(directory: TrialDir, fit: Fit, report: EpochReport) -> None:
+    """Write one epoch: scores and weights where it is the best, its metrics, then the checkpoint.
+
+    In this order a kill at any moment leaves at most one epoch to repeat, which gives the same numbers.
+    """
+    if report.is_best:
+        store_scores(directory, fit, report.epoch)
+        save_weights(fit.best_weights(), directory.weights_path)
+    directory.append_epoch(
+        EpochRow(
+            epoch=report.epoch,
+            metrics=report.metrics,
+            best_epoch=report.best_epoch,
+            best_metrics=report.best_metrics,
+            time_s=report.time_s,
+            images_per_s=report.images_per_s,
+            lr=report.lr,
+            micro_batch_size=report.micro_batch_size,
+            params_m=fit.params_m,
+        )
+    )
+    if not report.done:
+        fit.save(directory.checkpoint_path)
+
+
+def store_scores(directory: FitDir, fit: Fit, epoch: int) -> None:
+    """Write the validation scores of a training's best epoch."""
+    rows = fit.data.valid_rows
+    directory.write_scores(ids=fit.data.ids[rows], logits=fit.valid_logits, targets=fit.data.targets[rows], epoch=epoch)
