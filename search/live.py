@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -52,8 +53,12 @@ def render(state: SearchState) -> RenderableType:
         running_for = duration_text(time.monotonic() - trial.started_s)
         table.add_row(trial.trial_id, f"{trial.epoch}/{state.max_epochs}", value, running_for)
     epochs = sum(trial.epoch / state.max_epochs for trial in list(state.running.values()))
-    bar = ProgressBar(total=state.total, completed=min(state.total, state.finished + epochs), width=40)
-    return Group(headline(state), bar, table, best_line(state))
+    done = min(state.total, state.finished + epochs)
+    return Group(headline(state), _bar(done, state.total), table, best_line(state))
+
+
+def _bar(done: float, total: float) -> RenderableType:
+    return Padding(ProgressBar(total=total, completed=done, width=40), 0)  # alone, a bar does not end its line
 
 
 class _View:
@@ -144,7 +149,7 @@ class FoldTable:
             table.add_row(trial_id, *(self._cell(trial_id, fold) for fold in range(self._folds)))
         elapsed = duration_text(time.monotonic() - self._started_s)
         head = Text.assemble((f"{len(self._ready)}/{total} fold models", "bold"), f" · {elapsed}")
-        return Group(head, ProgressBar(total=total, completed=len(self._ready), width=40), table, *self._legend())
+        return Group(head, _bar(len(self._ready), total), table, *self._legend())
 
     def _legend(self) -> list[Text]:
         reused = any(outcome.reused for outcome in self._ready.values())
