@@ -1,0 +1,127 @@
+"""Refitting post-processing from stored scores, through the command and below it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from results.records import EpochRow
+from results.store import RunStore
+from search.cli.main import run as foldtune
+from search.runs import open_run
+from search.thresholds import refit
+from trainers.postprocess.crossfit import cross_fitted_score, make_splits
+from trainers.tasks.multiclass import Multiclass
+
+TASK = Multiclass("label", ("a", "b", "c"), (60, 30, 10))
+
+
+def write_trial(store: RunStore, number: int, strength: float, postprocess: object = None) -> np.ndarray:
+    """A finished trial whose logits know the class by `strength` and lean towards the frequent class."""
+    rng = np.random.default_rng(number)
+    targets = np.repeat([0, 1, 2], [60, 30, 10])
+    logits = rng.normal(size=(100, 3)) + strength * np.eye(3)[targets] + np.log([0.6, 0.3, 0.1])
+    trial = store.trial(f"{number:04d}")
+    config = {"model_name": "test_resnet"} | ({} if postprocess is None else {"postprocess": postprocess})
+    trial.write_config(number=number, params={}, config=config)
+    trial.write_scores(
+        ids=np.array([f"i{row}" for row in range(100)]), logits=logits.astype(np.float32), targets=targets, epoch=1
+    )
+    metrics = {"macro_f1": float(strength)}
+    trial.append_epoch(EpochRow(1, metrics, 1, metrics, 1.0, 1.0, 0.1, 8, 0.1))
+    trial.finish("COMPLETE")
+    return logits
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    store = RunStore.create(tmp_path, "r")
+    store.write_task(TASK.to_dict())
+    data = {"train": str(tmp_path / "train.csv"), "target": "label"}
+    space = {"model_name": "test_resnet"}
+    store.write_config(
+        {"name": "r", "task": "multiclass", "data": data, "space": space, "search": {"metric": "macro_f1"}}
+    )
+    return store
+
+
+def test_refit_is_cross_fitted_and_orders_by_it(store: RunStore, tmp_path: Path) -> None:
+    weak = write_trial(store, 0, 0.5)
+    strong = write_trial(store, 1, 3.0)
+    rows = refit(open_run("r", tmp_path))
+    assert [row.trial_id for row in rows] == ["0001", "0000"]
+    targets = np.repeat([0, 1, 2], [60, 30, 10])
+    for row, logits in zip(rows, (strong, weak), strict=True):
+        scores = TASK.scores(logits.astype(np.float32))
+        splits = make_splits(TASK.strata(targets))
+        assert row.tuned == pytest.approx(cross_fitted_score(TASK, scores, targets, "macro_f1", splits))
+        assert row.before == pytest.approx(TASK.evaluate(scores, scores.argmax(axis=1), targets)["macro_f1"])
+        fitted = TASK.predict(scores, row.postprocess)
+        assert row.fitted == pytest.approx(TASK.evaluate(scores, fitted, targets)["macro_f1"])
+
+
+def test_a_sampled_postprocess_is_what_was_before(store: RunStore, tmp_path: Path) -> None:
+    logits = write_trial(store, 0, 1.0, {"prior_power": 1.0})
+    scores, targets = TASK.scores(logits.astype(np.float32)), np.repeat([0, 1, 2], [60, 30, 10])
+    predictions = TASK.predict(scores, {"prior_power": 1.0})
+    expected = TASK.evaluate(scores, predictions, targets)["macro_f1"]
+    assert refit(open_run("r", tmp_path))[0].before == pytest.approx(expected)
+
+
+def test_rows_of_a_group_are_never_on_both_sides(store: RunStore, tmp_path: Path) -> None:
+    write_trial(store, 0, 1.0)
+    names = [f"i{row}" for row in range(100)]
+    lines = [f"{name},{'aaabbbc'[row % 7]},g{row // 4}" for row, name in enumerate(names)]
+    (tmp_path / "train.csv").write_text("image,label,patient\n" + "\n".join(lines))
+    for name in names:
+        (tmp_path / name).touch()
+    config = store.read_config()
+    config["data"] |= {"group": "patient", "images": str(tmp_path)}
+    store.write_config(config)
+    stored = store.trial("0000").read_scores()
+    assert stored is not None
+    assert stored.targets is not None
+    groups = np.array([f"g{row // 4}" for row in range(100)])
+    splits = make_splits(TASK.strata(stored.targets), groups)
+    expected = cross_fitted_score(TASK, TASK.scores(stored.logits), stored.targets, "macro_f1", splits)
+    assert refit(open_run("r", tmp_path))[0].tuned == pytest.approx(expected)
+
+
+def test_command_prints_json_table_and_one_trial(
+    store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_trial(store, 0, 1.0)
+    write_trial(store, 1, 2.0)
+    assert foldtune(["thresholds", "r", "--storage", str(tmp_path), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["trial_id"] for row in rows} == {"0000", "0001"}
+    assert set(rows[0]["postprocess"]["offsets"]) == {"a", "b", "c"}
+    arguments = ["thresholds", "r", "--storage", str(tmp_path), "--trial", "0001", "--metric", "balanced_accuracy"]
+    assert foldtune(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "offsets: a" in shown
+    assert "0000" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--metric", "auroc"], "post-processing does not change it"),
+        (["--metric", "macro_f"], "did you mean 'macro_f1'"),
+        (["--trial", "7"], "no trial '7'"),
+    ],
+)
+def test_wrong_arguments_end_with_2(
+    arguments: list[str], message: str, store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_trial(store, 0, 1.0)
+    assert foldtune(["thresholds", "r", "--storage", str(tmp_path), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_without_scores_says_so(store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert foldtune(["thresholds", "r", "--storage", str(tmp_path)]) == 2
+    assert "no finished trial" in capsys.readouterr().err
