@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 
 from trainers.losses.registry import LOSSES
 from trainers.losses.weights import class_balanced_weights, inverse_power_weights, log_prior
+from trainers.tasks.multiclass import Multiclass
 
 LOGITS = torch.tensor([[2, 0.5, -1], [0.2, 1.5, 0.3], [-0.5, 0, 1], [1, 1.2, -0.3]])
 TARGETS = torch.tensor([0, 1, 2, 0])
@@ -55,9 +56,7 @@ def test_weights_and_smoothing_together_equal_the_formula() -> None:
     log_p = log_softmax(LOGITS.numpy().astype(float), axis=1)
     own = (1 - eps) * weights[TARGETS] * -log_p[np.arange(4), TARGETS]
     expected = (own + eps / 3 * (-log_p * weights).sum(axis=1)).mean()
-    assert mean_loss("weighted_cross_entropy", power=0.5, label_smoothing=eps) == pytest.approx(
-        expected, abs=1e-6
-    )
+    assert mean_loss("weighted_cross_entropy", power=0.5, label_smoothing=eps) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_inverse_power_weights_are_capped() -> None:
     assert inverse_power_weights([10_000, 10], 1.0).tolist() == pytest.approx([0.5005, 20.0])
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", Multiclass.losses)
 def test_a_class_without_rows_keeps_every_loss_finite(name: str) -> None:
     losses = LOSSES[name].build({}, np.array([100, 0, 5]))(LOGITS, TARGETS)
     assert torch.isfinite(losses).all()
@@ -93,7 +92,7 @@ def test_focal_s_gradient_is_finite_for_saturated_logits(gamma: float) -> None:
     assert torch.isfinite(logits.grad).all()
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", Multiclass.losses)
 def test_half_precision_logits_are_computed_in_float32(name: str) -> None:
     loss = LOSSES[name].build({}, COUNTS)
     half = LOGITS.to(torch.bfloat16)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.components import number
-from trainers.losses.weights import class_balanced_weights, inverse_power_weights, log_prior
+from trainers.losses.weights import class_balanced_weights, inverse_power_weights, log_prior, positive_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +58,39 @@ class LogitAdjustmentParams:
 
 
 @dataclass(frozen=True)
+class BCEParams:
+    """Weights of the positives ``(negatives/positives)^power``, capped at 20: power 0–1; smoothing ε: 0–0.2."""
+
+    power: float = number(0.0, 0.0, 2.0)
+    label_smoothing: float = number(0.0, 0.0, 1.0, open_high=True)
+
+
+@dataclass(frozen=True)
+class SigmoidFocalParams:
+    """Focusing γ: 0–3; α of the positives, 1-α of the negatives: .1–.9, 0 is off (weights of 1)."""
+
+    gamma: float = number(1.5, 0.0, 10.0)
+    alpha: float = number(0.5, 0.0, 1.0, open_high=True)
+
+
+@dataclass(frozen=True)
+class ClassBalancedBCEParams:
+    """β of the effective number of images, focusing γ (0: BCE)."""
+
+    beta: float = number(0.999, 0.0, 1.0, open_high=True)
+    gamma: float = number(0.0, 0.0, 10.0)
+
+
+@dataclass(frozen=True)
+class AsymmetricParams:
+    """Focusing of negatives 0–6 and of positives 0–1, and the score below which negatives do not count, 0–.1."""
+
+    gamma_neg: float = number(4.0, 0.0, 10.0)
+    gamma_pos: float = number(0.0, 0.0, 10.0)
+    clip: float = number(0.05, 0.0, 0.5)
+
+
+@dataclass(frozen=True)
 class LossSpec:
     """A loss's parameters (a frozen dataclass) and its builder from such parameters and class counts."""
 
@@ -65,7 +98,7 @@ class LossSpec:
     builder: Callable[[Any, Counts], nn.Module]
 
     def build(self, params: Mapping[str, Any], class_counts: Counts) -> nn.Module:
-        """The loss for `params` (absent ones at defaults) and the original training fold's counts (C,)."""
+        """The loss for `params` (absent ones at defaults) and `Task.class_counts` of the original training fold."""
         return self.builder(self.params(**params), class_counts)
 
 
@@ -99,6 +132,31 @@ def _logit_adjustment(params: LogitAdjustmentParams, class_counts: Counts) -> nn
     return LogitAdjustment(params.tau, log_prior(class_counts))
 
 
+def _bce(params: BCEParams, class_counts: Counts) -> nn.Module:
+    from trainers.losses.sigmoid import BinaryCrossEntropy
+
+    return BinaryCrossEntropy(positive_weights(class_counts, params.power), params.label_smoothing)
+
+
+def _sigmoid_focal(params: SigmoidFocalParams, _: Counts) -> nn.Module:
+    from trainers.losses.sigmoid import SigmoidFocal
+
+    return SigmoidFocal(params.gamma, params.alpha or None)
+
+
+def _class_balanced_bce(params: ClassBalancedBCEParams, class_counts: Counts) -> nn.Module:
+    from trainers.losses.sigmoid import ClassBalancedSigmoid
+
+    counts = class_counts if class_counts.ndim == 1 else class_counts[:, 1]  # binary: no and yes; else the positives
+    return ClassBalancedSigmoid(params.gamma, class_balanced_weights(counts, params.beta))
+
+
+def _asymmetric(params: AsymmetricParams, _: Counts) -> nn.Module:
+    from trainers.losses.sigmoid import Asymmetric
+
+    return Asymmetric(params.gamma_neg, params.gamma_pos, params.clip)
+
+
 LOSSES: Mapping[str, LossSpec] = MappingProxyType(
     {
         "cross_entropy": LossSpec(CrossEntropyParams, _cross_entropy),
@@ -106,5 +164,9 @@ LOSSES: Mapping[str, LossSpec] = MappingProxyType(
         "focal": LossSpec(FocalParams, _focal),
         "class_balanced": LossSpec(ClassBalancedParams, _class_balanced),
         "logit_adjustment": LossSpec(LogitAdjustmentParams, _logit_adjustment),
+        "bce": LossSpec(BCEParams, _bce),
+        "sigmoid_focal": LossSpec(SigmoidFocalParams, _sigmoid_focal),
+        "class_balanced_bce": LossSpec(ClassBalancedBCEParams, _class_balanced_bce),
+        "asymmetric": LossSpec(AsymmetricParams, _asymmetric),
     }
 )

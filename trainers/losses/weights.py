@@ -20,6 +20,17 @@ def inverse_power_weights(class_counts: npt.ArrayLike, power: float, cap: float 
     return weights
 
 
+def positive_weights(class_counts: npt.ArrayLike, power: float, cap: float = MAX_WEIGHT) -> Floats:
+    """``(negatives / positives)^power`` (L,), at most `cap`, of counts (L, 2), or (2,) where L = 1. Absent count 1.
+
+    >>> positive_weights([[50, 50], [90, 10], [999, 1]], power=1.0)
+    array([ 1.,  9., 20.])
+    """
+    counts = np.atleast_2d(_at_least_one(class_counts))
+    weights: Floats = np.minimum((counts[:, 0] / counts[:, 1]) ** power, cap)
+    return weights
+
+
 def class_balanced_weights(class_counts: npt.ArrayLike, beta: float) -> Floats:
     """``(1-β) / (1-β^n_c)``, scaled to sum C: Cui et al. 2019, eq. 9. `beta` in [0, 1).
 
