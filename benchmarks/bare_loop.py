@@ -1,0 +1,40 @@
+"""The trainings of a run in a bare loop: warm processes that take the next one, and nothing else.
+
+`python -m benchmarks.bare_loop RUN TRIALS WORKERS`
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from benchmarks.timeline import write_ends
+from benchmarks.training import Trainings, trainings_of
+
+RAY_NICENESS = 15
+"""Niceness of Ray's workers by default; without it another process on the machine would slow Ray's side alone."""
+
+
+def train(trainings: Trainings, number: int) -> float:
+    """Train; gives the time of the end."""
+    trainings.fit(number)
+    return time.time()
+
+
+def main(run: str, trials: str, workers: str) -> None:
+    """Train in the order of the trials."""
+    trainings = trainings_of(Path(run), int(trials))
+    pool_of = partial(
+        ProcessPoolExecutor, mp_context=get_context("spawn"), initializer=os.nice, initargs=(RAY_NICENESS,)
+    )
+    with pool_of(int(workers)) as pool:
+        write_ends(list(pool.map(partial(train, trainings), range(int(trials)))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

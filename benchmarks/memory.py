@@ -1,0 +1,71 @@
+"""What reading the whole cache adds to the memory of one and of several processes.
+
+The proportional set size counts a page that n processes share as 1/n in each, so that sums over processes are
+what the machine really holds (Linux, /proc/PID/smaps_rollup).
+"""
+
+from __future__ import annotations
+
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainers.data.cache import ImageSource
+
+ROLLUP = "/proc/{}/smaps_rollup"
+_ROWS, _WARM_UP_BATCHES = 64, 4
+
+
+def is_known() -> bool:
+    """Whether this system tells a process's proportional set size."""
+    return Path(ROLLUP.format("self")).is_file()
+
+
+def pss_bytes(pid: int) -> int:
+    """Proportional set size of a process."""
+    lines = Path(ROLLUP.format(pid)).read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def _worker(source: ImageSource, channel: Connection) -> None:
+    """Say when ready, read every image when told, say so, and stay until told again."""
+    import numpy as np
+
+    from trainers.loader import Batches
+
+    batches = Batches(source, np.zeros(len(source), dtype=np.int64), np.arange(len(source)), batch_size=_ROWS)
+    for _ in batches.epoch(0, np.arange(min(_ROWS * _WARM_UP_BATCHES, len(source)))):
+        pass  # imports and buffers are no part of the cache
+    channel.send("ready")
+    channel.recv()
+    for _ in batches.epoch(1):
+        pass
+    channel.send("read")
+    channel.recv()
+
+
+def added_by_reading(source: ImageSource, workers: int) -> int:
+    """Bytes that the proportional set sizes of `workers` processes grow by, in all, as each reads every image."""
+    context = get_context("spawn")
+    channels, processes = [], []
+    for _ in range(workers):
+        here, there = context.Pipe()
+        process = context.Process(target=_worker, args=(source, there))
+        process.start()
+        channels.append(here)
+        processes.append(process)
+    try:
+        sizes = []
+        for _ in ("ready", "read"):
+            for channel in channels:
+                channel.recv()
+            sizes.append(sum(pss_bytes(process.pid) for process in processes if process.pid))
+            for channel in channels:
+                channel.send("go on")
+    finally:
+        for process in processes:
+            process.join(timeout=30)
+            process.kill()
+    return sizes[1] - sizes[0]

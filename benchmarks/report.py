@@ -1,0 +1,102 @@
+"""What a benchmark found, as a table and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure; `target` is the least it should be, or the most where `at_most`."""
+
+    name: str
+    value: float
+    unit: str
+    target: float | None = None
+    at_most: bool = False
+    detail: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is reached; None without one."""
+        if self.target is None:
+            return None
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+
+def cores() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine_line() -> str:
+    """What the figures were measured on; the load tells whether something else was running."""
+    parts = [f"{cores()} cores", _cpu_model(), f"Python {platform.python_version()}"]
+    parts += [f"{name} {version(name)}" for name in ("torch", "ray")]
+    return " · ".join([*parts, f"load before {os.getloadavg()[0]:.1f}"])
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Least and most of repeated measurements."""
+    return f"{min(values):.{digits}f}–{max(values):.{digits}f} in {len(values)} repeats"
+
+
+def median_figure(name: str, values: Sequence[float], unit: str, *, detail: str = "", **target: float | bool) -> Figure:
+    """The median of repeats, with their spread before `detail`."""
+    text = "; ".join(part for part in (spread(values), detail) if part)
+    return Figure(name, statistics.median(values), unit, detail=text, **target)  # type: ignore[arg-type]
+
+
+def table(figures: Sequence[Figure], title: str, machine: str) -> Table:
+    """Figures in rows, the machine below."""
+    shown = Table(title=title, caption=machine, title_justify="left", caption_justify="left")
+    for column in ("figure", "measured", "target", "detail"):
+        shown.add_column(column, justify="right" if column in ("measured", "target") else "left")
+    for figure in figures:
+        style = {None: "", True: "green", False: "bold red"}[figure.met]
+        sign = "≤" if figure.at_most else "≥"
+        target = "" if figure.target is None else f"{sign} {figure.target:g}"
+        shown.add_row(
+            figure.name, f"[{style or 'default'}]{_compact(figure.value)} {figure.unit}[/]", target, figure.detail
+        )
+    return shown
+
+
+def _compact(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"
+
+
+def publish(sections: dict[str, Sequence[Figure]], machine: str, output: Path | None) -> None:
+    """Print a table a section; write all of them as JSON where `output` names a file."""
+    console = Console()
+    for title, figures in sections.items():
+        console.print(table(figures, title, machine))
+    if output is not None:
+        found = {title: [asdict(figure) | {"met": figure.met} for figure in each] for title, each in sections.items()}
+        output.write_text(json.dumps({"machine": machine, "figures": found}, indent=2, ensure_ascii=False) + "\n")
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that all benchmarks have."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--quick", action="store_true", help="fewer and shorter repeats, to try it out")
+    options.add_argument("--output", type=Path, metavar="FILE", help="write the figures as JSON, too")
+    return options

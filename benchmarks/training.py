@@ -1,0 +1,55 @@
+"""The trainings of a stored search, to be repeated by other means than foldtune's search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search.dataset import Labelled
+    from trainers.fit import EpochReport
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """All that repeats the trainings of a run; `configs` in the order of the trials."""
+
+    labelled: Labelled
+    metric: str
+    epochs: int
+    seed: int
+    configs: tuple[dict[str, Any], ...]
+
+    def fit(self, number: int, report: Callable[[EpochReport], None] = lambda report: None) -> None:
+        """Train configuration `number` as its trial did, in this process."""
+        from search.dataset import open_once
+        from trainers.fit import fit
+        from trainers.settings import parse_settings
+
+        labelled = self.labelled
+        fit(
+            parse_settings(self.configs[number], labelled.task),
+            labelled.task,
+            labelled.fold(0, open_once(labelled.table.paths, labelled.images)),
+            metric=self.metric,
+            epochs=self.epochs,
+            seed=self.seed,
+            report=lambda found, _: report(found),
+        )
+
+
+def trainings_of(run: Path, trials: int) -> Trainings:
+    """The first `trials` trainings of a finished run."""
+    from search.runs import open_run, reopen_labelled
+
+    opened = open_run(str(run), run.parent)
+    search = opened.config.search
+    return Trainings(
+        reopen_labelled(opened, 1, None),
+        opened.goal.metric,
+        search.max_epochs,
+        search.seed,
+        tuple(dict(record.config) for record in opened.store.trials()[:trials]),
+    )
