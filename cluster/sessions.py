@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,9 @@ QUIET = {
 }
 """Environment that Ray reads at import or start; a variable that is already set stays."""
 
+ANSWER_S = 5.0
+"""Seconds in which the head of a running cluster must take a connection."""
+
 
 @contextmanager
 def session(address: str | None = None, *, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
@@ -38,6 +42,8 @@ def session(address: str | None = None, *, num_cpus: int | None = None, num_gpus
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if address not in (None, "auto"):
+        _require_answer(address)
     import ray  # after the environment that it reads at import
 
     try:
@@ -61,3 +67,21 @@ def session(address: str | None = None, *, num_cpus: int | None = None, num_gpus
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Find out whether anything listens at HOST:PORT; Ray itself would try for many minutes.
+
+    Raises:
+        ClusterError: the address is none, or nothing answers there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        raise ClusterError(f"address {address!r}: write auto, or HOST:PORT of the cluster's head, often HOST:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClusterError(
+            f"no Ray cluster answers at {address!r} ({reason}): is it up, and is the port the one of `ray start`?"
+        ) from None
