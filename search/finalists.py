@@ -84,22 +84,19 @@ class FoldOutcome:
 def train_folds(work: FoldWork, pairs: Sequence[tuple[str, int]], resources: TrialResources) -> Iterator[FoldOutcome]:
     """Train (trial id, fold) pairs in the connected Ray session; gives each outcome as it comes.
 
-    A pair whose result is on disk costs a look. Leaving the iterator early cancels what runs.
+    A pair whose result is on disk costs a look. What runs when the iterator is left ends with the session: cancelling
+    it by force in the moment in which a task ends aborts the driver (Ray 2.60).
     """
     task = ray.remote(_fold_task).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=TASK_RETRIES)
     shared = ray.put(work)
     pending = {task.remote(shared, trial_id, fold): (trial_id, fold) for trial_id, fold in pairs}
-    try:
-        while pending:
-            ready, _ = ray.wait(list(pending), num_returns=1)
-            trial_id, fold = pending.pop(ready[0])
-            try:
-                yield ray.get(ready[0])
-            except ray.exceptions.RayError as error:
-                yield FoldOutcome(trial_id, fold, None, error=f"its worker died: {short_reason(error)}")
-    finally:
-        for reference in pending:
-            ray.cancel(reference, force=True)
+    while pending:
+        ready, _ = ray.wait(list(pending), num_returns=1)
+        trial_id, fold = pending.pop(ready[0])
+        try:
+            yield ray.get(ready[0])
+        except ray.exceptions.RayError as error:
+            yield FoldOutcome(trial_id, fold, None, error=f"its worker died: {short_reason(error)}")
 
 
 def _fold_task(work: FoldWork, trial_id: str, fold: int) -> FoldOutcome:
