@@ -29,10 +29,8 @@ def train(trainings: Trainings, number: int) -> float:
 def main(run: str, trials: str, workers: str) -> None:
     """Train in the order of the trials."""
     trainings = trainings_of(Path(run), int(trials))
-    pool_of = partial(
-        ProcessPoolExecutor, mp_context=get_context("spawn"), initializer=os.nice, initargs=(RAY_NICENESS,)
-    )
-    with pool_of(int(workers)) as pool:
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(int(workers), mp_context=spawn, initializer=os.nice, initargs=(RAY_NICENESS,)) as pool:
         write_ends(list(pool.map(partial(train, trainings), range(int(trials)))))
 
 

@@ -1,4 +1,4 @@
-"""What a search costs beyond its trainings: `foldtune search`, the same trainings in a bare loop, and in plain Ray Tune.
+"""What a search costs beyond its trainings: `foldtune search`, a bare loop, and plain Ray Tune.
 
 `python -m benchmarks.overhead [--quick] [--output FILE]`
 """

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def _cpu_model() -> str:
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Least and most of repeated measurements."""
+    """Least and most of repeated measurements; nothing of a single one."""
+    if len(values) == 1:
+        return ""
     return f"{min(values):.{digits}f}–{max(values):.{digits}f} in {len(values)} repeats"
 
 
@@ -74,9 +77,8 @@ def table(figures: Sequence[Figure], title: str, machine: str) -> Table:
         style = {None: "", True: "green", False: "bold red"}[figure.met]
         sign = "≤" if figure.at_most else "≥"
         target = "" if figure.target is None else f"{sign} {figure.target:g}"
-        shown.add_row(
-            figure.name, f"[{style or 'default'}]{_compact(figure.value)} {figure.unit}[/]", target, figure.detail
-        )
+        measured = Text(f"{_compact(figure.value)} {figure.unit}", style)
+        shown.add_row(figure.name, measured, target, figure.detail)
     return shown
 
 

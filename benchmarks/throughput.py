@@ -75,15 +75,16 @@ def _loaders(plan: Plan, images: Images) -> list[Figure]:
 def _memory(images: Images) -> list[Figure]:
     if not memory.is_known():
         return []
-    one, two = (memory.added_by_reading(images.source, workers) for workers in (1, 2))
+    sizes = [memory.added_by_reading(images.source, workers) for workers in (1, 2)]
+    one, two, cache = (f"{size / 1e6:,.0f} MB" for size in (*sizes, images.cache_bytes))
     return [
         Figure(
             "memory that a second process reading the cache adds",
-            (two - one) / images.cache_bytes,
+            (sizes[1] - sizes[0]) / images.cache_bytes,
             "caches",
             target=MOST_COPIES,
             at_most=True,
-            detail=f"PSS: {one / 1e6:,.0f} MB by one, {two / 1e6:,.0f} MB by two; cache {images.cache_bytes / 1e6:,.0f} MB",
+            detail=f"PSS: {one} by one, {two} by two; cache {cache}",
         )
     ]
 
