@@ -27,22 +27,20 @@ class WorkError(FoldtuneError):
 
 
 def unknown(kind: str, given: str, valid: Iterable[str]) -> str:
-    """One line naming what was given, the nearest valid names and all valid ones.
+    """One line naming what was given, the nearest valid name and all valid ones.
 
     >>> unknown("voting", "Soft", ("hard", "soft"))
     "unknown voting 'Soft'; did you mean 'soft'? (valid: hard, soft)"
     """
     names = sorted(valid)
     near = nearest(given, names)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = f"; did you mean {near!r}?" if near else ""
     return f"unknown {kind} {given!r}{hint} (valid: {', '.join(names)})"
 
 
-def nearest(given: str, valid: Iterable[str]) -> list[str]:
-    """The names that may have been meant, at most two: alike whatever their case, or with `given` at their start."""
+def nearest(given: str, valid: Iterable[str]) -> str | None:
+    """The name that was probably meant: alike whatever its case, or one that `given` begins."""
     folded = {name.casefold(): name for name in valid}
     wanted = given.casefold()
-    close = get_close_matches(wanted, folded, n=2) or [name for name in folded if wanted and name.startswith(wanted)]
-    if wanted in folded:
-        close = [wanted]
-    return [folded[name] for name in close[:2]]
+    close = get_close_matches(wanted, folded, n=1) or [name for name in folded if wanted and name.startswith(wanted)]
+    return folded[close[0]] if close else None

@@ -39,7 +39,7 @@ def _reason(detail: ErrorDetails, loc: tuple[str, ...]) -> str:
             return f"missing; give the {_field(loc).description}"
         case "value_error":
             reason = detail["msg"].removeprefix("Value error, ")
-            return reason if shown(given) in reason else f"{reason}, not {shown(given)}"
+            return reason if reason.startswith(shown(given)) else f"{reason}, not {shown(given)}"
         case "literal_error":
             return unknown("value", str(given), _choices(_field(loc)))
     return f"must be {_expected(_field(loc))}, not {shown(given)}{_hint(_field(loc), given)}"

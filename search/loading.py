@@ -116,7 +116,8 @@ def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
     except ValidationError as error:
         details = error.errors()
         wrong = {str(detail["loc"][0]) for detail in details}
-        meant = {name for key in wrong - RunConfig.model_fields.keys() for name in nearest(key, RunConfig.model_fields)}
+        misspelt = wrong - RunConfig.model_fields.keys()
+        meant = {name for key in misspelt if (name := nearest(key, RunConfig.model_fields))}
         sound = _sound_part(raw, wrong | meant, folder)
         raise FormError([describe(detail) for detail in details], sound, wrong | meant) from None
     return config.model_copy(update={"data": config.data.resolved(folder)})
@@ -145,7 +146,7 @@ def _beside(path: Path) -> str:
     if path.is_dir() or not path.parent.is_dir():
         return ""
     near = nearest(path.name, [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")])
-    return f"; did you mean {str(path.with_name(near[0]))!r}?" if near else ""
+    return f"; did you mean {str(path.with_name(near))!r}?" if near else ""
 
 
 def _override(raw: dict[Any, Any], overrides: Sequence[str], values: Mapping[str, Any]) -> None:

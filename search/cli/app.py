@@ -31,7 +31,6 @@ app = typer.Typer(
 )
 
 
-
 def reflow(text: str) -> str:
     """A docstring whose paragraphs the terminal may wrap; Typer would keep the source's line breaks.
 

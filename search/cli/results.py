@@ -57,6 +57,8 @@ def add_to(app: typer.Typer) -> None:
         """
         from search.runs import open_run
 
+        if watch and format is not Format.table:
+            raise typer.BadParameter(f"it draws a table; leave it out, or --format {format}", param_hint="--watch")
         opened = open_run(run, storage)
         if watch:
             _watch(opened, sort, top)

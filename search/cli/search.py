@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from search.validation import Checked
 
 
+SHOWN = 5
+"""Images left out that are named."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
@@ -99,7 +103,12 @@ def _start(stack: ExitStack, checked: Checked) -> tuple[Run, Labelled]:
 
     store = stack.enter_context(new_store(checked.config))
     with progress_bar("decoding images") as progress:
-        return start_run(checked, store, decoders(), progress)
+        run, labelled = start_run(checked, store, decoders(), progress)
+    kept = set(labelled.table.ids)
+    if left_out := [name for name in checked.table.ids if name not in kept]:
+        shown = ", ".join(left_out[:SHOWN]) + (", …" if len(left_out) > SHOWN else "")
+        note(f"{len(left_out)} images cannot be read and are left out: {shown}")
+    return run, labelled
 
 
 def _resume(stack: ExitStack, given: RunConfig, more: int) -> tuple[Run, Labelled]:

@@ -38,8 +38,12 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
     Where stderr is no terminal nothing is drawn.
     """
+    console = errors()
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors(), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=None, visible=False)
 
         def update(done: int, total: int) -> None:

@@ -1,0 +1,184 @@
+"""The command as a process: help without heavy imports, pipes, colours, a terminal, a missing cluster."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from search.cli import main; main()"]
+COMMANDS = ["", "validate", "search", "runs", "results", "leaderboard", "ensemble", "score", "predict", "data digits"]
+HEAVY = {"torch", "ray", "timm", "pandas", "optuna", "sklearn", "scipy", "albumentations"}
+NOBODY = 65534
+PATIENCE_S = 60.0
+
+
+class Terminal:
+    """A command whose stdout and stderr are a terminal."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self._master, slave = pty.openpty()
+        inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**inherited, "TERM": "xterm-256color", **environment},
+        )
+        os.close(slave)
+        self._text = ""
+
+    def read_until(self, text: str) -> str:
+        """Everything shown until `text` appears."""
+        while text not in self._text and self._read():
+            pass
+        assert text in self._text, self._text
+        return self._text
+
+    def _read(self) -> bool:
+        """Take in what comes next; False at the end, or where nothing comes any more."""
+        if not select.select([self._master], [], [], PATIENCE_S)[0]:
+            return False
+        try:
+            self._text += os.read(self._master, 65536).decode(errors="replace")
+        except OSError:  # how Linux says that the other side is closed
+            return False
+        return True
+
+    def end(self) -> int:
+        """Wait for the process; gives its exit code."""
+        while self._read():
+            pass
+        return self.process.wait(timeout=PATIENCE_S)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._master)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    """terminal(argument, …, VARIABLE=value) starts the command in a terminal of its own."""
+    started: list[Terminal] = []
+
+    def start_one(*arguments: str, **environment: str) -> Terminal:
+        started.append(Terminal(*arguments, **environment))
+        return started[-1]
+
+    yield start_one
+    for one in started:
+        one.close()
+
+
+def start(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_and_imports_nothing_heavy(command: str) -> None:
+    code = (
+        "import sys; from search.cli.main import run; run(sys.argv[1:]);"
+        f"print(*sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split(), "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert done.stderr.strip() == ""
+    assert "Usage: foldtune" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_reader_that_leaves_hears_nothing_more(project: Any, form: str) -> None:
+    project.stored_run()
+    reader, writer = os.pipe()
+    os.close(reader)  # as `| true` does
+    with os.fdopen(writer, "w") as output:
+        done = subprocess.run(
+            [*COMMAND, "results", "tiny", "--format", form],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("extra", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colours_in_a_terminal_unless_refused(
+    project: Any, terminal: Callable[..., Terminal], extra: dict[str, str], coloured: bool
+) -> None:
+    project.stored_run()
+    shown = terminal("results", "tiny", **extra).read_until("out of memory")
+    assert ("\x1b[32m" in shown or "\x1b[1;32m" in shown) is coloured
+
+
+def test_watch_shows_what_comes_and_ends_with_the_search(project: Any, terminal: Callable[..., Terminal]) -> None:
+    store = project.stored_run()
+    with store.lock():
+        watching = terminal("results", "tiny", "--watch")
+        watching.read_until("0002")
+        project.stored_trial(store, 3, 0.9)
+        watching.read_until("0.9000")
+        assert watching.process.poll() is None
+    assert watching.end() == 0
+
+
+def test_no_cluster_at_an_address(project: Any) -> None:
+    """Checked before Ray, which would try for many minutes."""
+    project.stored_run()
+    done = start(["search", project.config(), "--resume", "--trials", "5", "--address", "127.0.0.1:1"])
+    assert done.returncode == 2, done.stderr
+    assert "no Ray cluster answers at '127.0.0.1:1' (Connection refused)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (project.folder / "runs/tiny/trials/0001/trial.json").is_file()
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> dict[str, Any]:
+    """Options of a process that the file system may refuse: root is refused nothing."""
+    if os.getuid() != 0:
+        return {}
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    options: dict[str, Any] = {"user": NOBODY, "extra_groups": []}
+    try:
+        subprocess.run([sys.executable, "-c", "import search.cli.main"], cwd=tmp_path, check=True, **options)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("another user than root cannot read this Python environment")
+    return options
+
+
+def test_no_permission_to_write(project: Any, unprivileged: dict[str, Any]) -> None:
+    store = project.stored_run()
+    before = store.leaderboard_path.read_bytes()
+    (project.folder / "closed").mkdir(mode=0o555)
+    environment = {**os.environ, "HOME": "/nonexistent"}
+    searched = start(
+        ["search", project.config({"name": "new"}), "--storage", "closed"], env=environment, **unprivileged
+    )
+    assert searched.returncode == 1, searched.stderr
+    assert "error: cannot create closed/new: Permission denied" in searched.stderr
+    assert "permissions or choose another storage" in searched.stderr
+    written = start(["leaderboard", "tiny", "--output", "closed/board.csv"], env=environment, **unprivileged)
+    assert written.returncode == 1
+    assert "cannot write closed/board.csv: Permission denied" in written.stderr
+    read = start(["validate", project.config(), "--set", "search.seed=1"], env=environment, **unprivileged)
+    assert read.returncode == 0, read.stderr
+    assert store.leaderboard_path.read_bytes() == before
+    assert list((project.folder / "closed").iterdir()) == []
