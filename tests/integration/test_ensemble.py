@@ -26,11 +26,11 @@ from sklearn.metrics import f1_score
 
 from trainers.data.digits import write_digits
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 TRIALS = ("0000", "0001", "0002")
 FOLDS = 3
-PATIENCE_S = 120
+PATIENCE_S = 250
 FOLDTUNE = (sys.executable, "-c", "from search.cli.main import main; main()")
 
 
@@ -277,6 +277,36 @@ def test_a_wrong_sample_is_found_before_any_training(home: Path, copy: Callable[
     assert f"1 id predicted but not in the sample: {sample['image'][0]}" in done.stderr
     assert not (run / "out.csv").exists()
     assert not (run / "ensemble").exists()
+
+
+def test_unreadable_images_to_submit_are_set_apart(
+    home: Path, copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from search.cli.ensemble import _rows
+    from search.ensemble import rehearse_submission
+    from search.finalists import Unlabelled
+    from search.runs import open_run
+
+    run = copy("searched")
+    broken = run / "broken.png"
+    broken.write_bytes(b"no image")
+    ids = pd.read_csv(home / "sample.csv", dtype=str)["image"].tolist()
+    table = pd.DataFrame({"image": [ids[0], str(broken), ids[1]]})
+    table.to_csv(run / "test.csv", index=False)
+    table.assign(label="0").to_csv(run / "sample.csv", index=False)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"] |= {"test": str(run / "test.csv"), "sample_submission": str(run / "sample.csv")}
+    config["data"]["on_broken"] = "skip"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("FOLDTUNE_CACHE", str(home / "cache"))
+    opened = open_run(str(run), "runs")
+    _, test = _rows(opened)
+    assert isinstance(test, Unlabelled)
+    assert "1 images to submit cannot be read" in capsys.readouterr().err
+    assert test.ids.tolist() == table["image"].tolist()
+    assert test.readable.tolist() == [True, False, True]
+    assert test.table.ids.tolist() == [ids[0], ids[1]]
+    rehearse_submission(opened, opened.store.trials(), test.ids)
 
 
 @pytest.mark.parametrize(
