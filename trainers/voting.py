@@ -56,6 +56,25 @@ def hard_vote(
     return np.where(most >= min_votes, winners, mean.argmax(axis=1) if fallback is None else fallback)
 
 
+def hard_vote_on(
+    member_predictions: Sequence[npt.NDArray[np.int64]] | npt.NDArray[np.int64],
+    soft: npt.NDArray[np.int64],
+    min_votes: int | None = None,
+) -> npt.NDArray[np.int64]:
+    """1 where more than half of M members say 1; half of them are as good as ``soft``.
+
+    Args:
+        member_predictions: M arrays (N, ...) of 0 and 1.
+        soft: (N, ...) 0 and 1, the answer of the mean scores.
+        min_votes: votes for 1 that make it 1, fewer make it 0; then ``soft`` does not matter.
+    """
+    votes = np.sum([np.asarray(predictions) for predictions in member_predictions], axis=0, dtype=np.int64)
+    if min_votes is not None:
+        return np.asarray(votes >= min_votes, dtype=np.int64)
+    doubled = 2 * votes - len(member_predictions)
+    return np.where(doubled == 0, soft, doubled > 0).astype(np.int64)
+
+
 def check_voting(
     voting: str,
     valid: Sequence[str],

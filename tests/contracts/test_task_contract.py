@@ -61,7 +61,31 @@ def class_logits(task: Task, targets: np.ndarray, rng: np.random.Generator) -> n
     return rng.normal(size=(len(targets), task.head_size)) + 1.5 * np.eye(task.head_size)[targets]
 
 
-CASES = {"multiclass": Case("train.csv", classes_table, "label", class_logits, ("image", "label"))}
+def answers_table() -> str:
+    labels = np.random.default_rng(0).choice(["no", "yes"], 120, p=[0.75, 0.25])
+    return "image,label\n" + "".join(f"{i:03}.png,{label}\n" for i, label in enumerate(labels))
+
+
+def answer_logits(task: Task, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=(len(targets), 1)) + 1.5 * targets[:, None] - 1.5
+
+
+def label_sets_table() -> str:
+    shares = {"cat": 0.5, "dog": 0.25, "NA": 0.15, "owl": 0.3, "yak": 0.1, "emu": 0.2}
+    on = np.random.default_rng(0).random((120, len(shares))) < list(shares.values())
+    sets = ["|".join(name for name, has in zip(shares, row, strict=True) if has) for row in on]
+    return "image,label\n" + "".join(f"{i:03}.png,{labels}\n" for i, labels in enumerate(sets))
+
+
+def label_logits(task: Task, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=targets.shape) + 1.5 * targets - 1.5
+
+
+CASES = {
+    "binary": Case("train.csv", answers_table, "label", answer_logits, ("image", "label")),
+    "multiclass": Case("train.csv", classes_table, "label", class_logits, ("image", "label")),
+    "multilabel": Case("train.csv", label_sets_table, "label", label_logits, ("image", "label")),
+}
 
 
 @pytest.fixture(params=sorted(TASKS))

@@ -29,7 +29,7 @@ def make_splits(
     if groups is not None:
         _, first, members = np.unique(groups, return_index=True, return_inverse=True)
         return make_splits(strata[first], n_splits=n_splits, seed=seed)[members]
-    keys = strata if strata.ndim == 1 else _rarest_label(strata)
+    keys = strata if strata.ndim == 1 else rarest_label(strata)
     shuffled = np.random.default_rng(seed).permutation(len(keys))
     by_stratum = shuffled[keys[shuffled].argsort(kind="stable")]
     splits = np.empty(len(keys), dtype=np.int64)
@@ -37,7 +37,7 @@ def make_splits(
     return splits
 
 
-def _rarest_label(strata: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def rarest_label(strata: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """(N,) the rarest label of each row of (N, L); 0 for a row without any, so L labels are 1 to L."""
     rarity = 1.0 / np.maximum(strata.sum(axis=0), 1)
     weighted = np.where(strata > 0, rarity, 0.0)

@@ -31,6 +31,24 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise DataError([f"{path}: cannot be read as a CSV ({reason})"]) from error
 
 
+def label_sets(
+    frame: pd.DataFrame, column: str, separator: str, source: Path | str
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+    """All labels of a column of label lists, one after the other, and the row of each; an empty cell has none.
+
+    Blanks around a label and nothing between two separators do not count.
+
+    Raises:
+        DataError: no such column.
+    """
+    if column not in frame:
+        raise DataError([f"{source}: {unknown('column', column, map(str, frame.columns))}"])
+    cells = frame[column].fillna("").astype(str)
+    pairs = [(name, row) for row, cell in enumerate(cells) for part in cell.split(separator) if (name := part.strip())]
+    labels, rows = zip(*pairs, strict=True) if pairs else ((), ())
+    return np.array(labels, dtype=np.str_), np.array(rows, dtype=np.int64)
+
+
 def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> npt.NDArray[np.str_]:
     """The labels (N,) of a column, without the blanks around them.
 
@@ -61,19 +79,24 @@ def sort_labels(labels: npt.NDArray[np.str_]) -> tuple[str, ...]:
 
 
 def encode_labels(
-    labels: npt.NDArray[np.str_], known: Sequence[str], column: str, source: Path | str
+    labels: npt.NDArray[np.str_],
+    known: Sequence[str],
+    column: str,
+    source: Path | str,
+    rows: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """The place (N,) of each label among the known ones.
+    """The place (N,) of each label among the known ones; ``rows`` (N,) are theirs in the table, if not 0, 1, 2 …
 
     Raises:
         DataError: labels that are not known, each with its rows and the nearest known one.
     """
     place = {label: index for index, label in enumerate(known)}
+    rows = np.arange(len(labels)) if rows is None else rows
     distinct, inverse = np.unique(labels, return_inverse=True)
     strange = [index for index, label in enumerate(distinct) if str(label) not in place]
     if strange:
         shown = strange[:_SHOWN]
-        problems = [_strange_label(str(distinct[i]), inverse == i, known, column, source) for i in shown]
+        problems = [_strange_label(str(distinct[i]), rows[inverse == i], known, column, source) for i in shown]
         if len(strange) > _SHOWN:
             problems.append(f"{source}: column '{column}' has {len(strange) - _SHOWN} more unknown labels")
         raise DataError(problems)
@@ -82,13 +105,12 @@ def encode_labels(
 
 
 def _strange_label(
-    label: str, rows: npt.NDArray[np.bool_], known: Sequence[str], column: str, source: Path | str
+    label: str, rows: npt.NDArray[np.int64], known: Sequence[str], column: str, source: Path | str
 ) -> str:
     shown = [*known[:_NAMES_SHOWN], *(["…"] if len(known) > _NAMES_SHOWN else [])]
     same = [name for name in known if name.casefold() == label.casefold()]
     text = f"unknown label '{label}'; did you mean '{same[0]}'?" if same else unknown("label", label, shown)
-    where = _first(np.flatnonzero(rows) + 1)
-    return f"{source}: column '{column}': {text} (in {int(rows.sum())} rows, data rows {where})"
+    return f"{source}: column '{column}': {text} (in {len(rows)} rows, data rows {_first(rows + 1)})"
 
 
 def _first(rows: npt.NDArray[np.intp]) -> str:

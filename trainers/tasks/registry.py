@@ -8,9 +8,13 @@ from typing import Any
 
 from trainers.errors import DataError, Problem, SettingsError, unknown
 from trainers.tasks.base import Task
+from trainers.tasks.binary import Binary
 from trainers.tasks.multiclass import Multiclass
+from trainers.tasks.multilabel import Multilabel
 
-TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in (Multiclass,)})
+_ALL: tuple[type[Task], ...] = (Binary, Multiclass, Multilabel)
+
+TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in _ALL})
 """Name in a YAML file -> task."""
 
 

@@ -1,0 +1,230 @@
+"""Thresholds for scores in [0, 1], fitted exactly: a label is on where its score reaches the threshold.
+
+Sort the scores once: cutting after the k highest finds TP(k) of the P positives, so every metric of the counts is known
+at every cut. A cut lies only between different scores, in their middle. Scores are compared as `bounded`: one that was
+rounded to 0 or 1 still lies above or below some threshold, so all rows can be on, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+
+from trainers.components import check_value, number
+from trainers.errors import Problem
+from trainers.metrics import SMALLEST_SCORE, FloatArray, IntArray
+
+DEFAULT_THRESHOLD = 0.5
+SHRINKAGE = 10.0
+"""Positives at which a label's own threshold and the common one weigh the same; 8 to 20 held out best."""
+
+_GAIN = 1e-10  # smaller gains of a metric are rounding
+_BOUNDS: Mapping[str, Any] = number(DEFAULT_THRESHOLD, 0.0, 1.0).metadata
+
+Term: TypeAlias = Callable[[Any, Any, Any, int], FloatArray]
+"""(true positives, predicted, actual positives, all) -> a metric, element by element; 0 where undefined."""
+
+
+def f_beta(beta: float) -> Term:
+    """``(1+β²)·TP / (β²·P + k)`` of the positives."""
+
+    def term(hits: Any, predicted: Any, actual: Any, _: int) -> FloatArray:
+        whole = beta**2 * actual + predicted
+        return np.asarray((1.0 + beta**2) * hits / np.where(whole > 0, whole, 1.0))
+
+    return term
+
+
+def _accuracy(hits: Any, predicted: Any, actual: Any, rows: int) -> FloatArray:
+    return np.asarray((rows - predicted - actual + 2 * hits) / rows)
+
+
+def _balanced_accuracy(hits: Any, predicted: Any, actual: Any, rows: int) -> FloatArray:
+    """Mean recall of the sides that occur, as scikit-learn's."""
+    negatives = rows - actual
+    right = hits / np.maximum(actual, 1) + (negatives - predicted + hits) / np.maximum(negatives, 1)
+    return np.asarray(right / ((np.asarray(actual) > 0) * 1.0 + (negatives > 0)))
+
+
+def _macro_f1(hits: Any, predicted: Any, actual: Any, rows: int) -> FloatArray:
+    """Mean F1 of the two sides."""
+    negatives = f_beta(1.0)(rows - predicted - actual + hits, rows - predicted, rows - actual, rows)
+    return np.asarray((f_beta(1.0)(hits, predicted, actual, rows) + negatives) / 2.0)
+
+
+def exact_match(hits: Any, predicted: Any, actual: Any, _: int) -> FloatArray:
+    """1 where just the positives are predicted."""
+    return np.asarray((hits == predicted) & (hits == actual), dtype=np.float64)
+
+
+BINARY_TERMS: Mapping[str, Term] = MappingProxyType(
+    {"accuracy": _accuracy, "balanced_accuracy": _balanced_accuracy, "f1": f_beta(1.0), "macro_f1": _macro_f1}
+)
+"""Metrics that one threshold can be fitted for."""
+
+
+_ROW_TERMS: Mapping[str, Term] = MappingProxyType({"samples_f1": f_beta(1.0), "accuracy": exact_match})
+
+
+def bounded(scores: npt.NDArray[Any]) -> FloatArray:
+    """Scores in float64, none nearer to 0 or 1 than 1e-12."""
+    return np.clip(np.asarray(scores, dtype=np.float64), SMALLEST_SCORE, 1.0 - SMALLEST_SCORE)
+
+
+def apply_thresholds(scores: npt.NDArray[Any], thresholds: npt.ArrayLike) -> IntArray:
+    """1 where a score reaches its threshold, else 0; threshold 0 takes every score, 1 none."""
+    return np.asarray(bounded(scores) >= np.asarray(thresholds), dtype=np.int64)
+
+
+def threshold_problems(path: str, value: object) -> list[Problem]:
+    """What is wrong with a threshold that was given as ``path``."""
+    try:
+        check_value(value, float, _BOUNDS)
+    except ValueError as error:
+        return [Problem(path, str(error))]
+    return []
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """All different ways of cutting N scores in two, from none predicted to all of them.
+
+    Attributes:
+        thresholds: (K,) falling; the outermost halfway to 1 and 0, the others halfway between neighbours.
+        predicted: (K,) scores that reach the threshold.
+        hits: (K,) positives among them.
+    """
+
+    thresholds: FloatArray
+    predicted: IntArray
+    hits: IntArray
+
+    @classmethod
+    def of(cls, scores: npt.NDArray[Any], targets: IntArray) -> Cuts:
+        """Cuts of scores (N,) with targets (N,) 0/1."""
+        ordered = bounded(scores)
+        order = ordered.argsort()[::-1]
+        ordered, hits = ordered[order], np.concatenate([[0], np.cumsum(targets[order])])
+        predicted = np.flatnonzero(_cuttable(ordered))
+        return cls(_between(ordered, predicted), predicted, hits[predicted])
+
+    def nearest_best(self, values: FloatArray, near: float) -> float:
+        """The threshold with the highest of (K,) values; of equal ones the nearest to ``near``."""
+        best = self.thresholds[values >= values.max() - _GAIN]
+        return float(best[np.abs(best - near).argmin()])
+
+
+def _cuttable(ordered: FloatArray) -> npt.NDArray[np.bool_]:
+    """(N+1,) whether falling scores (N,) can be cut before each place, and after the last."""
+    return np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])[: len(ordered) + 1]
+
+
+def _between(ordered: FloatArray, places: IntArray) -> FloatArray:
+    """Thresholds that cut falling scores (N,) before these places, 0 to N."""
+    edges = np.concatenate([[1.0], ordered, [0.0]])
+    above, below = edges[places], edges[places + 1]
+    middle = (above + below) / 2.0
+    return np.where(middle > below, middle, above)  # between adjacent floats the middle is one of them
+
+
+def best_threshold(
+    scores: npt.NDArray[Any], targets: IntArray, term: Term, *, near: float = DEFAULT_THRESHOLD
+) -> float:
+    """The threshold of scores (N,) that does best on targets (N,) 0/1: exact, O(N log N).
+
+    >>> best_threshold(np.array([0.9, 0.6, 0.3, 0.2]), np.array([1, 1, 0, 1]), f_beta(0.5))
+    0.45
+    """
+    cuts = Cuts.of(scores, targets)
+    values = term(cuts.hits, cuts.predicted, int(targets.sum()), len(targets))
+    return cuts.nearest_best(values, near)
+
+
+def common_threshold(
+    scores: npt.NDArray[Any], targets: IntArray, term: Term, *, near: float = DEFAULT_THRESHOLD
+) -> float:
+    """The one threshold for scores (U, M) with the highest mean over the U units of a metric of each unit's M scores.
+
+    Units are labels for a macro average, rows for a samples average, one alone for a micro average. Exact: passing a
+    score changes only its unit's term, so the changes in the order of all scores add up to the metric at every cut.
+    """
+    scores = bounded(scores)
+    units, size = scores.shape
+    order = scores.argsort(axis=1)[:, ::-1]
+    hits = np.zeros((units, size + 1), dtype=np.int64)
+    np.cumsum(np.take_along_axis(targets, order, axis=1), axis=1, out=hits[:, 1:])
+    values = term(hits, np.arange(size + 1), hits[:, -1:], size) / units
+    pooled = np.take_along_axis(scores, order, axis=1).ravel()
+    falling = pooled.argsort()[::-1]
+    totals = np.cumsum(np.concatenate([[values[:, 0].sum()], np.diff(values, axis=1).ravel()[falling]]))
+    places = np.flatnonzero(_cuttable(pooled[falling]))
+    cuts = Cuts(_between(pooled[falling], places), places, places)
+    return cuts.nearest_best(totals[places], near)
+
+
+def label_thresholds(
+    scores: npt.NDArray[Any], targets: IntArray, term: Term, *, near: float = DEFAULT_THRESHOLD
+) -> FloatArray:
+    """(L,) the best threshold of each label of scores and targets (N, L) alone: best for a macro average."""
+    pairs = zip(scores.T, targets.T, strict=True)
+    return np.array([best_threshold(own, wanted, term, near=near) for own, wanted in pairs])
+
+
+def micro_f1_thresholds(scores: npt.NDArray[Any], targets: IntArray, *, near: float = DEFAULT_THRESHOLD) -> FloatArray:
+    """(L,) the thresholds of scores and targets (N, L) with the highest F1 over all labels pooled.
+
+    Dinkelbach 1967: F = 2·ΣTP / (ΣP + Σk) is at its highest F* where max(2·ΣTP - F*·(ΣP + Σk)) = 0, and that maximum
+    falls apart into one a label. F grows with every step and reaches F* after a handful of them.
+    """
+    labels = [Cuts.of(own, wanted) for own, wanted in zip(scores.T, targets.T, strict=True)]
+    actual, value = int(targets.sum()), 0.0
+    while True:
+        best = [int((2 * cuts.hits - value * cuts.predicted).argmax()) for cuts in labels]
+        hits = sum(int(cuts.hits[cut]) for cuts, cut in zip(labels, best, strict=True))
+        predicted = sum(int(cuts.predicted[cut]) for cuts, cut in zip(labels, best, strict=True))
+        reached = 2.0 * hits / max(predicted + actual, 1)
+        if reached <= value + _GAIN:
+            break
+        value = reached
+    return np.array([cuts.nearest_best(2 * cuts.hits - value * cuts.predicted, near) for cuts in labels])
+
+
+def shrink(
+    thresholds: FloatArray, common: float, positives: npt.NDArray[Any], shrinkage: float = SHRINKAGE
+) -> FloatArray:
+    """(L,) ``(n·t + κ·common) / (n + κ)`` in logit space: a label with few positives n (L,) says little of its own.
+
+    A label without positives takes the common threshold; κ = ``shrinkage`` = 0 leaves the others as they are.
+    """
+    if shrinkage == 0:
+        return np.where(positives > 0, thresholds, common)
+    own, shared = logit(bounded(thresholds)), logit(bounded(np.array(common)))
+    return np.asarray(expit((positives * own + shrinkage * shared) / (positives + shrinkage)))
+
+
+def common_and_label_thresholds(
+    scores: npt.NDArray[Any], targets: IntArray, metric: str, *, shrinkage: float = SHRINKAGE
+) -> tuple[float, FloatArray | None]:
+    """The best threshold for all labels of scores and targets (N, L), and one a label (L,) shrunk towards it.
+
+    Args:
+        metric: macro_f1 and micro_f1 fall apart into labels; samples_f1 and accuracy (rows with all labels right) do
+            not, and have the common threshold alone (None).
+        shrinkage: κ of :func:`shrink`.
+    """
+    f1 = f_beta(1.0)
+    if metric == "macro_f1":
+        common = common_threshold(scores.T, targets.T, f1)
+        own = label_thresholds(scores, targets, f1, near=common)
+    elif metric == "micro_f1":
+        common = best_threshold(scores.ravel(), targets.ravel(), f1)
+        own = micro_f1_thresholds(scores, targets, near=common)
+    else:
+        return common_threshold(scores, targets, _ROW_TERMS[metric]), None
+    return common, shrink(own, common, targets.sum(axis=0), shrinkage)

@@ -1,0 +1,204 @@
+"""Yes or no, once an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from trainers.errors import DataError, Problem, unknown
+from trainers.metrics import COUNT_METRICS, confusion_counts, precision_recall_f1
+from trainers.multilabel_metrics import binary_log_loss, mean_auroc, mean_average_precision
+from trainers.postprocess.thresholds import (
+    BINARY_TERMS,
+    DEFAULT_THRESHOLD,
+    apply_thresholds,
+    best_threshold,
+    threshold_problems,
+)
+from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from trainers.tasks.frames import encode_labels, label_column, sort_labels
+from trainers.voting import check_voting, hard_vote_on, mean_scores
+
+_FROM_COUNTS = ("accuracy", "balanced_accuracy", "macro_f1")
+
+
+@dataclass(frozen=True)
+class Binary(Task):
+    """One of two labels an image: the positive one where its score reaches ``threshold``.
+
+    The default metric treats both labels alike, so it does not depend on which of them is positive or frequent: any
+    answer that is the same for all images is worth .5. f1 is of the positive label, and so favours it where it is
+    frequent. Precision, sensitivity and specificity are reported, but no threshold is fitted for one of them alone:
+    it would call every image the same.
+
+    Attributes:
+        target: the column of labels.
+        labels: names of the negative and the positive label.
+    """
+
+    name: ClassVar[str] = "binary"
+    metrics: ClassVar[Mapping[str, Mode]] = MappingProxyType(
+        {
+            "accuracy": "max",
+            "balanced_accuracy": "max",
+            "f1": "max",  # of the positive label
+            "macro_f1": "max",  # mean of both labels'
+            "precision": "max",
+            "sensitivity": "max",  # recall of the positive label
+            "specificity": "max",  # recall of the negative label
+            "auroc": "max",  # of the scores; .5 where all rows have one label
+            "map": "max",  # of the scores: average precision of the positive label; 0 where no row has it
+            "loss": "min",  # of the scores
+        }
+    )
+    default_metric: ClassVar[str] = "balanced_accuracy"
+    tunable_metrics: ClassVar[frozenset[str]] = frozenset(BINARY_TERMS)
+    losses: ClassVar[tuple[str, ...]] = ("bce", "sigmoid_focal", "class_balanced_bce", "asymmetric")
+    postprocess_names: ClassVar[tuple[str, ...]] = ("threshold",)
+    option_names: ClassVar[tuple[str, ...]] = ("positive",)
+
+    target: str
+    labels: tuple[str, str]
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
+        """Learn the two labels; of numbers the larger, of words the later is positive, or the option ``positive``."""
+        if options.keys() - set(cls.option_names) or not isinstance(target, str):
+            raise TypeError(f"binary takes one target column and the option positive, not {target!r}, {options}")
+        names = sort_labels(label_column(frame, target, "the table"))
+        if len(names) != 2:
+            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            instead = "; use the task multiclass or ordinal" if len(names) > 2 else ""
+            given = f"{len(names)} labels ({shown})" if names else "no rows"
+            raise DataError([f"column '{target}' has {given}; binary needs exactly two{instead}"])
+        positive = names[1] if options.get("positive") is None else str(options["positive"])
+        if positive not in names:
+            raise DataError([f"positive: {unknown('label', positive, names)} (of column '{target}')"])
+        return cls(target, (names[1 - names.index(positive)], positive))
+
+    def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
+        return encode_labels(label_column(frame, self.target, source), self.labels, self.target, source)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def head_size(self) -> int:
+        return 1
+
+    def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return targets
+
+    def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return targets
+
+    def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return np.bincount(targets, minlength=2)
+
+    def scores(self, logits: npt.NDArray[Any]) -> Scores:
+        return np.asarray(expit(np.asarray(logits, dtype=np.float64).reshape(len(logits))))
+
+    def default_postprocess(self) -> dict[str, Any]:
+        return {"threshold": DEFAULT_THRESHOLD}
+
+    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
+        problems = []
+        for name, value in postprocess.items():
+            path = f"postprocess.{name}"
+            if name == "threshold":
+                problems += threshold_problems(path, value)
+            else:
+                problems.append(Problem(path, unknown("post-processing", str(name), self.postprocess_names)))
+        return problems
+
+    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
+        return apply_thresholds(scores, float((postprocess or {}).get("threshold", DEFAULT_THRESHOLD)))
+
+    def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
+        counts = confusion_counts(targets, predictions, 2)
+        precision, recall, f1 = (side.tolist() for side in precision_recall_f1(*counts))
+        values = {name: COUNT_METRICS[name](*counts) for name in _FROM_COUNTS}
+        values |= {"f1": f1[1], "precision": precision[1], "sensitivity": recall[1], "specificity": recall[0]}
+        values["auroc"] = mean_auroc(scores[:, None], targets[:, None])
+        values["map"] = mean_average_precision(scores[:, None], targets[:, None])
+        values["loss"] = binary_log_loss(scores, targets)
+        return {name: values[name] for name in self.metrics}
+
+    def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
+        counts = confusion_counts(targets, predictions, 2)
+        figures = (*(side.tolist() for side in precision_recall_f1(*counts)), counts[2].tolist())
+        names = ("label", "precision", "recall", "f1", "support")
+        return [dict(zip(names, row, strict=True)) for row in zip(self.labels, *figures, strict=True)]
+
+    def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
+        """The exact threshold; of equally good ones the nearest to the default."""
+        self.mode(metric)  # refuses an unknown metric
+        if metric not in self.tunable_metrics:
+            return self.default_postprocess()
+        return {"threshold": best_threshold(scores, targets, BINARY_TERMS[metric])}
+
+    def vote(
+        self,
+        member_scores: Sequence[Scores] | Scores,
+        member_predictions: Sequence[Predictions] | None = None,
+        *,
+        voting: str,
+        weights: Sequence[float] | None = None,
+        min_votes: int | None = None,
+        postprocess: Postprocess | None = None,
+    ) -> tuple[Scores, Predictions]:
+        check_voting(voting, self.votings, len(member_scores), weights=weights, min_votes=min_votes)
+        mean = mean_scores(member_scores, weights)
+        soft = self.predict(mean, postprocess)
+        if voting != "hard":
+            return mean, soft
+        if member_predictions is None:
+            member_predictions = [self.predict(scores, postprocess) for scores in member_scores]
+        return mean, hard_vote_on(member_predictions, soft, min_votes)
+
+    def submission_frame(
+        self,
+        ids: Ids | Sequence[str],
+        predictions: Predictions,
+        columns: Sequence[str],
+        *,
+        scores: Scores | None = None,
+        image_sizes: npt.NDArray[np.int64] | None = None,
+    ) -> pd.DataFrame:
+        """Labels, or probabilities in columns that are named after both labels or the positive one."""
+        probability = predictions.astype(np.float64) if scores is None else scores
+        by_label = dict(zip(self.labels, (1.0 - probability, probability), strict=True))
+        wanted = list(columns[1:])
+        if wanted == [self.labels[1]] != [self.target] or sorted(wanted) == sorted(self.labels):
+            return pd.DataFrame({columns[0]: list(ids)} | {name: by_label[name] for name in wanted})
+        if len(wanted) == 1:
+            named = np.asarray(self.labels, dtype=object)[predictions]
+            return pd.DataFrame({columns[0]: list(ids), wanted[0]: named})
+        forms = f"an id and a label column, or an id column and one a label ({', '.join(self.labels)})"
+        raise DataError([f"columns {', '.join(columns)}: binary fills {forms}"])
+
+    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
+        labels = np.asarray(self.labels, dtype=object)[predictions]
+        own = np.where(predictions == 1, scores, 1.0 - scores)
+        columns = {f"score_{self.labels[0]}": 1.0 - scores, f"score_{self.labels[1]}": scores}
+        return pd.DataFrame({"label": labels, "score": own, **columns})
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"task": self.name, **asdict(self), "labels": list(self.labels)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        missing = [name for name in ("target", "labels") if name not in values]
+        if missing:
+            raise DataError([f"not a binary task: no {', '.join(missing)}"])
+        negative, positive = map(str, values["labels"])
+        return cls(str(values["target"]), (negative, positive))

@@ -1,0 +1,251 @@
+"""Any number of L labels an image, none included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from trainers.errors import DataError, Problem, unknown
+from trainers.metrics import precision_recall_f1
+from trainers.multilabel_metrics import (
+    PREDICTION_METRICS,
+    binary_log_loss,
+    label_counts,
+    mean_auroc,
+    mean_average_precision,
+    top_k_hits,
+)
+from trainers.postprocess.crossfit import rarest_label
+from trainers.postprocess.thresholds import (
+    DEFAULT_THRESHOLD,
+    apply_thresholds,
+    common_and_label_thresholds,
+    threshold_problems,
+)
+from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from trainers.tasks.frames import encode_labels, label_sets, sort_labels
+from trainers.voting import check_voting, hard_vote_on, mean_scores
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Multilabel(Task):
+    """Each of L labels is on or off: on where its score reaches its own of ``thresholds``, or else ``threshold``.
+
+    Attributes:
+        target: the column of labels.
+        labels: their names, in the order of the head's outputs.
+        label_separator: between the labels of one cell.
+    """
+
+    name: ClassVar[str] = "multilabel"
+    metrics: ClassVar[Mapping[str, Mode]] = MappingProxyType(
+        {
+            "macro_f1": "max",
+            "micro_f1": "max",
+            "samples_f1": "max",
+            "accuracy": "max",  # rows with all labels right
+            "map": "max",  # of the scores: average precision, mean of the labels that occur
+            "auroc": "max",  # of the scores, mean of the labels that occur
+            "top5_accuracy": "max",  # of the scores: rows with a label among the five highest
+            "loss": "min",  # of the scores: mean over rows and labels
+        }
+    )
+    default_metric: ClassVar[str] = "macro_f1"
+    tunable_metrics: ClassVar[frozenset[str]] = frozenset(PREDICTION_METRICS)
+    losses: ClassVar[tuple[str, ...]] = ("bce", "sigmoid_focal", "class_balanced_bce", "asymmetric")
+    postprocess_names: ClassVar[tuple[str, ...]] = ("threshold", "thresholds")
+    option_names: ClassVar[tuple[str, ...]] = ("label_separator",)
+
+    target: str
+    labels: tuple[str, ...]
+    label_separator: str = "|"
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
+        """Learn the labels between ``label_separator`` (by default ``|``); an empty cell has none."""
+        if options.keys() - set(cls.option_names) or not isinstance(target, str):
+            valid = "one target column and the option label_separator"
+            raise TypeError(f"multilabel takes {valid}, not {target!r}, {options}")
+        separator = options.get("label_separator") or cls.label_separator
+        flat, rows = label_sets(frame, target, separator, "the table")
+        names = sort_labels(flat)
+        if not names:
+            raise DataError([f"column '{target}' has no label in {len(frame)} rows"])
+        if len(np.unique(rows)) == len(rows) and (other := _likelier_separator(names, separator)):
+            given = f"column '{target}' has no '{separator}' in it, but labels like '{other[1]}'"
+            raise DataError([f"{given}; is data.label_separator '{other[0]}'?"])
+        return cls(target, names, separator)
+
+    def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
+        flat, rows = label_sets(frame, self.target, self.label_separator, source)
+        targets = np.zeros((len(frame), len(self.labels)), dtype=np.int64)
+        targets[rows, encode_labels(flat, self.labels, self.target, source, rows)] = 1
+        return targets
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def head_size(self) -> int:
+        return len(self.labels)
+
+    def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return targets
+
+    def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return rarest_label(targets)
+
+    def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
+        positives = targets.sum(axis=0)
+        return np.stack([len(targets) - positives, positives], axis=1)
+
+    def collate(self, targets: Targets) -> torch.Tensor:
+        return super().collate(targets.astype(np.float32))
+
+    def scores(self, logits: npt.NDArray[Any]) -> Scores:
+        return np.asarray(expit(np.asarray(logits, dtype=np.float64)))
+
+    def default_postprocess(self) -> dict[str, Any]:
+        return {"threshold": DEFAULT_THRESHOLD, "thresholds": {}}
+
+    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
+        problems = []
+        for name, value in postprocess.items():
+            path = f"postprocess.{name}"
+            if name == "threshold":
+                problems += threshold_problems(path, value)
+            elif name != "thresholds":
+                problems.append(Problem(path, unknown("post-processing", str(name), self.postprocess_names)))
+            elif not isinstance(value, Mapping):
+                problems.append(Problem(path, f"must map labels to thresholds, not {value!r}"))
+            else:
+                for label, threshold in value.items():
+                    if str(label) not in self.labels:
+                        problems.append(Problem(f"{path}.{label}", unknown("label", str(label), self.labels)))
+                    problems += threshold_problems(f"{path}.{label}", threshold)
+        return problems
+
+    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
+        postprocess = postprocess or {}
+        common = float(postprocess.get("threshold", DEFAULT_THRESHOLD))
+        own = {str(label): float(value) for label, value in postprocess.get("thresholds", {}).items()}
+        return apply_thresholds(scores, [own.get(label, common) for label in self.labels])
+
+    def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
+        values = {name: metric(targets, predictions) for name, metric in PREDICTION_METRICS.items()}
+        values["map"] = mean_average_precision(scores, targets)
+        values["auroc"] = mean_auroc(scores, targets)
+        values["top5_accuracy"] = top_k_hits(scores, targets, 5)
+        values["loss"] = binary_log_loss(scores, targets)
+        return {name: values[name] for name in self.metrics}
+
+    def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
+        counts = label_counts(targets, predictions)
+        figures = (*(values.tolist() for values in precision_recall_f1(*counts)), counts[2].tolist())
+        names = ("label", "precision", "recall", "f1", "support")
+        return [dict(zip(names, row, strict=True)) for row in zip(self.labels, *figures, strict=True)]
+
+    def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
+        """macro_f1, micro_f1: a threshold a label, shrunk to the common one; samples_f1, accuracy: the common one."""
+        self.mode(metric)  # refuses an unknown metric
+        best = self.default_postprocess()
+        if metric not in self.tunable_metrics:
+            return best
+        common, own = common_and_label_thresholds(scores, targets, metric)
+        candidates: list[dict[str, Any]] = [{"threshold": common, "thresholds": {}}]
+        if own is not None:
+            labelled = dict(zip(self.labels, own.tolist(), strict=True))
+            candidates.append({"threshold": common, "thresholds": labelled})
+        value = PREDICTION_METRICS[metric](targets, self.predict(scores, best))
+        for candidate in candidates:
+            reached = PREDICTION_METRICS[metric](targets, self.predict(scores, candidate))
+            if reached > value:
+                best, value = candidate, reached
+        return best
+
+    def vote(
+        self,
+        member_scores: Sequence[Scores] | Scores,
+        member_predictions: Sequence[Predictions] | None = None,
+        *,
+        voting: str,
+        weights: Sequence[float] | None = None,
+        min_votes: int | None = None,
+        postprocess: Postprocess | None = None,
+    ) -> tuple[Scores, Predictions]:
+        check_voting(voting, self.votings, len(member_scores), weights=weights, min_votes=min_votes)
+        mean = mean_scores(member_scores, weights)
+        soft = self.predict(mean, postprocess)
+        if voting != "hard":
+            return mean, soft
+        if member_predictions is None:
+            member_predictions = [self.predict(scores, postprocess) for scores in member_scores]
+        return mean, hard_vote_on(member_predictions, soft, min_votes)
+
+    def submission_frame(
+        self,
+        ids: Ids | Sequence[str],
+        predictions: Predictions,
+        columns: Sequence[str],
+        *,
+        scores: Scores | None = None,
+        image_sizes: npt.NDArray[np.int64] | None = None,
+    ) -> pd.DataFrame:
+        """Labels joined by the separator, "" for none; or, in columns named after the labels, probabilities."""
+        wanted = list(columns[1:])
+        if sorted(wanted) == sorted(self.labels) and wanted != [self.target]:
+            values = predictions if scores is None else scores
+            places = [self.labels.index(name) for name in wanted]
+            frame = pd.DataFrame(values[:, places], columns=wanted)
+            frame.insert(0, columns[0], list(ids))
+            return frame
+        if len(wanted) == 1:
+            return pd.DataFrame({columns[0]: list(ids), wanted[0]: self._joined(predictions)})
+        forms = f"an id and a column of labels, or an id column and one a label ({', '.join(self.labels)})"
+        raise DataError([f"columns {', '.join(columns)}: multilabel fills {forms}"])
+
+    def _joined(self, predictions: Predictions) -> npt.NDArray[np.object_]:
+        names = np.asarray(self.labels, dtype=object)
+        joined = np.empty(len(predictions), dtype=object)
+        joined[:] = [self.label_separator.join(names[row]) for row in predictions.astype(bool)]
+        return joined
+
+    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
+        """The score is that of the least certain label of the row, or 1 less the highest where it has none."""
+        least = np.where(predictions == 1, scores, np.inf).min(axis=1)
+        own = np.where(predictions.any(axis=1), least, 1.0 - scores.max(axis=1))
+        columns = {f"score_{label}": scores[:, place] for place, label in enumerate(self.labels)}
+        return pd.DataFrame({"label": self._joined(predictions), "score": own, **columns})
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"task": self.name, **asdict(self), "labels": list(self.labels)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        missing = [name for name in ("target", "labels", "label_separator") if name not in values]
+        if missing:
+            raise DataError([f"not a multilabel task: no {', '.join(missing)}"])
+        labels = tuple(map(str, values["labels"]))
+        return cls(str(values["target"]), labels, str(values["label_separator"]))
+
+
+def _likelier_separator(names: Sequence[str], separator: str) -> tuple[str, str] | None:
+    """Another separator under which the labels that were learnt are joins of fewer ones, and such a label."""
+    for other in (",", ";", "|", "/"):
+        joined = [name for name in names if other in name]
+        parts = {part.strip() for name in names for part in name.split(other)} - {""}
+        if other != separator and joined and len(parts) < len(names):
+            return other, joined[0]
+    return None
