@@ -120,7 +120,9 @@ def _ready(work: FoldWork, trial_id: str, fold: int, directory: FoldDir) -> Fold
     weights = store.ensemble.weights_path(trial_id, fold)
     result = directory.result()
     if result is None or not (weights.is_file() and directory.scores_path.is_file()):
-        reused = fold == work.trial.fold and _reuse(store, trial_id, directory, weights)
+        # A stopped trial's model has not seen the end of its lr schedule; its other folds will.
+        whole = fold == work.trial.fold and stored.status == "COMPLETE"
+        reused = whole and _reuse(store, trial_id, directory, weights)
         value = stored.value(work.trial.metric) if reused else None
         if value is None:
             value = _train(work.trial, settings, fold, directory, weights)
