@@ -98,8 +98,9 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
     values, problems = _read_plain(plain)
     components = {"loss": task.losses[0]} | {key: mapping[key] for key in COMPONENTS if key in mapping}
     for name, given in components.items():
-        registry = {key: _LOSS_PARAMS[key] for key in task.losses} if name == "loss" else COMPONENTS[name]
-        values[name], found = read_component(name, registry, given, name)
+        values[name], found = (
+            _read_loss(given, task) if name == "loss" else read_component(name, COMPONENTS[name], given, name)
+        )
         problems += found
     postprocess = mapping.get("postprocess") or {}
     problems += _check_postprocess(postprocess, task)
@@ -128,6 +129,15 @@ def _read_plain(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
     strange = [Problem(str(key), unknown("setting", str(key), names)) for key in given if key not in known]
     values, problems = read_fields(TrialSettings, known, owner="a trial")
     return {name: values[name] for name in _PLAIN}, strange + problems
+
+
+def _read_loss(given: object, task: Task) -> tuple[Component | None, list[Problem]]:
+    """A loss that fits the task; of one that does not, the message says what it needs."""
+    name = given.get("name") if isinstance(given, Mapping) else getattr(given, "name", given)
+    if isinstance(name, str) and name in LOSSES and name not in task.losses:
+        reason = f"loss '{name}' does not fit task {task.name}: it needs {LOSSES[name].needs}"
+        return None, [Problem("loss", f"{reason}; valid: {', '.join(task.losses)}")]
+    return read_component("loss", {key: _LOSS_PARAMS[key] for key in task.losses}, given, "loss")
 
 
 def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:

@@ -81,9 +81,15 @@ def label_logits(task: Task, targets: np.ndarray, rng: np.random.Generator) -> n
     return rng.normal(size=targets.shape) + 1.5 * targets - 1.5
 
 
+def levels_table() -> str:
+    levels = np.random.default_rng(0).choice([2, 9, 10, 11], 120, p=[0.5, 0.25, 0.15, 0.1])
+    return "image,label\n" + "".join(f"{i:03}.png,{level}\n" for i, level in enumerate(levels))
+
+
 CASES = {
     "binary": Case("train.csv", answers_table, "label", answer_logits, ("image", "label")),
     "multiclass": Case("train.csv", classes_table, "label", class_logits, ("image", "label")),
+    "ordinal": Case("train.csv", levels_table, "label", class_logits, ("image", "label")),
     "multilabel": Case("train.csv", label_sets_table, "label", label_logits, ("image", "label")),
 }
 
@@ -146,18 +152,29 @@ def test_strata_classes_and_counts_belong_to_the_rows(life: Life) -> None:
     assert all(type(rows) is int for rows in task.support(targets).values())
 
 
-def test_every_loss_gives_one_finite_value_a_row(life: Life) -> None:
+def test_every_loss_trains_what_the_model_returns_and_all_are_scored_alike(life: Life) -> None:
     torch = pytest.importorskip("torch")
     from trainers.components import Component
     from trainers.settings import TrialSettings
 
     task = life.task
     batch = task.collate(life.targets[:8])
-    logits = torch.from_numpy(life.logits[0][:8])
+    images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for name in task.losses:
-        losses = task.build_loss(TrialSettings(loss=Component(name)), life.targets)(logits, batch)
+        settings = TrialSettings(model_name="test_resnet", loss=Component(name))
+        model = task.build_model(settings)
+        losses = task.build_loss(settings, life.targets)(model.train()(images), batch)
         assert losses.shape == (8,)
         assert torch.isfinite(losses).all()
+        losses.mean().backward()
+        missed = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+        assert not missed
+        with torch.inference_mode():
+            logits = model.eval()(images).numpy()
+        assert logits.shape == life.logits[0][:8].shape
+        scores = task.scores(logits)
+        assert np.isfinite(scores).all()
+        assert scores.shape == life.scores[:8].shape
 
 
 def test_augmentation_keeps_the_form_of_image_and_target(life: Life) -> None:

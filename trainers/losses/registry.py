@@ -91,11 +91,31 @@ class AsymmetricParams:
 
 
 @dataclass(frozen=True)
+class CumulativeParams:
+    """CORAL and CORN have no parameters."""
+
+
+@dataclass(frozen=True)
+class SordParams:
+    """Soft targets ``softmax(-alpha·|y-k|^power)``: alpha .3–5 (the larger, the harder), power 1 or 2."""
+
+    alpha: float = number(1.0, 0.0, 100.0, open_low=True)
+    power: float = number(2.0, 0.0, 4.0, open_low=True)
+
+
+ONE_CLASS = "one class an image (multiclass, ordinal)"
+YES_OR_NO = "answers of yes or no (binary, multilabel)"
+ORDERED = "classes in an order (ordinal)"
+
+
+@dataclass(frozen=True)
 class LossSpec:
-    """A loss's parameters (a frozen dataclass) and its builder from such parameters and class counts."""
+    """A loss's parameters (a frozen dataclass), its builder from such parameters and class counts, and what it
+    needs of a task, for the message where a task has none of that."""
 
     params: type
     builder: Callable[[Any, Counts], nn.Module]
+    needs: str
 
     def build(self, params: Mapping[str, Any], class_counts: Counts) -> nn.Module:
         """The loss for `params` (absent ones at defaults) and `Task.class_counts` of the original training fold."""
@@ -157,16 +177,37 @@ def _asymmetric(params: AsymmetricParams, _: Counts) -> nn.Module:
     return Asymmetric(params.gamma_neg, params.gamma_pos, params.clip)
 
 
+def _coral(_: CumulativeParams, class_counts: Counts) -> nn.Module:
+    from trainers.losses.ordinal import Coral
+
+    return Coral(len(class_counts))
+
+
+def _corn(_: CumulativeParams, class_counts: Counts) -> nn.Module:
+    from trainers.losses.ordinal import Corn
+
+    return Corn(class_counts)
+
+
+def _sord(params: SordParams, class_counts: Counts) -> nn.Module:
+    from trainers.losses.ordinal import Sord
+
+    return Sord(len(class_counts), params.alpha, params.power)
+
+
 LOSSES: Mapping[str, LossSpec] = MappingProxyType(
     {
-        "cross_entropy": LossSpec(CrossEntropyParams, _cross_entropy),
-        "weighted_cross_entropy": LossSpec(WeightedCrossEntropyParams, _weighted_cross_entropy),
-        "focal": LossSpec(FocalParams, _focal),
-        "class_balanced": LossSpec(ClassBalancedParams, _class_balanced),
-        "logit_adjustment": LossSpec(LogitAdjustmentParams, _logit_adjustment),
-        "bce": LossSpec(BCEParams, _bce),
-        "sigmoid_focal": LossSpec(SigmoidFocalParams, _sigmoid_focal),
-        "class_balanced_bce": LossSpec(ClassBalancedBCEParams, _class_balanced_bce),
-        "asymmetric": LossSpec(AsymmetricParams, _asymmetric),
+        "cross_entropy": LossSpec(CrossEntropyParams, _cross_entropy, ONE_CLASS),
+        "weighted_cross_entropy": LossSpec(WeightedCrossEntropyParams, _weighted_cross_entropy, ONE_CLASS),
+        "focal": LossSpec(FocalParams, _focal, ONE_CLASS),
+        "class_balanced": LossSpec(ClassBalancedParams, _class_balanced, ONE_CLASS),
+        "logit_adjustment": LossSpec(LogitAdjustmentParams, _logit_adjustment, ONE_CLASS),
+        "bce": LossSpec(BCEParams, _bce, YES_OR_NO),
+        "sigmoid_focal": LossSpec(SigmoidFocalParams, _sigmoid_focal, YES_OR_NO),
+        "class_balanced_bce": LossSpec(ClassBalancedBCEParams, _class_balanced_bce, YES_OR_NO),
+        "asymmetric": LossSpec(AsymmetricParams, _asymmetric, YES_OR_NO),
+        "coral": LossSpec(CumulativeParams, _coral, ORDERED),
+        "corn": LossSpec(CumulativeParams, _corn, ORDERED),
+        "sord": LossSpec(SordParams, _sord, ORDERED),
     }
 )

@@ -11,8 +11,9 @@ binary
 multilabel
     targets (N, L) int 0/1; logits (N, L); scores (N, L) in [0, 1]; predictions (N, L) int 0/1.
 ordinal
-    targets (N,) int; logits (N, K-1) cumulative or (N, K); scores (N, K), rows sum to 1; predictions
-    (N,) int, the expected level cut at K-1 points.
+    targets (N,) int; logits (N, K), whatever the loss (in training mode a model returns what its loss wants,
+    which may be K-1 wide); scores (N, K), rows sum to 1; predictions (N,) int, the expected level cut at
+    K-1 points.
 multi-target (several columns of one CSV)
     a task that holds one task a column and hands each its slice. Targets are the parts' columns side by
     side, -1 (or NaN) where a row lacks one; logits and scores the parts' side by side; metrics are means
@@ -145,7 +146,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def head_size(self) -> int:
-        """Outputs of the model's head. Multi-target: the sum over columns. Text detection: 1 (a map)."""
+        """Outputs of the model in evaluation mode. Multi-target: the sum over columns. Text detection: 1 (a map)."""
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
         """The network: normalised images (B, 3, H, W) in, logits out.
@@ -157,7 +158,7 @@ class Task(ABC):
         return build_model(settings, num_classes=self.head_size)
 
     def build_loss(self, settings: TrialSettings, train_targets: Targets) -> nn.Module:
-        """The loss: (logits, collated targets) -> (B,) losses, one a row.
+        """The loss: (outputs of the model in training mode, collated targets) -> (B,) losses, one a row.
 
         ``train_targets`` are the original training fold, before any oversampling. Multi-target: the sum of
         the parts' losses, a missing target adding 0.

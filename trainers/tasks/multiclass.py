@@ -72,12 +72,12 @@ class Multiclass(Task):
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
         if options or not isinstance(target, str):
-            raise TypeError(f"multiclass takes one target column and no options, not {target!r}, {options}")
+            raise TypeError(f"{cls.name} takes one target column and no options, not {target!r}, {options}")
         labels = label_column(frame, target, "the table")
         names = sort_labels(labels)
         if len(names) < 2:
             given = f"only the label '{names[0]}'" if names else "no rows"
-            raise DataError([f"column '{target}' has {given}; multiclass needs at least two classes"])
+            raise DataError([f"column '{target}' has {given}; {cls.name} needs at least two classes"])
         codes = encode_labels(labels, names, target, "the table")
         return cls(target, names, tuple(int(count) for count in np.bincount(codes)))
 
@@ -204,7 +204,7 @@ class Multiclass(Task):
             frame.insert(0, columns[0], list(ids))
             return frame[list(columns)]
         forms = f"an id and a label column, or an id column and one a class ({', '.join(self.labels)})"
-        raise DataError([f"columns {', '.join(columns)}: multiclass fills {forms}"])
+        raise DataError([f"columns {', '.join(columns)}: {self.name} fills {forms}"])
 
     def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
         labels = np.asarray(self.labels, dtype=object)[predictions]
@@ -220,7 +220,7 @@ class Multiclass(Task):
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         missing = [name for name in ("target", "labels", "counts") if name not in values]
         if missing:
-            raise DataError([f"not a multiclass task: no {', '.join(missing)}"])
+            raise DataError([f"not a task of kind {cls.name}: no {', '.join(missing)}"])
         labels, counts = tuple(map(str, values["labels"])), tuple(map(int, values["counts"]))
         return cls(str(values["target"]), labels, counts)
 

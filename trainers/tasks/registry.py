@@ -11,8 +11,9 @@ from trainers.tasks.base import Task
 from trainers.tasks.binary import Binary
 from trainers.tasks.multiclass import Multiclass
 from trainers.tasks.multilabel import Multilabel
+from trainers.tasks.ordinal import Ordinal
 
-_ALL: tuple[type[Task], ...] = (Binary, Multiclass, Multilabel)
+_ALL: tuple[type[Task], ...] = (Binary, Multiclass, Multilabel, Ordinal)
 
 TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in _ALL})
 """Name in a YAML file -> task."""

@@ -1,0 +1,205 @@
+"""Cut points on the expected level: a row is predicted as the number of cuts at or below its level.
+
+Fitted exactly. Rows are sorted by their level, so predictions are K consecutive segments, and the best
+segments come from dynamic programming over the places where a cut may lie. A sum of credits (accuracy, mae,
+penalty recall, …) needs O(K·M) for M places; QWK is a ratio of two such sums, which Dinkelbach's method
+(Dinkelbach 1967) reduces to a few of them; macro-F1 is a sum over segments and needs O(K·M²).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.metrics import FloatArray, IntArray
+from trainers.ordinal_metrics import CREDIT_METRICS, ORDINAL_METRICS, confusion_matrix, quadratic_weights
+
+MAX_BLOCKS = 2000
+"""Places beyond which macro-F1 is fitted on evenly chosen ones: all other metrics always look at every place."""
+
+_TIE = 1e-9  # levels closer than this are one: rounding must not decide on which side of a cut a row falls
+_CHUNK = 512  # rows of the table of all segments that are in memory at a time
+_MAX_ROUNDS = 100
+
+
+def expected_levels(scores: npt.NDArray[Any]) -> FloatArray:
+    """The mean level (N,), 0 to K-1, of probabilities (N, K)."""
+    weights: FloatArray = np.asarray(scores, dtype=np.float64)
+    # Not a matrix product: its rounding depends on the rows beside a row.
+    levels: FloatArray = (weights * np.arange(weights.shape[1])).sum(axis=1) / weights.sum(axis=1)
+    return levels
+
+
+def rounding_cuts(num_levels: int) -> FloatArray:
+    """The cuts (K-1,) that round to the nearest level: 0.5, 1.5, …"""
+    return np.arange(num_levels - 1, dtype=np.float64) + 0.5
+
+
+def apply_cuts(levels: FloatArray, cuts: FloatArray) -> IntArray:
+    """Predicted levels (N,) 0 to K-1 of real levels (N,), given cuts (K-1,) that do not fall."""
+    return np.searchsorted(cuts, levels, side="right").astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Sorted rows in M blocks that no best cut divides.
+
+    Attributes:
+        counts: (M, K) rows of each target in each block.
+        places: (M+1,) where a cut before the first, between two and after the last block lies: in the middle.
+    """
+
+    counts: IntArray
+    places: FloatArray
+
+
+def make_blocks(levels: FloatArray, targets: IntArray, num_levels: int) -> Blocks:
+    """Blocks of rows with equal levels, neighbours joined where all rows of both have one target.
+
+    Within a run of one target every metric here is a convex function of where the cut lies (linear; for
+    macro-F1 a sum of two terms, each convex or both rising towards one end), so some best cut is at its end.
+
+    The outermost places are half-way to the levels -1 and K.
+    """
+    order = levels.argsort(kind="stable")
+    levels, targets = levels[order], targets[order]
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(levels) > _TIE) + 1])
+    counts = _sum_groups(np.eye(num_levels, dtype=np.int64)[targets], starts)
+    pure = (counts > 0).sum(axis=1) == 1
+    owner = counts.argmax(axis=1)
+    joined = pure[1:] & pure[:-1] & (owner[1:] == owner[:-1])
+    kept = np.concatenate([[0], np.flatnonzero(~joined) + 1])
+    firsts = starts[kept]
+    lasts = np.append(firsts[1:], len(levels)) - 1
+    below = np.concatenate([[-1.0], levels[lasts]])
+    above = np.append(levels[firsts], float(num_levels))
+    return Blocks(_sum_groups(counts, kept), (below + above) / 2.0)
+
+
+def fit_cuts(levels: FloatArray, targets: IntArray, metric: str, num_levels: int) -> FloatArray:
+    """The cuts (K-1,), not falling, that do best by a metric on these rows; the same for any order of rows.
+
+    Two equal cuts mean that the level between them is never predicted.
+
+    Args:
+        levels: (N,) real levels, N >= 1, such as :func:`expected_levels`.
+        targets: (N,) levels 0 to K-1; some may be absent.
+        metric: a name of ``ORDINAL_METRICS``.
+        num_levels: K >= 2.
+    """
+    blocks = make_blocks(levels, targets, num_levels)
+    if metric == "qwk":
+        segments = _best_qwk(blocks)
+    elif metric == "macro_f1":
+        blocks = _thinned(blocks)
+        segments = _best_macro_f1(blocks)
+    else:
+        gains = CREDIT_METRICS[metric].gains(blocks.counts.sum(axis=0))
+        segments = _best_sum(blocks.counts @ (-gains if metric == "mae" else gains))
+    return blocks.places[segments]
+
+
+def metric_of_cuts(levels: FloatArray, targets: IntArray, metric: str, cuts: FloatArray) -> float:
+    """A metric (a name of ``ORDINAL_METRICS``) of the predictions by cuts."""
+    predictions = apply_cuts(levels, cuts)
+    return ORDINAL_METRICS[metric](confusion_matrix(targets, predictions, len(cuts) + 1))
+
+
+def _best_sum(gains: FloatArray) -> IntArray:
+    """Segments of the greatest sum of gains (M, K), block by predicted level: (K-1,) blocks below each cut."""
+    totals = np.concatenate([np.zeros((1, gains.shape[1])), np.cumsum(gains, axis=0)])
+    best = totals[:, 0]
+    choices = []
+    for level in range(1, gains.shape[1]):
+        rest = best - totals[:, level]
+        peak = np.maximum.accumulate(rest)
+        rises = np.concatenate([[True], rest[1:] > peak[:-1]])
+        choices.append(np.maximum.accumulate(np.where(rises, np.arange(len(rest)), 0)))
+        best = peak + totals[:, level]
+    return _trace(choices)
+
+
+def _trace(choices: list[IntArray]) -> IntArray:
+    """Cuts (K-1,) from the last to the first: choices[k][g] is the best k-th cut of the first g blocks."""
+    cuts = []
+    end = len(choices[0]) - 1
+    for choice in reversed(choices):
+        end = int(choice[end])
+        cuts.append(end)
+    return np.array(cuts[::-1], dtype=np.int64)
+
+
+def _best_qwk(blocks: Blocks) -> IntArray:
+    """Dinkelbach: the least observed - ratio·expected disagreement, then the ratio there, until it stands still."""
+    actual = blocks.counts.sum(axis=0)
+    num_levels = len(actual)
+    if (actual > 0).sum() == 1:  # the ratio is 1 for all predictions but the right one
+        return _best_sum(blocks.counts @ np.eye(num_levels))
+    weights = quadratic_weights(num_levels)
+    observed = blocks.counts @ weights
+    expected = np.outer(blocks.counts.sum(axis=1), actual @ weights / actual.sum())
+    cuts, ratio = np.zeros(num_levels - 1, dtype=np.int64), 1.0  # one level for all rows
+    for _ in range(_MAX_ROUNDS):
+        found = _best_sum(ratio * expected - observed)
+        lower = _segment_sum(observed, found) / _segment_sum(expected, found)
+        if lower >= ratio:
+            break
+        cuts, ratio = found, lower
+    return cuts
+
+
+def _segment_sum(values: FloatArray, cuts: IntArray) -> float:
+    """The sum of values (M, K) of the blocks, each by the level that the cuts (K-1,) give it."""
+    levels = np.searchsorted(cuts, np.arange(len(values)), side="right")
+    return float(values[np.arange(len(values)), levels].sum())
+
+
+def _best_macro_f1(blocks: Blocks) -> IntArray:
+    """The greatest sum over segments of 2·hits / (rows in the segment + rows of its level)."""
+    size = np.concatenate([[0], np.cumsum(blocks.counts.sum(axis=1))])
+    hits = np.concatenate([np.zeros((1, blocks.counts.shape[1]), dtype=np.int64), np.cumsum(blocks.counts, axis=0)])
+    actual = hits[-1]
+    best = _f1(hits[:, 0], size, actual[0])
+    choices = []
+    for level in range(1, len(actual)):
+        parts = [_extend(best, hits[:, level], size, actual[level], end) for end in _chunks(len(size))]
+        choices.append(np.concatenate([choice for choice, _ in parts]))
+        best = np.concatenate([value for _, value in parts])
+    return _trace(choices)
+
+
+def _chunks(length: int) -> list[slice]:
+    return [slice(start, min(start + _CHUNK, length)) for start in range(0, length, _CHUNK)]
+
+
+def _extend(best: FloatArray, hits: IntArray, size: IntArray, actual: int, ends: slice) -> tuple[IntArray, FloatArray]:
+    """For each end the best start of the last segment, and the sum of F1 there."""
+    starts = slice(0, ends.stop)
+    sums = best[None, starts] + _f1(
+        hits[ends, None] - hits[None, starts], size[ends, None] - size[None, starts], actual
+    )
+    sums[np.arange(ends.start, ends.stop)[:, None] < np.arange(ends.stop)] = -np.inf
+    choice = sums.argmax(axis=1)
+    return choice, sums[np.arange(len(choice)), choice]
+
+
+def _f1(hits: IntArray, predicted: IntArray, actual: int) -> FloatArray:
+    return np.asarray(2.0 * hits / np.maximum(predicted + actual, 1))
+
+
+def _thinned(blocks: Blocks) -> Blocks:
+    """At most MAX_BLOCKS blocks of about as many rows each: the table of all segments has its square of cells."""
+    if len(blocks.counts) <= MAX_BLOCKS:
+        return blocks
+    rows = np.cumsum(blocks.counts.sum(axis=1))
+    ends = np.unique(np.searchsorted(rows, np.arange(1, MAX_BLOCKS + 1) * (rows[-1] / MAX_BLOCKS)))
+    ends = np.minimum(ends, len(rows) - 1)
+    starts = np.concatenate([[0], ends[ends < len(rows) - 1] + 1])
+    return Blocks(_sum_groups(blocks.counts, starts), blocks.places[np.append(starts, len(rows))])
+
+
+def _sum_groups(values: IntArray, starts: IntArray) -> IntArray:
+    return np.asarray(np.add.reduceat(values, starts, axis=0))
