@@ -34,6 +34,10 @@ class Section(BaseModel):
         return value
 
 
+TASK_OPTIONS = ("label_separator", "positive")
+"""Keys of `data` that only some tasks understand."""
+
+
 class DataConfig(Section):
     """Where rows, images and labels are, and how an image is brought to its working size."""
 
@@ -45,11 +49,17 @@ class DataConfig(Section):
     target: str = Field(description="column of the labels")
     group: str | None = Field(None, description="column of what must not be split between folds")
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
+    positive: str | None = Field(None, description="label that a binary task looks for; the larger one by default")
     image_size: int | tuple[int, int] = Field(224, description="pixels: one side, or [height, width]")
     resize: Literal["squash", "crop", "pad"] = Field("squash", description="how an image meets its size")
     cache: str = Field("auto", description="auto | off | a folder, for decoded images")
     on_broken: Literal["error", "skip"] = Field("error", description="what an unreadable image does")
     sample_submission: Path | None = Field(None, description="CSV whose columns and ids a submission has")
+
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _numbers_are_labels_too(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("cache", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from search.config import DataConfig
+from search.config import TASK_OPTIONS, DataConfig
 from search.errors import InputError, unknown
 from trainers.data.cache import ImageSource, Prepared, prepare_images
 from trainers.data.folds import assign_folds
@@ -101,7 +101,7 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         problems = _column_problems(data, frame.columns)
         if problems:
             raise InputError(problems + _problems_beside_labels(data, task_class, frame.columns))
-        task = task_class.from_frame(frame, data.target)
+        task = task_class.from_frame(frame, data.target, **_task_options(data, task_class))
         table = read_table(data.train, data.images, task, id_column=data.id, group_column=data.group)
     except DataError as error:
         # What else is wrong with the table is worth knowing too; of a missing file it names the near ones.
@@ -110,6 +110,19 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         others = _problems_beside_labels(data, task_class)
         raise InputError(list(dict.fromkeys([*others, *problems])) if data.train.is_file() else others) from None
     return task, table
+
+
+def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]:
+    """What the configuration says to this kind of task; raises InputError for what only others understand."""
+    given = {name: getattr(data, name) for name in TASK_OPTIONS}
+    strange = [
+        f"data.{name}: the task {task_class.name} has no such option; leave it out"
+        for name, value in given.items()
+        if name not in task_class.option_names and value != type(data).model_fields[name].default
+    ]
+    if strange:
+        raise InputError(strange)
+    return {name: getattr(data, name) for name in task_class.option_names}
 
 
 def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:

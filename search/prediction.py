@@ -218,7 +218,8 @@ class StoredEnsemble:
         ballot = self.ballot()
         own = ballot.member_postprocess or (ballot.postprocess,) * len(scores)
         votes = sum(
-            (self.task.predict(values, postprocess) == predictions).astype(np.int64)
+            # With several answers a row (labels), a vote is for all of them.
+            (self.task.predict(values, postprocess) == predictions).reshape(len(predictions), -1).all(axis=1)
             for values, postprocess in zip(scores, own, strict=True)
         )
         return self.task.prediction_frame(mean, predictions).assign(votes=votes)
