@@ -41,7 +41,7 @@ class Ordinal(Multiclass):
       does, but a model that is unsure seldom predicts the outermost levels: fit the cuts;
     - ``argmax``: no cuts but the level with the highest score, which does better by plain accuracy;
     - K-1 numbers that do not fall, or a mapping from levels (all but the lowest) to the cut below each, which a
-      space can sample one by one; levels that it leaves out keep the cut of rounding.
+      space can sample one by one, from ranges that do not overlap; levels left out keep the cut of rounding.
 
     The model's outputs in evaluation are (N, K), whatever the loss: see :mod:`trainers.ordinal_heads`.
     """
