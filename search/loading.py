@@ -14,6 +14,7 @@ from search.config import RunConfig
 from search.errors import InputError, nearest
 from search.form import describe, shown
 
+MERGE = "tag:yaml.org,2002:merge"  # of `<<: *anchor`
 KINDS = {list: "a list", str: "text", type(None): "empty"}
 
 
@@ -41,6 +42,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == MERGE:
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise _WrongKey(problem=f"a key must be text, not {key!r}", problem_mark=key_node.start_mark)
@@ -106,11 +109,12 @@ def load_config(path: Path, overrides: Sequence[str] = (), values: Mapping[str, 
 
 
 def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
-    """Validate plain values; relative data paths are relative to `folder`.
+    """Validate plain values; relative data paths are relative to `folder`, an empty section is one left out.
 
     Raises:
         FormError: keys or values of the wrong form, every one of them.
     """
+    raw = {key: value for key, value in raw.items() if value is not None}
     try:
         config = RunConfig.model_validate(raw)
     except ValidationError as error:

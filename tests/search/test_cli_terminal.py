@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -16,7 +17,6 @@ import pytest
 COMMAND = [sys.executable, "-c", "from search.cli import main; main()"]
 COMMANDS = ["", "validate", "search", "runs", "results", "leaderboard", "ensemble", "score", "predict", "data digits"]
 HEAVY = {"torch", "ray", "timm", "pandas", "optuna", "sklearn", "scipy", "albumentations"}
-NOBODY = 65534
 PATIENCE_S = 60.0
 
 
@@ -149,36 +149,53 @@ def test_no_cluster_at_an_address(project: Any) -> None:
     assert (project.folder / "runs/tiny/trials/0001/trial.json").is_file()
 
 
-@pytest.fixture
-def unprivileged(tmp_path: Path) -> dict[str, Any]:
-    """Options of a process that the file system may refuse: root is refused nothing."""
-    if os.getuid() != 0:
-        return {}
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+AS_NOBODY = """
+import contextlib, io, json, os, sys
+from search.cli.main import run
+import results.store, search.runs
+
+def ending(command):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        return run(command), said.getvalue()
+
+assert run(["validate", "tiny.yaml"]) == 0  # imported while everything may be read
+if os.getuid() == 0:  # whom the file system refuses nothing
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+endings = [ending(command) for command in json.loads(sys.argv[1])]
+print(json.dumps(endings))
+"""
+DENIED = [
+    (["search", "new.yaml", "--storage", "closed"], 1, "cannot create closed/new: Permission denied. Check"),
+    (
+        ["search", "new.yaml", "--storage", "open", "--set", "data.cache=closed/cache"],
+        2,
+        "the image cache in closed/cache cannot be written",
+    ),
+    (["search", "tiny.yaml", "--resume", "--trials", "5"], 1, "runs/tiny/.lock: Permission denied"),
+    (["leaderboard", "tiny", "--output", "closed/board.csv"], 1, "cannot write closed/board.csv: Permission denied"),
+]
+
+
+def test_no_permission_to_write(project: Any) -> None:
+    for folder in (project.folder, project.folder.parent, project.folder.parent.parent):
         folder.chmod(0o755)
-    options: dict[str, Any] = {"user": NOBODY, "extra_groups": []}
-    try:
-        subprocess.run([sys.executable, "-c", "import search.cli.main"], cwd=tmp_path, check=True, **options)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("another user than root cannot read this Python environment")
-    return options
-
-
-def test_no_permission_to_write(project: Any, unprivileged: dict[str, Any]) -> None:
     store = project.stored_run()
-    before = store.leaderboard_path.read_bytes()
-    (project.folder / "closed").mkdir(mode=0o555)
-    environment = {**os.environ, "HOME": "/nonexistent"}
-    searched = start(
-        ["search", project.config({"name": "new"}), "--storage", "closed"], env=environment, **unprivileged
-    )
-    assert searched.returncode == 1, searched.stderr
-    assert "error: cannot create closed/new: Permission denied" in searched.stderr
-    assert "permissions or choose another storage" in searched.stderr
-    written = start(["leaderboard", "tiny", "--output", "closed/board.csv"], env=environment, **unprivileged)
-    assert written.returncode == 1
-    assert "cannot write closed/board.csv: Permission denied" in written.stderr
-    read = start(["validate", project.config(), "--set", "search.seed=1"], env=environment, **unprivileged)
-    assert read.returncode == 0, read.stderr
-    assert store.leaderboard_path.read_bytes() == before
-    assert list((project.folder / "closed").iterdir()) == []
+    Path(project.config({"name": "new"})).rename("new.yaml")
+    Path(project.config()).rename("tiny.yaml")
+    Path("closed").mkdir(mode=0o555)
+    Path("open").mkdir()
+    Path("open").chmod(0o777)
+    before = {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
+    commands = json.dumps([command for command, _, _ in DENIED])
+    done = subprocess.run([sys.executable, "-c", AS_NOBODY, commands], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    endings = json.loads(done.stdout.splitlines()[-1])
+    for (code, said), (command, expected_code, part) in zip(endings, DENIED, strict=True):
+        assert code == expected_code, (command, said)
+        assert part in said, (command, said)
+        assert "Traceback" not in said
+    assert list(Path("closed").iterdir()) == []
+    assert {path: path.read_bytes() for path in before} == before

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from trainers.errors import DataError
 
@@ -47,6 +46,8 @@ def assign_folds(
         sizes = np.bincount(units)
         return _iterative_stratification(counts, sizes, n_splits, np.random.default_rng(seed))[units]
     if groups is None:
+        from sklearn.model_selection import StratifiedKFold  # here, since half a second is long for a look at results
+
         return _test_folds(StratifiedKFold(n_splits, shuffle=True, random_state=seed), strata, None)
     return _grouped(strata, units, n_splits, seed)
 
@@ -90,6 +91,8 @@ def _test_folds(splitter: Any, strata: npt.NDArray[Any], groups: npt.NDArray[Any
 
 def _grouped(strata: npt.NDArray[Any], units: npt.NDArray[np.int64], n_splits: int, seed: int) -> Folds:
     """StratifiedGroupKFold may leave a small class out of a fold; another shuffle mostly cures it."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     classes = np.unique(strata, return_inverse=True)[1]
     for attempt in range(_GROUPED_ATTEMPTS):
         splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=(seed + 7919 * attempt) % 2**32)
