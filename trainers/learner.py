@@ -10,6 +10,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from trainers.errors import TrialFailed
+from trainers.freezing import freeze_all_but_last
 from trainers.inputs import Normalize
 from trainers.lr_schedulers import LrScheduler
 from trainers.microbatch import MicroBatches
@@ -50,17 +51,14 @@ class Learner:
         self.device = device
         self.precision = choose_precision(settings.amp, device)
         self.normalize = Normalize(*input_stats(model), device, channels_last=settings.channels_last)
+        self._frozen_norms = freeze_all_but_last(self.model, settings.train_last)
         self.optimizer = build_optimizer(self.model, settings)
         self.lr_scheduler = LrScheduler(
             self.optimizer, settings, epochs=epochs, steps_per_epoch=steps_per_epoch, mode=mode
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.scaled)
         # Its decay is warmed up: a short training would else average mostly the random start.
-        self.ema = (
-            ModelEmaV3(self.model, decay=settings.ema_decay, use_warmup=True)
-            if settings.ema_decay > 0
-            else None
-        )
+        self.ema = ModelEmaV3(self.model, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay > 0 else None
         self.micro = MicroBatches(settings.batch_size, smallest=2 if has_batch_norm(model) else 1)
         self.step = 0
         self._steps_per_epoch = steps_per_epoch
@@ -87,6 +85,8 @@ class Learner:
             TrialFailed: a loss is not finite, or the smallest micro-batch does not fit into memory.
         """
         self.model.train()
+        for norm in self._frozen_norms:
+            norm.eval()
         losses = _Losses(self._steps_per_epoch, self.device, lambda *found: self._explain(epoch, *found))
         for images, targets, _ in batches:
             self.lr_scheduler.before_step(self.step)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
+from trainers.components import Component
 from trainers.errors import Problem, SettingsError, TrialFailed
+from trainers.heads import find_classifier, install_head
 from trainers.microbatch import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -28,9 +30,7 @@ def check_model(model_name: str, drop_rate: float, drop_path_rate: float) -> lis
         return [Problem("model_name", problem)]
     asked = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
     return [
-        Problem(
-            name, f"model '{model_name}' has none; use 0 or a model that has it, such as {WITH_DROP_PATH}"
-        )
+        Problem(name, f"model '{model_name}' has none; use 0 or a model that has it, such as {WITH_DROP_PATH}")
         for name, rate in asked.items()
         if rate > 0 and not takes_argument(model_name, name)
     ]
@@ -49,11 +49,41 @@ def takes_argument(model_name: str, argument: str) -> bool:
     return True
 
 
+def check_layers(model_name: str, head: Component, train_last: int) -> list[Problem]:
+    """What is asked of the head and of the layers of an existing model, and is not there."""
+    problems = []
+    if head.name != "linear" and not _traits(model_name).classifier:
+        problems.append(_no_place(model_name, head))
+    if train_last > 0 and not _traits(model_name).layer_groups:
+        problems.append(Problem("train_last", f"model '{model_name}' does not say which layers it has; use 0"))
+    return problems
+
+
+class _Traits(NamedTuple):
+    classifier: bool
+    layer_groups: bool
+
+
+@lru_cache(maxsize=256)
+def _traits(model_name: str) -> _Traits:
+    """What the model has; read from one that is built without memory."""
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(model_name)
+    except (RuntimeError, NotImplementedError):  # the real build will tell
+        return _Traits(classifier=True, layer_groups=True)
+    return _Traits(find_classifier(model) is not None, hasattr(model, "group_matcher"))
+
+
+def _no_place(model_name: str, head: Component) -> Problem:
+    return Problem("head", f"model '{model_name}' has no single dense classifier to put '{head.name}' at; use linear")
+
+
 def build_model(settings: TrialSettings, num_classes: int, in_chans: int = 3) -> nn.Module:
-    """timm's network with `num_classes` outputs, randomly initialised or pretrained.
+    """timm's network with `num_classes` outputs, randomly initialised or pretrained, and the head of `settings`.
 
     Raises:
-        SettingsError: the model does not exist or does not take the dropout asked for.
+        SettingsError: the model does not exist, or does not take the dropout or the head asked for.
         TrialFailed: pretrained weights cannot be had.
     """
     if problems := check_model(settings.model_name, settings.drop_rate, settings.drop_path_rate):
@@ -71,6 +101,8 @@ def build_model(settings: TrialSettings, num_classes: int, in_chans: int = 3) ->
         if not settings.pretrained or isinstance(error, torch.OutOfMemoryError):
             raise
         raise TrialFailed(_no_weights(settings.model_name, error)) from error
+    if not install_head(model, settings.head):
+        raise SettingsError([_no_place(settings.model_name, settings.head)])
     return cast("nn.Module", model)
 
 

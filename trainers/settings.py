@@ -17,6 +17,7 @@ from trainers.components import (
     read_fields,
 )
 from trainers.errors import Problem, SettingsError, unknown
+from trainers.heads import HEADS
 from trainers.losses.registry import LOSSES
 from trainers.lr_schedulers import LR_SCHEDULERS, check_warmup
 from trainers.optim import OPTIMIZERS
@@ -32,6 +33,7 @@ COMPONENTS: Mapping[str, Mapping[str, type]] = {
     "lr_scheduler": LR_SCHEDULERS,
     "sampler": SAMPLERS,
     "augmentation": AUGMENTATIONS,
+    "head": HEADS,
 }
 """Setting → name → dataclass of that component's parameters."""
 
@@ -44,6 +46,7 @@ _DEFAULTS = {
         "lr_scheduler": "cosine",
         "sampler": "none",
         "augmentation": "light",
+        "head": "linear",
     }.items()
 }
 
@@ -57,6 +60,7 @@ class TrialSettings:
 
     Zero switches off: clip_grad (largest gradient norm), ema_decay (average of weights used for validation),
     layer_decay (lr factor a layer towards the input), patience (epochs without improvement before the end).
+    `train_last` n > 0 trains the head and the n layer groups before it alone (`trainers.freezing`); 0 trains all.
     `postprocess` holds fixed values, or is TUNED: then it is fitted to the validation scores of each epoch, and every
     figure of the trial is cross-fitted. amp "auto" is bf16 on a GPU that has it, fp16 on an older one, off on a CPU.
     """
@@ -80,9 +84,14 @@ class TrialSettings:
     patience: int = number(0, 0)
     layer_decay: float = number(0.0, 0.0, 1.0)
     postprocess: Mapping[str, Any] | str = field(default_factory=FrozenMapping)
+    head: Component = _DEFAULTS["head"]
+    train_last: int = number(0, 0)
 
 
 _PLAIN = tuple(f.name for f in fields(TrialSettings) if f.name not in {*COMPONENTS, "postprocess"})
+
+
+_OF_MODEL = frozenset({"model_name", "drop_rate", "drop_path_rate", "head", "train_last"})
 
 
 def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None = None) -> TrialSettings:
@@ -104,7 +113,7 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
         problems += found
     postprocess = mapping.get("postprocess") or {}
     problems += _check_postprocess(postprocess, task)
-    if not any(problem.path in {"model_name", "drop_rate", "drop_path_rate"} for problem in problems):
+    if not any(problem.path.partition(".")[0] in _OF_MODEL for problem in problems):
         problems += _check_model(values)
     if problems:
         raise SettingsError(problems)
@@ -149,9 +158,12 @@ def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:
 
 
 def _check_model(values: Mapping[str, Any]) -> list[Problem]:
-    from trainers.models import check_model
+    from trainers.models import check_layers, check_model
 
-    return check_model(values["model_name"], values["drop_rate"], values["drop_path_rate"])
+    if problems := check_model(values["model_name"], values["drop_rate"], values["drop_path_rate"]):
+        return problems
+    head = values.get("head", _DEFAULTS["head"])
+    return check_layers(values["model_name"], head, values["train_last"])
 
 
 def _thaw(value: Any) -> Any:

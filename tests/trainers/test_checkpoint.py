@@ -39,7 +39,15 @@ KINDS: dict[str, dict[str, Any]] = {
         "lr_scheduler": {"name": "plateau", "factor": 0.5, "patience": 0},
     },
     "layer decay, transformer": {"model_name": "test_vit", "layer_decay": 0.7, "drop_path_rate": 0.3},
+    "dropout in the head, last layers": {
+        "head": {"name": "mlp", "units": 16, "layers": 2, "dropout": 0.5},
+        "train_last": 1,
+        "ema_decay": 0.5,
+    },
 }
+
+OTHERS: list[dict[str, Any]] = [{"head": "mlp"}, {"train_last": 1}]
+"""Changes of a setting that make another training of it."""
 
 
 def without_times(report: EpochReport) -> dict[str, Any]:
@@ -107,10 +115,8 @@ def test_fit_resumes_and_runs_only_what_is_left(
         assert_same_state(result.weights, whole.weights)
 
 
-@pytest.mark.parametrize("change", [{"lr": 0.5}, {"epochs": 5}, {"seed": 1}, {"metric": "loss"}])
-def test_the_checkpoint_of_another_training_is_refused(
-    change: dict[str, Any], start: Start, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("change", [{"lr": 0.5}, {"epochs": 5}, {"seed": 1}, {"metric": "loss"}, *OTHERS])
+def test_the_checkpoint_of_another_training_is_refused(change: dict[str, Any], start: Start, tmp_path: Path) -> None:
     first = start()
     first.step()
     first.save(tmp_path / "checkpoint.pt")

@@ -26,6 +26,8 @@ RICH: dict[str, Any] = {
     "amp": "off",
     "channels_last": False,
     "postprocess": {"prior_power": 0.5, "offsets": {"a": 0.1}},
+    "head": {"name": "mlp", "units": 64, "layers": 2, "dropout": 0},
+    "train_last": 3,
 }
 
 
@@ -116,9 +118,7 @@ def test_a_switch_must_be_a_bool(task: Multiclass) -> None:
 
 
 def test_a_component_without_parameters_says_so(task: Multiclass) -> None:
-    assert (
-        "no parameters" in problems_of({"sampler": {"name": "none", "strength": 1}}, task)["sampler.strength"]
-    )
+    assert "no parameters" in problems_of({"sampler": {"name": "none", "strength": 1}}, task)["sampler.strength"]
 
 
 def test_a_loss_of_another_task_is_refused(task: Multiclass) -> None:
