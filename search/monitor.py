@@ -32,6 +32,7 @@ class SearchState:
     Attributes:
         total: trials of the whole search; `finished_before` of them ended in earlier sittings.
         started_s: `time.monotonic()` at the start of this sitting.
+        first_epoch_s: the same when its first epoch ended; until then workers start, which says nothing of the pace.
     """
 
     goal: Goal
@@ -42,6 +43,7 @@ class SearchState:
     running: dict[str, Running] = field(default_factory=dict)
     best: tuple[str, float] | None = None
     started_s: float = field(default_factory=time.monotonic)
+    first_epoch_s: float | None = None
 
     @property
     def finished(self) -> int:
@@ -63,7 +65,9 @@ class SearchState:
     def left_s(self) -> float | None:
         """Seconds that the rest may take at the pace of this sitting; None before its first trial ended."""
         here = self.finished - self.finished_before
-        return None if here < 1 else (time.monotonic() - self.started_s) / here * (self.total - self.finished)
+        if here < 1 or self.first_epoch_s is None:
+            return None
+        return (time.monotonic() - self.first_epoch_s) / here * (self.total - self.finished)
 
 
 class Observer(Protocol):
@@ -111,6 +115,7 @@ class Monitor(Callback):  # type: ignore[misc]
             return
         running = self.state.running.setdefault(key, Running(key))
         running.epoch, running.value = int(result["epoch"]), value
+        self.state.first_epoch_s = self.state.first_epoch_s or time.monotonic()
         self.state.consider(key, value)
         self._observer.on_epoch(self.state, key)
 

@@ -1,0 +1,164 @@
+"""The `foldtune` command as a user starts it, on a small part of the real digits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+import yaml
+
+from trainers.data.digits import write_digits
+
+PATIENCE_S = 240.0
+ROWS = 120
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    """The first true value of `condition`; fails after PATIENCE_S."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE_S:g} s"
+        time.sleep(0.02)
+    return value
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Started:
+    """A command in a process group of its own, as a shell gives it."""
+
+    def __init__(self, arguments: list[str], folder: Path) -> None:
+        self._out, self._err = folder / "stdout.log", folder / "stderr.log"
+        environment = {**os.environ, "FOLDTUNE_CACHE": str(folder / "cache"), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        with open(self._out, "w") as out, open(self._err, "w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from search.cli.main import main; main()", *arguments],
+                cwd=folder,
+                env=environment,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        self.ray: set[psutil.Process] = set()
+        self.worker_pids: set[int] = set()
+
+    def workers(self) -> list[psutil.Process]:
+        """Processes that train now; all of Ray's processes and all workers ever seen are remembered."""
+        found = []
+        try:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        for child in children:
+            try:
+                title, parent = " ".join(child.cmdline()), child.parent()
+                of_ray = parent is not None and parent.name() == "raylet"  # not what a worker forks
+            except psutil.Error:
+                continue
+            self.ray.add(child)
+            if of_ray and title.startswith("ray::") and "Trainable" in title:
+                self.worker_pids.add(child.pid)
+                found.append(child)
+        return found
+
+    def interrupt(self) -> None:
+        """Ctrl-C: the terminal sends SIGINT to every process of the group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def ended(self) -> bool:
+        self.workers()
+        return self.process.poll() is not None
+
+    def end(self) -> Ended:
+        """Wait for the end of the command."""
+        wait_until(self.ended, "the end of the command")
+        return Ended(self.process.returncode, self._out.read_text(), self._err.read_text())
+
+    def left_behind(self) -> list[psutil.Process]:
+        """Ray processes of this command that still live."""
+        return [process for process in self.ray if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+class Foldtune:
+    """Starts commands in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._started: list[Started] = []
+
+    def start(self, *arguments: str) -> Started:
+        self._started.append(Started(list(arguments), self.folder))
+        return self._started[-1]
+
+    def run(self, *arguments: str, code: int = 0) -> Ended:
+        ended = self.start(*arguments).end()
+        assert ended.code == code, ended.stdout + ended.stderr
+        assert "Traceback" not in ended.stdout + ended.stderr
+        return ended
+
+    def close(self) -> None:
+        """End what a failed test left running."""
+        for started in self._started:
+            started.workers()
+            if started.process.poll() is None:
+                started.process.kill()
+                started.process.wait()
+            for process in started.left_behind():
+                try:
+                    process.kill()
+                except psutil.NoSuchProcess:
+                    continue
+
+
+@pytest.fixture(scope="module")
+def foldtune(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foldtune]:
+    """Commands in a folder that holds `digits/`, the real digits thinned out to ROWS rows."""
+    folder = tmp_path_factory.mktemp("user")
+    write_digits(folder / "digits")
+    table = pd.read_csv(folder / "digits/train.csv", dtype=str)
+    common = table[table["label"].isin(table["label"].value_counts().index[:4])]
+    common.groupby("label").head(ROWS // 4).to_csv(folder / "digits/train.csv", index=False)
+    command = Foldtune(folder)
+    yield command
+    command.close()
+
+
+@pytest.fixture(scope="module")
+def write_search(foldtune: Foldtune) -> Callable[..., str]:
+    """write_search(name, space, search=…, resources=…) -> the name of its YAML file."""
+
+    def write(name: str, space: Mapping[str, Any], *, top: int = 1, **sections: Mapping[str, Any]) -> str:
+        quick = {"model_name": "test_resnet", "augmentation": "none", "batch_size": 32}
+        config = {
+            "name": name,
+            "task": "multiclass",
+            "data": {"root": "digits", "train": "train.csv", "images": "images", "target": "label", "image_size": 32},
+            "space": {**quick, **space},
+            "ensemble": {"top": top, "folds": 3},
+            **sections,
+        }
+        (foldtune.folder / f"{name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        return f"{name}.yaml"
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., Any]:
+    """wait_for(condition, what) -> its first true value, within a limit."""
+    return wait_until

@@ -1,0 +1,208 @@
+"""`foldtune search` with real Ray and Optuna, from the command line to the files it leaves."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+TRIALS, EPOCHS, TOP = 9, 4, 1
+NAN_LR = 100.0
+DIVERGING = {"optimizer": "sgd", "weight_decay": 1.0, "clip_grad": 0.0, "batch_size": 8}
+"""With NAN_LR, decay alone multiplies the weights by -99 in every step."""
+SPACE = {
+    **DIVERGING,
+    # The first is the default; the last one cannot be trained.
+    "lr": {"choice": [0.01, 0.003, NAN_LR]},
+    "drop_rate": {"uniform": [0.0, 0.3]},
+    "loss": {"choice": {"cross_entropy": {"label_smoothing": {"uniform": [0.0, 0.2]}}, "focal": {"gamma": 2.0}}},
+    "postprocess": {"prior_power": {"uniform": [0.0, 1.0]}},
+}
+COLUMNS = [
+    "rank",
+    "trial_id",
+    "status",
+    "macro_f1",
+    "macro_f1_tuned",
+    "epochs",
+    "fit_time_s",
+    "images_per_s",
+    "params_m",
+]
+
+
+@dataclass(frozen=True)
+class Searched:
+    root: Path
+    stdout: str
+    stderr: str
+    worker_pids: set[int]
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        return pd.read_csv(self.root / "leaderboard.csv", dtype={"trial_id": str})
+
+    def trial(self, trial_id: str) -> dict[str, Any]:
+        folder = self.root / "trials" / trial_id
+        metrics = folder / "metrics.jsonl"
+        rows = metrics.read_text().splitlines() if metrics.is_file() else []
+        return {
+            "config": json.loads((folder / "config.json").read_text()),
+            "epochs": [json.loads(row) for row in rows],
+            "done": json.loads((folder / "trial.json").read_text()),
+        }
+
+    @property
+    def trial_ids(self) -> list[str]:
+        return sorted(path.name for path in (self.root / "trials").iterdir())
+
+
+@pytest.fixture(scope="module")
+def searched(foldtune: Any, write_search: Callable[..., str]) -> Searched:
+    """A finished search on two slots, in which some trials cannot be trained and some are stopped."""
+    search = {"metric": "macro_f1", "num_samples": TRIALS, "max_epochs": EPOCHS, "grace_epochs": 1, "startup_trials": 4}
+    file = write_search("whole", SPACE, top=TOP, search=search, resources={"max_concurrent_trials": 2})
+    started = foldtune.start("search", file)
+    ended = started.end()
+    assert ended.code == 0, ended.stdout + ended.stderr
+    return Searched(foldtune.folder / "runs/whole", ended.stdout, ended.stderr, started.worker_pids)
+
+
+def test_every_trial_ends_with_a_status_of_optuna(searched: Searched) -> None:
+    board = searched.leaderboard
+    assert len(board) == TRIALS
+    assert set(board["status"]) == {"COMPLETE", "PRUNED", "FAIL"}
+    assert list(board["rank"].dropna()) == list(range(1, int((board["status"] != "FAIL").sum()) + 1))
+    for trial_id, status, epochs in zip(board["trial_id"], board["status"], board["epochs"], strict=True):
+        assert searched.trial(trial_id)["done"]["status"] == status
+        if status != "FAIL":
+            assert (epochs == EPOCHS) == (status == "COMPLETE")
+
+
+def test_leaderboard_has_the_promised_columns(searched: Searched) -> None:
+    columns = list(searched.leaderboard.columns)
+    assert columns[: len(COLUMNS)] == COLUMNS
+    first = columns.index("params_lr")
+    assert set(columns[len(COLUMNS) : first]) >= {"accuracy", "balanced_accuracy", "loss"}
+    assert columns[-1] == "error"
+    assert all(name.startswith("params_") for name in columns[first:-1])
+
+
+def test_a_trial_that_cannot_be_trained_fails_with_its_reason_and_the_search_goes_on(searched: Searched) -> None:
+    board = searched.leaderboard
+    failed = board["status"] == "FAIL"
+    assert (failed == (board["params_lr"] == NAN_LR)).all()
+    assert board["error"][failed].str.contains("lr.* may be too high").all()
+    assert board["error"][~failed].isna().all()
+    last_failed = max(board["trial_id"][failed])
+    assert (board["trial_id"][~failed] > last_failed).any()
+
+
+def test_sampled_values_reach_the_worker(searched: Searched) -> None:
+    for trial_id in searched.trial_ids:
+        trial = searched.trial(trial_id)
+        params, config = trial["config"]["params"], trial["config"]["config"]
+        assert config["lr"] == params["lr"]
+        assert config["drop_rate"] == params["drop_rate"]
+        assert config["postprocess"] == {"prior_power": params["postprocess.prior_power"]}
+        if params["loss"] == "focal":
+            assert config["loss"] == {"name": "focal", "gamma": 2.0}
+        for row in trial["epochs"][:1]:
+            assert row["lr"] == pytest.approx(params["lr"], rel=0.2)  # the cosine's first epoch
+    first = searched.trial("0000")["config"]["params"]
+    assert first["lr"] == 0.01, "the default configuration is the first"
+
+
+def test_the_study_says_what_the_store_says(searched: Searched) -> None:
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(searched.root / "study.journal")))
+    trials = optuna.load_study(study_name="whole", storage=storage).trials
+    assert len(trials) == TRIALS
+    for trial in trials:
+        stored = searched.trial(f"{trial.number:04d}")
+        assert trial.state == TrialState[stored["done"]["status"]]
+        assert trial.params == stored["config"]["params"]
+        best = {row["epoch"]: row["best_metrics"]["macro_f1"] for row in stored["epochs"]}
+        assert trial.intermediate_values == best
+        if trial.state != TrialState.FAIL:
+            assert trial.value == best[max(best)]
+
+
+def test_the_last_line_is_the_best_trial(searched: Searched) -> None:
+    board = searched.leaderboard
+    complete = board[board["status"] == "COMPLETE"]
+    best = complete.loc[complete["macro_f1"].idxmax()]
+    last = searched.stdout.splitlines()[-1]
+    assert last.startswith(f"best trial: {best['trial_id']} macro_f1={best['macro_f1']:.4f}")
+
+
+def test_without_a_terminal_every_trial_is_one_line(searched: Searched) -> None:
+    lines = [line for line in searched.stderr.splitlines() if line.startswith("[")]
+    assert [line.split("]")[0] for line in lines] == [f"[{n}/{TRIALS}" for n in range(1, TRIALS + 1)]
+    assert "Traceback" not in searched.stderr + searched.stdout
+
+
+def test_workers_are_reused(searched: Searched) -> None:
+    assert len(searched.worker_pids) == 2, "one process a slot, for all trials"
+
+
+def test_weights_stay_for_the_best_trials_alone(searched: Searched) -> None:
+    kept = {path.parent.name for path in searched.root.glob("trials/*/weights.safetensors")}
+    ranked = searched.leaderboard.dropna(subset="rank").sort_values(["status", "rank"])  # COMPLETE before PRUNED
+    assert kept == set(ranked["trial_id"].head(TOP + 2))
+    assert not list(searched.root.glob("trials/*/checkpoint.pt"))
+
+
+@pytest.fixture
+def dashboard(searched: Searched) -> Iterator[str]:
+    """Address of an optuna-dashboard on the run's journal."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = Path(sys.executable).with_name("optuna-dashboard")
+    server = subprocess.Popen([program, "--port", str(port), "--quiet", searched.root / "study.journal"])
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_optuna_dashboard_serves_the_study(dashboard: str, wait_for: Callable[..., Any]) -> None:
+    def studies() -> list[dict[str, Any]]:
+        try:
+            with urllib.request.urlopen(f"{dashboard}/api/studies", timeout=10) as answer:
+                found: list[dict[str, Any]] = json.load(answer)["study_summaries"]
+                return found
+        except OSError:
+            return []
+
+    assert [study["study_name"] for study in wait_for(studies, "the dashboard's answer")] == ["whole"]
+
+
+def test_a_search_in_which_every_trial_fails_is_given_up(foldtune: Any, write_search: Callable[..., str]) -> None:
+    search = {"num_samples": 50, "max_epochs": 2, "max_failed_trials": 3}
+    space = {**DIVERGING, "lr": NAN_LR, "drop_rate": {"uniform": [0.0, 0.3]}}
+    file = write_search("doomed", space, search=search)
+    ended = foldtune.run("search", file, code=1)
+    last = ended.stderr.splitlines()[-1]
+    assert re.search(r"[345] trials failed in a row", last)
+    assert "may be too high" in last
+    trials = list((foldtune.folder / "runs/doomed/trials").iterdir())
+    assert 3 <= len(trials) <= 5  # those that ran beside the last one
+    assert all(json.loads((trial / "trial.json").read_text())["status"] == "FAIL" for trial in trials)
