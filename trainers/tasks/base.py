@@ -71,7 +71,8 @@ class Task(ABC):
     """Keys of a post-processing mapping. Multiclass: prior_power, offsets. Binary, multilabel: threshold(s).
     Ordinal: cuts. Text detection: thresh, box_thresh, unclip_ratio. Multi-target: one mapping a column."""
     option_names: ClassVar[tuple[str, ...]] = ()
-    """Keyword options of :meth:`from_frame` (binary: positive; multilabel: label_separator; text detection: image_size)."""
+    """Keyword options of :meth:`from_frame`, which are keys of `data` in a YAML file (binary: positive; multilabel:
+    label_separator; text detection: image_size)."""
 
     @classmethod
     def read_frame(cls, path: Path) -> pd.DataFrame:
