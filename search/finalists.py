@@ -22,10 +22,9 @@ from search.dataset import ImagePlan, open_once
 from search.training import TrialWork, resumed_fit, short_reason, store_scores
 from trainers.data.table import Table
 from trainers.errors import TrialFailed
-from trainers.inference import predict_logits
 from trainers.settings import TrialSettings, parse_settings
 from trainers.tasks import Task
-from trainers.trained import load_trained
+from trainers.trained import trained_logits
 from trainers.weights import save_weights
 
 PREDICT_BATCH = 256
@@ -178,5 +177,4 @@ def _train(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldD
 
 def _predict(settings: TrialSettings, task: Task, weights: Path, test: Unlabelled) -> npt.NDArray[np.float32]:
     source = open_once(test.table.paths, test.images)
-    model = load_trained(task, settings, weights, test.images.size)
-    return predict_logits(model, source, np.arange(len(source)), batch_size=PREDICT_BATCH, amp=settings.amp)
+    return trained_logits(task, settings, weights, source, batch_size=PREDICT_BATCH)

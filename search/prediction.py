@@ -18,11 +18,10 @@ from search.ensembling import Ballot
 from search.errors import InputError, WorkError, unknown
 from trainers.data.cache import ImageSource, Prepared, prepare_images
 from trainers.errors import DataError
-from trainers.inference import predict_logits
 from trainers.settings import parse_settings
 from trainers.tasks import Task, task_from_dict
 from trainers.tasks.frames import read_csv
-from trainers.trained import load_trained
+from trainers.trained import trained_logits
 
 SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 PART_BYTES = 2 << 30
@@ -199,13 +198,13 @@ class StoredEnsemble:
         fold_scores = []
         for fold in range(int(self.description["folds"])):
             weights = self.directory.weights_path(member["trial_id"], fold)
-            logits = predict_logits(
-                load_trained(self.task, settings, weights, source.shape[1:3]),
+            logits = trained_logits(
+                self.task,
+                settings,
+                weights,
                 source,
-                np.arange(len(source)),
                 batch_size=batch_size,
                 device=device,
-                amp=settings.amp,
                 progress=counted.work(),
             )
             fold_scores.append(self.task.scores(logits))

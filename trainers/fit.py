@@ -98,6 +98,7 @@ class Fit:
             amp=settings.amp,
             channels_last=settings.channels_last,
             num_workers=num_workers,
+            tta=settings.tta,
         )
         self.params_m = count_params_m(model)
 

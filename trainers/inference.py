@@ -18,6 +18,7 @@ from trainers.microbatch import is_out_of_memory, slices
 from trainers.models import input_stats
 from trainers.precision import choose_precision
 from trainers.runtime import choose_device, free_gpu_cache
+from trainers.tta import mean_output, views
 
 Logits = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -35,12 +36,14 @@ def predict_logits(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     num_workers: int = 0,
+    tta: str = "none",
     progress: Progress | None = None,
 ) -> Logits:
     """Outputs (len(rows), …) float32 of `model` in evaluation mode, in the order of `rows` (at least one).
 
     The model is moved to `device` and keeps its mode. `mean` and `std` (0–1, a channel) default to the
-    model's own. A batch that does not fit into memory is halved. `progress` gets (done, all) a batch.
+    model's own. A batch that does not fit into memory is halved. `progress` gets (done, all) a batch. `tta` names
+    views of `trainers.tta`, whose mean is returned; V views cost V times as much.
 
     Raises:
         TrialFailed: a single image does not fit into memory.
@@ -53,6 +56,7 @@ def predict_logits(
         amp=amp,
         channels_last=channels_last,
         num_workers=num_workers,
+        tta=tta,
     )
     try:
         return predictor(model, mean=mean, std=std, progress=progress)
@@ -73,7 +77,9 @@ class Predictor:
         amp: str,
         channels_last: bool,
         num_workers: int,
+        tta: str = "none",
     ) -> None:
+        self._views = views(tta)
         self._count = len(rows)
         self._size = batch_size
         self._device = device
@@ -98,16 +104,17 @@ class Predictor:
     ) -> Logits:
         """As `predict_logits`."""
         own_mean, own_std = input_stats(model)
-        normalize = Normalize(
-            mean or own_mean, std or own_std, self._device, channels_last=self._channels_last
-        )
+        normalize = Normalize(mean or own_mean, std or own_std, self._device, channels_last=self._channels_last)
         layout = torch.channels_last if self._channels_last else torch.contiguous_format
         model.to(device=self._device, memory_format=layout)  # type: ignore[call-overload]
 
-        def forward(images: Tensor) -> npt.NDArray[Any]:
+        def plain(images: Tensor) -> Tensor:
             with self._precision.autocast():
                 output: Tensor = model(normalize(images))
-            return output.float().cpu().numpy()
+            return output.float()
+
+        def forward(images: Tensor) -> npt.NDArray[Any]:
+            return mean_output(plain, images, self._views).cpu().numpy()
 
         training = model.training
         model.eval()
@@ -128,9 +135,7 @@ class Predictor:
         """End the worker processes."""
         self._batches.close()
 
-    def _in_parts(
-        self, forward: Callable[[Tensor], npt.NDArray[Any]], images: Tensor
-    ) -> list[npt.NDArray[Any]]:
+    def _in_parts(self, forward: Callable[[Tensor], npt.NDArray[Any]], images: Tensor) -> list[npt.NDArray[Any]]:
         """Outputs of the batch, in parts as large as memory allows."""
         while True:
             try:

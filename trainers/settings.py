@@ -22,6 +22,7 @@ from trainers.losses.registry import LOSSES
 from trainers.lr_schedulers import LR_SCHEDULERS, check_warmup
 from trainers.optim import OPTIMIZERS
 from trainers.samplers import SAMPLERS
+from trainers.tta import TTA
 
 if TYPE_CHECKING:
     from trainers.tasks.base import Task
@@ -61,6 +62,7 @@ class TrialSettings:
     Zero switches off: clip_grad (largest gradient norm), ema_decay (average of weights used for validation),
     layer_decay (lr factor a layer towards the input), patience (epochs without improvement before the end).
     `train_last` n > 0 trains the head and the n layer groups before it alone (`trainers.freezing`); 0 trains all.
+    `tta` is how images are shown in validation and prediction (`trainers.tta`), never in training.
     `postprocess` holds fixed values, or is TUNED: then it is fitted to the validation scores of each epoch, and every
     figure of the trial is cross-fitted. amp "auto" is bf16 on a GPU that has it, fp16 on an older one, off on a CPU.
     """
@@ -86,6 +88,7 @@ class TrialSettings:
     postprocess: Mapping[str, Any] | str = field(default_factory=FrozenMapping)
     head: Component = _DEFAULTS["head"]
     train_last: int = number(0, 0)
+    tta: str = choice("none", *TTA)
 
 
 _PLAIN = tuple(f.name for f in fields(TrialSettings) if f.name not in {*COMPONENTS, "postprocess"})

@@ -42,11 +42,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "dropout in the head, last layers": {
         "head": {"name": "mlp", "units": 16, "layers": 2, "dropout": 0.5},
         "train_last": 1,
+        "tta": "all",
         "ema_decay": 0.5,
     },
 }
 
-OTHERS: list[dict[str, Any]] = [{"head": "mlp"}, {"train_last": 1}]
+OTHERS: list[dict[str, Any]] = [{"head": "mlp"}, {"train_last": 1}, {"tta": "hflip"}]
 """Changes of a setting that make another training of it."""
 
 

@@ -28,6 +28,7 @@ RICH: dict[str, Any] = {
     "postprocess": {"prior_power": 0.5, "offsets": {"a": 0.1}},
     "head": {"name": "mlp", "units": 64, "layers": 2, "dropout": 0},
     "train_last": 3,
+    "tta": "flips",
 }
 
 

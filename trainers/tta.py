@@ -1,0 +1,71 @@
+"""Test-time augmentation: the same network on several views of an image, and one output from all of them.
+
+The output is the mean of the views' logits: of the classes' probabilities that is the geometric mean, scaled to
+sum 1. Unlike a mean of probabilities it is again logits, so it can be stored, tuned and voted on like any other,
+for every task; and its log loss is never above the mean of the views' log losses (log-sum-exp is convex).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from trainers.errors import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_HEIGHT, _WIDTH = 1, 2  # of a batch (B, H, W, 3)
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image is shown: mirrored along `flips` (dimensions of a batch), its values times `brightness`."""
+
+    flips: tuple[int, ...] = ()
+    brightness: float = 1.0
+
+    def show(self, images: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) to the same form."""
+        if self.flips:
+            images = images.flip(self.flips)
+        if self.brightness != 1.0:
+            images = images.float().mul_(self.brightness).round_().clamp_(0, 255).byte()
+        return images
+
+    def undo(self, outputs: Tensor) -> Tensor:
+        """Outputs that are maps (B, K, H, W) are mirrored back; logits (B, K) know no place."""
+        return outputs.flip([place + 1 for place in self.flips]) if self.flips and outputs.ndim == 4 else outputs
+
+
+_IDENTITY, _HORIZONTAL, _VERTICAL = View(), View((_WIDTH,)), View((_HEIGHT,))
+_FLIPS = (_IDENTITY, _HORIZONTAL, _VERTICAL, View((_HEIGHT, _WIDTH)))
+_BRIGHTNESS = (View(brightness=0.9), View(brightness=1.1))
+
+TTA: Mapping[str, tuple[View, ...]] = MappingProxyType(
+    {
+        "none": (_IDENTITY,),
+        "hflip": (_IDENTITY, _HORIZONTAL),
+        "flips": _FLIPS,
+        "brightness": (_IDENTITY, *_BRIGHTNESS),
+        "all": (*_FLIPS, *_BRIGHTNESS),
+    }
+)
+"""Name -> views. Their number, 1, 2, 4, 3 or 6, is how many times the cost of a plain prediction is."""
+
+
+def views(name: str) -> tuple[View, ...]:
+    """The views of `name` in `TTA`; ValueError, with the nearest name, where there is none."""
+    if name not in TTA:
+        raise ValueError(unknown("tta", name, TTA))
+    return TTA[name]
+
+
+def mean_output(forward: Callable[[Tensor], Tensor], images: Tensor, shown: tuple[View, ...]) -> Tensor:
+    """The mean of ``forward`` over the views of uint8 `images`; of a single view it is the plain output."""
+    outputs = [view.undo(forward(view.show(images))) for view in shown]
+    return outputs[0] if len(outputs) == 1 else reduce(add, outputs) / len(outputs)
