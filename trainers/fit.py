@@ -78,16 +78,17 @@ class Fit:
         train_targets = data.targets[data.train_rows]
         self._classes = task.sampling_classes(train_targets)
         self._sampler = build_sampler(settings.sampler.name, **settings.sampler.params)
+        epoch_size = self._sampler.epoch_size(self._classes)
         with seeded(self.device, seed, _MODEL_SEED), failing_plainly(settings):
             model = create_model(task, settings, data.images.shape[1:3])
-            self._batches = self._build_batches(model, num_workers)
+            self._batches = self._build_batches(model, epoch_size, num_workers)
             self._learner: Learner | None = Learner(
                 model,
                 task.build_loss(settings, train_targets),
                 settings,
                 device=self.device,
                 epochs=epochs,
-                steps_per_epoch=len(self._batches),
+                steps_per_epoch=self._batches.steps(epoch_size),
                 mode=self.mode,
             )
         self._predictor = Predictor(
@@ -102,7 +103,7 @@ class Fit:
         )
         self.params_m = count_params_m(model)
 
-    def _build_batches(self, model: nn.Module, num_workers: int) -> Batches:
+    def _build_batches(self, model: nn.Module, epoch_size: int, num_workers: int) -> Batches:
         settings, data, task = self.settings, self.data, self.task
         augmentation = build_augmentation(
             settings.augmentation.name, size=max(data.images.shape[1:3]), **settings.augmentation.params
@@ -119,7 +120,7 @@ class Fit:
             seed=self.seed,
             num_workers=num_workers,
             # A last batch of one image has no variance to normalise by.
-            drop_last=has_batch_norm(model) and len(data.train_rows) % settings.batch_size == 1,
+            drop_last=has_batch_norm(model) and epoch_size % settings.batch_size == 1,
             pin_memory=self.device.type == "cuda",
         )
 

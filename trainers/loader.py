@@ -123,7 +123,12 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches of an epoch in the default order."""
-        return len(self._split(self._rows))
+        return self.steps(len(self._rows))
+
+    def steps(self, images: int) -> int:
+        """Batches of an epoch of that many images."""
+        whole, rest = divmod(images, self._batch_size)
+        return whole + (rest > 0 and not (self._drop_last and whole > 0))
 
     def epoch(self, epoch: int, order: npt.NDArray[np.int64] | None = None) -> Iterator[Batch]:
         """Yield (images (B, H, W, 3) uint8, collated targets, rows (B,)) of one epoch.

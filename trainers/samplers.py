@@ -18,6 +18,9 @@ Rows = npt.NDArray[np.int64]
 class NoSampler:
     """Every row once an epoch, shuffled."""
 
+    def epoch_size(self, classes: Rows) -> int:
+        return len(classes)
+
     def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows:
         """`rows` (N,) in a random order that follows from (seed, epoch); `classes` (N,) is not used."""
         order: Rows = _generator(seed, epoch).permutation(rows)
@@ -34,6 +37,9 @@ class BalancedSampler:
 
     strength: float = number(0.5, 0.0, 1.0)
 
+    def epoch_size(self, classes: Rows) -> int:
+        return len(classes)
+
     def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows:
         """N of the `rows` (N,), some repeated, in a random order that follows from (seed, epoch).
 
@@ -49,13 +55,52 @@ class BalancedSampler:
         return order
 
 
+@dataclass(frozen=True)
+class ImbalancedSampler:
+    """Large classes less often and small ones more often at once: class c has n_c^(1 - strength)·g^strength rows.
+
+    g is the geometric mean of the class sizes n_c. `strength` 0 leaves the data as they are, 1 gives every class
+    g rows. An epoch has the sum of these, rounded a class and at least 1, the same number every epoch; under
+    imbalance it is shorter than N, so that training is quicker than with "balanced". Which rows of a large class
+    come changes from epoch to epoch; within a class all come equally often, to within one visit.
+    """
+
+    strength: float = number(0.5, 0.0, 1.0)
+
+    def epoch_size(self, classes: Rows) -> int:
+        return int(self._quotas(np.unique(classes, return_counts=True)[1]).sum())
+
+    def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows:
+        """`epoch_size` of the `rows` (N,), some repeated, some absent, in a random order that follows from (seed,
+        epoch). `classes` (N,) are the rows' classes, of the training fold alone."""
+        rng = _generator(seed, epoch)
+        _, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
+        drawn = [_repeat(rows[index == c], int(quota), rng) for c, quota in enumerate(self._quotas(counts))]
+        order: Rows = rng.permutation(np.concatenate(drawn))
+        return order
+
+    def _quotas(self, counts: Rows) -> Rows:
+        log_sizes = np.log(counts)
+        sizes = np.exp((1.0 - self.strength) * log_sizes + self.strength * log_sizes.mean())
+        quotas: Rows = np.maximum(np.rint(sizes), 1).astype(np.int64)
+        return quotas
+
+
 class Sampler(Protocol):
     """Anything that orders the rows of an epoch."""
+
+    def epoch_size(self, classes: Rows) -> int:
+        """Rows of every epoch, given the training rows' classes (N,)."""
+        ...
 
     def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows: ...
 
 
-SAMPLERS: dict[str, type[Any]] = {"none": NoSampler, "balanced": BalancedSampler}
+SAMPLERS: dict[str, type[Any]] = {
+    "none": NoSampler,
+    "balanced": BalancedSampler,
+    "imbalanced": ImbalancedSampler,
+}
 
 
 def build_sampler(name: str, **params: Any) -> Sampler:

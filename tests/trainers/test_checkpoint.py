@@ -43,11 +43,12 @@ KINDS: dict[str, dict[str, Any]] = {
         "head": {"name": "mlp", "units": 16, "layers": 2, "dropout": 0.5},
         "train_last": 1,
         "tta": "all",
+        "sampler": {"name": "imbalanced", "strength": 1.0},
         "ema_decay": 0.5,
     },
 }
 
-OTHERS: list[dict[str, Any]] = [{"head": "mlp"}, {"train_last": 1}, {"tta": "hflip"}]
+OTHERS: list[dict[str, Any]] = [{"head": "mlp"}, {"train_last": 1}, {"tta": "hflip"}, {"sampler": "imbalanced"}]
 """Changes of a setting that make another training of it."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -79,9 +80,7 @@ def test_the_loss_and_its_parameters_are_used(loss: dict[str, Any], start: Start
         "cross_entropy": 0.7 * own - 0.3 * log_p.mean(1),
         "focal": (1 - torch.exp(-own)) ** 3 * own,
         "weighted_cross_entropy": (len(targets) / (3 * counts))[targets] * own,
-        "logit_adjustment": F.cross_entropy(
-            logits + 1.5 * torch.log(counts / counts.sum()), targets, reduction="none"
-        ),
+        "logit_adjustment": F.cross_entropy(logits + 1.5 * torch.log(counts / counts.sum()), targets, reduction="none"),
     }
     train_loss = training.step().metrics["train_loss"]
     assert train_loss == pytest.approx(float(expected[loss["name"]].mean()), abs=1e-4)
@@ -97,6 +96,33 @@ def test_the_sampler_decides_which_rows_are_read(start: Start) -> None:
         assert len(read) == 24
         counts[strength] = np.bincount(training.data.targets[read]).tolist()
     assert counts == {0.0: [12, 6, 6], 1.0: [8, 8, 8]}
+
+
+def test_an_imbalanced_sampler_sets_the_length_of_epoch_and_schedule_and_leaves_the_loss_its_counts(
+    start: Start,
+) -> None:
+    sampler = {"name": "imbalanced", "strength": 1.0}  # 12, 6, 6 images become 8, 8, 8
+    loss = {"name": "weighted_cross_entropy", "power": 1.0}
+    training = start(sampler=sampler, loss=loss, batch_size=5, lr=0.01, epochs=2)
+    reports = [training.step(), training.step()]
+    read = training.data.targets[np.concatenate(training.data.images.log[:5])]
+    assert np.bincount(read).tolist() == [8, 8, 8]
+    assert training._learner.step == 10
+    last = [0.01 * (1 + math.cos(math.pi * step / 10)) / 2 for step in (4, 9)]
+    assert [report.lr for report in reports] == pytest.approx(last)
+    assert training._learner.criterion.weight.tolist() == pytest.approx([24 / 36, 24 / 18, 24 / 18])
+
+
+def test_a_rest_of_one_that_the_sampler_leaves_meets_no_batch_norm(
+    make_fold: Callable[..., FoldData], start: Start
+) -> None:
+    data = make_fold(32, 4)
+    labels = data.targets.copy()
+    labels[:32] = np.repeat([0, 1, 2], [21, 9, 2])  # geometric mean 7.23: three times 7 images
+    sampler = {"name": "imbalanced", "strength": 1.0}
+    training = start(data=dataclasses.replace(data, targets=labels), sampler=sampler, batch_size=10)
+    training.step()
+    assert [len(rows) for rows in training.data.images.log[:-1]] == [10, 10]
 
 
 def test_every_training_row_is_read_once_an_epoch_in_a_new_order(start: Start) -> None:
@@ -252,9 +278,7 @@ def test_batch_norm_with_batches_of_one_says_why_it_fails(start: Start) -> None:
         start(batch_size=1).step()
 
 
-def test_a_loss_that_is_not_finite_ends_the_trial_before_the_step_is_taken(
-    start: Start, tmp_path: Path
-) -> None:
+def test_a_loss_that_is_not_finite_ends_the_trial_before_the_step_is_taken(start: Start, tmp_path: Path) -> None:
     training = start(epochs=3)
     training.step()
     training.save(tmp_path / "checkpoint.pt")

@@ -164,3 +164,11 @@ def test_epochs_are_far_faster_than_decoding(shared_data: Path, tmp_path: Path) 
         assert sum(1 for _ in epoch) == 8
         times.append(time.perf_counter() - start)
     assert times[0] > 5 * times[1]
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_steps_are_the_batches_of_an_epoch_of_any_length(drop_last: bool) -> None:
+    loader = batches(drop_last=drop_last)
+    for length in range(1, 26):
+        assert loader.steps(length) == sum(1 for _ in loader.epoch(0, ROWS[:length]))
+    assert len(loader) == loader.steps(30)
