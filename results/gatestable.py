@@ -1,0 +1,47 @@
+"""Conditions on an ensemble and whether they hold, as a terminal table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from results.formatting import DASH, metric_text, number_text
+
+
+def gates_table(verdicts: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Table:
+    """Return one row a verdict {condition, metric, value, margin, passed}; the caption counts those that fail.
+
+    ``value`` and ``margin`` may be None or NaN where there is no such figure.
+    """
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", caption_justify="left")
+    for column in ("condition", "value", "margin", ""):
+        table.add_column(column, justify="left" if column in ("condition", "") else "right", overflow="fold")
+    for row in verdicts:
+        passed = bool(row["passed"])
+        style = "green" if passed else "bold red"
+        table.add_row(
+            Text(str(row["condition"])),
+            Text(_value(row), style="" if passed else style),
+            Text(_margin(row), style="dim" if passed else style),
+            Text("pass" if passed else "FAIL", style=style),
+        )
+    failed = sum(not row["passed"] for row in verdicts)
+    caption = f"{failed} of {len(verdicts)} conditions fail" if failed else f"all {len(verdicts)} conditions hold"
+    table.caption = Text(caption, style="bold red" if failed else "green")
+    return table
+
+
+def _value(row: Mapping[str, Any]) -> str:
+    value = row["value"]
+    return number_text(value) if row["metric"] == "support" and value is not None else metric_text(value)
+
+
+def _margin(row: Mapping[str, Any]) -> str:
+    margin = row["margin"]
+    if margin is None or not math.isfinite(margin):
+        return DASH
+    return f"{margin:+,.0f}" if row["metric"] == "support" else f"{margin:+.4f}"

@@ -1,0 +1,66 @@
+"""`foldtune gate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search.cli.options import Storage
+from search.cli.terminal import output, print_json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @app.command()
+    def gate(
+        run: Annotated[
+            str,
+            typer.Argument(
+                metavar="RUN|ENSEMBLE",
+                help="A run: its name under the storage or its folder; or an ensemble's folder.",
+                show_default=False,
+            ),
+        ],
+        gates: Annotated[Path, typer.Argument(metavar="GATES", help="A YAML list of conditions.", show_default=False)],
+        as_json: Annotated[str, typer.Option("--format", metavar="table|json", help="How it is printed.")] = "table",
+        storage: Storage = "runs",
+    ) -> None:
+        """Check conditions on what an ensemble is worth on rows that it has not seen; exit with 1 where one fails.
+
+        The figures are those of ensemble.json, cross-fitted: metrics of the whole, or precision, recall, f1 and support
+        of a class. The file is a YAML list; an entry is a line, like macro_f1 > 0.6 or recall of mel >= 0.7, or a
+        mapping, like {metric: precision, class: bcc, above: 0.5}, with one of above, at_least, below, at_most.
+
+        foldtune gate skin gates.yaml
+        foldtune gate runs/skin/ensemble gates.yaml --format json
+        """
+        from results.gatestable import gates_table
+        from search.gates import judge, parse_gates
+        from search.stored import read_ensemble
+
+        if as_json not in ("table", "json"):
+            raise typer.BadParameter("valid are table, json", param_hint="--format")
+        conditions = parse_gates(_read(gates), str(gates))
+        verdicts = [verdict.to_dict() for verdict in judge(conditions, read_ensemble(run, storage))]
+        passed = all(verdict["passed"] for verdict in verdicts)
+        if as_json == "json":
+            print_json({"passed": passed, "gates": verdicts})
+        else:
+            output().print(gates_table(verdicts, title=f"{run}: cross-fitted figures"))
+        if not passed:
+            raise typer.Exit(1)
+
+
+def _read(path: Path) -> Any:
+    from search.errors import InputError
+    from search.loading import parse_yaml
+
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8-sig"), str(path))
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot read the gates {path}: {error.strerror}") from None

@@ -1,0 +1,34 @@
+"""Finding what a command was pointed at: a stored ensemble by the name or folder of its run, or by its own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from results.ensembledir import EnsembleDir
+from results.errors import RunCorrupt
+from results.store import RunStore
+
+
+def find_ensemble(name: str, storage: Path | str) -> EnsembleDir:
+    """The ensemble of a run (a name under `storage`, or a path), or that in the folder `name`.
+
+    Raises:
+        results.errors.RunNotFound: no such run, or none was made of it yet.
+    """
+    own = EnsembleDir(Path(name))
+    return own if own.exists() else EnsembleDir.open(RunStore.open(name, storage).ensemble.root)
+
+
+def read_ensemble(name: str, storage: Path | str) -> dict[str, Any]:
+    """What ensemble.json of `find_ensemble` holds.
+
+    Raises:
+        results.errors.RunNotFound: as `find_ensemble`.
+        results.errors.RunCorrupt: it cannot be read, or lacks its estimate.
+    """
+    directory = find_ensemble(name, storage)
+    description = directory.read()
+    if description is None or not isinstance(description.get("estimate"), dict):
+        raise RunCorrupt(f"{directory.json_path} lacks the estimate; `foldtune ensemble` writes it again")
+    return description
