@@ -7,6 +7,7 @@ The models check form and ranges only. What needs the data, the task or the trai
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +51,8 @@ class DataConfig(Section):
     group: str | None = Field(None, description="column of what must not be split between folds")
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
     positive: str | None = Field(None, description="label that a binary task looks for; the larger one by default")
+    target_map: dict[str, str | None] | None = Field(None, description="mapping of old labels to new ones, or to null")
+    on_missing: Literal["error", "skip"] = Field("error", description="what a row without a label does")
     image_size: int | tuple[int, int] = Field(224, description="pixels: one side, or [height, width]")
     resize: Literal["squash", "crop", "pad"] = Field("squash", description="how an image meets its size")
     cache: str = Field("auto", description="auto | off | a folder, for decoded images")
@@ -60,6 +63,24 @@ class DataConfig(Section):
     @classmethod
     def _numbers_are_labels_too(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("target_map", mode="before")
+    @classmethod
+    def _labels_are_text(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        switches = [each for pair in value.items() for each in pair if isinstance(each, bool)]
+        if switches:
+            raise ValueError("labels are text: quote yes, no, on, off, true and false")
+        if not value or any(not isinstance(each, str | int | float | None) for pair in value.items() for each in pair):
+            raise ValueError("must map each old label to a new one, or to null to leave its rows out")
+        texts = [str(label).strip() for label in value]
+        if repeated := sorted({text for text in texts if texts.count(text) > 1}):
+            raise ValueError(f"label {repeated[0]!r} is given more than once; keep one")
+        new = [None if label is None else str(label).strip() for label in value.values()]
+        if "" in new:
+            raise ValueError("a new label cannot be empty; null leaves the rows of a label out")
+        return dict(zip(texts, new, strict=True))
 
     @field_validator("cache", mode="before")
     @classmethod

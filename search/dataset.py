@@ -15,6 +15,7 @@ from search.config import TASK_OPTIONS, DataConfig
 from search.errors import InputError, unknown
 from trainers.data.cache import ImageSource, Prepared, prepare_images
 from trainers.data.folds import assign_folds
+from trainers.data.labels import LabelRules
 from trainers.data.table import Table, read_table
 from trainers.errors import DataError
 from trainers.fit_types import FoldData
@@ -101,8 +102,9 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         problems = _column_problems(data, frame.columns)
         if problems:
             raise InputError(problems + _problems_beside_labels(data, task_class, frame.columns))
-        task = task_class.from_frame(frame, data.target, **_task_options(data, task_class))
-        table = read_table(data.train, data.images, task, id_column=data.id, group_column=data.group)
+        kept, _ = label_rules(data, task_class).apply(frame, data.train)
+        task = task_class.from_frame(kept, data.target, **_task_options(data, task_class))
+        table = read_labels(data, task)
     except DataError as error:
         # What else is wrong with the table is worth knowing too; of a missing file it names the near ones.
         texts = [text.removeprefix(f"{data.train}: ").removeprefix("the table: ") for text in error.problems]
@@ -110,6 +112,24 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         others = _problems_beside_labels(data, task_class)
         raise InputError(list(dict.fromkeys([*others, *problems])) if data.train.is_file() else others) from None
     return task, table
+
+
+def label_rules(data: DataConfig, task: type[Task] | Task) -> LabelRules:
+    """What the configuration does to labels before the task sees them; a task of label lists maps each label."""
+    separator = data.label_separator if "label_separator" in task.option_names else None
+    return LabelRules(data.target, data.target_map, data.on_missing, separator)
+
+
+def read_labels(data: DataConfig, task: Task) -> Table:
+    """The labelled rows as a task that is known already encodes them; raises DataError."""
+    return read_table(
+        data.train,
+        data.images,
+        task,
+        id_column=data.id,
+        group_column=data.group,
+        labels=label_rules(data, task),
+    )
 
 
 def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]:

@@ -12,13 +12,13 @@ import numpy as np
 
 from results.store import RunStore
 from search.config import RunConfig
-from search.dataset import Labelled, Progress, image_plan, open_images, split
+from search.dataset import Labelled, Progress, image_plan, open_images, read_labels, split
 from search.errors import InputError
 from search.loading import check
 from search.recorder import Goal
 from search.validation import Checked
 from spaces import Space, expand_presets
-from trainers.data.table import Table, read_table
+from trainers.data.table import Table
 from trainers.errors import DataError
 from trainers.tasks import TASKS, Task, task_from_dict
 
@@ -105,7 +105,7 @@ def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Label
     """
     data = run.config.data
     try:
-        table = read_table(data.train, data.images, run.task, id_column=data.id, group_column=data.group)
+        table = read_labels(data, run.task)
     except DataError as error:
         raise InputError(error.problems) from None
     folds = run.store.read_folds()

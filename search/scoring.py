@@ -6,18 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from search.dataset import label_rules
 from search.errors import InputError, unknown
 from search.runs import Run
 from trainers.errors import DataError
+
+_PLACE = "\0place"
 
 
 def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
     """Metrics of the ensemble and of the best single trial on the test rows.
 
     Args:
-        labels: a table with the id and target columns; it must hold every test row.
+        labels: a table with the id and target columns; it must hold every test row. Rows that the run's `on_missing`
+            and `target_map` leave out are not judged.
 
     Returns:
         {"ensemble": {metric: value}, "best single trial (ID)": {…}}: the trial that the search ranked first, by its
@@ -29,17 +34,17 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
     stored, description = run.store.ensemble.read_test(), run.store.ensemble.read()
     if stored is None or description is None:
         raise InputError(f"run {run.store.name!r} has no ensemble with test scores: foldtune ensemble makes one")
-    targets = _targets(run, labels, stored["ids"])
+    targets, rows = _targets(run, labels, stored["ids"])
     single = description["members"][0]
+    names = {"ensemble": "", f"best single trial ({single['trial_id']})": "single_"}
     return {
-        "ensemble": run.task.evaluate(stored["scores"], stored["predictions"], targets),
-        f"best single trial ({single['trial_id']})": run.task.evaluate(
-            stored["single_scores"], stored["single_predictions"], targets
-        ),
+        name: run.task.evaluate(stored[f"{of}scores"][rows], stored[f"{of}predictions"][rows], targets)
+        for name, of in names.items()
     }
 
 
-def _targets(run: Run, labels: Path, ids: Any) -> Any:
+def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int64]]:
+    """Targets of the test rows that have a label, and the places (T,) of those rows."""
     data = run.config.data
     try:
         frame: pd.DataFrame = run.task.read_frame(labels)
@@ -56,6 +61,8 @@ def _targets(run: Run, labels: Path, ids: Any) -> Any:
     if missing:
         raise InputError(f"{labels}: {len(missing)} test rows have no label (first: {missing[0]})")
     try:
-        return np.asarray(run.task.encode(by_id.loc[ids.tolist()].reset_index(drop=True), source=labels))
+        wanted = by_id.loc[ids.tolist()].reset_index(drop=True).assign(**{_PLACE: np.arange(len(ids))})
+        kept, _ = label_rules(data, run.task).apply(wanted, labels)
+        return np.asarray(run.task.encode(kept, source=labels)), kept[_PLACE].to_numpy(dtype=np.int64)
     except DataError as error:
         raise InputError(error.problems) from None

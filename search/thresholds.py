@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from results.records import Scores, TrialRecord
+from search.dataset import read_labels
 from search.errors import InputError
 from search.recorder import finalists
 from search.runs import Run
-from trainers.data.table import read_table
 from trainers.errors import DataError, SettingsError
 from trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
 from trainers.settings import TUNED
@@ -98,7 +98,7 @@ def _groups(run: Run) -> dict[str, str] | None:
     if data.group is None:
         return None
     try:
-        table = read_table(data.train, data.images, run.task, id_column=data.id, group_column=data.group)
+        table = read_labels(data, run.task)
     except DataError as error:
         raise InputError(error.problems) from None
     assert table.groups is not None

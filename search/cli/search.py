@@ -108,7 +108,15 @@ def _start(stack: ExitStack, checked: Checked) -> tuple[Run, Labelled]:
     if left_out := [name for name in checked.table.ids if name not in kept]:
         shown = ", ".join(left_out[:SHOWN]) + (", …" if len(left_out) > SHOWN else "")
         note(f"{len(left_out)} images cannot be read and are left out: {shown}")
+    _tell_left_out(labelled)
     return run, labelled
+
+
+def _tell_left_out(labelled: Labelled) -> None:
+    from trainers.data.labels import described
+
+    if rows := labelled.table.left_out:
+        note(f"{sum(rows.values())} rows are left out: {described(rows)}")
 
 
 def _resume(stack: ExitStack, given: RunConfig, more: int) -> tuple[Run, Labelled]:
@@ -118,7 +126,9 @@ def _resume(stack: ExitStack, given: RunConfig, more: int) -> tuple[Run, Labelle
     stack.enter_context(run.store.lock())
     run = extend(run, given, more)
     with progress_bar("decoding images") as progress:
-        return run, reopen_labelled(run, decoders(), progress)
+        labelled = reopen_labelled(run, decoders(), progress)
+    _tell_left_out(labelled)
+    return run, labelled
 
 
 def _report(run: Run, again: str | None, stop_reason: str | None) -> None:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.validation import Checked
+from trainers.data.labels import described
 
 
 def summary(checked: Checked) -> Group:
@@ -24,6 +25,8 @@ def summary(checked: Checked) -> Group:
         f"{search.num_samples} trials of at most {search.max_epochs} epochs ({stop}), by {checked.goal.metric}; "
         f"then the best {config.ensemble.top} on {config.ensemble.folds} folds, {config.ensemble.voting} voting"
     )
+    if table.left_out:
+        head.append(f" ({sum(table.left_out.values())} rows left out: {described(table.left_out)})")
     return Group(head, budget, _classes(checked), _space(checked), Text("valid", style="bold green"))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainers.data.labels import LabelRules
 from trainers.errors import DataError, unknown
 
 _SHOWN = 5
@@ -30,12 +31,14 @@ class TableTask(Protocol):
 @dataclass(frozen=True, eq=False)
 class Table:
     """N rows: `ids` (N,) as written in the file, image `paths`, `targets` (N, ...) as the task encodes them
-    (None where unlabelled) and `groups` (N,): rows of one group belong to one fold."""
+    (None where unlabelled) and `groups` (N,): rows of one group belong to one fold. `left_out`: rows of the file
+    that are not among them, by reason."""
 
     ids: npt.NDArray[np.str_]
     paths: tuple[Path, ...]
     targets: npt.NDArray[Any] | None = None
     groups: npt.NDArray[np.str_] | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -48,6 +51,7 @@ class Table:
             paths=tuple(self.paths[row] for row in index),
             targets=None if self.targets is None else self.targets[index],
             groups=None if self.groups is None else self.groups[index],
+            left_out=self.left_out,
         )
 
 
@@ -59,15 +63,20 @@ def read_table(
     id_column: str = "image",
     group_column: str | None = None,
     labelled: bool = True,
+    labels: LabelRules | None = None,
 ) -> Table:
     """Read and check a table; relative image names lie under the folder `images`.
 
+    `labels` leaves rows out and renames labels first; nothing of a row that is left out is checked.
     Raises `DataError` with everything that is wrong: file, columns, names, labels, groups, missing images.
     """
     path, images = Path(path), Path(images)
     frame = _read(path, task)
     if frame.empty:
         raise DataError([f"{path}: holds no rows"])
+    left_out: Mapping[str, int] = {}
+    if labelled and labels is not None:
+        frame, left_out = labels.apply(frame, path)
     wanted = [id_column] if group_column is None else [id_column, group_column]
     problems = [f"{path}: {unknown('column', c, map(str, frame.columns))}" for c in wanted if c not in frame]
     targets = None
@@ -86,7 +95,7 @@ def read_table(
     if problems:
         raise DataError(problems)
     groups = None if group_column is None else frame[group_column].astype(str).to_numpy(dtype=np.str_)
-    return Table(frame[id_column].astype(str).to_numpy(dtype=np.str_), paths, targets, groups)
+    return Table(frame[id_column].astype(str).to_numpy(dtype=np.str_), paths, targets, groups, left_out)
 
 
 def _read(path: Path, task: TableTask) -> pd.DataFrame:

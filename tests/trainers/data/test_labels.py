@@ -1,0 +1,75 @@
+"""Labels renamed and rows left out before a task sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from trainers.data.labels import LabelRules, described
+from trainers.data.table import read_table
+from trainers.errors import DataError
+from trainers.tasks.binary import Binary
+
+
+def frame(*labels: str | None) -> pd.DataFrame:
+    return pd.DataFrame({"image": [f"{row}.png" for row in range(len(labels))], "grade": list(labels)}, dtype=str)
+
+
+def test_without_rules_nothing_changes() -> None:
+    given = frame("0", None)
+    kept, left_out = LabelRules("grade").apply(given, "t.csv")
+    assert kept is given
+    assert not left_out
+
+
+def test_labels_are_renamed_and_those_mapped_to_null_left_out() -> None:
+    rules = LabelRules("grade", {"0": "healthy", "1": "sick", "2": "sick", "9": None, "never": "x"})
+    kept, left_out = rules.apply(frame("0", " 2", "9", "1", "9"), "t.csv")
+    assert kept["grade"].tolist() == ["healthy", "sick", "sick"]
+    assert kept["image"].tolist() == ["0.png", "1.png", "3.png"]
+    assert left_out == {"label '9'": 2}
+    assert described(left_out) == "2 with label '9'"
+
+
+def test_labels_that_the_map_lacks_are_named_with_the_nearest() -> None:
+    with pytest.raises(DataError, match=r"'sik'; did you mean 'sick'.*in 2 rows") as raised:
+        LabelRules("grade", {"sick": "1", "healthy": "0"}).apply(frame("sik", "sick", "sik", "?"), "t.csv")
+    assert "'?'" in str(raised.value)
+
+
+def test_rows_without_a_label_are_left_out_or_left_to_the_task() -> None:
+    given = frame("0", None, " ", "1")
+    kept, left_out = LabelRules("grade", on_missing="skip").apply(given, "t.csv")
+    assert kept["grade"].tolist() == ["0", "1"]
+    assert left_out == {"no label": 2}
+    mapped, left_out = LabelRules("grade", {"0": "a", "1": "b"}).apply(given, "t.csv")
+    assert mapped["grade"].isna().tolist() == [False, True, True, False], "the task refuses them with their rows"
+    assert not left_out
+
+
+def test_each_label_of_a_list_is_mapped_and_its_row_stays() -> None:
+    rules = LabelRules("grade", {"a": "x", "b": "x", "c": None}, separator="|")
+    kept, left_out = rules.apply(frame("a|b", "c", "b | c", None), "t.csv")
+    assert kept["grade"].fillna("").tolist() == ["x", "", "x", ""]
+    assert not left_out
+
+
+def test_a_map_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(DataError, match="every row is left out"):
+        LabelRules("grade", {"0": None}).apply(frame("0", "0"), "t.csv")
+
+
+def test_nothing_of_a_row_that_is_left_out_is_looked_at(tmp_path: Path) -> None:
+    """Its image need not exist, its id may come again."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    (tmp_path / "t.csv").write_text("image,grade\n0.png,0\nnone.png,\n1.png,4\n0.png,9\n")
+    rules = LabelRules("grade", {"0": "healthy", "4": "sick", "9": None}, "skip")
+    table = read_table(tmp_path / "t.csv", tmp_path, Binary("grade", ("healthy", "sick")), labels=rules)
+    assert table.ids.tolist() == ["0.png", "1.png"]
+    assert table.targets is not None
+    assert table.targets.tolist() == [0, 1]
+    assert table.select([1]).left_out == table.left_out == {"no label": 1, "label '9'": 1}

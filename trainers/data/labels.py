@@ -1,0 +1,93 @@
+"""What is done to a column of labels before a task sees it: rows left out, labels renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trainers.errors import DataError, unknown
+
+_SHOWN = 5
+ON_MISSING = ("error", "skip")
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """Rules for the labels of one column; labels are text without the blanks around them.
+
+    Attributes:
+        column: of the labels.
+        mapping: old label to new; a row of a label that maps to None is left out. None leaves labels as they are.
+        on_missing: whether a row without a label is left to the task, which refuses it, or left out ("skip").
+        separator: between several labels of one cell, each of which is mapped; of those that map to None the row
+            alone stays. None: a cell is one label.
+    """
+
+    column: str
+    mapping: Mapping[str, str | None] | None = None
+    on_missing: str = "error"
+    separator: str | None = None
+
+    def apply(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
+        """The rows that stay, with their new labels, and how many were left out, by reason.
+
+        Raises:
+            DataError: labels that the mapping does not have, or no row stays.
+        """
+        if self.column not in frame or (self.mapping is None and self.on_missing == "error"):
+            return frame, {}
+        cells = frame[self.column].fillna("").astype(str).str.strip()
+        empty = cells == ""
+        left_out = {}
+        drop = np.zeros(len(frame), dtype=np.bool_)
+        if self.on_missing == "skip" and empty.any():
+            drop |= empty.to_numpy(dtype=np.bool_)
+            left_out["no label"] = int(empty.sum())
+        if self.mapping is not None:
+            given = {label for cell in cells[~empty] for label in self._labels(cell)}
+            self._check(given, cells, source)
+            if self.separator is None:
+                for label in sorted(given):
+                    if self.mapping[label] is None:
+                        drop |= (cells == label).to_numpy(dtype=np.bool_)
+                        left_out[f"label '{label}'"] = int((cells == label).sum())
+            frame = frame.assign(**{self.column: [self._mapped(cell) for cell in cells]})
+            frame.loc[empty.to_numpy(), self.column] = np.nan
+        if len(frame) and drop.all():
+            raise DataError([f"{source}: column '{self.column}': every row is left out ({described(left_out)})"])
+        return frame[~drop].reset_index(drop=True), left_out
+
+    def _labels(self, cell: str) -> list[str]:
+        parts = [cell] if self.separator is None else cell.split(self.separator)
+        return [label for part in parts if (label := part.strip())]
+
+    def _mapped(self, cell: str) -> str:
+        assert self.mapping is not None
+        new = [name for label in self._labels(cell) if (name := self.mapping[label]) is not None]
+        return (self.separator or "").join(dict.fromkeys(new))
+
+    def _check(self, given: set[str], cells: pd.Series[str], source: Path | str) -> None:
+        assert self.mapping is not None
+        strange = sorted(given - self.mapping.keys())
+        if not strange:
+            return
+        shown = "; ".join(
+            f"{unknown('label', label, self.mapping)} (in {sum(label in self._labels(cell) for cell in cells)} rows)"
+            for label in strange[:_SHOWN]
+        )
+        more = f"; and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
+        raise DataError(
+            [
+                f"{source}: column '{self.column}': target_map lacks labels: {shown}{more}; "
+                "map each, to null where its rows are to be left out"
+            ]
+        )
+
+
+def described(left_out: Mapping[str, int]) -> str:
+    """Reasons and rows, as in "3 with no label, 2 with label 'x'"."""
+    return ", ".join(f"{rows} with {reason}" for reason, rows in left_out.items())
