@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,6 +50,21 @@ class LevelAugmentation:
     flips: str = choice("horizontal", *FLIPS)
 
 
+@dataclass(frozen=True)
+class CustomAugmentation:
+    """Single transforms, each with its probability 0..1; 0, the default, leaves it out.
+
+    Amounts: optical distortion by up to .2, brightness by up to a fifth, each colour by up to 20 of 255 levels,
+    the noise of a camera's sensor of intensity .1–.5.
+    """
+
+    horizontal_flip: float = number(0.0, 0.0, 1.0)
+    optical_distortion: float = number(0.0, 0.0, 1.0)
+    random_brightness: float = number(0.0, 0.0, 1.0)
+    rgb_shift: float = number(0.0, 0.0, 1.0)
+    iso_noise: float = number(0.0, 0.0, 1.0)
+
+
 AUGMENTATIONS: dict[str, type[Any]] = {
     "none": NoAugmentation,
     "flip": FlipAugmentation,
@@ -56,6 +72,7 @@ AUGMENTATIONS: dict[str, type[Any]] = {
     "light": LevelAugmentation,
     "medium": LevelAugmentation,
     "heavy": LevelAugmentation,
+    "custom": CustomAugmentation,
 }
 
 
@@ -63,7 +80,7 @@ class Augmentation:
     """(H, W, 3) uint8 -> (H, W, 3) uint8; all random numbers follow from the last `reseed`."""
 
     def __init__(self, transforms: list[Any], seed: int) -> None:
-        albumentations = _albumentations()
+        albumentations = import_albumentations()
         self._compose = albumentations.Compose(transforms)
         self.reseed(seed)
 
@@ -79,10 +96,21 @@ class Augmentation:
 
 
 def build_augmentation(
-    name: str, strength: float = 0.5, size: int = 224, seed: int = 0, *, flips: str = "horizontal"
+    name: str,
+    strength: float = 0.5,
+    size: int = 224,
+    seed: int = 0,
+    *,
+    flips: str = "horizontal",
+    first: Sequence[Any] = (),
+    **chances: float,
 ) -> Augmentation | None:
-    """The augmentation `name` for images of about `size` pixels; None where it would change nothing."""
-    transforms = build_transforms(name, strength, size, flips=flips)
+    """The augmentation `name` for images of about `size` pixels; None where it would change nothing.
+
+    `first` are transforms that come before those of the augmentation, such as a crop; `chances` as in
+    `build_transforms`.
+    """
+    transforms = [*first, *build_transforms(name, strength, size, flips=flips, border="reflect", **chances)]
     return Augmentation(transforms, seed) if transforms else None
 
 
@@ -93,10 +121,12 @@ def build_transforms(
     *,
     flips: str = "horizontal",
     border: Border = "reflect",
+    **chances: float,
 ) -> list[Any]:
     """The albumentations transforms of a level, for a Compose of the caller's own.
 
-    With keypoints take border="constant": a reflecting border makes albumentations add reflected points.
+    `chances` are the probabilities of "custom", which knows neither strength nor flips. With keypoints take
+    border="constant": a reflecting border makes albumentations add reflected points.
     """
     if name not in AUGMENTATIONS:
         raise ValueError(unknown("augmentation", name, AUGMENTATIONS))
@@ -104,6 +134,10 @@ def build_transforms(
         raise ValueError(unknown("flips", flips, FLIPS))
     if not 0.0 <= strength <= 1.0:
         raise ValueError(f"strength must lie in 0..1, not {strength}")
+    if name == "custom":
+        return _custom(CustomAugmentation(**chances), border)
+    if chances:
+        raise ValueError(f"augmentation '{name}' takes no {', '.join(chances)}; custom does")
     if name == "none":
         return []
     if name == "flip":
@@ -117,23 +151,41 @@ def build_transforms(
 
 
 def _flips(flips: str) -> list[Any]:
-    albumentations = _albumentations()
+    albumentations = import_albumentations()
     horizontal, vertical = albumentations.HorizontalFlip(p=0.5), albumentations.VerticalFlip(p=0.5)
     return {"none": [], "horizontal": [horizontal], "both": [horizontal, vertical]}[flips]
 
 
-def _affine(scale: float, *, shift: float, zoom: float, degrees: float, border: Border) -> list[Any]:
+def _custom(chances: CustomAugmentation, border: Border) -> list[Any]:
+    albumentations = import_albumentations()
+    transforms = [
+        albumentations.HorizontalFlip(p=chances.horizontal_flip),
+        albumentations.OpticalDistortion(
+            distort_limit=(-0.2, 0.2), border_mode=_border_mode(border), p=chances.optical_distortion
+        ),
+        albumentations.RandomBrightnessContrast(0.2, contrast_limit=0, p=chances.random_brightness),
+        albumentations.RGBShift(p=chances.rgb_shift),
+        albumentations.ISONoise(p=chances.iso_noise),
+    ]
+    return [transform for transform in transforms if transform.p > 0]
+
+
+def _border_mode(border: Border) -> int:
     import cv2
 
+    mode: int = cv2.BORDER_REFLECT_101 if border == "reflect" else cv2.BORDER_CONSTANT
+    return mode
+
+
+def _affine(scale: float, *, shift: float, zoom: float, degrees: float, border: Border) -> list[Any]:
     if scale == 0:
         return []
-    mode = cv2.BORDER_REFLECT_101 if border == "reflect" else cv2.BORDER_CONSTANT
     return [
-        _albumentations().Affine(
+        import_albumentations().Affine(
             translate_percent=(-shift * scale, shift * scale),
             scale=(1 - zoom * scale, 1 + zoom * scale),
             rotate=(-degrees * scale, degrees * scale),
-            border_mode=mode,
+            border_mode=_border_mode(border),
             p=_chance(0.7, scale),
         )
     ]
@@ -143,13 +195,13 @@ def _light(scale: float) -> list[Any]:
     if scale == 0:
         return []
     limit = min(0.2 * scale, 0.6)
-    return [_albumentations().RandomBrightnessContrast(limit, limit, p=_chance(0.5, scale))]
+    return [import_albumentations().RandomBrightnessContrast(limit, limit, p=_chance(0.5, scale))]
 
 
 def _colour_noise_holes(scale: float, size: int) -> list[Any]:
     if scale == 0:
         return []
-    albumentations = _albumentations()
+    albumentations = import_albumentations()
     blur = 3 + 2 * round(scale * size / 224)
     noise = (0.02 * scale, 0.06 * scale)
     hole = (0.1, max(0.1, min(0.25 * scale, 0.5)))
@@ -172,7 +224,8 @@ def _chance(usual: float, scale: float) -> float:
     return min(1.0, usual * scale)
 
 
-def _albumentations() -> Any:
+def import_albumentations() -> Any:
+    """The library, imported at its first use: it takes a second, and nothing else here needs it."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the internet for news
     import albumentations
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from trainers.augment import build_augmentation
 from trainers.checkpoint import read_checkpoint, write_checkpoint
+from trainers.crops import output_size, training_crop
 from trainers.errors import TrialFailed
 from trainers.failures import failing_plainly
 from trainers.fit_types import Best, EpochReport, FitResult, FoldData, Logits
@@ -100,13 +101,18 @@ class Fit:
             channels_last=settings.channels_last,
             num_workers=num_workers,
             tta=settings.tta,
+            crop=settings.crop,
         )
         self.params_m = count_params_m(model)
 
     def _build_batches(self, model: nn.Module, epoch_size: int, num_workers: int) -> Batches:
         settings, data, task = self.settings, self.data, self.task
+        image_size = data.images.shape[1:3]
         augmentation = build_augmentation(
-            settings.augmentation.name, size=max(data.images.shape[1:3]), **settings.augmentation.params
+            settings.augmentation.name,
+            size=max(output_size(settings.crop, image_size)),
+            first=training_crop(settings.crop, image_size),
+            **settings.augmentation.params,
         )
         moves_targets = type(task).augment is not Task.augment
         return Batches(

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from trainers.components import Component
+from trainers.crops import evaluation_crop
 from trainers.data.cache import ImageSource
 from trainers.errors import TrialFailed
 from trainers.inputs import Normalize
@@ -37,13 +39,15 @@ def predict_logits(
     std: Sequence[float] | None = None,
     num_workers: int = 0,
     tta: str = "none",
+    crop: Component | None = None,
     progress: Progress | None = None,
 ) -> Logits:
     """Outputs (len(rows), …) float32 of `model` in evaluation mode, in the order of `rows` (at least one).
 
     The model is moved to `device` and keeps its mode. `mean` and `std` (0–1, a channel) default to the
     model's own. A batch that does not fit into memory is halved. `progress` gets (done, all) a batch. `tta` names
-    views of `trainers.tta`, whose mean is returned; V views cost V times as much.
+    views of `trainers.tta`, whose mean is returned; V views cost V times as much. `crop` is the one that the model was
+    trained with, whose fixed form is applied; None is none.
 
     Raises:
         TrialFailed: a single image does not fit into memory.
@@ -57,6 +61,7 @@ def predict_logits(
         channels_last=channels_last,
         num_workers=num_workers,
         tta=tta,
+        crop=crop,
     )
     try:
         return predictor(model, mean=mean, std=std, progress=progress)
@@ -78,6 +83,7 @@ class Predictor:
         channels_last: bool,
         num_workers: int,
         tta: str = "none",
+        crop: Component | None = None,
     ) -> None:
         self._views = views(tta)
         self._count = len(rows)
@@ -90,6 +96,7 @@ class Predictor:
             np.zeros(len(source), dtype=np.int64),  # there are no targets
             rows,
             batch_size=batch_size,
+            augmentation=None if crop is None else evaluation_crop(crop, source.shape[1:3]),
             num_workers=num_workers,
             pin_memory=device.type == "cuda",
         )

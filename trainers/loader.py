@@ -58,12 +58,23 @@ class _BatchReader(Dataset[Batch]):
         if self._augmentation is not None:
             state = np.random.SeedSequence([self._seed, key.epoch, key.batch]).generate_state(1)
             self._augmentation.reseed(int(state[0]))
-            for place, image in enumerate(images):
-                if self._augment is None:
-                    images[place] = self._augmentation(image)
-                else:
-                    images[place], targets[place] = self._augment(self._augmentation, image, targets[place])
+            images = self._augmented(self._augmentation, images, targets)
         return torch.from_numpy(images), self._collate(targets), key.rows
+
+    def _augmented(
+        self, augmentation: Reseedable, images: npt.NDArray[np.uint8], targets: npt.NDArray[Any]
+    ) -> npt.NDArray[np.uint8]:
+        """The batch augmented, in the place of `images` unless a crop changes its form; `targets` are in theirs."""
+        results = images
+        for place, image in enumerate(images):
+            if self._augment is None:
+                result = augmentation(image)
+            else:
+                result, targets[place] = self._augment(augmentation, image, targets[place])
+            if place == 0 and result.shape != image.shape:
+                results = np.empty((len(images), *result.shape), dtype=np.uint8)
+            results[place] = result
+        return results
 
 
 class Batches:
@@ -76,7 +87,7 @@ class Batches:
         source: N images of one size.
         targets: (N, ...), row by row with `source`.
         rows: the rows of an epoch, in this order unless `epoch` gets another.
-        augmentation: applied to each image; None for none.
+        augmentation: applied to each image, and gives all of them one size; None for none.
         collate: (B, ...) targets of a batch -> what the loss takes, a tensor as a rule.
         drop_last: leave out a last batch that is smaller, unless it is the only one.
         augment: (augmentation, image, target) -> (image, target), for targets that lie in the image;

@@ -13,6 +13,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from trainers.components import Component
+from trainers.crops import check_crop, output_size
 from trainers.errors import Problem, SettingsError, TrialFailed
 from trainers.heads import find_classifier, install_head
 from trainers.microbatch import is_out_of_memory
@@ -107,13 +108,17 @@ def build_model(settings: TrialSettings, num_classes: int, in_chans: int = 3) ->
 
 
 def create_model(task: Task, settings: TrialSettings, image_size: tuple[int, int]) -> nn.Module:
-    """The task's network, ready for images of `image_size` (height, width).
+    """The task's network, ready for what the crop of `settings` makes of images of `image_size` (height, width).
 
-    Transformers whose position embeddings fix the input size are set to `image_size`.
+    Transformers whose position embeddings fix the input size are set to that size.
 
     Raises:
+        SettingsError: the crop is larger than the images.
         TrialFailed: the model cannot work at that size.
     """
+    if problems := check_crop(settings.crop, image_size):
+        raise SettingsError(problems)
+    image_size = output_size(settings.crop, image_size)
     model = task.build_model(settings)
     set_input_size: Any = getattr(model, "set_input_size", None)
     try:

@@ -16,6 +16,7 @@ from trainers.components import (
     read_component,
     read_fields,
 )
+from trainers.crops import CROPS, leaves_as_is
 from trainers.errors import Problem, SettingsError, unknown
 from trainers.heads import HEADS
 from trainers.losses.registry import LOSSES
@@ -35,6 +36,7 @@ COMPONENTS: Mapping[str, Mapping[str, type]] = {
     "sampler": SAMPLERS,
     "augmentation": AUGMENTATIONS,
     "head": HEADS,
+    "crop": CROPS,
 }
 """Setting → name → dataclass of that component's parameters."""
 
@@ -48,6 +50,7 @@ _DEFAULTS = {
         "sampler": "none",
         "augmentation": "light",
         "head": "linear",
+        "crop": "resize",
     }.items()
 }
 
@@ -89,6 +92,7 @@ class TrialSettings:
     head: Component = _DEFAULTS["head"]
     train_last: int = number(0, 0)
     tta: str = choice("none", *TTA)
+    crop: Component = _DEFAULTS["crop"]
 
 
 _PLAIN = tuple(f.name for f in fields(TrialSettings) if f.name not in {*COMPONENTS, "postprocess"})
@@ -118,6 +122,7 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
     problems += _check_postprocess(postprocess, task)
     if not any(problem.path.partition(".")[0] in _OF_MODEL for problem in problems):
         problems += _check_model(values)
+    problems += _check_crop(values.get("crop"), task)
     if problems:
         raise SettingsError(problems)
     kept = postprocess if isinstance(postprocess, str) else FrozenMapping(postprocess)
@@ -150,6 +155,14 @@ def _read_loss(given: object, task: Task) -> tuple[Component | None, list[Proble
         reason = f"loss '{name}' does not fit task {task.name}: it needs {LOSSES[name].needs}"
         return None, [Problem("loss", f"{reason}; valid: {', '.join(task.losses)}")]
     return read_component("loss", {key: _LOSS_PARAMS[key] for key in task.losses}, given, "loss")
+
+
+def _check_crop(crop: Component | None, task: Task) -> list[Problem]:
+    from trainers.tasks.base import Task
+
+    if crop is None or leaves_as_is(crop) or type(task).augment is Task.augment:
+        return []
+    return [Problem("crop", f"targets of task {task.name} lie in the whole image; use resize without a size")]
 
 
 def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:

@@ -58,5 +58,6 @@ def trained_logits(
         channels_last=settings.channels_last,
         num_workers=num_workers,
         tta=settings.tta if tta is None else tta,
+        crop=settings.crop,
         progress=progress,
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import time
 
@@ -9,7 +10,8 @@ import pytest
 
 from trainers.augment import AUGMENTATIONS, build_augmentation, build_transforms
 
-CHANGING = [name for name in AUGMENTATIONS if name != "none"]
+CHANGING = [name for name in AUGMENTATIONS if name not in {"none", "custom"}]
+CUSTOM = [field.name for field in dataclasses.fields(AUGMENTATIONS["custom"])]
 FLIPPING = ("light", "medium", "heavy")
 
 
@@ -68,6 +70,7 @@ def test_an_augmentation_can_be_sent_to_another_process() -> None:
 
 def test_nothing_to_do_is_none() -> None:
     assert build_augmentation("none") is None
+    assert build_augmentation("custom") is None
     assert build_augmentation("flip", flips="none") is None
     assert build_augmentation("shift", 0.0) is None
     assert all(build_augmentation(name, 0.0, flips="none") is None for name in FLIPPING)
@@ -108,6 +111,56 @@ def test_more_strength_changes_more(name: str) -> None:
 def test_heavier_levels_change_more() -> None:
     changes = [change(name, 0.5) for name in ("light", "medium", "heavy")]
     assert changes[0] < changes[1] < changes[2]
+
+
+def custom(seed: int = 0, **chances: float) -> list[npt.NDArray[np.uint8]]:
+    """Two hundred results of "custom" on a picture of 24 pixels."""
+    augmentation = build_augmentation("custom", size=24, seed=seed, **chances)
+    assert augmentation is not None
+    return [augmentation(picture(24)) for _ in range(200)]
+
+
+@pytest.mark.parametrize("transform", CUSTOM)
+@pytest.mark.parametrize("chance", [0.25, 1.0])
+def test_each_custom_transform_comes_with_its_probability(transform: str, chance: float) -> None:
+    results = custom(**{transform: chance})
+    assert all(result.shape == (24, 24, 3) and result.dtype == np.uint8 for result in results)
+    changed = np.mean([not np.array_equal(result, picture(24)) for result in results])
+    # Three standard deviations; of brightness a drawn change may be too small to be seen.
+    assert changed > 0.95 if chance == 1.0 else 0.16 < changed < 0.34
+    assert np.array_equal(results, custom(**{transform: chance}))
+    assert not np.array_equal(results, custom(seed=1, **{transform: chance})) or transform == "horizontal_flip"
+
+
+def test_custom_transforms_do_what_they_are_called() -> None:
+    image = picture(24)
+    assert np.array_equal(custom(horizontal_flip=1.0)[0], image[:, ::-1])
+    shifts = custom(rgb_shift=1.0)[0].astype(int) - image
+    inner = (image > 20) & (image < 235)  # where nothing is cut off
+    for channel in range(3):
+        assert len(np.unique(shifts[..., channel][inner[..., channel]])) == 1
+    ratio = [(result / np.maximum(image, 1))[image > 100] for result in custom(random_brightness=1.0)[:20]]
+    assert len({round(float(np.median(values)), 2) for values in ratio}) > 3
+    noise = custom(iso_noise=1.0)[0].astype(int) - image
+    assert len(np.unique(noise)) > 10
+
+
+def test_custom_transforms_come_independently_of_each_other() -> None:
+    """albumentations would seed them all alike: then a flip would come exactly where the distortion does."""
+    both = custom(horizontal_flip=0.5, random_brightness=0.5)
+    image = picture(24)
+    flipped = [np.corrcoef(result[:, ::-1].ravel(), image.ravel())[0, 1] > 0.9 for result in both]
+    same = [
+        np.array_equal(result[:, ::-1] if flip else result, image) for result, flip in zip(both, flipped, strict=True)
+    ]
+    for flip in (True, False):
+        among = [unchanged for unchanged, other in zip(same, flipped, strict=True) if other == flip]
+        assert 0.3 < np.mean(among) < 0.7
+
+
+def test_probabilities_belong_to_custom_alone() -> None:
+    with pytest.raises(ValueError, match="'light' takes no rgb_shift; custom does"):
+        build_augmentation("light", rgb_shift=0.5)
 
 
 def test_transforms_carry_keypoints() -> None:

@@ -46,9 +46,26 @@ KINDS: dict[str, dict[str, Any]] = {
         "sampler": {"name": "imbalanced", "strength": 1.0},
         "ema_decay": 0.5,
     },
+    "crops, single transforms": {
+        "crop": {"name": "random_resized_crop", "size": 24},
+        "augmentation": {
+            "name": "custom",
+            "horizontal_flip": 0.5,
+            "optical_distortion": 0.5,
+            "random_brightness": 0.5,
+            "rgb_shift": 0.5,
+            "iso_noise": 0.5,
+        },
+    },
 }
 
-OTHERS: list[dict[str, Any]] = [{"head": "mlp"}, {"train_last": 1}, {"tta": "hflip"}, {"sampler": "imbalanced"}]
+OTHERS: list[dict[str, Any]] = [
+    {"head": "mlp"},
+    {"train_last": 1},
+    {"tta": "hflip"},
+    {"sampler": "imbalanced"},
+    {"crop": "random_crop"},
+]
 """Changes of a setting that make another training of it."""
 
 
