@@ -14,6 +14,7 @@ from trainers.freezing import freeze_all_but_last
 from trainers.inputs import Normalize
 from trainers.lr_schedulers import LrScheduler
 from trainers.microbatch import MicroBatches
+from trainers.mixup import Mix
 from trainers.models import has_batch_norm, input_stats
 from trainers.optim import build_optimizer
 from trainers.precision import choose_precision
@@ -63,6 +64,7 @@ class Learner:
         self.step = 0
         self._steps_per_epoch = steps_per_epoch
         self._clip_grad = settings.clip_grad
+        self._mixup = settings.mixup
         self._parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     @property
@@ -99,16 +101,28 @@ class Learner:
     def _gradient(self, images: Tensor, targets: Any) -> Tensor:
         """Leave the batch's gradient in the parameters; return its mean loss, on the device."""
         batch = len(images)
+        mix = Mix(self._mixup, batch) if self._mixup > 0 else None
+
+        def losses(rows: slice) -> Tensor:
+            pixels, wanted = self.normalize(images[rows]), map_tensors(lambda tensor: tensor[rows], targets)
+            if mix is None:
+                return self._losses(self.model(pixels), wanted)
+            partners = mix.partners[rows].to(self.device)
+            others = map_tensors(lambda tensor: tensor[partners], targets)
+            output = self.model(mix.blend(pixels, self.normalize(images[partners])))
+            return mix.blend(self._losses(output, wanted), self._losses(output, others))
 
         def part(rows: slice) -> Tensor:
             with self.precision.autocast():
-                output = self.model(self.normalize(images[rows]))
-                wanted = map_tensors(lambda tensor: tensor[rows], targets)
-                loss: Tensor = self.criterion(output, wanted).sum() / batch
+                loss = losses(rows).sum() / batch
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             return loss.detach()
 
         return self.micro.run(batch, part, self.optimizer.zero_grad)
+
+    def _losses(self, output: Any, targets: Any) -> Tensor:
+        losses: Tensor = self.criterion(output, targets)
+        return losses
 
     def _update(self) -> None:
         if self._clip_grad > 0:

@@ -21,6 +21,7 @@ from trainers.errors import Problem, SettingsError, unknown
 from trainers.heads import HEADS
 from trainers.losses.registry import LOSSES
 from trainers.lr_schedulers import LR_SCHEDULERS, check_warmup
+from trainers.mixup import check_mixup
 from trainers.optim import OPTIMIZERS
 from trainers.samplers import SAMPLERS
 from trainers.tta import TTA
@@ -62,7 +63,8 @@ TUNED = "tuned"
 class TrialSettings:
     """One configuration. Numbers carry their bounds; `parse_settings` checks them, the constructor does not.
 
-    Zero switches off: clip_grad (largest gradient norm), ema_decay (average of weights used for validation),
+    Zero switches off: clip_grad (largest gradient norm), ema_decay (average of weights used for validation), mixup
+    (alpha of its Beta distribution, .1–.4 is usual; only for losses that take soft labels),
     layer_decay (lr factor a layer towards the input), patience (epochs without improvement before the end).
     `train_last` n > 0 trains the head and the n layer groups before it alone (`trainers.freezing`); 0 trains all.
     `tta` is how images are shown in validation and prediction (`trainers.tta`), never in training.
@@ -93,6 +95,7 @@ class TrialSettings:
     train_last: int = number(0, 0)
     tta: str = choice("none", *TTA)
     crop: Component = _DEFAULTS["crop"]
+    mixup: float = number(0.0, 0.0, 10.0)
 
 
 _PLAIN = tuple(f.name for f in fields(TrialSettings) if f.name not in {*COMPONENTS, "postprocess"})
@@ -123,6 +126,8 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
     if not any(problem.path.partition(".")[0] in _OF_MODEL for problem in problems):
         problems += _check_model(values)
     problems += _check_crop(values.get("crop"), task)
+    if values["loss"] is not None:
+        problems += check_mixup(values["mixup"], values["loss"], task.losses)
     if problems:
         raise SettingsError(problems)
     kept = postprocess if isinstance(postprocess, str) else FrozenMapping(postprocess)

@@ -46,7 +46,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "sampler": {"name": "imbalanced", "strength": 1.0},
         "ema_decay": 0.5,
     },
-    "crops, single transforms": {
+    "crops, single transforms, mixup": {
         "crop": {"name": "random_resized_crop", "size": 24},
         "augmentation": {
             "name": "custom",
@@ -56,6 +56,7 @@ KINDS: dict[str, dict[str, Any]] = {
             "rgb_shift": 0.5,
             "iso_noise": 0.5,
         },
+        "mixup": 0.4,
     },
 }
 

@@ -29,6 +29,7 @@ RICH: dict[str, Any] = {
     "head": {"name": "mlp", "units": 64, "layers": 2, "dropout": 0},
     "train_last": 3,
     "tta": "flips",
+    "mixup": 0,
     "crop": {"name": "random_resized_crop", "size": 48, "scale_min": 0.5},
 }
 
