@@ -6,7 +6,7 @@ import pytest
 
 from spaces import Space, SpaceError, expand_presets, list_presets
 
-NAMES = ["long_tail", "multiclass", "quick"]
+NAMES = ["long_tail", "multiclass", "multilabel", "ordinal", "quick", "retinopathy"]
 
 
 def test_presets_are_listed_with_a_line_each() -> None:
@@ -23,7 +23,7 @@ def test_each_preset_is_a_conditional_space_whose_corners_can_be_built(name: str
     assert len(configs) > len(space.names())
 
 
-# The components and parameters that a multiclass training knows.
+# The components and parameters that trainings know.
 COMPONENTS = {
     "loss": {
         "cross_entropy": {"label_smoothing"},
@@ -31,15 +31,23 @@ COMPONENTS = {
         "focal": {"gamma"},
         "class_balanced": {"beta", "gamma"},
         "logit_adjustment": {"tau"},
+        "bce": {"power", "label_smoothing"},
+        "sigmoid_focal": {"gamma", "alpha"},
+        "asymmetric": {"gamma_neg", "gamma_pos", "clip"},
+        "class_balanced_bce": {"beta", "gamma"},
+        "coral": set(),
+        "corn": set(),
+        "sord": {"alpha", "power"},
     },
-    "sampler": {"none": set(), "balanced": {"strength"}},
+    "sampler": {"none": set(), "balanced": {"strength"}, "imbalanced": {"strength"}},
+    "head": {"linear": set(), "mlp": {"units", "layers", "dropout"}},
     "augmentation": {
         "none": set(),
-        "flip": set(),
-        **{name: {"strength"} for name in ("shift", "light", "medium", "heavy")},
+        "flip": {"flips"},
+        **{name: {"strength", "flips"} for name in ("shift", "light", "medium", "heavy")},
     },
-    "lr_scheduler": {"cosine": {"warmup_epochs", "min_lr_ratio"}},
-    "postprocess": {None: {"prior_power"}},
+    "lr_scheduler": {"cosine": {"warmup_epochs", "min_lr_ratio"}, "plateau": {"factor", "patience"}},
+    "postprocess": {None: {"prior_power", "threshold"}},
 }
 RANGES = {
     "lr": (1e-5, 1e-2),
@@ -47,7 +55,12 @@ RANGES = {
     "drop_rate": (0.0, 0.4),
     "label_smoothing": (0.0, 0.2),
     "gamma": (0.0, 3.0),
-    "power": (0.0, 1.0),
+    "power": (0.0, 2.0),
+    "alpha": (0.25, 5.0),
+    "gamma_neg": (0.0, 6.0),
+    "gamma_pos": (0.0, 1.0),
+    "clip": (0.0, 0.1),
+    "threshold": (0.05, 0.6),
     "tau": (0.0, 1.5),
     "beta": (0.9, 0.9999),
     "strength": (0.0, 1.0),
@@ -72,16 +85,15 @@ def test_presets_use_known_components_and_sound_ranges(name: str) -> None:
 def test_long_tail_offers_every_remedy() -> None:
     space = Space.parse({"preset": "long_tail"})
     values = {parameter.name: parameter.domain.corners() for parameter in space.parameters}
-    assert set(values["loss"]) == set(COMPONENTS["loss"])
+    multiclass = {"cross_entropy", "weighted_cross_entropy", "focal", "class_balanced", "logit_adjustment"}
+    assert set(values["loss"]) == multiclass
     assert set(values["sampler"]) == {"none", "balanced"}
     assert values["loss.cross_entropy.label_smoothing"] == (0.0, 0.2)
     assert "postprocess.prior_power" in values
 
 
 def test_own_keys_replace_those_of_the_preset_whole() -> None:
-    space = Space.parse(
-        {"preset": "long_tail", "loss.name": "focal", "lr": 1e-3, "sampler": {"choice": ["none"]}}
-    )
+    space = Space.parse({"preset": "long_tail", "loss.name": "focal", "lr": 1e-3, "sampler": {"choice": ["none"]}})
     config = space.build(space.default())
     assert config["loss"] == {"name": "focal"}
     assert config["lr"] == 1e-3

@@ -1,0 +1,63 @@
+"""The examples and presets against the program itself: every one is accepted as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from search.loading import parse_yaml
+from search.validation import check_file, check_space
+from spaces import Space, list_presets
+from trainers.tasks import Task, get_task
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+TASK_OF_PRESET = {
+    "long_tail": "multiclass",
+    "multiclass": "multiclass",
+    "multilabel": "multilabel",
+    "ordinal": "ordinal",
+    "quick": "multiclass",
+    "retinopathy": "binary",
+}
+LABELS = {"multilabel": ["a|b", "b|c", "a"], "ordinal": ["0", "1", "2"], "binary": ["no", "yes"]}
+
+
+def task_of(name: str) -> Task:
+    import pandas as pd
+
+    return get_task(name).from_frame(pd.DataFrame({"label": LABELS.get(name, ["a", "b", "c"])}), "label")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_each_example_is_valid_and_opens_with_its_command(path: Path) -> None:
+    first = path.read_text().splitlines()[0]
+    assert re.match(r"# .*foldtune search examples/" + re.escape(path.name), first)
+    data = parse_yaml(path.read_text(), str(path))["data"]
+    table = (path.parent / data["root"] / data["train"]).resolve()
+    if not table.is_file():
+        pytest.skip(f"{table} is not there")
+    checked = check_file(path)
+    assert checked.config.name == path.stem
+    assert checked.test is not None
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_all_that_a_preset_proposes_suits_its_task(name: str) -> None:
+    task = task_of(TASK_OF_PRESET[name])
+    check_space(Space.parse({"preset": name, "model_name": "test_resnet"}), task, epochs=12)
+
+
+def test_presets_offer_every_loss_that_their_task_lives_by() -> None:
+    def losses(preset: str) -> set[str]:
+        space = Space.parse({"preset": preset})
+        (loss,) = (parameter for parameter in space.parameters if parameter.name == "loss")
+        return set(map(str, loss.domain.corners()))
+
+    assert losses("multilabel") == set(task_of("multilabel").losses)
+    assert {"coral", "corn", "sord", "class_balanced"} < losses("ordinal")
+    defaults = Space.parse({"preset": "retinopathy"}).default()
+    assert defaults["loss"] == "sigmoid_focal"
+    assert (defaults["loss.sigmoid_focal.gamma"], defaults["loss.sigmoid_focal.alpha"]) == (1.5, 0.5)
