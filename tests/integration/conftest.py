@@ -90,8 +90,15 @@ class Started:
         return Ended(self.process.returncode, self._out.read_text(), self._err.read_text())
 
     def left_behind(self) -> list[psutil.Process]:
-        """Ray processes of this command that still live."""
-        return [process for process in self.ray if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+        """Ray processes of this command that still live; its agents outlast a killed raylet by a minute."""
+        left = []
+        for process in self.ray:
+            try:
+                if process.status() != psutil.STATUS_ZOMBIE and "Agent" not in " ".join(process.cmdline()):
+                    left.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return left
 
 
 class Foldtune:
