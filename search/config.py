@@ -16,6 +16,8 @@ from pydantic_core import PydanticCustomError
 
 from results.errors import RunNameInvalid
 from results.names import check_name
+from trainers.data.preprocess import Step, parse_steps, steps_to_list
+from trainers.errors import SettingsError
 
 MIN_SIDE, MAX_SIDE = 8, 4096
 """Pixels of an image's side."""
@@ -55,6 +57,7 @@ class DataConfig(Section):
     on_missing: Literal["error", "skip"] = Field("error", description="what a row without a label does")
     image_size: int | tuple[int, int] = Field(224, description="pixels: one side, or [height, width]")
     resize: Literal["squash", "crop", "pad"] = Field("squash", description="how an image meets its size")
+    preprocess: tuple[dict[str, Any], ...] = Field((), description="steps that change each image once, such as clahe")
     cache: str = Field("auto", description="auto | off | a folder, for decoded images")
     on_broken: Literal["error", "skip"] = Field("error", description="what an unreadable image does")
     sample_submission: Path | None = Field(None, description="CSV whose columns and ids a submission has")
@@ -82,6 +85,14 @@ class DataConfig(Section):
             raise ValueError("a new label cannot be empty; null leaves the rows of a label out")
         return dict(zip(texts, new, strict=True))
 
+    @field_validator("preprocess", mode="before")
+    @classmethod
+    def _steps_are_known(cls, value: Any) -> Any:
+        try:
+            return tuple(steps_to_list(parse_steps(value)))
+        except SettingsError as error:
+            raise PydanticCustomError("stated", "{reason}", {"reason": "; ".join(map(str, error.problems))}) from None
+
     @field_validator("cache", mode="before")
     @classmethod
     def _yaml_off_is_a_word(cls, value: Any) -> Any:
@@ -100,6 +111,11 @@ class DataConfig(Section):
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of `preprocess`."""
+        return parse_steps(self.preprocess)
 
     @property
     def cache_dir(self) -> Path | None:

@@ -16,6 +16,7 @@ from search.errors import InputError, unknown
 from trainers.data.cache import ImageSource, Prepared, prepare_images
 from trainers.data.folds import assign_folds
 from trainers.data.labels import LabelRules
+from trainers.data.preprocess import Step
 from trainers.data.table import Table, read_table
 from trainers.errors import DataError
 from trainers.fit_types import FoldData
@@ -33,6 +34,7 @@ class ImagePlan:
     cache_dir: Path | None
     workers: int
     on_broken: str
+    steps: tuple[Step, ...] = ()
 
     def open(self, paths: tuple[Path, ...], progress: Progress | None = None, *, verify: bool = True) -> Prepared:
         """Decode what is not in this node's cache yet; without a cache, `verify` decodes everything once."""
@@ -45,12 +47,13 @@ class ImagePlan:
             progress=progress,
             on_broken=self.on_broken,
             verify=verify,
+            steps=self.steps,
         )
 
 
 def image_plan(data: DataConfig, workers: int) -> ImagePlan:
     """The plan that a configuration asks for; `workers` processes decode."""
-    return ImagePlan(data.size, data.resize, data.cache_dir, workers, data.on_broken)
+    return ImagePlan(data.size, data.resize, data.cache_dir, workers, data.on_broken, data.steps)
 
 
 @dataclass(frozen=True)

@@ -310,6 +310,7 @@ def describe(
         **_ballot(judged.ballot),
         "image_size": list(run.config.data.size),
         "resize": run.config.data.resize,
+        "preprocess": list(run.config.data.preprocess),
         "rows": len(targets),
         "members": [
             {

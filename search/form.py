@@ -37,6 +37,8 @@ def _reason(detail: ErrorDetails, loc: tuple[str, ...]) -> str:
             return f"a key must be text, not {given!r}: quote it"
         case "missing":
             return f"missing; give the {_field(loc).description}"
+        case "stated":
+            return detail["msg"]
         case "value_error":
             reason = detail["msg"].removeprefix("Value error, ")
             return reason if reason.startswith(shown(given)) else f"{reason}, not {shown(given)}"

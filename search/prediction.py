@@ -17,6 +17,7 @@ from results.errors import RunCorrupt
 from search.ensembling import Ballot
 from search.errors import InputError, WorkError, unknown
 from trainers.data.cache import ImageSource, Prepared, prepare_images
+from trainers.data.preprocess import parse_steps
 from trainers.errors import DataError
 from trainers.settings import parse_settings
 from trainers.tasks import Task, task_from_dict
@@ -181,6 +182,7 @@ class StoredEnsemble:
                 workers=decoders,
                 progress=counted.work(),
                 on_broken="report",
+                steps=parse_steps(self.description.get("preprocess")),
             )
         except DataError as error:
             raise WorkError(f"{error} (TMPDIR names the folder for decoded images)") from None

@@ -21,6 +21,7 @@ from results.ensembledir import EnsembleDir
 from search import prediction
 from search.errors import InputError
 from search.prediction import NewImages, StoredEnsemble, find_images
+from trainers.data.preprocess import Clahe
 from trainers.tasks.multiclass import Multiclass
 from trainers.weights import save_weights
 
@@ -117,6 +118,22 @@ def test_a_folder_against_plain_torch(stored: StoredEnsemble, root: Path, images
         assert frame.loc[name, "votes"] == counts[winner]
         assert frame.loc[name, "score"] == pytest.approx(mean[row, winner], abs=1e-5)
     assert frame.loc[list(NAMES), "error"].isna().all()
+
+
+def test_new_images_are_preprocessed_as_the_training_images_were(root: Path, images: Path, tmp_path: Path) -> None:
+    clahe = tmp_path / "clahe"
+    shutil.copytree(root, clahe)
+    directory = EnsembleDir(clahe)
+    directory.write({**(directory.read() or {}), "preprocess": [{"name": "clahe", "tile": 4}]})
+    changed = tmp_path / "images"
+    changed.mkdir()
+    pixels = np.asarray(Image.open(images / "a.png").convert("RGB"))
+    Image.fromarray(Clahe(tile=4)(pixels)).save(changed / "a.png")
+    expected = predict(StoredEnsemble.open(root), find_images(changed / "a.png", None, "image"))
+    plain = predict(StoredEnsemble.open(root), find_images(images / "a.png", None, "image"))
+    found = predict(StoredEnsemble.open(clahe), find_images(images / "a.png", None, "image"))
+    pd.testing.assert_frame_equal(found, expected)
+    assert not found.equals(plain)
 
 
 def test_a_broken_image_is_a_row_that_says_so(stored: StoredEnsemble, images: Path) -> None:

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from trainers.data.decoding import decode_all
 from trainers.data.images import BrokenImage
+from trainers.data.preprocess import Step, steps_to_list
 from trainers.data.sources import CachedImages, DecodedImages, ImageSource
 from trainers.errors import DataError, unknown
 
@@ -50,12 +51,13 @@ def prepare_images(
     progress: Progress | None = None,
     on_broken: str = "error",
     verify: bool = True,
+    steps: tuple[Step, ...] = (),
 ) -> Prepared:
     """Decode every image once, in `workers` processes, into a cache shared by all processes of this node.
 
-    `size` is (height, width); `progress` is called with (done, all). A finished cache of the same files and
-    settings is used as it is; processes that ask at the same time wait for the one that builds.
-    Without `cache_dir` nothing is stored and images are decoded at every read; `verify` decodes them once
+    `size` is (height, width); `steps` change each decoded image; `progress` is called with (done, all). A finished
+    cache of the same files and settings is used as it is; processes that ask at the same time wait for the one that
+    builds. Without `cache_dir` nothing is stored and images are decoded at every read; `verify` decodes them once
     before. Raises `DataError` for a disk too small, and for broken images unless `on_broken` is "skip", which
     asks for one whole image at least, or "report", which leaves it all to the caller.
     """
@@ -65,12 +67,12 @@ def prepare_images(
     if not paths:
         raise DataError(["no images to prepare"])
     if cache_dir is None:
-        broken = decode_all(paths, size, resize, None, workers, progress) if verify else {}
+        broken = decode_all(paths, size, resize, None, workers, progress, steps) if verify else {}
         keep = _kept(paths, broken, on_broken)
         kept = tuple(path for path, ok in zip(paths, keep, strict=True) if ok)
-        return Prepared(DecodedImages(kept, size, resize), _errors(paths, broken), keep)
+        return Prepared(DecodedImages(kept, size, resize, steps), _errors(paths, broken), keep)
     shape = (len(paths), *size, 3)
-    folder = Path(cache_dir).absolute() / _key(paths, size, resize)
+    folder = Path(cache_dir).absolute() / _key(paths, size, resize, steps)
     found = _open(folder, shape)
     if found is None:
         try:
@@ -78,7 +80,7 @@ def prepare_images(
             with FileLock(f"{folder}.lock"):
                 found = _open(folder, shape)
                 if found is None:
-                    found = _build(folder, paths, shape, resize, workers, progress, on_broken)
+                    found = _build(folder, paths, shape, resize, workers, progress, on_broken, steps)
         except OSError as error:
             raise DataError([f"the image cache in {cache_dir} cannot be written: {error}"]) from error
     keep = _kept(paths, found, on_broken)
@@ -86,8 +88,9 @@ def prepare_images(
     return Prepared(CachedImages(folder / _IMAGES, shape, index), _errors(paths, found), keep)
 
 
-def _key(paths: Sequence[Path], size: tuple[int, int], resize: str) -> str:
-    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, size, resize]).encode())
+def _key(paths: Sequence[Path], size: tuple[int, int], resize: str, steps: tuple[Step, ...]) -> str:
+    settings = [FORMAT_VERSION, size, resize, *steps_to_list(steps)]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for path in paths:
         try:
             stat = path.stat()
@@ -117,6 +120,7 @@ def _build(
     workers: int,
     progress: Progress | None,
     on_broken: str,
+    steps: tuple[Step, ...],
 ) -> dict[int, str]:
     for left in folder.parent.glob(f"{folder.name}.part-*"):  # of a builder that was killed: we hold its lock
         shutil.rmtree(left, ignore_errors=True)
@@ -127,7 +131,7 @@ def _build(
     try:
         images = part / _IMAGES
         _allocate(images, shape)
-        broken = decode_all(paths, (shape[1], shape[2]), resize, images, workers, progress)
+        broken = decode_all(paths, (shape[1], shape[2]), resize, images, workers, progress, steps)
         _kept(paths, broken, on_broken)
         meta = {"shape": shape, "bytes": images.stat().st_size, "broken": broken}
         (part / _META).write_text(json.dumps(meta))

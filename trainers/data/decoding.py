@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.data.images import BrokenImage, Uint8Array, decode
+from trainers.data.preprocess import Step, apply_steps
 from trainers.errors import DataError
 
 _BLOCK = 64  # images a job: long enough to hide the messages, short enough for a smooth progress bar
@@ -34,6 +35,7 @@ class _Job:
     resize: str
     target: Path | None
     offset: int
+    steps: tuple[Step, ...]
 
     def __call__(self, block: _Block) -> tuple[int, dict[int, str]]:
         """Number of images done and the reason for each row that is broken."""
@@ -43,7 +45,7 @@ class _Job:
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata would tear a progress bar
             for place, path in enumerate(block.paths):
                 try:
-                    pixels[place] = decode(path, self.size, resize=self.resize)
+                    pixels[place] = apply_steps(self.steps, decode(path, self.size, resize=self.resize))
                 except BrokenImage as error:
                     broken[block.first + place] = error.reason
         if self.target is not None:
@@ -58,13 +60,17 @@ def decode_all(
     target: Path | None,
     workers: int,
     progress: Callable[[int, int], None] | None,
+    steps: tuple[Step, ...] = (),
 ) -> dict[int, str]:
-    """Decode all `paths` into the rows of the .npy file `target`; returns the reasons of the broken rows."""
+    """Decode all `paths`, each changed by `steps`, into the rows of the .npy file `target`.
+
+    Returns the reasons of the broken rows.
+    """
     offset = 0 if target is None else target.stat().st_size - len(paths) * size[0] * size[1] * 3
     blocks = [_Block(at, tuple(paths[at : at + _BLOCK])) for at in range(0, len(paths), _BLOCK)]
     workers = max(1, min(workers, len(paths) // _WORTH_A_PROCESS))
     done, broken = 0, {}
-    for count, found in _run(_Job(size, resize, target, offset), blocks, workers):
+    for count, found in _run(_Job(size, resize, target, offset, steps), blocks, workers):
         done += count
         broken.update(found)
         if progress is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.data.images import Uint8Array, decode
+from trainers.data.preprocess import Step, apply_steps
 from trainers.errors import DataError
 
 Rows = npt.NDArray[np.integer[Any]]
@@ -63,6 +64,7 @@ class DecodedImages:
     paths: tuple[Path, ...]
     size: tuple[int, int]
     resize: str = "squash"
+    steps: tuple[Step, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -74,5 +76,5 @@ class DecodedImages:
     def read(self, rows: Rows) -> Uint8Array:
         out = np.empty((len(rows), *self.size, 3), dtype=np.uint8)
         for place, row in enumerate(rows):
-            out[place] = decode(self.paths[row], self.size, resize=self.resize)
+            out[place] = apply_steps(self.steps, decode(self.paths[row], self.size, resize=self.resize))
         return out
