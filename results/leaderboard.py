@@ -68,9 +68,7 @@ def param_columns(frame: pd.DataFrame) -> list[str]:
     return [name for name in frame.columns if name.startswith(_PREFIX) and name != "params_m"]
 
 
-def better(
-    frame: pd.DataFrame, metric: str, mode: Mode, modes: Mapping[str, Mode] | None = None
-) -> dict[str, Mode]:
+def better(frame: pd.DataFrame, metric: str, mode: Mode, modes: Mapping[str, Mode] | None = None) -> dict[str, Mode]:
     """Return for each metric column whether more or less of it is better."""
     known = {**(modes or {}), metric: mode}
     return {name: _mode(name.removesuffix("_tuned"), known) for name in metric_columns(frame)}

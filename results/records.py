@@ -108,9 +108,7 @@ def current_epochs(rows: Sequence[EpochRow]) -> tuple[EpochRow, ...]:
     return tuple(kept)
 
 
-def build_record(
-    config: Mapping[str, Any], epochs: Sequence[EpochRow], done: Mapping[str, Any] | None
-) -> TrialRecord:
+def build_record(config: Mapping[str, Any], epochs: Sequence[EpochRow], done: Mapping[str, Any] | None) -> TrialRecord:
     """Join a trial's stored parts: config.json, the current epochs and, once it has ended, trial.json."""
     last = epochs[-1] if epochs else None
     done = done or {}

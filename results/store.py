@@ -100,8 +100,7 @@ class RunStore:
                 lock.acquire(timeout=_LOCK_TIMEOUT_S)
             except Timeout:  # an OSError, so it must not reach storage_errors
                 raise RunBusy(
-                    f"another process is working on run {self.name!r} ({self.root}):"
-                    " wait for it or stop it first"
+                    f"another process is working on run {self.name!r} ({self.root}): wait for it or stop it first"
                 ) from None
         try:
             yield
@@ -172,9 +171,7 @@ class RunStore:
         self._records = records
         return sorted((record for _, record in records.values()), key=lambda r: (r.number, r.trial_id))
 
-    def write_leaderboard(
-        self, metric: str, mode: Mode, modes: Mapping[str, Mode] | None = None
-    ) -> pd.DataFrame:
+    def write_leaderboard(self, metric: str, mode: Mode, modes: Mapping[str, Mode] | None = None) -> pd.DataFrame:
         """Bring leaderboard.csv up to date with every finished trial and return it. Raises StorageError."""
         finished = [record for record in self.trials() if record.status in FINISHED]
         frame = leaderboard(finished, metric, mode, modes=modes)
@@ -210,8 +207,7 @@ class RunStore:
         absent = sorted(set(trial_ids) - stored)
         if absent:
             raise TrialNotFound(
-                "\n".join(unknown("trial", trial_id, stored) for trial_id in absent)
-                + f" (in run {self.name!r})"
+                "\n".join(unknown("trial", trial_id, stored) for trial_id in absent) + f" (in run {self.name!r})"
             )
 
 

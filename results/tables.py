@@ -53,12 +53,8 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
     """Return one row a run: state, trials by status, metric, best value and the time of the last change."""
     columns = [
         Column("run", tuple(Text(run.name, style="bold") for run in runs), 0, right=False),
-        Column(
-            "state", tuple(Text(r.state, style=STATE_STYLES.get(r.state, "")) for r in runs), 0, right=False
-        ),
-        Column(
-            "trials", tuple(_counts(run.trials, separator=", ") for run in runs), 2, right=False, limit=60
-        ),
+        Column("state", tuple(Text(r.state, style=STATE_STYLES.get(r.state, "")) for r in runs), 0, right=False),
+        Column("trials", tuple(_counts(run.trials, separator=", ") for run in runs), 2, right=False, limit=60),
         Column("metric", tuple(Text(run.metric or DASH) for run in runs), 1, right=False),
         Column("best", tuple(Text(metric_text(run.best), style=BEST_STYLE) for run in runs), 0),
         Column(
@@ -75,15 +71,11 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
     return table
 
 
-def parameter_columns(
-    shown: Sequence[Mapping[str, Any]], taken: Sequence[str], importance: int
-) -> list[Column]:
+def parameter_columns(shown: Sequence[Mapping[str, Any]], taken: Sequence[str], importance: int) -> list[Column]:
     """Return a column for each parameter that differs between the mappings; for a single one, for each."""
     names = list(dict.fromkeys(name for params in shown for name in params))
     values = {name: [params.get(name) for params in shown] for name in names}
-    differing = [
-        name for name in names if _differs(values[name]) or (len(shown) == 1 and values[name] != [None])
-    ]
+    differing = [name for name in names if _differs(values[name]) or (len(shown) == 1 and values[name] != [None])]
     headers = short_names(differing, taken)
     return [
         Column(
@@ -111,9 +103,7 @@ def metric_column(
     best = (max if direction == "max" else min)(finite) if len(finite) > 1 else None
     style = {True: BEST_STYLE, False: "bold" if strong else ""}
     cells = tuple(
-        Text(metric_text(value), style=style[fits and value == best])
-        if math.isfinite(value)
-        else _muted(DASH)
+        Text(metric_text(value), style=style[fits and value == best]) if math.isfinite(value) else _muted(DASH)
         for value, fits in zip(values, allowed, strict=True)
     )
     return Column(header, cells, importance, strong=strong)
@@ -133,9 +123,7 @@ def _result_columns(shown: pd.DataFrame, metric: str, directions: Mapping[str, M
 
     def values(name: str, header: str, importance: int) -> Column:
         cells = list(shown[name])
-        return metric_column(
-            header, cells, directions[name], importance, strong=name == metric, eligible=eligible
-        )
+        return metric_column(header, cells, directions[name], importance, strong=name == metric, eligible=eligible)
 
     columns = [
         Column("#", tuple(Text(rank) for rank in ranks), 0),

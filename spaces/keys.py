@@ -21,9 +21,7 @@ def nest(mapping: Mapping[Any, Any], path: str) -> tuple[dict[str, Any], list[Pr
             continue
         head, *rest = key.split(".")
         if not head or not all(rest):
-            problems.append(
-                Problem(path, f"key {key!r} has an empty part; write names joined by single dots")
-            )
+            problems.append(Problem(path, f"key {key!r} has an empty part; write names joined by single dots"))
             continue
         inner = _wrap(rest, value)
         if head in folded:

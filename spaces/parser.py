@@ -95,9 +95,7 @@ class _Parser:
             return
         for key, value in self._nested(content, place.name).items():
             if key == "name":
-                self._problem(
-                    place.child(key).name, "'name' is taken: it holds the branch; call it otherwise"
-                )
+                self._problem(place.child(key).name, "'name' is taken: it holds the branch; call it otherwise")
             elif key in KINDS or key in OPTIONS:
                 self._problem(place.name, f"{key!r} belongs below the name of a parameter of this branch")
             else:

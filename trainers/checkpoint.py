@@ -45,8 +45,6 @@ def read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}")
     if content["fingerprint"] != fingerprint:
-        raise CheckpointError(
-            f"checkpoint {path} belongs to a training with other settings, data, epochs or seed"
-        )
+        raise CheckpointError(f"checkpoint {path} belongs to a training with other settings, data, epochs or seed")
     state: dict[str, Any] = content["state"]
     return state

@@ -18,9 +18,7 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 SMALLEST_SCORE = 1e-12  # below it scores count as equal: a bound for logarithms, and so for fitted offsets
 
 
-def confusion_counts(
-    targets: IntArray, predictions: IntArray, num_classes: int
-) -> tuple[IntArray, IntArray, IntArray]:
+def confusion_counts(targets: IntArray, predictions: IntArray, num_classes: int) -> tuple[IntArray, IntArray, IntArray]:
     """True positives, predicted rows and actual rows of every class, (C,) each, of two arrays (N,)."""
     hits = np.bincount(targets[targets == predictions], minlength=num_classes)
     predicted = np.bincount(predictions, minlength=num_classes)
@@ -45,9 +43,7 @@ class CountMetric:
         return float(self.terms(hits, predicted, actual).sum() / self.divisor(actual))
 
 
-_ACCURACY = CountMetric(
-    lambda hits, predicted, actual: hits.astype(np.float64), lambda actual: float(actual.sum())
-)
+_ACCURACY = CountMetric(lambda hits, predicted, actual: hits.astype(np.float64), lambda actual: float(actual.sum()))
 _BALANCED_ACCURACY = CountMetric(
     lambda hits, predicted, actual: np.asarray(hits / np.maximum(actual, 1), dtype=np.float64),
     lambda actual: float((actual > 0).sum()),

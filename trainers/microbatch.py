@@ -76,7 +76,5 @@ class MicroBatches:
         tried = min(self.size, batch)
         if tried <= self._smallest:
             needs = "; batch normalisation needs 2" if self._smallest > 1 else ""
-            raise TrialFailed(
-                f"out of memory at micro-batch {tried}{needs} ({reason}); use a smaller model or image"
-            )
+            raise TrialFailed(f"out of memory at micro-batch {tried}{needs} ({reason}); use a smaller model or image")
         self.size = max(self._smallest, tried // 2)

@@ -30,9 +30,7 @@ HEAD = [
 def test_columns_in_the_promised_order(make_record: Make) -> None:
     records = [
         make_record(0, 0.5, params={"lr": 0.1, "loss": "focal", "loss.focal.gamma": 2.0}),
-        make_record(
-            1, metrics={"macro_f1": 0.4, "accuracy_tuned": 0.7, "accuracy": 0.6}, params={"batch_size": 32}
-        ),
+        make_record(1, metrics={"macro_f1": 0.4, "accuracy_tuned": 0.7, "accuracy": 0.6}, params={"batch_size": 32}),
     ]
     frame = leaderboard(records, "accuracy", "max")
     assert list(frame.columns) == [

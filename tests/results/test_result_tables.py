@@ -175,9 +175,7 @@ def test_numbers() -> None:
 def test_list_of_runs(width: int) -> None:
     when = datetime(2025, 1, 2, 3, 4, tzinfo=UTC)
     runs = [
-        RunSummary(
-            "skin", "running", {"COMPLETE": 120, "PRUNED": 30, "FAIL": 2}, "balanced_accuracy", 0.8, when
-        ),
+        RunSummary("skin", "running", {"COMPLETE": 120, "PRUNED": 30, "FAIL": 2}, "balanced_accuracy", 0.8, when),
         RunSummary("new", "empty", {}, None, None, when),
     ]
     text = lines(runs_table(runs, width=width), width)

@@ -21,9 +21,7 @@ def sample(tmp_path: Path) -> Path:
 def test_sample_gives_columns_and_order(tmp_path: Path, sample: Path) -> None:
     frame = pd.DataFrame({"label": ["x", "y", ""], "image": ["NA", "003.jpg", "007.jpg"]})
     written = write_submission(frame, tmp_path / "submission.csv", sample)
-    assert (tmp_path / "submission.csv").read_text() == 'image,label\n007.jpg,""\n003.jpg,y\nNA,x\n'.replace(
-        '""', ""
-    )
+    assert (tmp_path / "submission.csv").read_text() == 'image,label\n007.jpg,""\n003.jpg,y\nNA,x\n'.replace('""', "")
     assert written["image"].tolist() == ["007.jpg", "003.jpg", "NA"]
 
 

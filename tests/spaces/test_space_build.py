@@ -64,9 +64,7 @@ def test_a_branch_becomes_a_section_with_its_name(space: Space) -> None:
         "loss.focal.weights.power.power": 1.0,
     }
     weights = {"name": "power", "power": 1.0, "cap": 20}
-    assert space.build(flat | nested) == expected | {
-        "loss": {"name": "focal", "gamma": 0.5, "weights": weights}
-    }
+    assert space.build(flat | nested) == expected | {"loss": {"name": "focal", "gamma": 0.5, "weights": weights}}
 
 
 def test_configurations_do_not_share_their_sections(space: Space) -> None:
@@ -186,9 +184,7 @@ def test_describe_gives_a_row_an_entry(space: Space) -> None:
             "0.5 | 1",
             "loss = focal, loss.focal.weights = power",
         ),
-        ParameterRow(
-            "loss.focal.weights.power.cap", "constant", "20", "loss = focal, loss.focal.weights = power"
-        ),
+        ParameterRow("loss.focal.weights.power.cap", "constant", "20", "loss = focal, loss.focal.weights = power"),
         ParameterRow("lr_scheduler.name", "constant", "cosine", ""),
         ParameterRow("lr_scheduler.warmup_epochs", "int", "0 to 3", ""),
         ParameterRow("postprocess", "constant", "{}", ""),

@@ -44,9 +44,7 @@ BRANCH_NAMES = {
 
 
 def tpe(seed: int = 0) -> optuna.samplers.TPESampler:
-    return optuna.samplers.TPESampler(
-        group=True, multivariate=True, constant_liar=True, seed=seed, n_startup_trials=15
-    )
+    return optuna.samplers.TPESampler(group=True, multivariate=True, constant_liar=True, seed=seed, n_startup_trials=15)
 
 
 def run_study(space: Space, n: int, seed: int = 0) -> list[dict[str, Any]]:

@@ -142,9 +142,7 @@ ANYTHING = st.recursive(
     SCALARS | st.floats() | st.binary(max_size=2),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from([*KINDS, *OPTIONS, "a", "a.b", "b", "", "name"]) | SCALARS, inner, max_size=4
-        )
+        | st.dictionaries(st.sampled_from([*KINDS, *OPTIONS, "a", "a.b", "b", "", "name"]) | SCALARS, inner, max_size=4)
     ),
     max_leaves=12,
 )

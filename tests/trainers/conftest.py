@@ -86,8 +86,6 @@ def start(task: Multiclass, fold: FoldData, settings: Callable[..., TrialSetting
         data: FoldData | None = None,
         **changes: Any,
     ) -> Fit:
-        return Fit(
-            settings(**changes), task, data or fold, metric=metric, epochs=epochs, seed=seed, device="cpu"
-        )
+        return Fit(settings(**changes), task, data or fold, metric=metric, epochs=epochs, seed=seed, device="cpu")
 
     return make

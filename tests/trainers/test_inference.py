@@ -24,9 +24,7 @@ def model(settings: Callable[..., TrialSettings], task: Multiclass) -> torch.nn.
     return create_model(task, settings(), (32, 32))
 
 
-def test_logits_equal_a_plain_forward_pass_in_the_order_of_the_rows(
-    model: torch.nn.Module, fold: FoldData
-) -> None:
+def test_logits_equal_a_plain_forward_pass_in_the_order_of_the_rows(model: torch.nn.Module, fold: FoldData) -> None:
     rows = np.array([5, 0, 35, 5, 17])
     got = predict_logits(model, fold.images, rows, batch_size=2, device="cpu")
     mean, std = (np.array(values).reshape(1, 3, 1, 1) for values in input_stats(model))

@@ -16,9 +16,7 @@ from trainers.microbatch import MicroBatches, is_out_of_memory, slices
 
 
 @given(batch=st.integers(1, 200), size=st.integers(1, 200), smallest=st.integers(1, 2))
-def test_slices_cover_the_batch_in_order_and_keep_to_their_bounds(
-    batch: int, size: int, smallest: int
-) -> None:
+def test_slices_cover_the_batch_in_order_and_keep_to_their_bounds(batch: int, size: int, smallest: int) -> None:
     parts = list(slices(batch, size, smallest))
     lengths = [part.stop - part.start for part in parts]
     assert [row for part in parts for row in range(part.start, part.stop)] == list(range(batch))

@@ -78,9 +78,7 @@ def coordinate_ascent(
     return offsets
 
 
-def _rivals(
-    logs: FloatArray, shifted: FloatArray, leaders: IntArray, index: int
-) -> tuple[IntArray, FloatArray]:
+def _rivals(logs: FloatArray, shifted: FloatArray, leaders: IntArray, index: int) -> tuple[IntArray, FloatArray]:
     """Each row's best class but ``index``, and the offset of ``index`` that overtakes it; (N,) both."""
     own = np.flatnonzero(leaders == index)
     others = shifted[own]
@@ -114,9 +112,7 @@ def best_cut(
     return float(candidates[np.abs(candidates - current).argmin()]), best
 
 
-def _sweep(
-    targets: IntArray, rivals: IntArray, metric: CountMetric, num_classes: int, index: int
-) -> FloatArray:
+def _sweep(targets: IntArray, rivals: IntArray, metric: CountMetric, num_classes: int, index: int) -> FloatArray:
     """The metric (N+1,) after the first j = 0..N rows went from their rival class to class ``index``.
 
     A step changes the terms of two classes; grouping the steps by rival gives each class's running counts.
@@ -153,9 +149,7 @@ def fit_prior_power(logs: FloatArray, targets: IntArray, metric: str, log_prior:
     return float(best[np.abs(best).argmin()])
 
 
-def fit_offsets(
-    scores: npt.NDArray[np.floating], targets: IntArray, metric: str, log_prior: FloatArray
-) -> FloatArray:
+def fit_offsets(scores: npt.NDArray[np.floating], targets: IntArray, metric: str, log_prior: FloatArray) -> FloatArray:
     """Offsets (C,) of mean 0: half the coordinate ascent, half the fitted prior adjustment.
 
     The prior half has one parameter and so hardly overfits; the blend held out best. Zeros where the blend is
