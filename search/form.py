@@ -59,7 +59,7 @@ def _is_date(value: object) -> bool:
 
 def _unknown_key(loc: tuple[str, ...]) -> str:
     key = loc[-1]
-    valid = list(_model(loc[:-1]).model_fields)
+    valid = [*_model(loc[:-1]).model_fields, *(["targets"] if len(loc) == 1 else [])]
     elsewhere = [path for path in _paths(RunConfig) if path.split(".")[-1] == key]
     if elsewhere and not nearest(key, valid):
         return f"unknown key {key!r} here; did you mean {elsewhere[0]!r}? (valid: {', '.join(sorted(valid))})"

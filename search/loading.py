@@ -99,13 +99,22 @@ def load_config(path: Path, overrides: Sequence[str] = (), values: Mapping[str, 
         FormError: keys or values of the wrong form, every one of them.
         InputError: no such file, not YAML, a malformed override.
     """
+    return check(read_raw(path, overrides, values), path.parent)
+
+
+def read_raw(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> dict[Any, Any]:
+    """The plain values of a configuration file, overridden. Takes what `load_config` takes.
+
+    Raises:
+        InputError: no such file, not YAML, a malformed override.
+    """
     raw = parse_yaml(_read(path), str(path))
     if not isinstance(raw, dict):
         keys = ", ".join(RunConfig.model_fields)
         kind = KINDS.get(type(raw), f"the value {shown(raw)}")
         raise InputError(f"{path}: is {kind}; a configuration is a mapping of keys ({keys})")
     _override(raw, overrides, {key: value for key, value in (values or {}).items() if value is not None})
-    return check(raw, path.parent)
+    return raw
 
 
 def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
@@ -115,6 +124,8 @@ def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
         FormError: keys or values of the wrong form, every one of them.
     """
     raw = {key: value for key, value in raw.items() if value is not None}
+    if "targets" in raw:
+        raise InputError("targets: this command takes a configuration of one task, not one of several targets")
     try:
         config = RunConfig.model_validate(raw)
     except ValidationError as error:
@@ -160,16 +171,17 @@ def _override(raw: dict[Any, Any], overrides: Sequence[str], values: Mapping[str
         try:
             if not equals or not all(key.strip().split(".")):
                 raise InputError(f"--set {override!r}: write key.path=value, for example --set search.num_samples=20")
-            _apply(raw, key.strip(), parse_yaml(text, f"--set {override}"))
+            override_value(raw, key.strip(), parse_yaml(text, f"--set {override}"))
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
     for key, value in values.items():
-        _apply(raw, key, value)
+        override_value(raw, key, value)
 
 
-def _apply(raw: dict[Any, Any], key: str, value: Any) -> None:
+def override_value(raw: dict[Any, Any], key: str, value: Any) -> None:
+    """Set the value at a key path; raises InputError where a parent holds no keys."""
     *parents, last = key.split(".")
     node: Any = raw
     for depth, name in enumerate(parents, start=1):

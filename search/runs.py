@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from results.files import read_json
 from results.store import RunStore
 from search.config import RunConfig
 from search.dataset import Labelled, Progress, image_plan, open_images, read_labels, split
@@ -25,6 +26,10 @@ from trainers.tasks import TASKS, Task, task_from_dict
 RESUMABLE = ("name", "storage", "resources", "ensemble.top", "ensemble.voting", "ensemble.min_votes")
 RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "study_storage")
 """Parts of a configuration that may differ from the stored one when a search is resumed."""
+
+
+GROUP_FILE = "group.json"
+"""In a folder that stands for the runs of several targets."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,12 @@ def open_run(run: str, storage: Path | str) -> Run:
 
     Raises:
         results.errors.RunNotFound: there is none; names the near ones.
+        InputError: it is a group of runs.
     """
+    for root in (Path(storage) / run, Path(run)):
+        if (root / GROUP_FILE).is_file():
+            names = ", ".join(sorted((read_json(root / GROUP_FILE) or {}).get("runs", {}).values()))
+            raise InputError(f"{run!r} is a group of several targets: name one of its runs ({names})")
     store = RunStore.open(run, storage)
     config = check(store.read_config(), store.root)
     task = task_from_dict(store.read_task())

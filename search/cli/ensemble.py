@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search.cli.options import Address, RunName, Storage, decoders
+from search.cli.raysession import RaySession
 from search.cli.terminal import errors, note, output, print_json, progress_bar
 
 if TYPE_CHECKING:
     from search.dataset import Labelled
     from search.ensemble import Ensemble, EnsemblePlan
     from search.finalists import Unlabelled
+    from search.groups import Group
     from search.runs import Run
 
 
@@ -47,26 +50,30 @@ def add_to(app: typer.Typer) -> None:
         The search's own models of fold 0 are used as they are. Post-processing is fitted on out-of-fold scores; the
         figure shown is cross-fitted: no row is judged by a fit that saw it. Stopped, it goes on where it was.
         """
-        from results.errors import RunBusy
         from search.ensemble import plan_ensemble
+        from search.groups import find_group
         from search.runs import open_run
 
         if as_json not in ("table", "json"):
             raise typer.BadParameter("valid are table, json", param_hint="--format")
-        opened = open_run(run, storage)
-        plan = plan_ensemble(opened, top, folds, voting, min_votes)
-        try:
-            lock = ExitStack()
-            lock.enter_context(opened.store.lock())
-        except RunBusy:
-            raise RunBusy(f"run {opened.store.name!r} is searching or ensembling: wait for it, or stop it") from None
-        with lock:
-            built = _build(opened, plan, address)
-            target = _submit(opened, built, file)
-        if as_json == "json":
-            print_json({**built.description, "submission": str(target) if target else None})
-        else:
-            _show(built, target)
+        group = find_group(run, storage)
+        runs = {run: open_run(run, storage)} if group is None else group.open_all()
+        plans = {name: plan_ensemble(each, top, folds, voting, min_votes) for name, each in runs.items()}
+        built = {}
+        with RaySession(address) as ray:
+            for name, opened in runs.items():
+                with _held(opened):
+                    built[name] = _build(opened, plans[name], ray)
+                    if group is None:
+                        target = _submit(opened, built[name], file)
+        if group is not None:
+            target = _submit_group(group, built, file)
+        if as_json == "table":
+            _show(list(built.values()), target)
+            return
+        submission = {"submission": str(target) if target else None}
+        descriptions = {name: each.description for name, each in built.items()}
+        print_json({**(descriptions[run] if group is None else {"targets": descriptions}), **submission})
 
     @app.command()
     def score(
@@ -77,20 +84,36 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Score an ensemble's test predictions by labels that were held back, beside the best single trial's."""
         from results.scorestable import scores_table
+        from search.groups import find_group
         from search.runs import open_run
         from search.scoring import score_ensemble
 
-        opened = open_run(run, storage)
-        figures = score_ensemble(opened, labels)
+        group = find_group(run, storage)
+        runs = {run: open_run(run, storage)} if group is None else group.open_all()
+        figures = {name: score_ensemble(each, labels) for name, each in runs.items()}
         if as_json == "json":
-            print_json(figures)
-        else:
-            output().print(scores_table(figures, opened.goal.metric, opened.task.metrics))
+            print_json(figures[run] if group is None else figures)
+            return
+        for name, each in runs.items():
+            if group is not None:
+                output().print(f"target {name}", style="bold")
+            output().print(scores_table(figures[name], each.goal.metric, each.task.metrics))
 
 
-def _build(run: Run, plan: EnsemblePlan, address: str | None) -> Ensemble:
-    from cluster.resources import TrialResources, require_slot
-    from cluster.sessions import session
+@contextmanager
+def _held(run: Run) -> Iterator[None]:
+    """Hold the run's lock."""
+    from results.errors import RunBusy
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(run.store.lock())
+        except RunBusy:
+            raise RunBusy(f"run {run.store.name!r} is searching or ensembling: wait for it, or stop it") from None
+        yield
+
+
+def _build(run: Run, plan: EnsemblePlan, ray: RaySession) -> Ensemble:
     from search.ensemble import build_ensemble, choose_finalists, rehearse_submission
     from search.live import showing_folds
 
@@ -100,12 +123,10 @@ def _build(run: Run, plan: EnsemblePlan, address: str | None) -> Ensemble:
     labelled, test = _rows(run)
     if test is not None:
         rehearse_submission(run, chosen, test.ids)
-    resources = run.config.resources
-    note("starting Ray …")
     try:
-        with session(address):
-            require_slot(TrialResources(resources.cpus_per_trial, resources.gpus_per_trial))
-            trial_ids = [record.trial_id for record in chosen]
+        trial_ids = [record.trial_id for record in chosen]
+        with ray.ending_workers():
+            ray.connect(run.config.resources)
             with showing_folds(errors(), trial_ids, plan.folds) as on_outcome:
                 return build_ensemble(run, plan, chosen, labelled, test, on_outcome)
     except KeyboardInterrupt:
@@ -149,10 +170,23 @@ def _submit(run: Run, built: Ensemble, file: Path | None) -> Path | None:
     return file
 
 
-def _show(built: Ensemble, target: Path | None) -> None:
+def _submit_group(group: Group, built: Mapping[str, Ensemble], file: Path | None) -> Path | None:
+    """Write the submission of all targets."""
+    frames = {name: each.submission for name, each in built.items() if each.submission is not None}
+    if not frames:
+        if file is not None:
+            note("no submission is written: the configuration names no data.test")
+        return None
+    group.submit(frames, file)
+    return file or group.submission_path
+
+
+def _show(built: Sequence[Ensemble], target: Path | None) -> None:
     from results.ensembletable import ensemble_table
 
     console = output()
-    console.print(ensemble_table(built.description, width=console.width))
-    if built.submission is not None:
-        console.print(f"submission: {target} ({len(built.submission)} rows)", soft_wrap=True)
+    for each in built:
+        console.print(ensemble_table(each.description, width=console.width))
+    submission = built[0].submission
+    if submission is not None:
+        console.print(f"submission: {target} ({len(submission)} rows)", soft_wrap=True)

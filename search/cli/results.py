@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from search.cli.terminal import note, output, print_json
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Group
     from rich.table import Table
 
     from search.runs import Run
@@ -55,18 +57,17 @@ def add_to(app: typer.Typer) -> None:
         foldtune results skin --watch
         foldtune results skin --format json | jq '.[0]'
         """
-        from search.runs import open_run
-
         if watch and format is not Format.table:
             raise typer.BadParameter(f"it draws a table; leave it out, or --format {format}", param_hint="--watch")
-        opened = open_run(run, storage)
+        opened = _open(run, storage)
         if watch:
             _watch(opened, sort, top)
         elif format is Format.table:
-            output().print(_table(opened, sort, top))
+            output().print(_tables(opened, sort, top))
+        elif format is Format.json and None not in opened:
+            print_json({target: _records(_joined({None: each}, sort, top)) for target, each in opened.items()})
         else:
-            frame = _leaderboard(opened, sort)
-            _print_frame(frame if top is None else frame.head(top), format)
+            _print_frame(_joined(opened, sort, top), format)
 
     @app.command()
     def leaderboard(
@@ -83,11 +84,39 @@ def add_to(app: typer.Typer) -> None:
         other metrics, params_*, error.
         """
         from results.files import write_csv
-        from search.runs import open_run
 
-        frame = _leaderboard(open_run(run, storage), sort)
+        frame = _joined(_open(run, storage), sort)
         write_csv(file, frame)
         note(f"{len(frame)} trials in {file}")
+
+
+def _open(name: str, storage: str) -> Mapping[str | None, Run]:
+    """The runs of a group by target; one run alone stands under None."""
+    from search.groups import find_group
+    from search.runs import open_run
+
+    group = find_group(name, storage)
+    return {None: open_run(name, storage)} if group is None else dict(group.open().items())
+
+
+def _joined(runs: Mapping[str | None, Run], sort: str | None, top: int | None = None) -> pd.DataFrame:
+    """The leaderboards one below the other, with a column of the target where there are several."""
+    import pandas as pd
+
+    frames = []
+    for target, run in runs.items():
+        frame = _leaderboard(run, sort)
+        frame = frame if top is None else frame.head(top)
+        if target is not None:
+            frame.insert(0, "target", target)
+        frames.append(frame)
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def _tables(runs: Mapping[str | None, Run], sort: str | None, top: int | None) -> Group:
+    from rich.console import Group
+
+    return Group(*(_table(run, sort, top) for run in runs.values()))
 
 
 def _leaderboard(run: Run, sort: str | None) -> pd.DataFrame:
@@ -110,17 +139,17 @@ def _table(run: Run, sort: str | None, top: int | None) -> Table:
     )
 
 
-def _watch(run: Run, sort: str | None, top: int | None) -> None:
-    """Redraw until no process works on the run; without a terminal once."""
+def _watch(runs: Mapping[str | None, Run], sort: str | None, top: int | None) -> None:
+    """Redraw until no process works on any of the runs; without a terminal once."""
     import time
 
     from rich.live import Live
 
     console = output()
-    with Live(_table(run, sort, top), console=console, auto_refresh=False) as live:
-        while console.is_terminal and run.store.is_locked():
+    with Live(_tables(runs, sort, top), console=console, auto_refresh=False) as live:
+        while console.is_terminal and any(run.store.is_locked() for run in runs.values()):
             time.sleep(REFRESH_S)
-            live.update(_table(run, sort, top), refresh=True)
+            live.update(_tables(runs, sort, top), refresh=True)
 
 
 def _frame(found: object) -> pd.DataFrame:
@@ -132,10 +161,15 @@ def _frame(found: object) -> pd.DataFrame:
 
 
 def _print_frame(frame: pd.DataFrame, format: Format) -> None:
-    import json
     import sys
 
     if format is Format.csv:
         frame.to_csv(sys.stdout, index=False)
     else:
-        print_json(json.loads(frame.to_json(orient="records", date_format="iso")))
+        print_json(_records(frame))
+
+
+def _records(frame: pd.DataFrame) -> Any:
+    import json
+
+    return json.loads(frame.to_json(orient="records", date_format="iso"))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search.cli.options import Address, ConfigFile, Overrides, decoders
+from search.cli.raysession import RaySession
 from search.cli.terminal import errors, note, output, progress_bar
 
 if TYPE_CHECKING:
     from search.config import RunConfig
     from search.dataset import Labelled
     from search.runs import Run
+    from search.targets import TargetsFile
     from search.validation import Checked
 
 
@@ -42,19 +45,52 @@ def add_to(app: typer.Typer) -> None:
         """Search hyperparameters; the last line of the output is the best trial.
 
         Ctrl-C stops cleanly; --resume goes on, also after a crash, and no finished trial is trained again. The run's
-        folder is FOLDER/NAME; its study opens in optuna-dashboard while it runs.
+        folder is FOLDER/NAME; its study opens in optuna-dashboard while it runs. With `targets` each target has a
+        search of its own, one after the other, as run NAME.TARGET.
         """
         from search.loading import load_config
+        from search.targets import read_targets
         from search.validation import check_file
 
         flags = {"name": name, "storage": storage, "search.num_samples": None if resume else trials}
         again = resume_command(config, override or [], name, storage, address)
-        with ExitStack() as stack:  # holds the run's lock
-            if resume:
-                prepared = _resume(stack, load_config(config, override or [], flags), trials or 0)
+        several = read_targets(config, override or [], flags)
+        with RaySession(address) as ray:
+            if several is not None:
+                _search_targets(several, ray, resume, trials or 0, again)
+            elif resume:
+                _search(partial(_resume, load_config(config, override or [], flags), trials or 0), ray, True, again)
             else:
-                prepared = _start(stack, check_file(config, override or [], flags))
-            run_search(*prepared, address, resumed=resume, again=again)
+                _search(partial(_start, check_file(config, override or [], flags)), ray, False, again)
+
+
+def _search(prepare: Callable[[ExitStack], tuple[Run, Labelled]], ray: RaySession, resumed: bool, again: str) -> None:
+    with ExitStack() as stack:  # holds the run's lock
+        run_search(*prepare(stack), ray, resumed=resumed, again=again)
+
+
+def _search_targets(file: TargetsFile, ray: RaySession, resume: bool, more: int, again: str) -> None:
+    """One search a target, in the order of the file; a target whose search fails does not stop those after it."""
+    from search.errors import WorkError
+    from search.groups import new_group, reopen_group
+    from search.targets import check_target, check_targets
+
+    checked = None if resume else check_targets(file)
+    group = reopen_group(file) if checked is None else new_group(checked)
+    failed = []
+    for target in group.runs:
+        resumed = group.has_run(target)
+        if resumed:
+            prepare = partial(_resume, file.config(target)[0], more)
+        else:
+            prepare = partial(_start, checked.targets[target] if checked else check_target(file, target))
+        output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
+        try:
+            _search(prepare, ray, resumed, again)
+        except WorkError as error:
+            failed.append(f"target {target}: {error}")
+    if failed:
+        raise WorkError("\n".join(failed))
 
 
 def resume_command(
@@ -67,38 +103,26 @@ def resume_command(
     return shlex.join(["foldtune", "search", str(config), *sets, *given, "--resume"])
 
 
-def run_search(run: Run, labelled: Labelled, address: str | None, *, resumed: bool, again: str) -> None:
+def run_search(run: Run, labelled: Labelled, ray: RaySession, *, resumed: bool, again: str) -> None:
     """Search, and print what came of it; `again` is the command that goes on with it."""
+    from cluster.errors import ClusterError
     from search.live import showing
     from search.tuner import Search
 
     search = Search(run.config, run.store, run.space, labelled, run.goal, resumed=resumed)
-    with ExitStack() as stack:
-        if search.left():
-            note(f"run {run.store.root}: starting Ray …")
-            stack.enter_context(_ray(run.config, address))
-        with showing(errors()) as observer:
-            end = search.run(observer)
+    if search.left():
+        try:
+            ray.connect(run.config.resources, f"run {run.store.root}: starting Ray …")
+        except ClusterError as error:
+            raise ClusterError(f"{error}; the run is prepared: correct this and add --resume") from None
+    with ray.ending_workers(), showing(errors()) as observer:
+        end = search.run(observer)
+    if end.interrupted:
+        ray.close()
     _report(run, again if end.interrupted else None, end.stop_reason)
 
 
-@contextmanager
-def _ray(config: RunConfig, address: str | None) -> Iterator[None]:
-    """A Ray session that can hold a trial. Without one the run stays prepared, and the error says so."""
-    from cluster.errors import ClusterError
-    from cluster.resources import TrialResources, require_slot
-    from cluster.sessions import session
-
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(session(address))
-            require_slot(TrialResources(config.resources.cpus_per_trial, config.resources.gpus_per_trial))
-        except ClusterError as error:
-            raise ClusterError(f"{error}; the run is prepared: correct this and add --resume") from None
-        yield
-
-
-def _start(stack: ExitStack, checked: Checked) -> tuple[Run, Labelled]:
+def _start(checked: Checked, stack: ExitStack) -> tuple[Run, Labelled]:
     from search.runs import new_store, start_run
 
     store = stack.enter_context(new_store(checked.config))
@@ -119,7 +143,7 @@ def _tell_left_out(labelled: Labelled) -> None:
         note(f"{sum(rows.values())} rows are left out: {described(rows)}")
 
 
-def _resume(stack: ExitStack, given: RunConfig, more: int) -> tuple[Run, Labelled]:
+def _resume(given: RunConfig, more: int, stack: ExitStack) -> tuple[Run, Labelled]:
     from search.runs import extend, open_run, reopen_labelled
 
     run = open_run(given.name, given.storage)

@@ -22,6 +22,12 @@ def add_to(app: typer.Typer) -> None:
         foldtune validate skin.yaml --set data.image_size=128
         """
         from search.cli.summary import summary
+        from search.targets import check_targets, read_targets
         from search.validation import check_file
 
-        output().print(summary(check_file(config, override or [])))
+        several = read_targets(config, override or [])
+        if several is None:
+            output().print(summary(check_file(config, override or [])))
+            return
+        for checked in check_targets(several).targets.values():
+            output().print(summary(checked))

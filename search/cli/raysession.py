@@ -1,0 +1,60 @@
+"""A Ray session that starts when it is first needed, and lasts for all that a command does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Self
+
+from search.cli.terminal import note
+
+if TYPE_CHECKING:
+    from search.config import ResourcesConfig
+
+
+class RaySession:
+    """`with RaySession(address) as ray: … ray.connect(resources)`: connects once, checks the room each time."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address = address
+        self._stack = ExitStack()
+        self._connected = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave Ray, whose workers end; it may be connected again."""
+        self._connected = False
+        self._stack.close()
+
+    @contextmanager
+    def ending_workers(self) -> Iterator[None]:
+        """On any error in the block, and on Ctrl-C, leave Ray before what is around the block goes on, such as the
+        release of a run's lock: nothing still works for the run then."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self, resources: ResourcesConfig, what: str = "starting Ray …") -> None:
+        """Connect, and make sure that a trial finds room.
+
+        Args:
+            what: is told where Ray has to be started.
+
+        Raises:
+            cluster.errors.ClusterError: no cluster answers, or none of its nodes can hold a trial.
+        """
+        from cluster.resources import TrialResources, require_slot
+        from cluster.sessions import session
+
+        if not self._connected:
+            note(what)
+            self._stack.enter_context(session(self._address))
+            self._connected = True
+        require_slot(TrialResources(resources.cpus_per_trial, resources.gpus_per_trial))
