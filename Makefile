@@ -45,8 +45,10 @@ types: $(INSTALLED)
 imports: $(INSTALLED)
 	$(BIN)/lint-imports
 
+# What starts Ray or a whole command runs alone; the rest on every core.
 suite: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not integration" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m integration
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks

@@ -13,7 +13,10 @@ from search.validation import check_file, check_space
 from spaces import Space, list_presets
 from trainers.settings import parse_settings
 from trainers.tasks import Task
+from trainers.tasks.binary import Binary
 from trainers.tasks.multiclass import Multiclass
+from trainers.tasks.multilabel import Multilabel
+from trainers.tasks.ordinal import Ordinal
 
 TASK: Task = Multiclass("label", ("a", "b", "c"), (5, 3, 2))
 
@@ -24,13 +27,21 @@ def problems(space: dict[str, Any], epochs: int = 12) -> list[str]:
     return list(caught.value.problems)
 
 
+TASK_OF_PRESET: dict[str, Task] = {
+    "multilabel": Multilabel("labels", ("a", "b", "c")),
+    "ordinal": Ordinal("label", ("0", "1", "2"), (9, 9, 9)),
+    "retinopathy": Binary("label", ("healthy", "sick")),
+}
+
+
 @pytest.mark.parametrize("preset", sorted(list_presets()))
 def test_presets_pass_and_so_does_what_they_propose(preset: str) -> None:
     space = Space.parse({"preset": preset})
-    check_space(space, TASK, 12)
+    task = TASK_OF_PRESET.get(preset, TASK)
+    check_space(space, task, 12)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
-        parse_settings(space.build(space.suggest(study.ask())), TASK, epochs=12)
+        parse_settings(space.build(space.suggest(study.ask())), task, epochs=12)
 
 
 def test_a_problem_is_named_by_the_key_of_the_space() -> None:
