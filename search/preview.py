@@ -118,7 +118,8 @@ def preview(checked: Checked, rows: int, seed: int) -> Sheet:
     ]
     height, width = config.data.size
     title = f"{config.name}: images at {width}x{height} px and what trials may see of them in training"
-    return Sheet(title, (Group("original", "", ("",)), *_groups(columns)), tuple(shown))
+    steps = ", ".join(step.name for step in config.data.steps)
+    return Sheet(title, (Group("original", f"after {steps}" if steps else "", ("",)), *_groups(columns)), tuple(shown))
 
 
 def _augmented(

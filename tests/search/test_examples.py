@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from search.gates import CLASS_FIGURES, judge, parse_gates
 from search.loading import parse_yaml
 from search.validation import check_file, check_space
 from spaces import Space, list_presets
@@ -42,6 +43,19 @@ def test_each_example_is_valid_and_opens_with_its_command(path: Path) -> None:
     checked = check_file(path)
     assert checked.config.name == path.stem
     assert checked.test is not None
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "gates").glob("*.yaml")), ids=lambda path: path.stem)
+def test_gates_name_metrics_and_classes_of_their_example(path: Path) -> None:
+    assert path.read_text().startswith(f"# foldtune gate {path.stem} examples/gates/{path.name}\n")
+    example = ROOT / "examples" / path.name
+    data = parse_yaml(example.read_text(), str(example))["data"]
+    if not (example.parent / data["root"] / data["train"]).is_file():
+        pytest.skip(f"{data['root']} is not there")
+    task = check_file(example).task
+    estimate = dict.fromkeys(task.metrics, 0.0)
+    per_class = [{"label": label} | dict.fromkeys(CLASS_FIGURES, 0.0) for label in task.label_names]
+    assert judge(parse_gates(parse_yaml(path.read_text(), str(path))), {"estimate": estimate, "per_class": per_class})
 
 
 @pytest.mark.parametrize("name", list_presets())

@@ -68,6 +68,13 @@ def test_crops_are_shown_with_the_size_that_the_network_gets(project: Any) -> No
     assert [picture.shape for picture in sheet.rows[0].pictures] == [(16, 16, 3), (16, 16, 3), (12, 12, 3)]
 
 
+def test_images_are_shown_after_their_preparation(project: Any) -> None:
+    plain = preview(checked(project), rows=3, seed=0)
+    prepared = preview(check_file(Path(project.config({"data.preprocess": "clahe"}))), rows=3, seed=0)
+    assert (plain.groups[0].note, prepared.groups[0].note) == ("", "after clahe")
+    assert any(not np.array_equal(a.pictures[0], b.pictures[0]) for a, b in zip(plain.rows, prepared.rows, strict=True))
+
+
 def test_rows_are_of_each_class_in_turn_until_there_are_no_more() -> None:
     import pandas as pd
 
