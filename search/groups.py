@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,14 @@ class Group:
     def submission_path(self) -> Path:
         """Where the submission lies by default."""
         return self.root / "submission.csv"
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the group for a search of its targets, one after the other. Raises results.errors.RunBusy."""
+        return RunStore(self.root).lock()
+
+    def is_locked(self) -> bool:
+        """Whether some process searches the targets."""
+        return RunStore(self.root).is_locked()
 
     def has_run(self, target: str) -> bool:
         """Whether the target's search was started."""

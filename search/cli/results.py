@@ -61,7 +61,7 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter(f"it draws a table; leave it out, or --format {format}", param_hint="--watch")
         opened = _open(run, storage)
         if watch:
-            _watch(opened, sort, top)
+            _watch(run, storage, sort, top)
         elif format is Format.table:
             output().print(_tables(opened, sort, top))
         elif format is Format.json and None not in opened:
@@ -139,17 +139,26 @@ def _table(run: Run, sort: str | None, top: int | None) -> Table:
     )
 
 
-def _watch(runs: Mapping[str | None, Run], sort: str | None, top: int | None) -> None:
-    """Redraw until no process works on any of the runs; without a terminal once."""
+def _watch(name: str, storage: str, sort: str | None, top: int | None) -> None:
+    """Redraw until no process works on the run, or on any of a group's; without a terminal once."""
     import time
 
     from rich.live import Live
 
     console = output()
+    runs = _open(name, storage)
     with Live(_tables(runs, sort, top), console=console, auto_refresh=False) as live:
-        while console.is_terminal and any(run.store.is_locked() for run in runs.values()):
+        while console.is_terminal and _is_busy(name, storage, runs):
             time.sleep(REFRESH_S)
+            runs = {**_open(name, storage), **runs}  # a group's next target may have begun; stores keep what they read
             live.update(_tables(runs, sort, top), refresh=True)
+
+
+def _is_busy(name: str, storage: str, runs: Mapping[str | None, Run]) -> bool:
+    from search.groups import find_group
+
+    group = find_group(name, storage)
+    return any(run.store.is_locked() for run in runs.values()) or (group is not None and group.is_locked())
 
 
 def _frame(found: object) -> pd.DataFrame:

@@ -78,17 +78,18 @@ def _search_targets(file: TargetsFile, ray: RaySession, resume: bool, more: int,
     checked = None if resume else check_targets(file)
     group = reopen_group(file) if checked is None else new_group(checked)
     failed = []
-    for target in group.runs:
-        resumed = group.has_run(target)
-        if resumed:
-            prepare = partial(_resume, file.config(target)[0], more)
-        else:
-            prepare = partial(_start, checked.targets[target] if checked else check_target(file, target))
-        output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
-        try:
-            _search(prepare, ray, resumed, again)
-        except WorkError as error:
-            failed.append(f"target {target}: {error}")
+    with group.lock():
+        for target in group.runs:
+            resumed = group.has_run(target)
+            if resumed:
+                prepare = partial(_resume, file.config(target)[0], more)
+            else:
+                prepare = partial(_start, checked.targets[target] if checked else check_target(file, target))
+            output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
+            try:
+                _search(prepare, ray, resumed, again)
+            except WorkError as error:
+                failed.append(f"target {target}: {error}")
     if failed:
         raise WorkError("\n".join(failed))
 

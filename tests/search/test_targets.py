@@ -179,6 +179,18 @@ def test_a_group_is_found_again_and_goes_on(several: Any, foldtune: Command) -> 
     assert len(reopened.table) == 16
 
 
+def test_one_process_searches_a_group_at_a_time(several: Any, foldtune: Command) -> None:
+    path = several()
+    group = new_group(check_targets(read(path)))
+    assert not group.is_locked()
+    with group.lock():
+        assert group.is_locked()
+        code, _, err = foldtune("search", path, "--resume")
+    assert code == 1
+    assert "another process" in err
+    assert not group.has_run("label")
+
+
 def test_a_name_of_a_run_that_exists_is_taken(several: Any) -> None:
     checked = check_targets(read(several()))
     start(checked, "sick")
