@@ -74,9 +74,14 @@ def draw(sheet: Sheet) -> Image.Image:
     return image
 
 
-def write_sheet(path: Path, sheet: Sheet) -> tuple[int, int]:
-    """Draw the sheet into a PNG, whole or not at all; give its width and height. Raises StorageError."""
-    image = draw(sheet)
+def write_sheets(path: Path, sheets: Sequence[Sheet]) -> tuple[int, int]:
+    """Draw sheets below one another into a PNG, whole or not at all; give its width and height. Raises StorageError."""
+    drawn = [draw(sheet) for sheet in sheets]
+    image = Image.new("RGB", (max(each.width for each in drawn), sum(each.height for each in drawn)), _PAPER)
+    y = 0
+    for each in drawn:
+        image.paste(each, (0, y))
+        y += each.height
     with atomic_file(path) as file:
         image.save(file, format="PNG")
     return image.size

@@ -7,7 +7,7 @@ from typing import Any
 
 from results.ensembledir import EnsembleDir
 from results.errors import RunCorrupt
-from results.store import RunStore
+from search.runs import open_run
 
 
 def find_ensemble(name: str, storage: Path | str) -> EnsembleDir:
@@ -15,9 +15,10 @@ def find_ensemble(name: str, storage: Path | str) -> EnsembleDir:
 
     Raises:
         results.errors.RunNotFound: no such run, or none was made of it yet.
+        InputError: it is a group of runs.
     """
     own = EnsembleDir(Path(name))
-    return own if own.exists() else EnsembleDir.open(RunStore.open(name, storage).ensemble.root)
+    return own if own.exists() else EnsembleDir.open(open_run(name, storage).store.ensemble.root)
 
 
 def read_ensemble(name: str, storage: Path | str) -> dict[str, Any]:

@@ -27,14 +27,20 @@ def add_to(app: typer.Typer) -> None:
         """Draw training images as every augmentation of the space shows them: a contact sheet to look at.
 
         One group of columns for each augmentation (and crop) that a trial may choose, at its defaults and at both ends
-        of each range; labels on the left. The configuration is checked first, as by validate.
+        of each range; labels on the left. Of several targets each has a part
+        of the sheet. The configuration is checked first, as by validate.
 
         foldtune preview skin.yaml --output preview.png --rows 8
         """
-        from results.contactsheet import write_sheet
+        from results.contactsheet import write_sheets
         from search.preview import preview as build
+        from search.targets import check_targets, read_targets
         from search.validation import check_file
 
-        sheet = build(check_file(config, override or []), rows, seed)
-        width, height = write_sheet(file, sheet)
-        note(f"{len(sheet.rows)} images, {len(sheet.groups) - 1} augmentations in {file} ({width}x{height} px)")
+        several = read_targets(config, override or [])
+        checked = [check_file(config, override or [])] if several is None else check_targets(several).targets.values()
+        sheets = [build(each, rows, seed) for each in checked]
+        width, height = write_sheets(file, sheets)
+        images = sum(len(sheet.rows) for sheet in sheets)
+        titles = dict.fromkeys(group.title for sheet in sheets for group in sheet.groups)
+        note(f"{file}: {images} images, {', '.join(titles)} ({width}x{height} px)")

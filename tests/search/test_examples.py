@@ -9,6 +9,7 @@ import pytest
 
 from search.gates import CLASS_FIGURES, judge, parse_gates
 from search.loading import parse_yaml
+from search.targets import check_targets, read_targets
 from search.validation import check_file, check_space
 from spaces import Space, list_presets
 from trainers.tasks import Task, get_task
@@ -40,6 +41,11 @@ def test_each_example_is_valid_and_opens_with_its_command(path: Path) -> None:
     table = (path.parent / data["root"] / data["train"]).resolve()
     if not table.is_file():
         pytest.skip(f"{table} is not there")
+    several = read_targets(path)
+    if several is not None:
+        assert several.name == path.stem
+        assert check_targets(several).targets
+        return
     checked = check_file(path)
     assert checked.config.name == path.stem
     assert checked.test is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from results.contactsheet import Group, Row, Sheet, draw
@@ -100,7 +101,7 @@ def test_the_command_writes_a_png_and_checks_the_configuration(project: Any, fol
     path = project.config({"space.augmentation": AUGMENTATION})
     code, out, err = foldtune("preview", path, "--output", "look/preview.png", "--rows", "3")
     assert (code, out) == (0, "")
-    assert "3 images, 3 augmentations in look/preview.png" in err
+    assert "look/preview.png: 3 images, original, none, light, flip (" in err
     with Image.open("look/preview.png") as image:
         assert image.format == "PNG"
         assert image.width > 6 * 128
@@ -110,6 +111,22 @@ def test_the_command_writes_a_png_and_checks_the_configuration(project: Any, fol
     assert code == 2
     assert "did you mean 'light'?" in err
     assert not Path("other.png").exists()
+
+
+def test_each_of_several_targets_has_its_part_of_the_sheet(project: Any, foldtune: Command) -> None:
+    path = project.config({"space.augmentation": "flip"})
+    assert foldtune("preview", path, "-o", "one.png", "--rows", "3")[0] == 0
+    header, *lines = (project.folder / "train.csv").read_text().splitlines()
+    both = [f"{header},other", *(f"{line},{line.split(',')[1]}" for line in lines)]
+    (project.folder / "train.csv").write_text("\n".join(both) + "\n")
+    config = yaml.safe_load(Path(path).read_text())
+    del config["task"], config["data"]["target"]
+    config["targets"] = {"label": "multiclass", "other": "multiclass"}
+    code, _, err = foldtune("preview", project.text(yaml.safe_dump(config).encode()), "-o", "two.png", "--rows", "3")
+    assert code == 0
+    assert "two.png: 6 images, original, flip (" in err
+    with Image.open("one.png") as one, Image.open("two.png") as two:
+        assert two.height == 2 * one.height
 
 
 def test_an_image_that_cannot_be_read_is_named_or_left_out(project: Any, foldtune: Command) -> None:
