@@ -45,10 +45,10 @@ types: $(INSTALLED)
 imports: $(INSTALLED)
 	$(BIN)/lint-imports
 
-# What starts Ray or a whole command runs alone; the rest on every core.
+# A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
 suite: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not integration" --numprocesses auto --dist loadfile
-	$(BIN)/python -m pytest -m integration
+	$(BIN)/python -m pytest -m integration --numprocesses 2 --dist loadfile
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
