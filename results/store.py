@@ -68,7 +68,9 @@ class RunStore:
         store = cls(Path(storage) / name)
         with storage_errors(store.root, "create"):
             store.root.mkdir(parents=True, exist_ok=True)
-            taken = any(not path.name.startswith(".") for path in store.root.iterdir())
+            # A start that was killed before it wrote config.yaml leaves these two, and no run.
+            unfinished = {store.task_path.name, store.folds_path.name}
+            taken = any(p.name[0] != "." and p.name not in unfinished for p in store.root.iterdir())
         if taken and store.config_path.is_file():
             raise RunExists(
                 f"run {name!r} exists in {storage}: give --resume to continue it, or --name for another one"

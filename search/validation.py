@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import optuna
 
 from results.errors import SubmissionError
 from results.submission import read_sample
@@ -18,12 +20,16 @@ from search.errors import InputError, unknown
 from search.loading import FormError, load_config
 from search.recorder import Goal
 from spaces import Space, SpaceError
+from trainers.crops import check_crop
 from trainers.data.table import Table
 from trainers.errors import SettingsError
 from trainers.settings import parse_settings
 from trainers.tasks import TASKS, Task
 
 T = TypeVar("T")
+
+RANDOM_DRAWS = 64
+"""Configurations that are drawn and judged beside the corner cases."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,8 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
     folds = test = None
     if read is not None:
         task, table = read
-        checks.run(["search"], lambda: check_space(space, task, config.search.max_epochs) if space else None)
+        epochs, size = config.search.max_epochs, config.data.size
+        checks.run(["search"], lambda: check_space(space, task, epochs, size) if space else None)
         folds = checks.run(
             ["ensemble", "search"], lambda: split(task, table, config.ensemble.folds, config.search.seed)
         )
@@ -84,26 +91,49 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
     return Checked(config, space, goal, *read, folds, test)
 
 
-def check_space(space: Space, task: Task, epochs: int) -> None:
-    """Find everything that a space can propose and the trainer would refuse.
+def check_space(space: Space, task: Task, epochs: int, image_size: tuple[int, int] | None = None) -> None:
+    """Find what a space can propose and the trainer would refuse.
 
     Each parameter is taken to its extremes and each choice to all its values, and the trainer's own parser
-    judges the configuration, so what passes here cannot fail in a worker.
+    judges the configuration. Pairs that do not go together (mixup and a loss on hard labels, say) may lie beside
+    those, so random draws are judged too.
+
+    Args:
+        epochs: of a trial.
+        image_size: height and width of the prepared images, for what must fit into them.
 
     Raises:
         InputError: `space.key: reason` each, the key as the space writes it.
     """
-    problems: dict[str, None] = {}
-    for _, params in space.corner_cases():
-        try:
-            parse_settings(space.build(params), task, epochs=epochs)
-        except SettingsError as error:
-            names = {".".join(e.place.location): e.name for e in space.entries if e.place.active(params)}
-            problems |= dict.fromkeys(
-                f"space.{names.get(problem.path, problem.path)}: {problem.message}" for problem in error.problems
-            )
+    judge = partial(_refusals, space, task, epochs, image_size)
+    problems = dict.fromkeys(problem for _, params in space.corner_cases() for problem in judge(params))
+    named = {key for key, _ in problems}
+    for key, message in (problem for params in _draws(space) for problem in judge(params)):
+        if key not in named:  # once is enough of what a draw finds: its values are any
+            named.add(key)
+            problems[key, message] = None
     if problems:
-        raise InputError(list(problems))
+        raise InputError([f"space.{key}: {message}" for key, message in problems])
+
+
+def _refusals(
+    space: Space, task: Task, epochs: int, image_size: tuple[int, int] | None, params: dict[str, Any]
+) -> list[tuple[str, str]]:
+    """What the trainer says against a configuration: the key as the space writes it, and the reason."""
+    try:
+        settings = parse_settings(space.build(params), task, epochs=epochs)
+        found = check_crop(settings.crop, image_size) if image_size else []
+    except SettingsError as error:
+        found = list(error.problems)
+    names = {".".join(e.place.location): e.name for e in space.entries if e.place.active(params)} if found else {}
+    return [(names.get(each.path, each.path), each.message) for each in found]
+
+
+def _draws(space: Space) -> Iterator[dict[str, Any]]:
+    """The same random configurations each time."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    return (space.suggest(study.ask()) for _ in range(RANDOM_DRAWS))
 
 
 class _Checks:

@@ -59,6 +59,13 @@ def test_a_taken_name_says_how_to_go_on(store: RunStore) -> None:
         RunStore.create(store.root.parent, "skin")
 
 
+def test_a_start_that_was_killed_before_it_was_a_run_leaves_the_name_free(tmp_path: Path) -> None:
+    half = RunStore.create(tmp_path, "skin")
+    half.write_task({"task": "multiclass"})
+    half.write_folds(np.array(["a"]), np.array([0]))
+    assert RunStore.create(tmp_path, "skin").root == half.root
+
+
 def test_a_foreign_folder_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").touch()

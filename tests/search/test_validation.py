@@ -54,6 +54,21 @@ def test_a_problem_is_named_by_the_key_of_the_space() -> None:
     ]
 
 
+def test_pairs_that_do_not_go_together_are_found_beside_the_corner_cases() -> None:
+    losses = {"choice": {"cross_entropy": None, "focal": None}}
+    (found,) = problems({"loss": losses, "mixup": {"choice": [0.0, 0.2]}})
+    assert found.startswith("space.mixup: ")
+    assert "focal" in found
+
+
+def test_a_crop_must_fit_into_the_prepared_images() -> None:
+    space = Space.parse({"crop": {"name": "random_crop", "size": {"choice": [24, 48]}}})
+    check_space(space, TASK, 12, (48, 64))
+    with pytest.raises(InputError) as caught:
+        check_space(space, TASK, 12, (32, 64))
+    assert caught.value.problems[0].startswith("space.crop.size: 48 does not fit into images of 32x64")
+
+
 def test_each_model_of_a_choice_must_take_the_dropout_of_the_space() -> None:
     models = {"choice": ["test_resnet", "vgg11"]}
     check_space(Space.parse({"model_name": models, "drop_rate": {"uniform": [0, 0.5]}}), TASK, 12)
