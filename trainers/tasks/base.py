@@ -38,6 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.errors import Problem, SettingsError, unknown
+from trainers.voting import check_voting, mean_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,7 +231,6 @@ class Task(ABC):
         Raises SettingsError where this task has no such metric.
         """
 
-    @abstractmethod
     def vote(
         self,
         member_scores: Sequence[Scores] | Scores,
@@ -259,6 +259,25 @@ class Task(ABC):
             the predictions.
 
         Raises SettingsError where voting is unknown, or weights or min_votes do not fit it.
+        """
+        check_voting(voting, self.votings, len(member_scores), weights=weights, min_votes=min_votes)
+        mean = mean_scores(member_scores, weights)
+        soft = self.predict(mean, postprocess)
+        if voting != "hard":
+            return mean, soft
+        if member_predictions is None:
+            member_predictions = [self.predict(scores, postprocess) for scores in member_scores]
+        return mean, self.hard_vote(member_predictions, mean, soft, min_votes)
+
+    @abstractmethod
+    def hard_vote(
+        self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None
+    ) -> Predictions:
+        """Predictions of M members' predictions, as :meth:`vote` describes it, which has checked the arguments.
+
+        Args:
+            mean: (N, ...) mean scores, by which ties go.
+            soft: predictions of the soft vote.
         """
 
     @abstractmethod

@@ -26,7 +26,7 @@ from trainers.metrics import (
 from trainers.postprocess.offsets import fit_offsets, log_scores
 from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 from trainers.tasks.frames import encode_labels, label_column, sort_labels
-from trainers.voting import check_voting, hard_vote, mean_scores
+from trainers.voting import hard_vote
 
 _PRIOR_POWER_BOUNDS: Mapping[str, Any] = number(0.0, 0.0, 5.0).metadata
 _OFFSET_BOUNDS: Mapping[str, Any] = number(0.0, -100.0, 100.0).metadata
@@ -167,24 +167,10 @@ class Multiclass(Task):
         offsets = fit_offsets(scores, targets, metric, self._log_prior)
         return {"prior_power": 0.0, "offsets": dict(zip(self.labels, offsets.tolist(), strict=True))}
 
-    def vote(
-        self,
-        member_scores: Sequence[Scores] | Scores,
-        member_predictions: Sequence[Predictions] | None = None,
-        *,
-        voting: str,
-        weights: Sequence[float] | None = None,
-        min_votes: int | None = None,
-        postprocess: Postprocess | None = None,
-    ) -> tuple[Scores, Predictions]:
-        check_voting(voting, self.votings, len(member_scores), weights=weights, min_votes=min_votes)
-        mean = mean_scores(member_scores, weights)
-        soft = self.predict(mean, postprocess)
-        if voting != "hard":
-            return mean, soft
-        if member_predictions is None:
-            member_predictions = [self.predict(scores, postprocess) for scores in member_scores]
-        return mean, hard_vote(member_predictions, mean, min_votes, fallback=soft)
+    def hard_vote(
+        self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None
+    ) -> Predictions:
+        return hard_vote(member_predictions, mean, min_votes, fallback=soft)
 
     def submission_frame(
         self,

@@ -32,7 +32,7 @@ from trainers.postprocess.thresholds import (
 )
 from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 from trainers.tasks.frames import encode_labels, label_sets, sort_labels
-from trainers.voting import check_voting, hard_vote_on, mean_scores
+from trainers.voting import hard_vote_on
 
 if TYPE_CHECKING:
     import torch
@@ -175,24 +175,10 @@ class Multilabel(Task):
                 best, value = candidate, reached
         return best
 
-    def vote(
-        self,
-        member_scores: Sequence[Scores] | Scores,
-        member_predictions: Sequence[Predictions] | None = None,
-        *,
-        voting: str,
-        weights: Sequence[float] | None = None,
-        min_votes: int | None = None,
-        postprocess: Postprocess | None = None,
-    ) -> tuple[Scores, Predictions]:
-        check_voting(voting, self.votings, len(member_scores), weights=weights, min_votes=min_votes)
-        mean = mean_scores(member_scores, weights)
-        soft = self.predict(mean, postprocess)
-        if voting != "hard":
-            return mean, soft
-        if member_predictions is None:
-            member_predictions = [self.predict(scores, postprocess) for scores in member_scores]
-        return mean, hard_vote_on(member_predictions, soft, min_votes)
+    def hard_vote(
+        self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None
+    ) -> Predictions:
+        return hard_vote_on(member_predictions, soft, min_votes)
 
     def submission_frame(
         self,
