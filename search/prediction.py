@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ from results.ensembledir import EnsembleDir
 from results.errors import RunCorrupt
 from search.ensembling import Ballot
 from search.errors import InputError, WorkError, unknown
-from trainers.data.cache import ImageSource, Prepared, prepare_images
-from trainers.data.preprocess import parse_steps
+from trainers.data.cache import Prepared, prepare_images
+from trainers.data.preprocess import Step, parse_steps
 from trainers.errors import DataError
 from trainers.settings import parse_settings
 from trainers.tasks import Task, task_from_dict
@@ -72,6 +72,14 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
     return NewImages(tuple(names), tuple(folder / name for name in names))
 
 
+class Sight(NamedTuple):
+    """How a member sees images: size (height, width) in pixels, how they meet it, and what is done to each before."""
+
+    size: tuple[int, int]
+    resize: str
+    steps: tuple[Step, ...]
+
+
 @dataclass(frozen=True)
 class StoredEnsemble:
     """An ensemble read back from its folder."""
@@ -102,6 +110,16 @@ class StoredEnsemble:
     def models(self) -> int:
         """Fold models in all."""
         return len(self.description["members"]) * int(self.description["folds"])
+
+    @property
+    def sights(self) -> tuple[Sight, ...]:
+        """The ways in which its members see images: more than one only where they come from several runs."""
+        return tuple(dict.fromkeys(self._sight(member) for member in self.description["members"]))
+
+    def _sight(self, member: Mapping[str, Any]) -> Sight:
+        own = {**self.description, **member}  # what a member does not say holds for all
+        height, width = own["image_size"]
+        return Sight((height, width), own["resize"], parse_steps(own.get("preprocess")))
 
     def ballot(self) -> Ballot:
         """The fitted vote."""
@@ -137,9 +155,9 @@ class StoredEnsemble:
         columns = ["label", "score", *(f"score_{name}" for name in self.task.label_names), "votes"]
         if id_column in (*columns, "error"):
             raise InputError(f"--id {id_column}: the result has a column of that name; rename the CSV's")
-        height, width = self.description["image_size"]
-        size = max(1, PART_BYTES // (height * width * 3))
-        counted = _Counter(progress, len(images.ids) * (self.models + 1))
+        pixels = sum(height * width for (height, width), _, _ in self.sights)
+        size = max(1, PART_BYTES // (pixels * 3))
+        counted = _Counter(progress, len(images.ids) * (self.models + len(self.sights)))
         frames: list[pd.DataFrame] = []
         reasons: dict[int, str] = {}
         for first in range(0, len(images.ids), size):
@@ -157,54 +175,42 @@ class StoredEnsemble:
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         """Predictions of the images that can be read, indexed by their place, and the reasons of the others."""
         with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
-            prepared = self._decode(paths, Path(scratch), decoders, counted)
-            rows = np.flatnonzero(prepared.keep)
+            seen = {sight: _decode(sight, paths, Path(scratch), decoders, counted) for sight in self.sights}
+            keep = np.logical_and.reduce([prepared.keep for prepared in seen.values()])
+            rows = np.flatnonzero(keep)
             counted.skip((len(paths) - len(rows)) * self.models)
-            broken = np.flatnonzero(~prepared.keep).tolist()
-            reasons = {row: error.reason for row, error in zip(broken, prepared.broken, strict=True)}
+            reasons = {row: reason for prepared in seen.values() for row, reason in _reasons(prepared)}
             if not len(rows):
                 return pd.DataFrame(), reasons
             scores = [
-                self._member(member, prepared.source, batch_size, device, counted)
+                self._member(member, seen[self._sight(member)], keep, batch_size, device, counted)
                 for member in self.description["members"]
             ]
         mean, predictions = self.ballot().apply(self.task, scores)
         return self._frame(mean, predictions, scores).set_index(rows), reasons
 
-    def _decode(self, paths: Sequence[Path], scratch: Path, decoders: int, counted: _Counter) -> Prepared:
-        height, width = self.description["image_size"]
-        try:
-            return prepare_images(
-                paths,
-                size=(height, width),
-                resize=self.description["resize"],
-                cache_dir=scratch,
-                workers=decoders,
-                progress=counted.work(),
-                on_broken="report",
-                steps=parse_steps(self.description.get("preprocess")),
-            )
-        except DataError as error:
-            raise WorkError(f"{error} (TMPDIR names the folder for decoded images)") from None
-
     def _member(
         self,
         member: Mapping[str, Any],
-        source: ImageSource,
+        prepared: Prepared,
+        keep: npt.NDArray[np.bool_],
         batch_size: int,
         device: str | None,
         counted: _Counter,
     ) -> npt.NDArray[Any]:
-        """Mean scores (N, ...) of a configuration's fold models."""
+        """Mean scores (N, ...) of a configuration's fold models on the images of the mask `keep`."""
         settings = parse_settings(member["config"], self.task)
+        name = str(member.get("id", member["trial_id"]))
         fold_scores = []
         for fold in range(int(self.description["folds"])):
-            weights = self.directory.weights_path(member["trial_id"], fold)
+            weights = self.directory.weights_path(name, fold)
             logits = trained_logits(
                 self.task,
                 settings,
                 weights,
-                source,
+                prepared.source,
+                rows=np.flatnonzero(keep[prepared.keep]),
+                tta=member.get("tta"),
                 batch_size=batch_size,
                 device=device,
                 progress=counted.work(),
@@ -224,6 +230,28 @@ class StoredEnsemble:
             for values, postprocess in zip(scores, own, strict=True)
         )
         return self.task.prediction_frame(mean, predictions).assign(votes=votes)
+
+
+def _decode(sight: Sight, paths: Sequence[Path], scratch: Path, decoders: int, counted: _Counter) -> Prepared:
+    try:
+        return prepare_images(
+            paths,
+            size=sight.size,
+            resize=sight.resize,
+            cache_dir=scratch,
+            workers=decoders,
+            progress=counted.work(),
+            on_broken="report",
+            steps=sight.steps,
+        )
+    except DataError as error:
+        raise WorkError(f"{error} (TMPDIR names the folder for decoded images)") from None
+
+
+def _reasons(prepared: Prepared) -> list[tuple[int, str]]:
+    """Place and reason of each image that could not be read."""
+    places = np.flatnonzero(~prepared.keep).tolist()
+    return [(place, error.reason) for place, error in zip(places, prepared.broken, strict=True)]
 
 
 class _Counter:
