@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from trainers.augment import build_augmentation
 from trainers.checkpoint import read_checkpoint, write_checkpoint
 from trainers.crops import output_size, training_crop
-from trainers.errors import TrialFailed
 from trainers.failures import failing_plainly
 from trainers.fit_types import Best, EpochReport, FitResult, FoldData, Logits
 from trainers.inference import Predictor
+from trainers.judge import Judge
 from trainers.learner import Learner
 from trainers.loader import Batches
 from trainers.models import count_params_m, create_model, has_batch_norm
-from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
 from trainers.runtime import choose_device, follow_omp_threads, free_gpu_cache, seeded
 from trainers.samplers import build_sampler
-from trainers.settings import TUNED, TrialSettings, settings_to_dict
-from trainers.tasks.base import Predictions, Scores, Task
+from trainers.settings import TrialSettings, settings_to_dict
+from trainers.tasks.base import Task
 
 __all__ = ["EpochReport", "Fit", "FitResult", "FoldData", "fit"]
 
@@ -69,7 +65,8 @@ class Fit:
     ) -> None:
         follow_omp_threads()
         self.settings, self.task, self.data = settings, task, data
-        self.metric, self.mode = metric, task.mode(metric)
+        self.metric = metric
+        self._judge = Judge(task, data, metric, settings.postprocess)
         self.epochs, self.seed = epochs, seed
         self.device = choose_device(device)
         self.epoch = 0
@@ -90,7 +87,7 @@ class Fit:
                 device=self.device,
                 epochs=epochs,
                 steps_per_epoch=self._batches.steps(epoch_size),
-                mode=self.mode,
+                mode=self._judge.mode,
             )
         self._predictor = Predictor(
             data.images,
@@ -164,10 +161,10 @@ class Fit:
             trained = time.perf_counter()
             lr = learner.lr
             logits = self._predictor(learner.eval_model)
-        metrics = self._evaluate(logits, epoch)
-        is_best = self._is_better(metrics[self.metric])
+        metrics = self._judge.metrics(logits, epoch)
+        is_best = self._judge.better(metrics[self.metric], self.best)
         if is_best:
-            tuned = {f"{self.metric}_tuned": self._tuned(logits, metrics)}
+            tuned = {f"{self.metric}_tuned": self._judge.tuned(logits, metrics)}
             self.best = Best(epoch, metrics[self.metric], metrics | tuned, logits)
             self._best_weights = _copy_to_cpu(learner.eval_model)
         learner.lr_scheduler.after_epoch(epoch, metrics[self.metric])
@@ -187,44 +184,6 @@ class Fit:
             lr=lr,
             micro_batch_size=learner.micro.size,
         )
-
-    def _evaluate(self, logits: Logits, epoch: int) -> dict[str, float]:
-        if not np.isfinite(logits).all():
-            raise TrialFailed(f"validation logits are not finite after epoch {epoch}; the lr may be too high")
-        scores = self.task.scores(logits)
-        metrics = self.task.evaluate(scores, self._predict(scores), self._valid_targets)
-        if not math.isfinite(metrics[self.metric]):
-            raise TrialFailed(f"{self.metric} is {metrics[self.metric]} after epoch {epoch}")
-        return metrics
-
-    def _predict(self, scores: Scores) -> Predictions:
-        """Predictions by the settings' post-processing; a tuned one never judges the rows that it was fitted on."""
-        postprocess = self.settings.postprocess
-        if isinstance(postprocess, str):
-            return cross_fitted_predictions(self.task, scores, self._valid_targets, self.metric, self._splits)
-        return self.task.predict(scores, postprocess)
-
-    def _is_better(self, value: float) -> bool:
-        if self.best is None:
-            return True
-        return value > self.best.value if self.mode == "max" else value < self.best.value
-
-    def _tuned(self, logits: Logits, metrics: dict[str, float]) -> float:
-        """The metric with post-processing fitted, cross-fitted so that it does not flatter."""
-        if self.metric not in self.task.tunable_metrics or self.settings.postprocess == TUNED:
-            return metrics[self.metric]
-        scores = self.task.scores(logits)
-        return cross_fitted_score(self.task, scores, self._valid_targets, self.metric, self._splits)
-
-    @property
-    def _splits(self) -> npt.NDArray[np.int64]:
-        """Splits of the validation rows for cross-fitting; rows of a group stay together."""
-        groups = None if self.data.groups is None else self.data.groups[self.data.valid_rows]
-        return make_splits(self.task.strata(self._valid_targets), groups)
-
-    @property
-    def _valid_targets(self) -> Any:
-        return self.data.targets[self.data.valid_rows]
 
     def save(self, path: Path) -> None:
         """Write all that `restore` needs to go on exactly as this training would.

@@ -1,30 +1,7 @@
 """What a kind of problem is: the one protocol behind which all tasks stand.
 
-The training loop, the tuner, the leaderboard and the ensembler know only :class:`Task`. They move four
-kinds of arrays about, look into none of them, and rely on two things: the first axis is the row (one
-image), and fancy indexing by rows selects. What the arrays are:
-
-multiclass
-    targets (N,) int; logits (N, C); scores (N, C), rows sum to 1; predictions (N,) int.
-binary
-    targets (N,) int 0/1; logits (N, 1); scores (N,) in [0, 1]; predictions (N,) int 0/1.
-multilabel
-    targets (N, L) int 0/1; logits (N, L); scores (N, L) in [0, 1]; predictions (N, L) int 0/1.
-ordinal
-    targets (N,) int; logits (N, K), whatever the loss (in training mode a model returns what its loss wants,
-    which may be K-1 wide); scores (N, K), rows sum to 1; predictions (N,) int, the expected level cut at
-    K-1 points.
-multi-target (several columns of one CSV)
-    a task that holds one task a column and hands each its slice. Targets are the parts' columns side by
-    side, -1 (or NaN) where a row lacks one; logits and scores the parts' side by side; metrics are means
-    over the parts.
-text detection
-    targets (N, P, V, 2) float, corners as shares of width and height, padded with NaN to P polygons;
-    logits (N, 1, H, W); scores (N, H, W) in [0, 1]; predictions (N,) object, for each image an array
-    (p, 9) of four corners and a score.
-
-Targets, logits and scores are stored without pickle, so they are plain numeric arrays, padded where rows
-differ in size. Predictions are never stored, they are computed from scores: theirs may be objects.
+The training loop, the tuner, the leaderboard and the ensembler know only :class:`Task`. They move its arrays about
+and look into none of them: what the arrays hold, task by task, :mod:`trainers.tasks.arrays` says.
 """
 
 from __future__ import annotations
@@ -32,12 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from trainers.errors import Problem, SettingsError, unknown
+from trainers.tasks.arrays import Ids, Mode, Postprocess, Predictions, Scores, Targets
 from trainers.voting import check_voting, mean_scores
 
 if TYPE_CHECKING:
@@ -47,12 +25,7 @@ if TYPE_CHECKING:
 
     from trainers.settings import TrialSettings
 
-Mode: TypeAlias = Literal["max", "min"]
-Targets: TypeAlias = npt.NDArray[Any]
-Scores: TypeAlias = npt.NDArray[Any]
-Predictions: TypeAlias = npt.NDArray[Any]
-Postprocess: TypeAlias = Mapping[str, Any]
-Ids: TypeAlias = npt.NDArray[np.str_]
+__all__ = ["Ids", "Mode", "Postprocess", "Predictions", "Scores", "Targets", "Task"]
 
 
 class Task(ABC):
@@ -70,7 +43,7 @@ class Task(ABC):
     votings: ClassVar[tuple[str, ...]] = ("soft", "hard", "weighted")
     postprocess_names: ClassVar[tuple[str, ...]]
     """Keys of a post-processing mapping. Multiclass: prior_power, offsets. Binary, multilabel: threshold(s).
-    Ordinal: cuts. Text detection: thresh, box_thresh, unclip_ratio. Multi-target: one mapping a column."""
+    Ordinal: cuts. Text detection: thresh, box_thresh, unclip_ratio."""
     option_names: ClassVar[tuple[str, ...]] = ()
     """Keyword options of :meth:`from_frame`, which are keys of `data` in a YAML file (binary: positive; multilabel:
     label_separator; text detection: image_size)."""
@@ -95,8 +68,7 @@ class Task(ABC):
 
         Multiclass, ordinal: classes are the distinct labels, sorted, as numbers where all are. Binary: two
         labels, the larger is positive. Multilabel: the distinct labels between separators; an empty cell
-        has none. Multi-target: ``target`` names several columns. Text detection: one class; ``target``
-        names the column of boxes.
+        has none. Text detection: one class; ``target`` names the column of boxes.
 
         Raises:
             DataError: no such column, rows without a label, a single class.
@@ -121,22 +93,21 @@ class Task(ABC):
     def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
         """What folds are balanced by: (N,) classes, or (N, L) 0/1 for iterative stratification.
 
-        Multilabel: the labels. Multi-target: one-hot classes of all columns side by side. Text detection:
-        (N,) the number of boxes, in quantile bins.
+        Multilabel: the labels. Text detection: (N,) the number of boxes, in quantile bins.
         """
 
     @abstractmethod
     def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
         """(N,) one class a row, from 0, for a balanced sampler.
 
-        Multilabel, multi-target: the row's rarest label. Text detection: 1 where there is text, else 0.
+        Multilabel: the row's rarest label. Text detection: 1 where there is text, else 0.
         """
 
     @abstractmethod
     def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
         """Rows a class (C,), as losses weight by them. Multilabel: (L, 2) negatives and positives a label.
 
-        Absent classes count 0. Multi-target: the parts' counts in a row. Text detection: (1,) boxes.
+        Absent classes count 0. Text detection: (1,) boxes.
         """
 
     def support(self, targets: Targets) -> dict[str, int]:
@@ -148,7 +119,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def head_size(self) -> int:
-        """Outputs of the model in evaluation mode. Multi-target: the sum over columns. Text detection: 1 (a map)."""
+        """Outputs of the model in evaluation mode. Text detection: 1 (a map)."""
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
         """The network: normalised images (B, 3, H, W) in, logits out.
