@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cluster.addresses import Address, parse_address, require_answer
 from cluster.errors import ClusterError
+from cluster.shipping import in_job, runtime_env
+from cluster.tokens import guard_own, guard_running
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # our own table is the output
@@ -23,31 +25,39 @@ QUIET = {
 }
 """Environment that Ray reads at import or start; a variable that is already set stays."""
 
-ANSWER_S = 5.0
-"""Seconds in which the head of a running cluster must take a connection."""
+LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
-def session(address: str | None = None, *, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
+def session(
+    address: str | None = None,
+    *,
+    num_cpus: int | None = None,
+    num_gpus: int | None = None,
+    allow_no_token: bool = False,
+) -> Iterator[None]:
     """Connect to Ray for the length of a `with` block.
 
     Args:
-        address: None for an embedded Ray on this machine, stopped at the end; `auto` or `host:port`
-            for a running cluster, which is left running.
+        address: None for an embedded Ray on this machine, which listens to this machine alone, asks for a token and is
+            stopped at the end; `auto` or `host:port` for a running cluster, which is left running and is given this
+            process' own code.
         num_cpus: CPUs of the embedded Ray; all by default.
         num_gpus: GPUs of the embedded Ray; all by default.
+        allow_no_token: join a running cluster that others reach and that asks for no token.
 
     Raises:
-        ClusterError: no cluster answers at `address`.
+        ClusterError: no cluster answers at `address`, or it is not to be trusted.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if address not in (None, "auto"):
-        _require_answer(address)
+    joined = None if address is None else _checked(address, allow_no_token)
+    if joined is None:
+        guard_own()
     import ray  # after the environment that it reads at import
 
     try:
-        if address is None:
+        if joined is None:
             # "local": plain init would join, and refuse num_cpus, where some cluster runs already.
             ray.init(
                 address="local",
@@ -56,10 +66,13 @@ def session(address: str | None = None, *, num_cpus: int | None = None, num_gpus
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                _node_ip_address=LOOPBACK,
             )
         else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+            # A job's code came with the job; its workers inherit it.
+            code = None if in_job() else runtime_env()
+            ray.init(address=joined.text, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
         where = f"no Ray cluster answers at {address!r}" if address else "Ray cannot start on this machine"
         raise ClusterError(f"{where}: {' '.join(str(error).split())[:300]}") from None
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -69,19 +82,14 @@ def session(address: str | None = None, *, num_cpus: int | None = None, num_gpus
         ray.shutdown()
 
 
-def _require_answer(address: str) -> None:
-    """Find out whether anything listens at HOST:PORT; Ray itself would try for many minutes.
-
-    Raises:
-        ClusterError: the address is none, or nothing answers there.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or "/" in host or not port.isdigit():
-        raise ClusterError(f"address {address!r}: write auto, or HOST:PORT of the cluster's head, often HOST:6379")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
-    except (OSError, OverflowError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+def _checked(given: str, allow_no_token: bool) -> Address:
+    address = parse_address(given)
+    if address.door != "cluster":
         raise ClusterError(
-            f"no Ray cluster answers at {address!r} ({reason}): is it up, and is the port the one of `ray start`?"
-        ) from None
+            f"address {given!r}: this command joins a cluster from one of its own machines: write auto, or HOST:PORT "
+            "of the head, often HOST:6379"
+        )
+    require_answer(address)
+    if not in_job():  # whoever submitted the job has looked
+        guard_running(address, allow_no_token=allow_no_token)
+    return address

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_serializer, field_validator
 from pydantic_core import PydanticCustomError
 
 from results.errors import RunNameInvalid
 from results.names import check_name
+from search.secrets import masked
 from trainers.data.preprocess import Step, parse_steps, steps_to_list
 from trainers.errors import SettingsError
+from trainers.tta import views
 
 MIN_SIDE, MAX_SIDE = 8, 4096
 """Pixels of an image's side."""
@@ -32,7 +34,8 @@ class Section(BaseModel):
     @classmethod
     def _a_switch_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic reads true as 1, and YAML 1.1 a bare `yes` as true.
-        if isinstance(value, bool) and info.field_name != "cache":
+        is_switch = cls.model_fields[str(info.field_name)].annotation is bool
+        if isinstance(value, bool) and info.field_name != "cache" and not is_switch:
             raise PydanticCustomError("switch", "true and false mean nothing here")
         return value
 
@@ -152,6 +155,10 @@ class SearchConfig(Section):
     max_failed_trials: int = Field(10, ge=1, description="failures in a row that end the search")
     study_storage: str | None = Field(None, description="Optuna storage URL; a file in the run by default")
 
+    @field_serializer("study_storage", when_used="json")
+    def _passwords_are_not_stored(self, value: str | None) -> str | None:
+        return None if value is None else masked(value)
+
     @field_validator("grace_epochs")
     @classmethod
     def _grace_within_the_budget(cls, value: int | None, info: ValidationInfo) -> int | None:
@@ -172,6 +179,7 @@ class ResourcesConfig(Section):
     cpus_per_trial: float = Field(1.0, gt=0, le=1024)
     gpus_per_trial: float = Field(0.0, ge=0, le=64)
     max_concurrent_trials: int | None = Field(None, ge=1, description="as many as fit by default")
+    autoscale_to: int | None = Field(None, ge=1, description="trials at a time that an autoscaler is asked for")
     loader_workers: int = Field(0, ge=0, le=64, description="processes that augment, for each trial")
 
     @field_validator("gpus_per_trial")
@@ -182,13 +190,26 @@ class ResourcesConfig(Section):
         return value
 
 
+Voting = Literal["soft", "hard", "weighted", "greedy", "rank", "auto"]
+VOTINGS: tuple[str, ...] = get_args(Voting)
+
+
 class EnsembleConfig(Section):
     """Which trials are trained on every fold, and how they vote."""
 
     top: int = Field(5, ge=1, le=100, description="configurations")
     folds: int = Field(5, ge=2, le=50, description="folds of the run's frozen assignment")
-    voting: Literal["soft", "hard"] = "soft"
+    voting: Voting = Field("soft", description="how members become one answer; auto compares all")
     min_votes: int | None = Field(None, ge=1, description="of hard voting; the most votes by default")
+    race: bool = Field(True, description="clearly weak configurations drop out after two folds")
+    tta: str | None = Field(None, description="views of every image; each configuration's own by default")
+
+    @field_validator("tta")
+    @classmethod
+    def _views_are_known(cls, value: str | None) -> str | None:
+        if value is not None:
+            views(value)
+        return value
 
 
 class RunConfig(Section):

@@ -25,6 +25,7 @@ from search.errors import WorkError
 from search.monitor import Monitor, Observer, SearchState
 from search.recorder import Goal, Recorder, outcome
 from search.searcher import StudySearcher
+from search.secrets import expanded
 from search.stopping import SearchStopper
 from search.study import ensure_default, make_sampler, open_study, reconcile
 from search.trainable import TrialTrainable
@@ -95,7 +96,12 @@ class Search:
                 mode=self.goal.mode,
                 stored=len(stored),
                 limit=left,
-                slots=partial(slots, self._resources(), self.config.resources.max_concurrent_trials),
+                slots=partial(
+                    slots,
+                    self._resources(),
+                    self.config.resources.max_concurrent_trials,
+                    self.config.resources.autoscale_to,
+                ),
                 interrupted=interrupted,
                 on_failure=stopper.fail,
             )
@@ -107,10 +113,11 @@ class Search:
         return SearchEnd(stopper.interrupted and self.left() > 0, recorder.stop_reason)
 
     def _study(self, stored: Sequence[TrialRecord]) -> optuna.Study:
+        url = self.config.search.study_storage
         study = open_study(
             self.config.name,
             self.store.study_path,
-            url=self.config.search.study_storage,
+            url=url and expanded(url, "search.study_storage"),
             mode=self.goal.mode,
             resume=self.resumed,
         )

@@ -1,0 +1,104 @@
+"""Addresses of Ray: what a user writes after `--address`, and which door of a cluster that is."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from cluster.errors import ClusterError
+
+Door = Literal["cluster", "client", "jobs"]
+FORMS = "auto, HOST:PORT of the cluster's head (often HOST:6379), ray://HOST:10001, or http://HOST:8265"
+ANSWER_S = 5.0
+"""Seconds in which a running cluster must take a connection."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A running cluster's door.
+
+    Attributes:
+        door: `cluster` joins as one of its drivers, `client` is Ray Client's server, `jobs` the job server.
+        text: as Ray takes it.
+        host: without brackets.
+        port: from 1 to 65535.
+    """
+
+    door: Door
+    text: str
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it, for example through a tunnel of its own."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse_address(given: str) -> Address:
+    """The door that an address names; `auto` is $RAY_ADDRESS, else the cluster that runs on this machine.
+
+    Raises:
+        ClusterError: it is no address, or `auto` finds no cluster.
+    """
+    text = _found() if given == "auto" else given
+    scheme, _, rest = text.rpartition("://")
+    doors: dict[str, Door] = {"": "cluster", "ray": "client", "http": "jobs", "https": "jobs"}
+    try:
+        parts = urlsplit(f"//{rest}" if "/" not in rest.rstrip("/") else "")
+        port = parts.port or {"http": 80, "https": 443}.get(scheme)
+        host = parts.hostname
+    except ValueError:
+        host = port = None
+    if scheme not in doors or not host or port is None or parts.query or parts.fragment:
+        raise ClusterError(f"address {given!r}: write {FORMS}")
+    if parts.username is not None:
+        raise ClusterError(f"address of {host!r}: leave the user and password out; a token goes into RAY_AUTH_TOKEN")
+    netloc = rest.rstrip("/")
+    return Address(doors[scheme], f"{scheme}://{netloc}" if scheme else netloc, host, port)
+
+
+def require_answer(address: Address) -> None:
+    """Find out whether anything listens there; Ray itself would try for many minutes.
+
+    Raises:
+        ClusterError: nothing answers.
+    """
+    try:
+        socket.create_connection((address.host, address.port), timeout=ANSWER_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClusterError(
+            f"no Ray cluster answers at {address.text!r} ({reason}): is it up, and is the port the one of `ray start`?"
+        ) from None
+
+
+def _found() -> str:
+    """Where Ray's own `auto` looks, in the same order."""
+    if found := os.environ.get("RAY_ADDRESS"):
+        if found == "auto":
+            raise ClusterError("RAY_ADDRESS is 'auto': name the cluster in it, or unset it")
+        return found
+    file = Path(_temporary(), "ray", "ray_current_cluster")
+    if file.is_file() and (found := file.read_text().strip()):
+        return found
+    raise ClusterError(
+        "address 'auto': no Ray cluster runs on this machine and RAY_ADDRESS is not set: "
+        f"start one with `ray start --head`, or write {FORMS.removeprefix('auto, ')}"
+    )
+
+
+def _temporary() -> str:
+    linux = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
+    return os.environ.get("RAY_TMPDIR") or linux or "/tmp"

@@ -1,0 +1,114 @@
+"""Ray's token authentication: on for what foldtune starts, asked of every cluster that others can reach.
+
+Whoever reaches the ports of a cluster without it can run code there, as the user who started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import urllib.request
+from pathlib import Path
+
+from cluster.addresses import ANSWER_S, Address
+from cluster.errors import ClusterError
+
+MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+TOKEN_BYTES = 32
+UNGUARDED = (
+    "asks for no token: whoever reaches its ports can run code on it. Start it with a token (`ray get-auth-token "
+    "--generate`, then RAY_AUTH_MODE=token before `ray start`), or add --allow-no-token where its network is closed"
+)
+
+
+def default_token_path() -> Path:
+    """Where Ray looks for a token that the environment does not give."""
+    return Path.home() / ".ray" / "auth_token"
+
+
+def has_token() -> bool:
+    """Whether this user has a token: in the environment, or in a file."""
+    if os.environ.get(TOKEN):
+        return True
+    path = Path(os.environ.get(TOKEN_PATH) or default_token_path())
+    return path.is_file() and bool(path.read_text().strip())
+
+
+def guard_own() -> None:
+    """Before an embedded Ray starts: it asks for a token, which is made where the user has none.
+
+    A new token is readable by its user alone; where the home cannot be written it lives in the environment only.
+    RAY_AUTH_MODE=disabled is the user's own choice and stays.
+    """
+    if os.environ.setdefault(MODE, "token").lower() != "token" or has_token():
+        return
+    token = secrets.token_hex(TOKEN_BYTES)
+    path = Path(os.environ.get(TOKEN_PATH) or default_token_path())
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(token)
+    except OSError:
+        os.environ[TOKEN] = token
+
+
+def guard_running(address: Address, *, allow_no_token: bool = False) -> None:
+    """Before a running cluster is joined: take its mode, so that no token is sent where none is asked for.
+
+    Args:
+        allow_no_token: the user trusts everybody who can reach the cluster.
+
+    Raises:
+        ClusterError: it asks for a token and there is none here, or it asks for none though others can reach it.
+    """
+    if asks_for_token(address):
+        if not has_token():
+            raise ClusterError(
+                f"the cluster at {address.text!r} asks for a token: put it into {default_token_path()} "
+                f"(readable by you alone), or set {TOKEN}"
+            )
+        os.environ.setdefault(MODE, "token")
+    elif address.is_loopback or allow_no_token:
+        os.environ.setdefault(MODE, "disabled")
+    else:
+        raise ClusterError(f"the cluster at {address.text!r} {UNGUARDED}")
+
+
+def asks_for_token(address: Address) -> bool:
+    """Whether the cluster turns a caller without a token away. With mutual TLS (RAY_USE_TLS) it turns strangers away.
+
+    Raises:
+        ClusterError: it gives no answer.
+    """
+    if address.door == "jobs":
+        return _job_server_mode(address) == "token"
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return has_token()
+    import grpc
+
+    call = {
+        "cluster": "/ray.rpc.NodeInfoGcsService/CheckAlive",
+        "client": "/ray.rpc.RayletDriver/ClusterInfo",
+    }[address.door]
+    with grpc.insecure_channel(address.text.rpartition("://")[2]) as channel:
+        try:
+            channel.unary_unary(call)(b"", timeout=ANSWER_S)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                return True
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise ClusterError(
+                    f"what answers at {address.text!r} is no Ray head: {error.details()}; is the port the right one?"
+                ) from None
+        return False
+
+
+def _job_server_mode(address: Address) -> str:
+    try:
+        with urllib.request.urlopen(f"{address.text}/api/authentication_mode", timeout=ANSWER_S) as answer:
+            return str(json.load(answer)["authentication_mode"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ClusterError(
+            f"what answers at {address.text!r} is no Ray job server ({error}): is the port the dashboard's, often 8265?"
+        ) from None

@@ -1,0 +1,127 @@
+"""Whose token is used, where one is made, and which clusters are refused; real servers on this machine."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import grpc
+import pytest
+
+from cluster import tokens
+from cluster.addresses import Address, parse_address
+from cluster.errors import ClusterError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (tokens.MODE, tokens.TOKEN, tokens.TOKEN_PATH, "RAY_USE_TLS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+@contextmanager
+def job_server(body: bytes) -> Iterator[Address]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not into the test's output."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield parse_address(f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def head(guarded: bool) -> Iterator[Address]:
+    """A gRPC server that turns callers away as Ray's head does."""
+
+    class Handler(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+            def reply(request: bytes, context: grpc.ServicerContext) -> bytes:
+                if guarded:
+                    context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
+                return b""
+
+            return grpc.unary_unary_rpc_method_handler(reply)
+
+    server = grpc.server(futures.ThreadPoolExecutor(1), handlers=[Handler()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield parse_address(f"127.0.0.1:{port}")
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_token_of_the_users_own_is_made_once_and_for_no_other_eyes(home: Path) -> None:
+    assert not tokens.has_token()
+    tokens.guard_own()
+    path = home / ".ray/auth_token"
+    first = path.read_text()
+    assert len(first) == 2 * tokens.TOKEN_BYTES
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    tokens.guard_own()
+    assert path.read_text() == first
+    assert tokens.os.environ[tokens.MODE] == "token"
+
+
+def test_a_home_that_cannot_be_written_leaves_the_token_in_the_environment(home: Path) -> None:
+    (home / ".ray").write_text("a file in the way")
+    tokens.guard_own()
+    assert len(tokens.os.environ[tokens.TOKEN]) == 2 * tokens.TOKEN_BYTES
+
+
+def test_who_disables_tokens_gets_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tokens.MODE, "disabled")
+    tokens.guard_own()
+    assert not (home / ".ray").exists()
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+@pytest.mark.parametrize("door", ["jobs", "cluster"])
+def test_whether_a_cluster_asks_for_a_token(door: str, guarded: bool) -> None:
+    mode = b'{"authentication_mode": "token"}' if guarded else b'{"authentication_mode": "disabled"}'
+    with ExitStack() as stack:
+        address = stack.enter_context(job_server(mode) if door == "jobs" else head(guarded))
+        assert tokens.asks_for_token(address) is guarded
+
+
+@pytest.mark.parametrize("server", [lambda: job_server(b"<html>"), lambda: job_server(b"[]")])
+def test_what_answers_is_no_job_server(server: Callable[[], contextmanager[Address]]) -> None:  # type: ignore[type-arg]
+    with server() as address, pytest.raises(ClusterError, match="is no Ray job server"):
+        tokens.asks_for_token(address)
+
+
+def test_a_cluster_that_asks_and_a_user_without_a_token() -> None:
+    with (
+        head(guarded=True) as address,
+        pytest.raises(ClusterError, match=r"asks for a token: put it into .*auth_token"),
+    ):
+        tokens.guard_running(address)
+
+
+def test_an_open_cluster_is_refused_unless_only_this_machine_reaches_it() -> None:
+    with head(guarded=False) as address:
+        remote = Address("cluster", address.text, "cluster.example.org", address.port)
+        with pytest.raises(ClusterError, match=r"asks for no token: .*--allow-no-token"):
+            tokens.guard_running(remote)
+        tokens.guard_running(address)
+        assert tokens.os.environ[tokens.MODE] == "disabled"
+        tokens.guard_running(remote, allow_no_token=True)
