@@ -101,6 +101,8 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
         open_images(plan, table, progress)  # the rows that stay are a cache of their own, which workers find
     if checked.test is not None:
         open_images(plan, checked.test, progress)
+    assert table.targets is not None
+    task = task.for_training(table.targets[folds != 0])  # fold 0 judges the search's models
     store.write_task(task.to_dict())
     store.write_folds(table.ids, folds)
     store.write_config(config.model_dump(mode="json"))

@@ -64,16 +64,16 @@ class Fit:
         num_workers: int = 0,
     ) -> None:
         follow_omp_threads()
-        self.settings, self.task, self.data = settings, task, data
+        train_targets = data.targets[data.train_rows]
+        self.settings, self.task, self.data = settings, task.for_training(train_targets), data
         self.metric = metric
-        self._judge = Judge(task, data, metric, settings.postprocess)
+        self._judge = Judge(self.task, data, metric, settings.postprocess)
         self.epochs, self.seed = epochs, seed
         self.device = choose_device(device)
         self.epoch = 0
         self.best: Best | None = None
         self._best_weights: dict[str, Tensor] = {}
         self._broken_off = False
-        train_targets = data.targets[data.train_rows]
         self._classes = task.sampling_classes(train_targets)
         self._sampler = build_sampler(settings.sampler.name, **settings.sampler.params)
         epoch_size = self._sampler.epoch_size(self._classes)

@@ -159,7 +159,7 @@ def fit_offsets(scores: npt.NDArray[np.floating], targets: IntArray, metric: str
         scores: (N, C) probabilities.
         targets: (N,) classes; some may be absent.
         metric: a name of ``COUNT_METRICS``.
-        log_prior: (C,) logarithms of the classes' shares in training.
+        log_prior: (C,) logarithms of the classes' shares.
     """
     logs = log_scores(scores)
     ascent = coordinate_ascent(logs, targets, metric)

@@ -110,6 +110,13 @@ class Task(ABC):
         Absent classes count 0. Text detection: (1,) boxes.
         """
 
+    def for_training(self, train_targets: Targets) -> Self:
+        """The task as a training on these rows may know it: what it counted in labels, counted in these alone.
+
+        So the labels that judge a training have no say in its predictions. Multiclass: the prior.
+        """
+        return self
+
     def support(self, targets: Targets) -> dict[str, int]:
         """Rows (text detection: boxes) behind each class, so that a caller can warn of too few."""
         counts = np.asarray(self.class_counts(targets))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -15,6 +15,7 @@ from scipy.special import softmax
 
 from trainers.components import check_value, number
 from trainers.errors import DataError, Problem, unknown
+from trainers.losses.weights import log_prior
 from trainers.metrics import (
     COUNT_METRICS,
     auroc_ovr,
@@ -39,7 +40,8 @@ class Multiclass(Task):
     Attributes:
         target: the column of labels.
         labels: names of the classes, in the order of the head's outputs.
-        counts: rows of each class in the labelled table; their shares are the prior.
+        counts: rows of each class, whose shares are the prior: in the labelled table, or in the rows of a training
+            (:meth:`for_training`).
     """
 
     name: ClassVar[str] = "multiclass"
@@ -101,6 +103,9 @@ class Multiclass(Task):
     def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
         return np.bincount(targets, minlength=self.head_size)
 
+    def for_training(self, train_targets: Targets) -> Self:
+        return replace(self, counts=tuple(int(count) for count in self.class_counts(train_targets)))
+
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
         return np.asarray(softmax(np.asarray(logits, dtype=np.float64), axis=1))
 
@@ -129,16 +134,11 @@ class Multiclass(Task):
             problems += _number_problems(f"{path}.{label}", value, _OFFSET_BOUNDS)
         return problems
 
-    @property
-    def _log_prior(self) -> npt.NDArray[np.float64]:
-        counts = np.maximum(np.asarray(self.counts, dtype=np.float64), 1.0)
-        return np.asarray(np.log(counts / counts.sum()))
-
     def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
         postprocess = postprocess or {}
         given = {str(label): float(value) for label, value in postprocess.get("offsets", {}).items()}
         offsets = np.array([given.get(label, 0.0) for label in self.labels])
-        offsets -= float(postprocess.get("prior_power", 0.0)) * self._log_prior
+        offsets -= float(postprocess.get("prior_power", 0.0)) * log_prior(self.counts)
         adjusted = log_scores(scores) + offsets if offsets.any() else scores
         return np.asarray(adjusted.argmax(axis=1), dtype=np.int64)  # ties: the lower class
 
@@ -161,10 +161,11 @@ class Multiclass(Task):
         return [dict(zip(names, row, strict=True)) for row in zip(*table, strict=True)]
 
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
+        """Offsets alone; the prior that they adjust for is that of these rows, since no others may be counted."""
         self.mode(metric)  # refuses an unknown metric
         if metric not in self.tunable_metrics:
             return self.default_postprocess()
-        offsets = fit_offsets(scores, targets, metric, self._log_prior)
+        offsets = fit_offsets(scores, targets, metric, log_prior(self.class_counts(targets)))
         return {"prior_power": 0.0, "offsets": dict(zip(self.labels, offsets.tolist(), strict=True))}
 
     def hard_vote(
