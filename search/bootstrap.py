@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from search.evaluation import metric_of
 from trainers.tasks import Task
 
 Array = npt.NDArray[Any]
@@ -56,7 +57,7 @@ def bootstrap_interval(
     Args:
         groups: (N,) rows of one group are drawn together. With the rows' ids as groups the result does not depend on
             the order of the rows.
-        samples: drawn at most; each costs one `task.evaluate`.
+        samples: drawn at most; each costs one `task.evaluate`. 0 leaves the bounds at the value.
         level: share of the samples between the bounds, in (0, 1).
     """
 
@@ -92,7 +93,7 @@ def paired_interval(
 
 def _evaluate(task: Task, metric: str, answers: Answers, targets: Array, rows: Array) -> float:
     scores, predictions = answers
-    return task.evaluate(scores[rows], predictions[rows], targets[rows])[metric]
+    return metric_of(task, metric, scores, predictions, targets, rows)
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class _Plan:
         rows, width = len(scores), max(1, scores[0].size)
         unit = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(rows)
         units = int(unit.max()) + 1
-        most_rows = max(_FEWEST_ROWS, _MOST_ELEMENTS // (samples * width))
+        most_rows = max(_FEWEST_ROWS, _MOST_ELEMENTS // (max(1, samples) * width))
         return cls(unit, units, max(1, min(units, units * most_rows // rows)), samples, seed)
 
     def draws(self) -> Iterator[npt.NDArray[np.int64]]:
@@ -131,6 +132,6 @@ def _interval(figure: Callable[[npt.NDArray[np.int64]], float], plan: _Plan, lev
         if len(found) >= _FEWEST_SAMPLES and time.monotonic() > until:
             break
     tail = (1.0 - level) / 2.0
-    bounds = np.quantile(np.array(found), [tail, 1.0 - tail])
+    bounds = np.quantile(np.array(found or [value]), [tail, 1.0 - tail])
     low, high = (value + np.sqrt(plan.size / plan.units) * (bounds - value)).tolist()
     return Interval(value, low, high)

@@ -1,19 +1,25 @@
-"""Votes of the finalists: out-of-fold scores in, predictions and honest figures out. Plain arrays, no Ray, no files."""
+"""What an ensemble is worth: votes fitted on some rows and judged on others. Plain arrays, no Ray, no files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from search.ballots import VOTINGS, Ballot, check_voting, fit_method
+from search.bootstrap import SAMPLES, Interval, bootstrap_interval, paired_interval
+from search.crossfit import CrossFit, splits_for_choosing
+from search.evaluation import gain_sign, metric_of
 from trainers.postprocess.crossfit import cross_fitted_predictions
 from trainers.tasks import Task
 
 if TYPE_CHECKING:
     from search.recorder import Goal  # which knows Optuna; predictions need neither
+
+__all__ = ["VOTINGS", "Ballot", "Estimate", "Member", "best_single", "estimate", "fit_ballot"]
 
 Array = npt.NDArray[Any]
 
@@ -23,7 +29,7 @@ class Member:
     """A configuration with its fold models' scores.
 
     Attributes:
-        trial_id: of the search.
+        trial_id: its name, of which an ensemble has no other: of a search, or "run/trial" of several.
         scores: (N, ...) out-of-fold scores, each row by the model that was not trained on it.
         fold_values: the metric on each fold's rows.
         test_scores: (T, ...) mean over its fold models, None without test rows.
@@ -36,34 +42,30 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Ballot:
-    """How members become one answer. Fitted on rows, applied to others.
+class Estimate:
+    """What an ensemble is worth on rows that none of its parts has seen.
 
     Attributes:
-        voting: soft or hard.
-        min_votes: of a hard vote.
-        postprocess: of the mean scores; a hard vote falls back to it.
-        member_postprocess: of each member, for a hard vote.
+        ballot: fitted on all rows, for new ones.
+        scores: (N, ...) of the vote, cross-fitted: each fold's rows by a ballot fitted on the other folds.
+        predictions: (N, ...) of the same ballots.
+        metrics: of those scores and predictions, pooled.
+        member_values: the metric of each member alone, its post-processing cross-fitted the same way.
+        interval: the metric with its bootstrap interval (95%).
+        gain: the metric less that of the member that does best alone, with its paired bootstrap interval. The best
+            of several was chosen by the rows that judge it, so the gain is rather too small than too large.
+        compared: for auto, the cross-fitted metric of each method; the best of them flatters a little, and
+            ``metrics`` does not: there each fold's method was chosen by the other folds.
     """
 
-    voting: str
-    min_votes: int | None
-    postprocess: Mapping[str, Any]
-    member_postprocess: tuple[Mapping[str, Any], ...]
-
-    def apply(self, task: Task, member_scores: Sequence[Array]) -> tuple[Array, Array]:
-        """Mean scores and predictions (N, ...) of M members' scores (N, ...)."""
-        predictions = None
-        if self.voting == "hard":
-            pairs = zip(member_scores, self.member_postprocess, strict=True)
-            predictions = [task.predict(scores, postprocess) for scores, postprocess in pairs]
-        return task.vote(
-            member_scores,
-            predictions,
-            voting=self.voting,
-            min_votes=self.min_votes,
-            postprocess=self.postprocess,
-        )
+    ballot: Ballot
+    scores: Array
+    predictions: Array
+    metrics: dict[str, float]
+    member_values: tuple[float, ...]
+    interval: Interval
+    gain: Interval
+    compared: Mapping[str, float] = field(default_factory=dict)
 
 
 def fit_ballot(
@@ -74,38 +76,30 @@ def fit_ballot(
     *,
     voting: str,
     min_votes: int | None = None,
+    seed: int = 0,
+    folds: npt.NDArray[np.int64] | None = None,
+    groups: Array | None = None,
 ) -> Ballot:
-    """Fit the post-processing of a vote on labelled rows.
+    """Fit a vote on labelled rows.
 
     Args:
         member_scores: M arrays (N, ...), of models that were not trained on these rows.
         targets: (N, ...).
         metric: what the fit is good at.
+        voting: one of VOTINGS.
+        min_votes: of a hard vote, 1 to M.
+        seed: of greedy's bags, and of the rows that judge where there are very many.
+        folds, groups: (N,) for auto, which compares the methods on each fold by fits on the others; by default five
+            splits are made, which keep groups together.
+
+    Raises:
+        InputError: a voting that does not fit the task, the metric or the number of members.
     """
-    mean, _ = task.vote(member_scores, voting="soft")
-    own: tuple[Mapping[str, Any], ...] = ()
-    if voting == "hard":
-        own = tuple(task.fit_postprocess(scores, targets, metric) for scores in member_scores)
-    return Ballot(voting, min_votes, task.fit_postprocess(mean, targets, metric), own)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What an ensemble is worth on rows that none of its parts has seen.
-
-    Attributes:
-        ballot: fitted on all rows, for new ones.
-        scores: (N, ...) mean out-of-fold scores.
-        predictions: (N, ...) cross-fitted: each fold's rows by a ballot fitted on the other folds.
-        metrics: of those predictions, pooled.
-        member_values: the metric of each member alone, cross-fitted the same way.
-    """
-
-    ballot: Ballot
-    scores: Array
-    predictions: Array
-    metrics: dict[str, float]
-    member_values: tuple[float, ...]
+    check_voting(task, metric, voting, len(member_scores), min_votes)
+    if voting != "auto":
+        return fit_method(task, member_scores, targets, metric, voting=voting, min_votes=min_votes, seed=seed)
+    splits = splits_for_choosing(task, targets, folds, groups)
+    return CrossFit(task, member_scores, targets, metric, splits, min_votes=min_votes, seed=seed).ballot(voting)
 
 
 def estimate(
@@ -117,39 +111,43 @@ def estimate(
     *,
     voting: str,
     min_votes: int | None = None,
+    seed: int = 0,
+    groups: Array | None = None,
+    samples: int = SAMPLES,
 ) -> Estimate:
     """Fit the vote, and judge it on rows that it was not fitted on.
 
     Args:
         targets: (N, ...) of the members' rows.
         folds: (N,) fold of each row; the ballot that judges a fold is fitted on the others.
+        voting: one of VOTINGS. For auto the choice of the method, too, is made on the other folds.
+        seed: of greedy's bags and of the bootstrap.
+        groups: (N,) rows of one group are drawn together by the bootstrap.
+        samples: of the bootstrap; 0 leaves the bounds at the figure.
+
+    Raises:
+        InputError: as :func:`fit_ballot`.
     """
-    scores = [member.scores for member in members]
-    mean, predictions = task.vote(scores, voting="soft")
-    predictions = predictions.copy()
-    for fold in np.unique(folds):
-        held_out = folds == fold
-        ballot = fit_ballot(
-            task,
-            [values[~held_out] for values in scores],
-            targets[~held_out],
-            metric,
-            voting=voting,
-            min_votes=min_votes,
-        )
-        predictions[held_out] = ballot.apply(task, [values[held_out] for values in scores])[1]
+    check_voting(task, metric, voting, len(members), min_votes)
+    member_scores = [member.scores for member in members]
+    splits = splits_for_choosing(task, targets, folds, groups) if voting == "auto" else folds
+    fit = CrossFit(task, member_scores, targets, metric, splits, min_votes=min_votes, seed=seed)
+    answers = fit.answers(voting)
+    alone = [cross_fitted_predictions(task, scores, targets, metric, folds) for scores in member_scores]
+    pairs = zip(member_scores, alone, strict=True)
+    values = [metric_of(task, metric, scores, predictions, targets) for scores, predictions in pairs]
+    best = int(np.argmax(gain_sign(task, metric) * np.array(values)))
+    drawn: dict[str, Any] = {"groups": groups, "samples": samples, "seed": seed}
     return Estimate(
-        ballot=fit_ballot(task, scores, targets, metric, voting=voting, min_votes=min_votes),
-        scores=mean,
-        predictions=predictions,
-        metrics=task.evaluate(mean, predictions, targets),
-        member_values=tuple(_alone(task, values, targets, metric, folds) for values in scores),
+        ballot=fit.ballot(voting),
+        scores=answers[0],
+        predictions=answers[1],
+        metrics=task.evaluate(*answers, targets),
+        member_values=tuple(values),
+        interval=bootstrap_interval(task, metric, answers, targets, **drawn),
+        gain=paired_interval(task, metric, answers, (member_scores[best], alone[best]), targets, **drawn),
+        compared=fit.compared() if voting == "auto" else {},
     )
-
-
-def _alone(task: Task, scores: Array, targets: Array, metric: str, folds: npt.NDArray[np.int64]) -> float:
-    predictions = cross_fitted_predictions(task, scores, targets, metric, folds)
-    return task.evaluate(scores, predictions, targets)[metric]
 
 
 def best_single(members: Sequence[Member], values: Sequence[float], goal: Goal) -> tuple[str, float]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from results.ensembledir import EnsembleDir
 from results.errors import RunCorrupt
-from search.ensembling import Ballot
+from search.ballots import Ballot
 from search.errors import InputError, WorkError, unknown
 from trainers.data.cache import Prepared, prepare_images
 from trainers.data.preprocess import Step, parse_steps
@@ -123,8 +123,7 @@ class StoredEnsemble:
 
     def ballot(self) -> Ballot:
         """The fitted vote."""
-        values = self.description
-        return Ballot(values["voting"], values["min_votes"], values["postprocess"], tuple(values["member_postprocess"]))
+        return Ballot.from_dict(self.description)
 
     def predict(
         self,
@@ -222,13 +221,7 @@ class StoredEnsemble:
         self, mean: npt.NDArray[Any], predictions: npt.NDArray[Any], scores: Sequence[npt.NDArray[Any]]
     ) -> pd.DataFrame:
         """Label, score, votes of the configurations, and the score of every class."""
-        ballot = self.ballot()
-        own = ballot.member_postprocess or (ballot.postprocess,) * len(scores)
-        votes = sum(
-            # With several answers a row (labels), a vote is for all of them.
-            (self.task.predict(values, postprocess) == predictions).reshape(len(predictions), -1).all(axis=1)
-            for values, postprocess in zip(scores, own, strict=True)
-        )
+        votes = self.ballot().votes(self.task, scores, predictions)
         return self.task.prediction_frame(mean, predictions).assign(votes=votes)
 
 

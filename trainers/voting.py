@@ -2,6 +2,7 @@
 
 A sum is taken over sorted contributions in float64, so it is the same to the last bit in whatever order the
 members come, and so are the ties it settles. Greedy selection ends in weights, and so in ``mean_scores``.
+Rank averaging is the mean of scores that were ``ranked`` before: right for metrics of an order, such as auroc.
 """
 
 from __future__ import annotations
@@ -15,20 +16,61 @@ import numpy.typing as npt
 
 from trainers.errors import Problem, SettingsError, unknown
 
+RANKS = 256
+_RANK_PLACES = (np.arange(RANKS) + 0.5) / RANKS
+_PART = 1 << 22  # numbers that a mean stacks at a time
+
 
 def mean_scores(
     member_scores: Sequence[npt.NDArray[Any]] | npt.NDArray[Any], weights: Sequence[float] | None = None
 ) -> npt.NDArray[np.float64]:
     """The (weighted) mean (N, ...) of M members' scores (N, ...) in float64.
 
+    A part of the rows is in memory at a time besides the result, so members may be memory-mapped.
+
     ``weights`` are M numbers >= 0 with a positive sum; they need not sum to 1.
     """
+    shape = np.shape(member_scores[0])
+    rows = max(1, _PART // max(1, len(member_scores) * math.prod(shape[1:])))
+    mean = np.empty(shape, dtype=np.float64)
+    for first in range(0, len(mean), rows):
+        part = slice(first, first + rows)
+        mean[part] = _mean_of_part([scores[part] for scores in member_scores], weights)
+    return mean
+
+
+def _mean_of_part(
+    member_scores: Sequence[npt.NDArray[Any]], weights: Sequence[float] | None
+) -> npt.NDArray[np.float64]:
     stacked = np.stack([np.asarray(scores, dtype=np.float64) for scores in member_scores])
     if weights is not None:
         stacked *= np.asarray(weights, dtype=np.float64).reshape(-1, *[1] * (stacked.ndim - 1))
     stacked.sort(axis=0)
     total = float(len(stacked)) if weights is None else math.fsum(weights)
     return np.asarray(stacked.sum(axis=0) / total)
+
+
+def rank_reference(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """What a member's scores (N, ...) in [0, 1] are ranked by from now on: RANKS quantiles (RANKS, ...) of each column.
+
+    Ranks among the rows at hand would change with the batch; ranks among the out-of-fold rows do not.
+    """
+    return np.asarray(np.quantile(np.asarray(scores, dtype=np.float64), _RANK_PLACES, axis=0))
+
+
+def ranked(scores: npt.NDArray[Any], reference: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The rank (N, ...) of scores (N, ...) in [0, 1] among those of the reference: 0 lowest, 1 highest, never falling.
+
+    Between two quantiles it rises in a straight line, beyond the outermost towards 0 and 1.
+    """
+    columns = np.asarray(scores, dtype=np.float64).reshape(len(scores), -1)
+    places = np.concatenate([[0.0], _RANK_PLACES, [1.0]])
+    quantiles = np.asarray(reference, dtype=np.float64).reshape(RANKS, -1)
+    ranks = [
+        np.interp(column, np.concatenate([[0.0], own, [1.0]]), places)
+        for column, own in zip(columns.T, quantiles.T, strict=True)
+    ]
+    return np.stack(ranks, axis=1).reshape(np.shape(scores))
 
 
 def hard_vote(

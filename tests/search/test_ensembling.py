@@ -11,8 +11,8 @@ from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from search.ensembling import Ballot, Member, best_single, estimate, fit_ballot
+from search.errors import InputError
 from search.recorder import Goal
-from trainers.errors import SettingsError
 from trainers.tasks.multiclass import Multiclass
 
 Array = npt.NDArray[np.float64]
@@ -21,6 +21,7 @@ REFERENCE = np.array(
     [[[0.5, 0.3, 0.2], [0.2, 0.5, 0.3]], [[0.4, 0.5, 0.1], [0.3, 0.3, 0.4]], [[0.45, 0.35, 0.2], [0.1, 0.8, 0.1]]]
 )
 """Models x samples x classes."""
+EQUAL = (1 / 3,) * 3
 TASK3 = Multiclass("label", ("a", "b", "c"), (10, 10, 10))
 TASK = Multiclass("label", ("a", "b", "c", "d"), (60, 40, 20, 10))
 
@@ -48,7 +49,7 @@ def brute_force_hard(
 
 
 def test_soft_vote_of_the_reference() -> None:
-    mean, predictions = Ballot("soft", None, {}, ()).apply(TASK3, list(REFERENCE))
+    mean, predictions = Ballot("soft", None, EQUAL, {}).apply(TASK3, list(REFERENCE))
     np.testing.assert_allclose(mean[0], [0.45, 0.383333, 0.166667], atol=1e-5)
     np.testing.assert_allclose(mean, REFERENCE.mean(axis=0), atol=1e-12)
     assert predictions.tolist() == REFERENCE.mean(axis=0).argmax(axis=1).tolist()
@@ -58,9 +59,9 @@ def test_hard_vote_of_the_reference() -> None:
     members = list(REFERENCE)
     own = REFERENCE.argmax(axis=2)
     assert own[:, 0].tolist() == [0, 1, 0]
-    _, predictions = Ballot("hard", None, {}, ({}, {}, {})).apply(TASK3, members)
+    _, predictions = Ballot("hard", None, EQUAL, {}, ({}, {}, {})).apply(TASK3, members)
     assert predictions.tolist() == [0, 1]
-    _, unanimous = Ballot("hard", 3, {"offsets": {"c": 5.0}}, ({}, {}, {})).apply(TASK3, members)
+    _, unanimous = Ballot("hard", 3, EQUAL, {"offsets": {"c": 5.0}}, ({}, {}, {})).apply(TASK3, members)
     assert unanimous.tolist() == [2, 2], "without three votes the post-processed soft vote decides"
 
 
@@ -78,7 +79,7 @@ def test_hard_vote_equals_brute_force(min_votes: int) -> None:
 
 def test_more_votes_than_members_are_refused() -> None:
     members, targets, folds = draw(60, 2, skill=1.0)
-    with pytest.raises(SettingsError, match="min_votes"):
+    with pytest.raises(InputError, match="min_votes 3: each of 2 configurations"):
         estimate(TASK, members, targets, folds, "macro_f1", voting="hard", min_votes=3)
 
 
@@ -88,7 +89,7 @@ def test_random_labels_are_judged_at_chance(voting: str) -> None:
     values, flattered = [], []
     for seed in range(20):
         members, targets, folds = draw(100, 3, skill=0.0, seed=seed)
-        judged = estimate(TASK, members, targets, folds, "balanced_accuracy", voting=voting)
+        judged = estimate(TASK, members, targets, folds, "balanced_accuracy", voting=voting, samples=0)
         values.append(judged.metrics["balanced_accuracy"])
         _, predictions = judged.ballot.apply(TASK, [member.scores for member in members])
         flattered.append(TASK.evaluate(judged.scores, predictions, targets)["balanced_accuracy"])

@@ -1,0 +1,63 @@
+"""Evaluating many blends of stored scores: only what is asked for, on no more rows than the answer needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.tasks import Task
+
+Array = npt.NDArray[Any]
+
+MOST_ELEMENTS = 50_000
+"""Numbers (rows times scores a row) on which one blend of very many is judged."""
+FEWEST_ROWS = 500
+
+
+def metric_of(
+    task: Task, metric: str, scores: Array, predictions: Array, targets: Array, rows: Array | None = None
+) -> float:
+    """One metric of all rows or of `rows`, without the sorting of scores where it is one of predictions alone."""
+    if rows is None:
+        rows = np.arange(len(targets))
+    if metric in task.tunable_metrics:
+        drawn = np.broadcast_to(np.zeros((), dtype=np.float64), (len(rows), *scores.shape[1:]))
+    else:
+        drawn = scores[rows]
+    return task.evaluate(drawn, predictions[rows], targets[rows])[metric]
+
+
+def fitted_value(task: Task, metric: str, scores: Array, targets: Array) -> float:
+    """The metric with the post-processing fitted on the same rows: it flatters, but all blends alike."""
+    predictions = task.predict(scores, task.fit_postprocess(scores, targets, metric))
+    return metric_of(task, metric, scores, predictions, targets)
+
+
+def gain_sign(task: Task, metric: str) -> float:
+    """1 where more is better, else -1."""
+    return 1.0 if task.mode(metric) == "max" else -1.0
+
+
+def choose_rows(scores: Array, seed: int = 0) -> npt.NDArray[np.int64]:
+    """At most as many rows of scores (N, ...) as MOST_ELEMENTS allows, drawn by what they hold.
+
+    So the same images are drawn in whatever order the rows come.
+    """
+    rows = len(scores)
+    most = max(FEWEST_ROWS, MOST_ELEMENTS // max(1, scores[0].size))
+    if rows <= most:
+        return np.arange(rows)
+    keys = _hashes(np.asarray(scores, dtype=np.float64).reshape(rows, -1), seed)
+    return np.sort(keys.argsort(kind="stable")[:most])
+
+
+def _hashes(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.uint64]:
+    """(N,) hashes of rows (N, C): their bits, times odd numbers, mixed as splitmix64 does (Steele et al. 2014)."""
+    odd = np.random.default_rng(seed).integers(1, 1 << 63, size=values.shape[1], dtype=np.uint64) * np.uint64(2)
+    bits = np.ascontiguousarray(values).view(np.uint64)
+    mixed: npt.NDArray[np.uint64] = ((bits ^ (bits >> np.uint64(29))) * (odd + np.uint64(1))).sum(axis=1)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
