@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +54,7 @@ class RunStore:
         self.task_path = self.root / "task.json"
         self.study_path = self.root / "study.journal"
         self.leaderboard_path = self.root / "leaderboard.csv"
+        self.tuned_path = self.root / "tuned.json"
         self.lock_path = self.root / ".lock"
         self.trials_root = self.root / "trials"
         self.ensemble = EnsembleDir(self.root / "ensemble")
@@ -171,7 +173,23 @@ class RunStore:
             elif (record := _read_record(trial)) is not None:
                 records[trial.trial_id] = (signature, record)
         self._records = records
-        return sorted((record for _, record in records.values()), key=lambda r: (r.number, r.trial_id))
+        tuned = self._read_tuned()
+        found = [_with_tuned(record, tuned) for _, record in records.values()]
+        return sorted(found, key=lambda r: (r.number, r.trial_id))
+
+    def write_tuned(self, metric: str, values: Mapping[str, float]) -> None:
+        """Keep cross-fitted values of a metric by trial: their records have them as ``<metric>_tuned`` from then on.
+
+        Values of other trials and metrics stay. Raises RunCorrupt, StorageError.
+        """
+        tuned = self._read_tuned()
+        write_json(self.tuned_path, {**tuned, metric: {**tuned.get(metric, {}), **values}})
+
+    def _read_tuned(self) -> dict[str, dict[str, float]]:
+        stored = read_json(self.tuned_path) or {}
+        if not all(isinstance(values, dict) for values in stored.values()):
+            raise RunCorrupt(f"{self.tuned_path} does not hold values by metric and trial; remove it")
+        return stored
 
     def write_leaderboard(self, metric: str, mode: Mode, modes: Mapping[str, Mode] | None = None) -> pd.DataFrame:
         """Bring leaderboard.csv up to date with every finished trial and return it. Raises StorageError."""
@@ -227,6 +245,15 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _with_tuned(record: TrialRecord, tuned: Mapping[str, Mapping[str, float]]) -> TrialRecord:
+    own = {
+        f"{metric}_tuned": float(values[record.trial_id])
+        for metric, values in tuned.items()
+        if values.get(record.trial_id) is not None
+    }
+    return replace(record, metrics={**record.metrics, **own}) if own else record
 
 
 def _read_record(trial: TrialDir) -> TrialRecord | None:

@@ -14,8 +14,8 @@ import pandas as pd
 from results.errors import RunCorrupt
 from results.files import write_csv, write_json
 from results.records import TrialRecord
-from search.ensembling import Member, estimate
 from search.errors import InputError
+from search.heldout import judged_predictions
 from search.recorder import finalists
 from search.runs import Run
 from trainers.settings import TrialSettings, parse_settings
@@ -152,23 +152,7 @@ def confusion_table(run: Run, description: Mapping[str, Any]) -> pd.DataFrame | 
     targets = stored["targets"]
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
         return None
-    return _crossed(run.task.label_names, targets, _predictions(run, description, stored))
-
-
-def _predictions(
-    run: Run, description: Mapping[str, Any], stored: Mapping[str, npt.NDArray[Any]]
-) -> npt.NDArray[np.int64]:
-    ids = [str(member["trial_id"]) for member in description["members"]]
-    judged = estimate(
-        run.task,
-        [Member(trial_id, scores, ()) for trial_id, scores in zip(ids, stored["member_scores"], strict=True)],
-        stored["targets"],
-        stored["folds"],
-        str(description["metric"]),
-        voting=str(description["voting"]),
-        min_votes=description["min_votes"],
-    )
-    return np.asarray(judged.predictions, dtype=np.int64)
+    return _crossed(run.task.label_names, targets, judged_predictions(run.task, description, stored))
 
 
 def _crossed(names: Sequence[str], targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> pd.DataFrame:

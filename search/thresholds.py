@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from results.records import Scores, TrialRecord
-from search.dataset import read_labels
-from search.errors import InputError
+from results.records import TrialRecord
+from results.trialdir import TrialDir
+from search.errors import InputError, WorkError
+from search.heldout import groups_by_id, groups_of
 from search.recorder import finalists
 from search.runs import Run
-from trainers.errors import DataError, SettingsError
+from trainers.errors import SettingsError
 from trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
-from trainers.settings import TUNED
+from trainers.tasks import Task
+
+WORTH_PROCESSES_S = 6.0
+"""Work left from which on processes pay for their start, a second or two."""
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,14 +44,77 @@ class Refit:
     postprocess: Mapping[str, Any]
 
 
-def refit(run: Run, metric: str | None = None, trial_id: str | None = None) -> list[Refit]:
+@dataclass(frozen=True)
+class _Job:
+    """What the fits of all trials share; small enough for a process."""
+
+    task: Task
+    metric: str
+    groups: Mapping[str, str] | None
+
+    def __call__(self, directory: TrialDir, own: Mapping[str, Any] | str | None) -> Refit | None:
+        """Refit one trial, None where it has no scores; they are read here, so that they never meet another's."""
+        stored = directory.read_scores()
+        if stored is None or stored.targets is None:
+            return None
+        scores, targets = self.task.scores(stored.logits), stored.targets
+        splits = make_splits(self.task.strata(targets), groups_of(self.groups, stored.ids))
+
+        def value(predictions: npt.NDArray[Any]) -> float:
+            return self.task.evaluate(scores, predictions, targets)[self.metric]
+
+        tuned = value(cross_fitted_predictions(self.task, scores, targets, self.metric, splits))
+        postprocess = self.task.fit_postprocess(scores, targets, self.metric)
+        return Refit(
+            trial_id=directory.trial_id,
+            before=tuned if isinstance(own, str) else value(self.task.predict(scores, own)),
+            tuned=tuned,
+            fitted=value(self.task.predict(scores, postprocess)),
+            postprocess=postprocess,
+        )
+
+
+def refit(
+    run: Run,
+    metric: str | None = None,
+    trial_id: str | None = None,
+    *,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> list[Refit]:
     """Refit one trial, or all that finished with scores; the best cross-fitted one first.
+
+    Args:
+        processes: at most so many fit at once, each one trial at a time; they are started only for long work.
+        progress: told (done, total) trials.
 
     Raises:
         InputError: a metric that the task does not have or that post-processing cannot change; no stored scores.
         results.errors.TrialNotFound: no such trial.
+        WorkError: a process died.
     """
     metric = metric or run.goal.metric
+    mode = check_metric(run, metric)
+    records = _records(run, trial_id)
+    job = _Job(run.task, metric, groups_by_id(run))
+    found = []
+    for done, each in enumerate(_refits(job, run, records, processes), start=1):
+        if each is not None:
+            found.append(each)
+        if progress is not None:
+            progress(done, len(records))
+    if not found:
+        raise InputError(f"run {run.store.name!r} has no finished trial with stored scores")
+    place = {record.trial_id: number for number, record in enumerate(records)}
+    return sorted(found, key=lambda each: (-each.tuned if mode == "max" else each.tuned, place[each.trial_id]))
+
+
+def check_metric(run: Run, metric: str) -> str:
+    """Whether more ("max") or less ("min") of the metric is better.
+
+    Raises:
+        InputError: a metric that the task does not have or that post-processing cannot change.
+    """
     try:
         mode = run.task.mode(metric)
     except SettingsError as error:
@@ -52,54 +122,55 @@ def refit(run: Run, metric: str | None = None, trial_id: str | None = None) -> l
     if metric not in run.task.tunable_metrics:
         valid = ", ".join(name for name in run.task.metrics if name in run.task.tunable_metrics)
         raise InputError(f"--metric {metric}: post-processing does not change it (it changes: {valid})")
-    groups = _groups(run)
-    found = [_refit(run, record, scores, metric, groups) for record, scores in _stored(run, trial_id)]
-    if not found:
-        raise InputError(f"run {run.store.name!r} has no finished trial with stored scores")
-    return sorted(found, key=lambda each: -each.tuned if mode == "max" else each.tuned)
+    return mode
 
 
-def _stored(run: Run, trial_id: str | None) -> Iterator[tuple[TrialRecord, Scores]]:
-    """Finished trials with their scores, one at a time: all of them at once would not fit into memory."""
+def _records(run: Run, trial_id: str | None) -> list[TrialRecord]:
     if trial_id is not None:
         run.store.find_trial(trial_id)
     records = run.store.trials()
-    for record in finalists(records, run.goal, len(records)):
-        scores = run.store.trial(record.trial_id).read_scores() if trial_id in (None, record.trial_id) else None
-        if scores is not None and scores.targets is not None:
-            yield record, scores
+    ranked = finalists(records, run.goal, len(records))
+    return [record for record in ranked if trial_id in (None, record.trial_id)]
 
 
-def _refit(run: Run, record: TrialRecord, stored: Scores, metric: str, groups: Mapping[str, str] | None) -> Refit:
-    task, targets = run.task, stored.targets
-    assert targets is not None
-    scores = task.scores(stored.logits)
-    of_rows = None if groups is None else np.array([groups.get(name, name) for name in stored.ids.tolist()])
-    splits = make_splits(task.strata(targets), of_rows)
-
-    def value(predictions: npt.NDArray[Any]) -> float:
-        return task.evaluate(scores, predictions, targets)[metric]
-
-    tuned = value(cross_fitted_predictions(task, scores, targets, metric, splits))
-    postprocess = task.fit_postprocess(scores, targets, metric)
-    own = record.config.get("postprocess")
-    return Refit(
-        trial_id=record.trial_id,
-        before=tuned if own == TUNED else value(task.predict(scores, own)),
-        tuned=tuned,
-        fitted=value(task.predict(scores, postprocess)),
-        postprocess=postprocess,
-    )
+def _refits(job: _Job, run: Run, records: list[TrialRecord], processes: int) -> Iterator[Refit | None]:
+    """Trials one after the other; once the first says that this will take long, the rest in processes."""
+    work = [(run.store.trial(record.trial_id), record.config.get("postprocess")) for record in records]
+    if not work:
+        return
+    begun = time.perf_counter()
+    yield job(*work[0])
+    workers = min(processes, len(work) - 1)
+    if workers < 2 or (time.perf_counter() - begun) * (len(work) - 1) < WORTH_PROCESSES_S:
+        for each in work[1:]:
+            yield job(*each)
+        return
+    yield from _in_processes(job, work[1:], workers)
 
 
-def _groups(run: Run) -> dict[str, str] | None:
-    """Group of each row by its id: rows of one group must not be on both sides of a fit."""
-    data = run.config.data
-    if data.group is None:
-        return None
+def _in_processes(job: _Job, work: list[tuple[TrialDir, Any]], workers: int) -> Iterator[Refit | None]:
+    # loky starts fresh interpreters: no fork of a process whose threads may hold locks. They leave Ctrl-C to this
+    # process, and end soon after it where it is killed.
+    from joblib.externals.loky import ProcessPoolExecutor, as_completed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    pool = ProcessPoolExecutor(workers, timeout=30, initializer=_start, initargs=(job,))
     try:
-        table = read_labels(data, run.task)
-    except DataError as error:
-        raise InputError(error.problems) from None
-    assert table.groups is not None
-    return dict(zip(table.ids.tolist(), table.groups.tolist(), strict=True))
+        for future in as_completed([pool.submit(_run, *each) for each in work]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise WorkError(f"one of {workers} fitting processes died (out of memory?)") from error
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
+
+
+_JOB: list[_Job] = []  # of a fitting process, which gets it once instead of with every trial
+
+
+def _start(job: _Job) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _JOB[:] = [job]
+
+
+def _run(directory: TrialDir, own: Mapping[str, Any] | str | None) -> Refit | None:
+    return _JOB[0](directory, own)

@@ -6,7 +6,19 @@ import inspect
 
 import typer
 
-from search.cli import data, ensemble, gate, predict, preview, report, results, search, thresholds, validate
+from search.cli import (
+    compare,
+    data,
+    ensemble,
+    gate,
+    predict,
+    preview,
+    report,
+    results,
+    search,
+    thresholds,
+    validate,
+)
 
 HELP = """Search the hyperparameters of an image classifier on Ray, then train the best trials on K folds, let them
 vote, and write the submission.
@@ -41,7 +53,7 @@ def reflow(text: str) -> str:
     return "\n\n".join(kept)
 
 
-for register in (validate, preview, search, results, thresholds, ensemble, gate, report, predict, data):
+for register in (validate, preview, search, results, thresholds, ensemble, compare, gate, report, predict, data):
     register.add_to(app)
 
 for command in app.registered_commands:
