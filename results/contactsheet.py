@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from results.files import atomic_file
+from results.files import write_whole
 
 Picture = npt.NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -82,8 +82,7 @@ def write_sheets(path: Path, sheets: Sequence[Sheet]) -> tuple[int, int]:
     for each in drawn:
         image.paste(each, (0, y))
         y += each.height
-    with atomic_file(path) as file:
-        image.save(file, format="PNG")
+    write_whole(path, lambda file: image.save(file, format="PNG"))
     return image.size
 
 

@@ -42,8 +42,12 @@ class SubmissionError(ResultsError):
     """The predictions do not have the form that a submission must have."""
 
 
+class StorageInvalid(ResultsError):
+    """The text names no folder and no URL that runs can lie under."""
+
+
 class StorageError(ResultsError):
-    """The file system refused; the target file is as it was before."""
+    """The file system or object store refused; the target file is as it was before."""
 
 
 class StorageFull(StorageError):

@@ -1,108 +1,133 @@
-"""Reading and writing files whole: the only place of this package that touches the file system's contents.
+"""Reading and writing files whole, in a folder or under a URL: the only way by which this package touches contents.
 
-Writes go to a temporary name in the same folder, are flushed to the disk and then renamed, so a reader sees
-the old file or the new one, at whatever moment the writer is killed. Nothing that is read back can run code.
+A reader sees the old file or the new one, at whatever moment the writer is killed. Storage that is away for a moment
+is waited for. Nothing that is read back can run code.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-import secrets
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import yaml
 
-from results.errors import RunCorrupt, StorageDenied, StorageError, StorageFull
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-
-
-@contextmanager
-def storage_errors(path: Path, action: str) -> Iterator[None]:
-    """Turn an OSError of the block into a StorageError that says which file, why and what to do."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno in _FULL:
-            raise StorageFull(
-                f"cannot {action} {path}: {reason}. Free some space there or choose another storage;"
-                " what was stored before is untouched"
-            ) from error
-        if error.errno in _DENIED:
-            raise StorageDenied(
-                f"cannot {action} {path}: {reason}. Check the folder's permissions or choose another storage"
-            ) from error
-        raise StorageError(f"cannot {action} {path}: {reason}") from error
+from results.disk import DiskEntry
+from results.entries import Entry, FileState, Save
+from results.errors import RunCorrupt
+from results.objects import ObjectEntry
+from results.patience import attempt
+from results.patience import storage_errors as storage_errors
+from results.places import StorePath
 
 
-@contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that takes the place of ``path`` when the block ends, and vanishes if it raises."""
-    with storage_errors(path, "write"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-        try:
-            with open(temporary, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+def write_whole(path: StorePath, save: Save) -> None:
+    """Make the file of what ``save`` writes, whole or not at all. Raises StorageError."""
+    attempt(path, "write", lambda: entry(path).write(save))
 
 
-def write_bytes_atomic(path: Path, data: bytes) -> None:
+def write_bytes_atomic(path: StorePath, data: bytes) -> None:
     """Write ``data`` to ``path``, whole or not at all. Raises StorageError."""
-    with atomic_file(path) as file:
-        file.write(data)
+    write_whole(path, lambda file: file.write(data))
 
 
-def read_bytes(path: Path) -> bytes | None:
+def read_bytes(path: StorePath) -> bytes | None:
     """Return the file's bytes, or None where there is no such file. Raises StorageError."""
-    with storage_errors(path, "read"):
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return None
+    return attempt(path, "read", entry(path).read)
 
 
-def append_line(path: Path, line: str) -> None:
+def append_line(path: StorePath, line: str) -> None:
     """Append ``line`` and a newline; a torn last line of a killed writer is cut off first.
 
     One writer a file. The file is as it was where the disk fills up in the middle. Raises StorageError.
     """
     if "\n" in line:
         raise ValueError(f"a line cannot hold a newline: {line!r}")
-    with storage_errors(path, "write"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            end = _cut_torn_line(descriptor)
-            try:
-                _write_all(descriptor, line.encode() + b"\n")
-                os.fsync(descriptor)
-            except OSError:
-                os.ftruncate(descriptor, end)
-                raise
-        finally:
-            os.close(descriptor)
+    data = line.encode() + b"\n"
+    if isinstance(path, Path):
+        attempt(path, "write", lambda: DiskEntry(path).append(data))
+        return
+    # An object cannot grow. It is read once, so that an attempt whose answer was lost adds nothing twice.
+    write_bytes_atomic(path, (read_bytes(path) or b"") + data)
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def is_file(path: StorePath) -> bool:
+    """Whether there is such a file. Raises StorageError."""
+    return attempt(path, "read", entry(path).is_file)
+
+
+def file_state(path: StorePath) -> FileState | None:
+    """Return size and time of the file, None where there is no such file. Raises StorageError."""
+    return attempt(path, "read", entry(path).state)
+
+
+def names_in(folder: StorePath) -> list[str] | None:
+    """Return the names in a folder, sorted, or None where there is no such folder. Raises StorageError."""
+    return attempt(folder, "read", entry(folder).names)
+
+
+def listing(folder: StorePath) -> Mapping[str, Mapping[str, FileState]]:
+    """Return the files in each sub-folder by their names, at one look; {} without the folder. Raises StorageError."""
+    return attempt(folder, "read", entry(folder).listing)
+
+
+def remove_file(path: StorePath) -> int:
+    """Remove the file and return the bytes that this freed; 0 where there is none. Raises StorageError."""
+    return attempt(path, "remove", entry(path).remove)
+
+
+def remove_tree(folder: StorePath) -> None:
+    """Remove a folder with all that it holds, where there is one. Raises StorageError."""
+    attempt(folder, "remove", entry(folder).remove_tree)
+
+
+def copy_whole(source: StorePath, target: StorePath) -> None:
+    """Give a file that nobody changes in place a second name in its storage, whole or absent. Raises StorageError."""
+    attempt(target, "write", lambda: entry(source).copy_to(target))
+
+
+def move_file(source: StorePath, target: StorePath) -> None:
+    """Give a file another name in its storage, in the place of the file that has it. Raises StorageError."""
+    attempt(target, "write", lambda: entry(source).move_to(target))
+
+
+@contextmanager
+def written_locally(path: StorePath) -> Iterator[Path]:
+    """Yield a file of this machine that the block writes whole: ``path`` itself, or one that is then uploaded to it.
+
+    Where the block raises, nothing is uploaded. Raises StorageError.
+    """
+    if isinstance(path, Path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="foldtune-upload-") as scratch:
+        local = Path(scratch) / path.name
+        yield local
+        attempt(path, "write", lambda: ObjectEntry(path).upload(local))
+
+
+@contextmanager
+def read_locally(path: StorePath) -> Iterator[Path | None]:
+    """Yield a file of this machine with the content of ``path``, or None where there is no such file.
+
+    It is ``path`` itself, or a copy that goes away with the block. Raises StorageError.
+    """
+    if isinstance(path, Path):
+        yield path if is_file(path) else None
+        return
+    with tempfile.TemporaryDirectory(prefix="foldtune-download-") as scratch:
+        local = Path(scratch) / path.name
+        yield local if attempt(path, "read", lambda: entry(path).fetch(local)) else None
+
+
+def read_jsonl(path: StorePath) -> list[dict[str, Any]]:
     """Return the objects of the whole lines; a torn last line is left out, no file gives []. RunCorrupt."""
     raw = read_bytes(path) or b""
     lines = raw[: raw.rfind(b"\n") + 1].split(b"\n")[:-1]
@@ -131,23 +156,23 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(to_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: StorePath, value: Mapping[str, Any]) -> None:
     """Write a mapping as JSON, whole or not at all. Raises StorageError."""
     write_bytes_atomic(path, (json_text(value, indent=1) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: StorePath) -> dict[str, Any] | None:
     """Return the file's JSON object, or None where there is no such file. Raises RunCorrupt, StorageError."""
     raw = read_bytes(path)
     return None if raw is None else _json_object(raw, str(path))
 
 
-def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
+def write_yaml(path: StorePath, value: Mapping[str, Any]) -> None:
     """Write a mapping as YAML in its own order, whole or not at all. Raises StorageError."""
     write_bytes_atomic(path, yaml.safe_dump(to_plain(value), sort_keys=False, allow_unicode=True).encode())
 
 
-def read_yaml(path: Path) -> dict[str, Any] | None:
+def read_yaml(path: StorePath) -> dict[str, Any] | None:
     """Return the YAML mapping, or None where there is no such file. Raises RunCorrupt, StorageError."""
     raw = read_bytes(path)
     if raw is None:
@@ -161,45 +186,35 @@ def read_yaml(path: Path) -> dict[str, Any] | None:
     return value
 
 
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
+def write_csv(path: StorePath, frame: pd.DataFrame) -> None:
     """Write the frame without its index as UTF-8 CSV, whole or not at all. Raises StorageError."""
     write_bytes_atomic(path, frame.to_csv(index=False, lineterminator="\n").encode())
 
 
-def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]], *, compressed: bool = False) -> None:
+def write_npz(path: StorePath, arrays: Mapping[str, npt.NDArray[Any]], *, compressed: bool = False) -> None:
     """Write named arrays, whole or not at all; arrays of Python objects are refused with a TypeError."""
     unfit = [name for name, array in arrays.items() if array.dtype.hasobject]
     if unfit:
         raise TypeError(f"arrays of Python objects are not stored: {', '.join(unfit)}")
     save = np.savez_compressed if compressed else np.savez
-    with atomic_file(path) as file:
-        save(file, **arrays)  # type: ignore[arg-type]
+    write_whole(path, lambda file: save(file, **arrays))  # type: ignore[arg-type]
 
 
-def read_npz(path: Path) -> dict[str, npt.NDArray[Any]] | None:
+def read_npz(path: StorePath) -> dict[str, npt.NDArray[Any]] | None:
     """Return the arrays by name, or None where there is no such file. Raises RunCorrupt, StorageError."""
-    with storage_errors(path, "read"):
-        try:
-            file = open(path, "rb")  # noqa: SIM115 - the absent file is told apart from a broken one
-        except FileNotFoundError:
+    with read_locally(path) as local:
+        if local is None:
             return None
-    with file:
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            with np.load(local, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         except Exception as error:  # a broken zip raises nearly anything, from BadZipFile to MemoryError
             raise RunCorrupt(f"{path} is not a whole .npz file: {error}") from error
 
 
-def remove_file(path: Path) -> int:
-    """Remove the file and return the bytes that this freed; 0 where there is none. Raises StorageError."""
-    with storage_errors(path, "remove"):
-        try:
-            size = path.stat().st_size
-            path.unlink()
-        except FileNotFoundError:
-            return 0
-    return size
+def entry(path: StorePath) -> Entry:
+    """Return what ``path`` names, on a disk or in an object store."""
+    return DiskEntry(path) if isinstance(path, Path) else ObjectEntry(path)
 
 
 def _json_object(raw: bytes, where: str) -> dict[str, Any]:
@@ -210,29 +225,3 @@ def _json_object(raw: bytes, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RunCorrupt(f"{where} holds no JSON object")
     return value
-
-
-def _cut_torn_line(descriptor: int) -> int:
-    """Cut the file after its last newline and return that length in bytes."""
-    size = os.fstat(descriptor).st_size
-    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-        return size
-    end = os.pread(descriptor, size, 0).rfind(b"\n") + 1
-    os.ftruncate(descriptor, end)
-    return end
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut, where the file system can synchronise folders."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The names of runs and trials, and the runs of a storage folder."""
+"""The names of runs and trials, and where runs are found."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from results.errors import RunNameInvalid
+from results.files import is_file, names_in
+from results.places import StorePath, as_path
 
 _NAME = re.compile(r"\w[\w.+-]*")
 _NAME_LENGTH = 100
@@ -23,12 +25,20 @@ def check_name(name: str, kind: str) -> None:
     )
 
 
-def is_run(root: Path) -> bool:
-    """Whether the folder holds a run."""
-    return (root / "config.yaml").is_file()
+def is_run(root: StorePath) -> bool:
+    """Whether the folder holds a run. Raises StorageError."""
+    return is_file(root / "config.yaml")
 
 
-def run_names(storage: Path | str) -> list[str]:
-    """Return the names of the runs in a storage folder, sorted; [] where there is no such folder."""
-    folder = Path(storage)
-    return sorted(path.name for path in folder.iterdir() if is_run(path)) if folder.is_dir() else []
+def run_names(storage: StorePath | str) -> list[str]:
+    """Return the names of the runs in a storage, sorted; [] where there is no such folder. Raises StorageError."""
+    folder = as_path(storage)
+    return [name for name in names_in(folder) or [] if is_run(folder / name)]
+
+
+def candidates(name: StorePath | str, storage: StorePath | str) -> list[StorePath]:
+    """Return where a run, or a group of runs, of that name may lie: under ``storage``, or at the path or URL itself."""
+    own = as_path(name)
+    if isinstance(own, Path):
+        return [as_path(storage) / own, own]
+    return [own]

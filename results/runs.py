@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from results.errors import RunCorrupt
+from results.files import file_state, listing
 from results.names import run_names
+from results.places import StorePath, as_path
 from results.records import FINISHED, Mode, TrialRecord
 from results.store import RunStore
 
@@ -30,9 +31,9 @@ class RunSummary:
     modified: datetime
 
 
-def list_runs(storage: Path | str) -> list[RunSummary]:
-    """Return the runs of a storage folder by name; [] where there is no such folder. Raises StorageError."""
-    return [summarise(RunStore(Path(storage) / name)) for name in run_names(storage)]
+def list_runs(storage: StorePath | str) -> list[RunSummary]:
+    """Return the runs of a storage by name; [] where there is no such folder. Raises StorageInvalid, StorageError."""
+    return [summarise(RunStore(as_path(storage) / name)) for name in run_names(storage)]
 
 
 def summarise(store: RunStore) -> RunSummary:
@@ -78,7 +79,7 @@ def _best(records: list[TrialRecord], metric: str) -> float | None:
 
 
 def _modified(store: RunStore) -> datetime:
-    paths = [store.config_path, store.leaderboard_path, store.ensemble.json_path]
-    paths += store.trials_root.glob("*/metrics.jsonl") if store.trials_root.is_dir() else []
-    times = [path.stat().st_mtime for path in paths if path.is_file()]
-    return datetime.fromtimestamp(max(times), tz=UTC)
+    paths = (store.config_path, store.leaderboard_path, store.ensemble.json_path)
+    states = [file_state(path) for path in paths]
+    states += [files.get("metrics.jsonl") for files in listing(store.trials_root).values()]
+    return datetime.fromtimestamp(max(state.modified for state in states if state is not None), tz=UTC)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from results.ensembledir import EnsembleDir
+from results.entries import FileState
 from results.errors import (
     RunBusy,
     RunCorrupt,
@@ -24,30 +26,39 @@ from results.errors import (
     unknown,
 )
 from results.files import (
+    listing,
+    names_in,
     read_bytes,
     read_json,
     read_yaml,
     remove_file,
-    storage_errors,
     write_csv,
     write_json,
     write_yaml,
 )
 from results.leaderboard import leaderboard
-from results.names import check_name, is_run, run_names
+from results.leases import hold, is_held
+from results.names import candidates, check_name, is_run, run_names
+from results.patience import storage_errors
+from results.places import StorePath, address, as_path
 from results.records import FINISHED, Mode, TrialRecord, unreadable_record
 from results.trialdir import TrialDir
 
 _T = TypeVar("_T")
 _FOLD_DTYPES: dict[Hashable, Any] = {"id": str, "fold": "int64"}
 _LOCK_TIMEOUT_S = 1.0  # longer than a moment's look by list_runs, which takes the lock itself
+_READERS = 16
+"""Trials of an object store that are read at a time."""
 
 
 class RunStore:
-    """One run's folder, a run once it has ``config.yaml``. Trials are read again only when they change."""
+    """One run's folder, a run once it has ``config.yaml``. Trials are read again only when they change.
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+    ``root`` is a folder, or the URL of one in any storage that fsspec reaches.
+    """
+
+    def __init__(self, root: StorePath | str) -> None:
+        self.root = as_path(root)
         self.name = self.root.resolve().name
         self.config_path = self.root / "config.yaml"
         self.folds_path = self.root / "folds.csv"
@@ -60,20 +71,26 @@ class RunStore:
         self.ensemble = EnsembleDir(self.root / "ensemble")
         self._records: dict[str, tuple[_Signature, TrialRecord]] = {}
 
-    def __reduce__(self) -> tuple[type[RunStore], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[RunStore], tuple[StorePath]]:
         return RunStore, (self.root,)  # workers get the place, not the records read so far
 
+    @property
+    def address(self) -> str:
+        """The run's absolute path or URL, by which any process that sees the storage opens it."""
+        return address(self.root)
+
     @classmethod
-    def create(cls, storage: Path | str, name: str) -> RunStore:
-        """Make the folder of a new run. Raises RunNameInvalid, RunExists, StorageError."""
+    def create(cls, storage: StorePath | str, name: str) -> RunStore:
+        """Make the folder of a new run. Raises RunNameInvalid, RunExists, StorageInvalid, StorageError."""
         check_name(name, "run")
-        store = cls(Path(storage) / name)
-        with storage_errors(store.root, "create"):
-            store.root.mkdir(parents=True, exist_ok=True)
-            # A start that was killed before it wrote config.yaml leaves these two, and no run.
-            unfinished = {store.task_path.name, store.folds_path.name}
-            taken = any(p.name[0] != "." and p.name not in unfinished for p in store.root.iterdir())
-        if taken and store.config_path.is_file():
+        store = cls(as_path(storage) / name)
+        if isinstance(store.root, Path):
+            with storage_errors(store.root, "create"):
+                store.root.mkdir(parents=True, exist_ok=True)
+        # A start that was killed before it wrote config.yaml leaves these two, and no run.
+        unfinished = {store.task_path.name, store.folds_path.name}
+        taken = any(each[0] != "." and each not in unfinished for each in names_in(store.root) or [])
+        if taken and is_run(store.root):
             raise RunExists(
                 f"run {name!r} exists in {storage}: give --resume to continue it, or --name for another one"
             )
@@ -84,20 +101,27 @@ class RunStore:
         return store
 
     @classmethod
-    def open(cls, run: Path | str, storage: Path | str = "runs") -> RunStore:
-        """Return a stored run, a name under ``storage`` or a path. Raises RunNotFound naming near ones."""
-        inside = Path(storage) / run
-        for root in (inside, Path(run)):
+    def open(cls, run: StorePath | str, storage: StorePath | str = "runs") -> RunStore:
+        """Return a stored run, a name under ``storage``, a path or a URL. Raises RunNotFound naming near ones."""
+        places = candidates(run, storage)
+        for root in places:
             if is_run(root):
                 return cls(root)
-        where = inside if inside.is_dir() else Path(run)
-        if where.is_dir():
-            raise RunNotFound(f"{where} is not a run: it has no config.yaml")
+        for root in places:
+            if names_in(root) is not None:
+                raise RunNotFound(f"{root} is not a run: it has no config.yaml")
         raise RunNotFound(f"{unknown('run', str(run), run_names(storage))} (in {storage})")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for writing, as long as a search lasts; a killed holder frees it. Raises RunBusy."""
+        """Hold the run for writing, as long as a search lasts; a killed holder frees it.
+
+        In an object store the holder's death shows after `results.leases.LEASE_S`. Raises RunBusy, StorageError.
+        """
+        if not isinstance(self.lock_path, Path):
+            with hold(self.lock_path, f"run {self.name!r} ({self.root})"):
+                yield
+            return
         lock = FileLock(self.lock_path)
         with storage_errors(self.lock_path, "lock"):
             try:
@@ -113,6 +137,8 @@ class RunStore:
 
     def is_locked(self) -> bool:
         """Whether some process holds the run for writing."""
+        if not isinstance(self.lock_path, Path):
+            return is_held(self.lock_path)
         if not self.lock_path.is_file():
             return False
         try:
@@ -145,9 +171,9 @@ class RunStore:
 
     def read_folds(self) -> pd.DataFrame:
         """Return columns id (str) and fold (int64), one row an image, in stored order. Raises RunCorrupt."""
-        _present(read_bytes(self.folds_path), self.folds_path)
+        raw = _present(read_bytes(self.folds_path), self.folds_path)
         try:
-            frame = pd.read_csv(self.folds_path, dtype=_FOLD_DTYPES, keep_default_na=False)
+            frame = pd.read_csv(BytesIO(raw), dtype=_FOLD_DTYPES, keep_default_na=False)
             return frame[["id", "fold"]]
         except (ValueError, KeyError) as error:
             raise RunCorrupt(f"{self.folds_path} does not hold columns id and fold: {error}") from error
@@ -164,14 +190,13 @@ class RunStore:
 
     def trials(self) -> list[TrialRecord]:
         """Return the stored trials by number; a damaged one is FAIL with the reason. Raises StorageError."""
-        records: dict[str, tuple[_Signature, TrialRecord]] = {}
-        for trial in self._trial_dirs():
-            signature = _signature(trial)
-            known = self._records.get(trial.trial_id)
-            if known is not None and known[0] == signature:
-                records[trial.trial_id] = known
-            elif (record := _read_record(trial)) is not None:
-                records[trial.trial_id] = (signature, record)
+        signatures = {name: _signature(files) for name, files in self._trial_files().items()}
+        unchanged = {
+            name: known for name, known in self._records.items() if name in signatures and known[0] == signatures[name]
+        }
+        changed = [name for name in signatures if name not in unchanged]
+        read = zip(changed, self._read_records(changed), strict=True)
+        records = unchanged | {name: (signatures[name], record) for name, record in read if record is not None}
         self._records = records
         tuned = self._read_tuned()
         found = [_with_tuned(record, tuned) for _, record in records.values()]
@@ -206,24 +231,29 @@ class RunStore:
         """
         kept = set(keep)
         self._check_trials(kept)
-        finished = [trial for trial in self._trial_dirs() if trial.is_finished()]
-        paths = [path for trial in finished for path in trial.root.glob("*.tmp")]
-        for trial in finished:
-            if trial.trial_id not in kept:
-                paths += [trial.weights_path, trial.checkpoint_path]
-        return sum(remove_file(path) for path in paths)
+        freed = 0
+        for name, files in self._trial_files().items():
+            trial = self.trial(name)
+            if trial.done_path.name not in files:
+                continue
+            bounded = set() if name in kept else {trial.weights_path.name, trial.checkpoint_path.name}
+            freed += sum(remove_file(trial.root / each) for each in files if each in bounded or each.endswith(".tmp"))
+        return freed
 
-    def _trial_dirs(self) -> list[TrialDir]:
-        with storage_errors(self.trials_root, "read"):
-            try:
-                with os.scandir(self.trials_root) as entries:
-                    names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-            except FileNotFoundError:
-                return []
-        return [TrialDir(self.trials_root / name) for name in names]
+    def _trial_files(self) -> Mapping[str, Mapping[str, FileState]]:
+        """The files of each trial's folder."""
+        found = listing(self.trials_root)
+        return {name: files for name, files in found.items() if name and not name.startswith(".")}
+
+    def _read_records(self, names: Sequence[str]) -> Iterable[TrialRecord | None]:
+        trials = [TrialDir(self.trials_root / name) for name in names]
+        if isinstance(self.root, Path) or len(trials) < 2:
+            return map(_read_record, trials)
+        with ThreadPoolExecutor(_READERS) as readers:  # each waits for the network
+            return list(readers.map(_read_record, trials))
 
     def _check_trials(self, trial_ids: Iterable[str]) -> None:
-        stored = {trial.trial_id for trial in self._trial_dirs()}
+        stored = self._trial_files().keys()
         absent = sorted(set(trial_ids) - stored)
         if absent:
             raise TrialNotFound(
@@ -231,20 +261,13 @@ class RunStore:
             )
 
 
-_Signature = tuple[tuple[int, int, int] | None, ...]
+_SIGNED = ("config.json", "metrics.jsonl", "trial.json")
+_Signature = tuple[FileState | None, ...]
 
 
-def _signature(trial: TrialDir) -> _Signature:
-    """Inode, size and time of each file of a trial: what is replaced or appended to changes one of them."""
-    return tuple(_stat(path) for path in (trial.config_path, trial.metrics_path, trial.done_path))
-
-
-def _stat(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+def _signature(files: Mapping[str, FileState]) -> _Signature:
+    """States of the files that a trial's record is made of."""
+    return tuple(files.get(name) for name in _SIGNED)
 
 
 def _with_tuned(record: TrialRecord, tuned: Mapping[str, Mapping[str, float]]) -> TrialRecord:
@@ -263,7 +286,7 @@ def _read_record(trial: TrialDir) -> TrialRecord | None:
         return unreadable_record(trial.trial_id, str(error))
 
 
-def _present(value: _T | None, path: Path) -> _T:
+def _present(value: _T | None, path: StorePath) -> _T:
     if value is None:
         raise RunCorrupt(f"{path} is missing: the run was never started, or the file was removed")
     return value

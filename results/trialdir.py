@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from results.errors import RunCorrupt
 from results.files import (
     append_line,
+    is_file,
     json_text,
     read_json,
     read_jsonl,
@@ -20,13 +20,14 @@ from results.files import (
     write_json,
     write_npz,
 )
+from results.places import StorePath
 from results.records import FINISHED, EpochRow, Scores, Status, TrialRecord, build_record, current_epochs
 
 
 class FitDir:
     """Folder of one training: a checkpoint to go on from and the scores of its best epoch."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: StorePath) -> None:
         self.root = root
         self.checkpoint_path = root / "checkpoint.pt"
         self.scores_path = root / "scores.npz"
@@ -70,7 +71,7 @@ class FitDir:
 class TrialDir(FitDir):
     """Folder ``trials/ID`` of a run: config.json first, metrics.jsonl as it trains, trial.json at the end."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: StorePath) -> None:
         super().__init__(root)
         self.trial_id = root.name
         self.config_path = root / "config.json"
@@ -102,7 +103,7 @@ class TrialDir(FitDir):
 
     def is_finished(self) -> bool:
         """Whether the trial has ended, in whatever way."""
-        return self.done_path.is_file()
+        return is_file(self.done_path)
 
     def record(self) -> TrialRecord | None:
         """Return what is known of the trial, None before its configuration is stored. Raises RunCorrupt."""
