@@ -153,6 +153,9 @@ class SearchConfig(Section):
     reduction_factor: float = Field(3.0, gt=1.0, le=16.0, description="of ASHA: one in so many goes on")
     startup_trials: int = Field(15, ge=1, description="drawn at random before TPE models them")
     max_failed_trials: int = Field(10, ge=1, description="failures in a row that end the search")
+    trial_timeout_s: float | None = Field(
+        7200.0, gt=0, description="seconds without an epoch's report after which a trial is ended; null: never"
+    )
     study_storage: str | None = Field(None, description="Optuna storage URL; a file in the run by default")
 
     @field_serializer("study_storage", when_used="json")

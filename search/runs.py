@@ -24,7 +24,7 @@ from trainers.errors import DataError
 from trainers.tasks import TASKS, Task, task_from_dict
 
 RESUMABLE = ("name", "storage", "resources", "ensemble.top", "ensemble.voting", "ensemble.min_votes")
-RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "study_storage")
+RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "trial_timeout_s", "study_storage")
 """Parts of a configuration that may differ from the stored one when a search is resumed."""
 
 
@@ -153,6 +153,7 @@ def extend(run: Run, given: RunConfig, more: int) -> Run:
                 update={
                     "num_samples": max(search.num_samples, given.search.num_samples) + more,
                     "max_failed_trials": given.search.max_failed_trials,
+                    "trial_timeout_s": given.search.trial_timeout_s,
                     "study_storage": given.search.study_storage,
                 }
             ),

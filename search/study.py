@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, JournalStorage, get_storage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results.errors import RunCorrupt, RunExists
 from search.errors import InputError
+from search.journal import RunJournal
 
 Mode = Literal["max", "min"]
 
@@ -91,7 +90,7 @@ def _journal(path: Path) -> JournalStorage:
     _cut_torn_line(path)
     lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE_S)
     try:
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+        return JournalStorage(RunJournal(str(path), lock_obj=lock))
     except ValueError as error:
         raise RunCorrupt(
             f"{path} cannot be read ({error}): move it away and resume, the study is made again from the stored trials"
@@ -108,26 +107,6 @@ def _cut_torn_line(path: Path) -> None:
         if end < len(content):
             file.truncate(end)
             os.fsync(file.fileno())
-
-
-def make_sampler(seed: int, index: int, startup_trials: int) -> optuna.samplers.TPESampler:
-    """The sampler of a run's trial number `index`, counted in stored trials.
-
-    Each trial draws from a generator of its own, so that a resumed search goes on as it would have, and does not
-    draw again what it drew at its start.
-
-    Args:
-        seed: of the run. The same seed with one worker proposes the same configurations.
-        index: trials that the run holds already.
-        startup_trials: trials drawn at random before TPE models them.
-    """
-    own_seed = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
-    with warnings.catch_warnings():
-        # `group` has been "experimental" since Optuna 2.8, and conditional spaces need it.
-        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            seed=own_seed, n_startup_trials=startup_trials, multivariate=True, group=True, constant_liar=True
-        )
 
 
 def report(study: optuna.Study, number: int, epoch: int, value: float) -> None:

@@ -26,8 +26,9 @@ from search.monitor import Monitor, Observer, SearchState
 from search.recorder import Goal, Recorder, outcome
 from search.searcher import StudySearcher
 from search.secrets import expanded
+from search.sampling import make_sampler
 from search.stopping import SearchStopper
-from search.study import ensure_default, make_sampler, open_study, reconcile
+from search.study import ensure_default, open_study, reconcile
 from search.trainable import TrialTrainable
 from search.training import TrialWork, short_reason
 from spaces import Space

@@ -16,8 +16,9 @@ from results.errors import RunCorrupt, StorageFull
 from results.records import EpochRow, TrialRecord
 from results.store import RunStore
 from search.recorder import Goal, Recorder, finalists
+from search.sampling import make_sampler
 from search.searcher import StudySearcher
-from search.study import ensure_default, make_sampler, open_study
+from search.study import ensure_default, open_study
 from search.trainable import TRIAL_KEY
 from spaces import Space
 

@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 
 from results.errors import RunCorrupt, RunExists
 from search.errors import InputError
-from search.study import Outcome, ensure_default, make_sampler, open_study, reconcile, report, tell
+from search.sampling import make_sampler
+from search.study import Outcome, ensure_default, open_study, reconcile, report, tell
 from spaces import Space
 
 SPACE = Space.parse(
