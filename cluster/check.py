@@ -167,7 +167,7 @@ def _mark(storage: str, token: str) -> Iterator[str | None]:
     from fsspec.core import url_to_fs
 
     try:
-        files, root = url_to_fs(storage)
+        files, root = url_to_fs(storage, use_listings_cache=False)
         files.makedirs(root, exist_ok=True)
         files.pipe_file(f"{root}/{MARK}{token}", token.encode())
     except Exception as error:  # whatever the storage's client raises

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class ClusterError(Exception):
     """No cluster where one was expected, or one that cannot hold a trial."""
+
+
+class JobNotFound(ClusterError):
+    """A job server that has no job of that id."""

@@ -85,7 +85,7 @@ def try_storage(storage: str, token: str, node_id: str) -> str | None:
     from fsspec.core import url_to_fs
 
     try:
-        files, root = url_to_fs(storage)
+        files, root = url_to_fs(storage, use_listings_cache=False)
         try:
             seen = files.cat_file(f"{root}/{MARK}{token}")
         except FileNotFoundError:

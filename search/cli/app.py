@@ -7,10 +7,12 @@ import inspect
 import typer
 
 from search.cli import (
+    cluster,
     compare,
     data,
     ensemble,
     gate,
+    jobs,
     predict,
     preview,
     report,
@@ -53,7 +55,21 @@ def reflow(text: str) -> str:
     return "\n\n".join(kept)
 
 
-for register in (validate, preview, search, results, thresholds, ensemble, compare, gate, report, predict, data):
+for register in (
+    validate,
+    preview,
+    search,
+    results,
+    thresholds,
+    ensemble,
+    compare,
+    gate,
+    report,
+    predict,
+    data,
+    jobs,
+    cluster,
+):
     register.add_to(app)
 
 for command in app.registered_commands:

@@ -27,6 +27,18 @@ Address = Annotated[
     str | None,
     typer.Option("--address", metavar="A", help="A running Ray: auto or HOST:PORT. An embedded one by default."),
 ]
+AnyAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="A",
+        help="A running Ray: auto or HOST:PORT joins it, http://HOST:8265 submits a job, ray://HOST:10001 runs on it.",
+    ),
+]
+AllowNoToken = Annotated[
+    bool,
+    typer.Option("--allow-no-token", help="Trust a cluster on which everybody who reaches its ports can run code."),
+]
 
 
 class Format(StrEnum):

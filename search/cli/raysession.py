@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class RaySession:
     """`with RaySession(address) as ray: … ray.connect(resources)`: connects once, checks the room each time."""
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: str | None, *, allow_no_token: bool = False) -> None:
         self._address = address
+        self._allow_no_token = allow_no_token
         self._stack = ExitStack()
         self._connected = False
 
@@ -25,6 +26,11 @@ class RaySession:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    @property
+    def joins(self) -> bool:
+        """Whether it is a running cluster's; an embedded Ray otherwise."""
+        return self._address is not None
 
     def close(self) -> None:
         """Leave Ray, whose workers end; it may be connected again."""
@@ -55,6 +61,8 @@ class RaySession:
 
         if not self._connected:
             note(what)
-            self._stack.enter_context(session(self._address))
+            self._stack.enter_context(session(self._address, allow_no_token=self._allow_no_token))
             self._connected = True
-        require_slot(TrialResources(resources.cpus_per_trial, resources.gpus_per_trial))
+        require_slot(
+            TrialResources(resources.cpus_per_trial, resources.gpus_per_trial), autoscale_to=resources.autoscale_to
+        )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import Address, ConfigFile, Overrides, decoders
+from search.cli.away import Errand, away, run_away
+from search.cli.options import AllowNoToken, AnyAddress, ConfigFile, Overrides, decoders
 from search.cli.raysession import RaySession
 from search.cli.terminal import errors, note, output, progress_bar
 
@@ -39,7 +40,8 @@ def add_to(app: typer.Typer) -> None:
             str | None, typer.Option(metavar="FOLDER", help="Where runs are kept; the file's by default.")
         ] = None,
         trials: Annotated[int | None, typer.Option(min=1, help="Trials; with --resume, so many more.")] = None,
-        address: Address = None,
+        address: AnyAddress = None,
+        allow_no_token: AllowNoToken = False,
         resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     ) -> None:
         """Search hyperparameters; the last line of the output is the best trial.
@@ -47,21 +49,36 @@ def add_to(app: typer.Typer) -> None:
         Ctrl-C stops cleanly; --resume goes on, also after a crash, and no finished trial is trained again. The run's
         folder is FOLDER/NAME; its study opens in optuna-dashboard while it runs. With `targets` each target has a
         search of its own, one after the other, as run NAME.TARGET.
+
+        On a cluster --storage is a folder that every node mounts, or a URL:
+
+        foldtune search skin.yaml --address auto                    from one of its machines
+        foldtune search skin.yaml --address http://head:8265        as a job: Ctrl-C leaves it running
+        foldtune logs skin --follow
+        foldtune stop skin
         """
+        import os
+
+        from search.jobs import AGAIN
         from search.loading import load_config
         from search.targets import read_targets
         from search.validation import check_file
 
         flags = {"name": name, "storage": storage, "search.num_samples": None if resume else trials}
-        again = resume_command(config, override or [], name, storage, address)
+        again = resume_command(config, override or [], name, storage, address, allow_no_token)
+        door = away(address)
+        if door is not None:
+            run_away(door, _errand(config, override or [], flags, resume, trials, again), allow_no_token=allow_no_token)
+            return
+        again = os.environ.get(AGAIN, again)
         several = read_targets(config, override or [], flags)
-        with RaySession(address) as ray:
+        with RaySession(address, allow_no_token=allow_no_token) as ray:
             if several is not None:
                 _search_targets(several, ray, resume, trials or 0, again)
             elif resume:
                 _search(partial(_resume, load_config(config, override or [], flags), trials or 0), ray, True, again)
             else:
-                _search(partial(_start, check_file(config, override or [], flags)), ray, False, again)
+                _search(partial(_start, check_file(config, override or [], flags), ray), ray, False, again)
 
 
 def _search(prepare: Callable[[ExitStack], tuple[Run, Labelled]], ray: RaySession, resumed: bool, again: str) -> None:
@@ -84,7 +101,7 @@ def _search_targets(file: TargetsFile, ray: RaySession, resume: bool, more: int,
             if resumed:
                 prepare = partial(_resume, file.config(target)[0], more)
             else:
-                prepare = partial(_start, checked.targets[target] if checked else check_target(file, target))
+                prepare = partial(_start, checked.targets[target] if checked else check_target(file, target), ray)
             output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
             try:
                 _search(prepare, ray, resumed, again)
@@ -95,18 +112,27 @@ def _search_targets(file: TargetsFile, ray: RaySession, resume: bool, more: int,
 
 
 def resume_command(
-    config: Path, override: Sequence[str], name: str | None, storage: str | None, address: str | None
+    config: Path,
+    override: Sequence[str],
+    name: str | None,
+    storage: str | None,
+    address: str | None,
+    allow_no_token: bool = False,
 ) -> str:
     """The command that goes on with the run of these arguments."""
     options = {"--name": name, "--storage": storage, "--address": address}
     given = [part for option, value in options.items() if value is not None for part in (option, value)]
     sets = [part for text in override for part in ("--set", text)]
-    return shlex.join(["foldtune", "search", str(config), *sets, *given, "--resume"])
+    trust = ["--allow-no-token"] if allow_no_token else []
+    return shlex.join(["foldtune", "search", str(config), *sets, *given, *trust, "--resume"])
 
 
 def run_search(run: Run, labelled: Labelled, ray: RaySession, *, resumed: bool, again: str) -> None:
     """Search, and print what came of it; `again` is the command that goes on with it."""
     from cluster.errors import ClusterError
+    from results.driverfile import write_driver
+    from search.clustercheck import require_fit
+    from search.jobs import this_driver
     from search.live import showing
     from search.tuner import Search
 
@@ -114,8 +140,11 @@ def run_search(run: Run, labelled: Labelled, ray: RaySession, *, resumed: bool, 
     if search.left():
         try:
             ray.connect(run.config.resources, f"run {run.store.root}: starting Ray …")
+            if resumed and ray.joins:
+                require_fit(run.config, labelled.table.paths)
         except ClusterError as error:
             raise ClusterError(f"{error}; the run is prepared: correct this and add --resume") from None
+    write_driver(run.store, this_driver())
     with ray.ending_workers(), showing(errors()) as observer:
         end = search.run(observer)
     if end.interrupted:
@@ -123,9 +152,37 @@ def run_search(run: Run, labelled: Labelled, ray: RaySession, *, resumed: bool, 
     _report(run, again if end.interrupted else None, end.stop_reason)
 
 
-def _start(checked: Checked, stack: ExitStack) -> tuple[Run, Labelled]:
+def _errand(
+    config: Path, override: Sequence[str], flags: Mapping[str, Any], resume: bool, trials: int | None, again: str
+) -> Errand:
+    """The search as a command of its own on a cluster; what can be checked here is checked before it is sent."""
+    from search.jobs import CONFIG, arguments, parcel
+    from search.loading import load_config, read_raw
+    from search.targets import check_targets, read_targets
+    from search.validation import check_run
+    from spaces import Space
+
+    raw = read_raw(config, override, flags)
+    several = read_targets(config, override, flags)
+    checked = load_config(config, override, flags) if several is None else several.config(next(iter(several.raws)))[0]
+    if not checked.data.train.is_file():  # a path of the cluster's: the job looks before it trains
+        Space.parse(checked.space)
+    elif several is None:
+        check_run(checked)
+    else:
+        check_targets(several)
+    packed = parcel(raw, config.parent)
+    sent = arguments(CONFIG, resume=resume, more=trials)
+    return Errand(sent, packed.config, packed.run, packed.storage, again)
+
+
+def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, Labelled]:
+    from search.clustercheck import require_fit
     from search.runs import new_store, start_run
 
+    if ray.joins:  # before anything is decoded or written: a folder of this machine alone would be the wrong one
+        ray.connect(checked.config.resources, "joining the cluster …")
+        require_fit(checked.config, checked.table.paths)
     store = stack.enter_context(new_store(checked.config))
     with progress_bar("decoding images") as progress:
         run, labelled = start_run(checked, store, decoders(), progress)

@@ -1,0 +1,132 @@
+"""A command on a cluster's head through Ray Client's door (`ray://HOST:10001`), watched from here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from cluster.addresses import Address, require_answer
+from cluster.errors import ClusterError
+from cluster.shipping import runtime_env
+from cluster.tokens import guard_running
+
+POLL_S = 0.5
+TASK_LIMITS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "RAY_JOB_ID")
+"""Variables that Ray sets for an actor and that its command must not inherit."""
+
+
+class Command:
+    """`foldtune ARGUMENTS` as a process of the cluster; lives in an actor there, with which it stops.
+
+    Args:
+        arguments: of foldtune.
+        files: texts by name, written into its working directory.
+        environment: of the process, over that of the actor.
+        address: of the cluster, for `--address auto`.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], files: Mapping[str, str], environment: Mapping[str, str], address: str
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="foldtune-")
+        for name, text in files.items():
+            Path(self._folder.name, name).write_text(text)
+        inherited = {name: value for name, value in os.environ.items() if name not in TASK_LIMITS}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "search.cli", *arguments],
+            cwd=self._folder.name,
+            env={**inherited, "RAY_ADDRESS": address, "PYTHONUNBUFFERED": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            preexec_fn=_heed_signals,
+        )
+        self._printed = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def printed(self, start: int) -> tuple[str, int | None]:
+        """What it printed from that character on, and its exit code once it has ended and all is read."""
+        ended = not self._reader.is_alive()
+        return self._printed[start:], self._process.wait() if ended else None
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self._printed += line
+
+
+def run_remote(
+    address: Address,
+    arguments: Sequence[str],
+    files: Mapping[str, str],
+    environment: Mapping[str, str],
+    write: Callable[[str], object],
+    *,
+    allow_no_token: bool = False,
+) -> int:
+    """Run `foldtune ARGUMENTS` on the cluster and hand on what it prints; Ctrl-C stops it there. Gives its exit code.
+
+    It stops in the same way where this process dies, a while after Ray Client has missed it.
+
+    Raises:
+        ClusterError: no cluster answers, it is not to be trusted, or its side of the command is lost.
+    """
+    require_answer(address)
+    guard_running(address, allow_no_token=allow_no_token)
+    import ray
+
+    try:
+        ray.init(address.text, runtime_env=runtime_env(), log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address.text!r}: {' '.join(str(error).split())[:300]}"
+        ) from None
+    try:
+        inside = ray.get_runtime_context().gcs_address
+        command = ray.remote(num_cpus=0)(Command).remote(list(arguments), dict(files), dict(environment), inside)
+        return _watch(command, write)
+    except ray.exceptions.RayError as error:
+        lost = str(error).splitlines()[0]
+        raise ClusterError(f"the cluster lost the command: {lost}; what it stored is kept, --resume goes on") from None
+    finally:
+        ray.shutdown()
+
+
+def _watch(command: object, write: Callable[[str], object]) -> int:
+    import ray
+
+    read, code = 0, None
+    while code is None:
+        try:
+            text, code = ray.get(command.printed.remote(read))  # type: ignore[attr-defined]
+            if text:
+                write(text)
+                read += len(text)
+            if code is None:
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            ray.get(command.interrupt.remote())  # type: ignore[attr-defined]
+    return int(code)
+
+
+def _heed_signals() -> None:
+    """In the new process: Ctrl-C reaches it, which Ray blocks in its workers; it gets one when its actor dies."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    if sys.platform == "linux":
+        import ctypes
+
+        die_with_parent = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(die_with_parent, signal.SIGINT)
