@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,18 +98,17 @@ def move_file(source: StorePath, target: StorePath) -> None:
     attempt(target, "write", lambda: entry(source).move_to(target))
 
 
-@contextmanager
-def written_locally(path: StorePath) -> Iterator[Path]:
-    """Yield a file of this machine that the block writes whole: ``path`` itself, or one that is then uploaded to it.
+def save_file(path: StorePath, save: Callable[[Path], object]) -> None:
+    """Make the file by way of ``save``, which writes a file of this machine whole: ``path``, or one that is uploaded.
 
-    Where the block raises, nothing is uploaded. Raises StorageError.
+    What ``save`` raises beside OSError is raised as it is, and then nothing is uploaded. Raises StorageError.
     """
     if isinstance(path, Path):
-        yield path
+        attempt(path, "write", lambda: save(path))
         return
     with tempfile.TemporaryDirectory(prefix="foldtune-upload-") as scratch:
         local = Path(scratch) / path.name
-        yield local
+        save(local)
         attempt(path, "write", lambda: ObjectEntry(path).upload(local))
 
 

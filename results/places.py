@@ -48,15 +48,15 @@ def _check_url(url: str, protocol: str) -> None:
     import fsspec
 
     if protocol not in fsspec.available_protocols():
-        near = get_close_matches(protocol, fsspec.available_protocols(), n=1)
+        near = get_close_matches(protocol, fsspec.available_protocols(), n=1, cutoff=0.5)
         meant = f"; did you mean {near[0]}://…?" if near else ";"
-        raise StorageInvalid(f"storage {url!r}: there is no protocol {protocol!r}{meant} {_EXAMPLE}")
+        raise StorageInvalid(f"{url!r}: there is no protocol {protocol!r}{meant} {_EXAMPLE}")
     if "@" in urlsplit(url).netloc:
         shown = f"{protocol}://…@{urlsplit(url).netloc.rpartition('@')[2]}{urlsplit(url).path}"
-        raise StorageInvalid(f"storage {shown!r}: leave the credentials out, and give them in the environment")
+        raise StorageInvalid(f"{shown!r}: leave the credentials out, and give them in the environment")
     try:
         fsspec.get_filesystem_class(protocol)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         how = f"pip install 'foldtune[{extra}]'" if extra else str(error)
-        raise StorageInvalid(f"storage {url!r}: the package for {protocol}:// is not installed: {how}") from None
+        raise StorageInvalid(f"{url!r}: the package for {protocol}:// is not installed: {how}") from None

@@ -14,8 +14,9 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_serializer, field_validator
 from pydantic_core import PydanticCustomError
 
-from results.errors import RunNameInvalid
+from results.errors import RunNameInvalid, StorageInvalid
 from results.names import check_name
+from results.places import as_path
 from search.secrets import masked
 from trainers.data.preprocess import Step, parse_steps, steps_to_list
 from trainers.errors import SettingsError
@@ -156,7 +157,7 @@ class SearchConfig(Section):
     trial_timeout_s: float | None = Field(
         7200.0, gt=0, description="seconds without an epoch's report after which a trial is ended; null: never"
     )
-    study_storage: str | None = Field(None, description="Optuna storage URL; a file in the run by default")
+    study_storage: str | None = Field(None, description="Optuna storage URL; by default a file in the run's folder")
 
     @field_serializer("study_storage", when_used="json")
     def _passwords_are_not_stored(self, value: str | None) -> str | None:
@@ -225,7 +226,7 @@ class RunConfig(Section):
     search: SearchConfig = SearchConfig()
     resources: ResourcesConfig = ResourcesConfig()
     ensemble: EnsembleConfig = EnsembleConfig()
-    storage: str = Field("runs", min_length=1, description="folder that holds the run's folder")
+    storage: str = Field("runs", min_length=1, description="folder or URL (s3://…) that holds the run's folder")
 
     @field_validator("name")
     @classmethod
@@ -238,7 +239,11 @@ class RunConfig(Section):
 
     @field_validator("storage")
     @classmethod
-    def _is_a_folder(cls, value: str) -> str:
-        if "://" in value:
-            raise ValueError("must be a folder: URLs are not supported yet")
+    def _workers_can_reach_it(cls, value: str) -> str:
+        if value.startswith("memory://"):
+            raise ValueError("lives in one process, and trials run in others: give a folder, or s3://bucket/prefix")
+        try:
+            as_path(value)
+        except StorageInvalid as error:
+            raise ValueError(str(error)) from None
         return value

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 
 from results.errors import RunCorrupt
+from results.files import is_file, remove_file
 from results.records import Status, TrialRecord
 from results.store import RunStore
 from results.trialdir import TrialDir
@@ -69,7 +70,7 @@ class Recorder:
         """Write a new trial's configuration; gives its id, which is Optuna's number."""
         key = f"{number:04d}"
         directory = self._store.trial(key)
-        if directory.config_path.exists():
+        if is_file(directory.config_path):
             raise RunCorrupt(f"{directory.root} exists, and the study proposes its number again: nothing was changed")
         directory.write_config(number=number, params=params, config=config)
         return key
@@ -83,7 +84,7 @@ class Recorder:
         directory = self._store.trial(key)
         status, error = self._outcome(key, result, died)
         directory.finish(status, error=error)
-        directory.checkpoint_path.unlink(missing_ok=True)
+        remove_file(directory.checkpoint_path)
         record = directory.record()
         if record is None:
             raise ValueError(f"trial {key} was never started")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from results.files import read_json
+from results.names import candidates
+from results.places import StorePath
 from results.store import RunStore
 from search.config import RunConfig
 from search.dataset import Labelled, Progress, image_plan, open_images, read_labels, split
@@ -23,7 +25,16 @@ from trainers.data.table import Table
 from trainers.errors import DataError
 from trainers.tasks import TASKS, Task, task_from_dict
 
-RESUMABLE = ("name", "storage", "resources", "ensemble.top", "ensemble.voting", "ensemble.min_votes")
+RESUMABLE = (
+    "name",
+    "storage",
+    "resources",
+    "ensemble.top",
+    "ensemble.voting",
+    "ensemble.min_votes",
+    "ensemble.race",
+    "ensemble.tta",
+)
 RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "trial_timeout_s", "study_storage")
 """Parts of a configuration that may differ from the stored one when a search is resumed."""
 
@@ -47,19 +58,20 @@ class Run:
         return Space.parse(self.config.space)
 
 
-def open_run(run: str, storage: Path | str) -> Run:
-    """Open a run by its name under `storage`, or by its path.
+def open_run(run: str, storage: StorePath | str) -> Run:
+    """Open a run by its name under `storage`, or by its path or URL.
 
     Raises:
         results.errors.RunNotFound: there is none; names the near ones.
         InputError: it is a group of runs.
     """
-    for root in (Path(storage) / run, Path(run)):
-        if (root / GROUP_FILE).is_file():
-            names = ", ".join(sorted((read_json(root / GROUP_FILE) or {}).get("runs", {}).values()))
+    for root in candidates(run, storage):
+        if (group := read_json(root / GROUP_FILE)) is not None:
+            names = ", ".join(sorted(group.get("runs", {}).values()))
             raise InputError(f"{run!r} is a group of several targets: name one of its runs ({names})")
     store = RunStore.open(run, storage)
-    config = check(store.read_config(), store.root)
+    # Stored paths are absolute.
+    config = check(store.read_config(), store.root if isinstance(store.root, Path) else Path())
     task = task_from_dict(store.read_task())
     metric = config.search.metric or task.default_metric
     return Run(store, config, task, Goal(metric, task.mode(metric)))

@@ -11,13 +11,15 @@ from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage, JournalStorage, get_storage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, get_storage
 from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results.errors import RunCorrupt, RunExists
+from results.places import StorePath
 from search.errors import InputError
 from search.journal import RunJournal
+from search.secrets import masked
 
 Mode = Literal["max", "min"]
 
@@ -44,12 +46,13 @@ class Outcome:
     best: float | None
 
 
-def open_study(name: str, journal: Path, *, url: str | None, mode: Mode, resume: bool) -> optuna.Study:
+def open_study(name: str, journal: StorePath, *, url: str | None, mode: Mode, resume: bool) -> optuna.Study:
     """Create a run's study, or open it where `resume`.
 
     Args:
         name: of the run; several runs may share one storage.
-        journal: file of the study where no `url` is given; `optuna-dashboard FILE` opens it.
+        journal: file of the study where no `url` is given; `optuna-dashboard FILE` opens it. An object store has no
+            files that grow: there the study lives in memory, and `reconcile` makes it again from the stored trials.
         url: any Optuna storage URL, for example postgresql://….
         mode: direction of the metric.
         resume: go on with a study that exists; a new run does not join another one's.
@@ -60,7 +63,7 @@ def open_study(name: str, journal: Path, *, url: str | None, mode: Mode, resume:
         results.errors.RunCorrupt: the journal cannot be read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = _storage_at(url) if url else _journal(journal)
+    storage = _storage_at(url) if url else _journal(journal) if isinstance(journal, Path) else InMemoryStorage()
     try:
         return optuna.create_study(
             study_name=name,
@@ -71,8 +74,9 @@ def open_study(name: str, journal: Path, *, url: str | None, mode: Mode, resume:
             load_if_exists=resume,
         )
     except optuna.exceptions.DuplicatedStudyError:
+        where = masked(url) if url else journal
         raise RunExists(
-            f"{url or journal} holds a study {name!r} already: give --resume to continue it, or --name for another one"
+            f"{where} holds a study {name!r} already: give --resume to continue it, or --name for another one"
         ) from None
 
 
@@ -80,8 +84,9 @@ def _storage_at(url: str) -> BaseStorage:
     try:
         return get_storage(url)
     except Exception as error:  # whatever the database's driver, or its absence, raises
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"search.study_storage: cannot use {url!r}: {reason or type(error).__name__}") from None
+        shown, text = masked(url), str(error) or type(error).__name__
+        reason = " ".join(text.replace(url, shown).split())[:300]
+        raise InputError(f"search.study_storage: cannot use {shown!r}: {reason}") from None
 
 
 def _journal(path: Path) -> JournalStorage:

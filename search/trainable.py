@@ -14,7 +14,6 @@ import pickle
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
@@ -58,20 +57,21 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train one epoch and store it; a failure is a result with `error`."""
+        from results.errors import StorageError
         from results.store import RunStore
         from search.training import open_fit, short_reason, store_epoch
 
         if self._work is None:
             self._work = pickle.loads(self._packed)
         work = self._work
-        directory = RunStore(Path(work.root)).trial(self._key)
+        directory = RunStore(work.root).trial(self._key)
         try:
             if self._fit is None:
                 self._fit = open_fit(work, directory)
             report = self._fit.step()
             store_epoch(directory, self._fit, report)
         except Exception as error:
-            with suppress(OSError):
+            with suppress(OSError, StorageError):
                 directory.write_error(traceback.format_exc())
             return {TRIAL_KEY: self._key, "error": short_reason(error), "done": True}
         return {

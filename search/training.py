@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
+from results.files import read_locally, save_file
+from results.places import StorePath
 from results.records import EpochRow
 from results.trialdir import FitDir, TrialDir
 from search.dataset import Labelled, open_once
@@ -18,7 +20,11 @@ from trainers.weights import save_weights
 
 @dataclass(frozen=True)
 class TrialWork:
-    """What all trials of a search share; sent to each worker once."""
+    """What all trials of a search share; sent to each worker once.
+
+    Attributes:
+        root: address of the run's store.
+    """
 
     root: str
     labelled: Labelled
@@ -46,7 +52,7 @@ def open_fit(work: TrialWork, directory: TrialDir) -> Fit:
     return resumed_fit(work, parse_settings(record.config, labelled.task), work.fold, directory.checkpoint_path)
 
 
-def resumed_fit(work: TrialWork, settings: TrialSettings, fold: int, checkpoint: Path) -> Fit:
+def resumed_fit(work: TrialWork, settings: TrialSettings, fold: int, checkpoint: StorePath) -> Fit:
     """A training on a fold, gone on with where its checkpoint stands; one of other data or code is left aside."""
     labelled = work.labelled
     fit = Fit(
@@ -58,9 +64,9 @@ def resumed_fit(work: TrialWork, settings: TrialSettings, fold: int, checkpoint:
         seed=work.seed,
         num_workers=work.loader_workers,
     )
-    if checkpoint.is_file():
-        with suppress(CheckpointError):
-            fit.restore(checkpoint)
+    with read_locally(checkpoint) as local, suppress(CheckpointError):
+        if local is not None:
+            fit.restore(local)
     return fit
 
 
@@ -71,7 +77,7 @@ def store_epoch(directory: TrialDir, fit: Fit, report: EpochReport) -> None:
     """
     if report.is_best:
         store_scores(directory, fit, report.epoch)
-        save_weights(fit.best_weights(), directory.weights_path)
+        save_file(directory.weights_path, partial(save_weights, fit.best_weights()))
     directory.append_epoch(
         EpochRow(
             epoch=report.epoch,
@@ -86,7 +92,7 @@ def store_epoch(directory: TrialDir, fit: Fit, report: EpochReport) -> None:
         )
     )
     if not report.done:
-        fit.save(directory.checkpoint_path)
+        save_file(directory.checkpoint_path, fit.save)
 
 
 def store_scores(directory: FitDir, fit: Fit, epoch: int) -> None:

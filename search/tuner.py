@@ -197,7 +197,7 @@ class Search:
 
     def _work(self) -> TrialWork:
         return TrialWork(
-            root=str(self.store.root.absolute()),
+            root=self.store.address,
             labelled=self.labelled,
             metric=self.goal.metric,
             epochs=self.config.search.max_epochs,

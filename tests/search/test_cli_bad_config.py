@@ -43,7 +43,9 @@ FORM = {
         {"ensemble.min_votes": 3, "ensemble.top": 2},
         ["ensemble.min_votes: each of 2 configurations", "give 1 to 2"],
     ),
-    "a URL to store at": ({"storage": "s3://bucket/runs"}, ["storage: must be a folder", "s3://bucket/runs"]),
+    "a URL of no protocol": ({"storage": "s4://bucket/runs"}, ["storage: 's4://bucket/runs': there", "mean s3://…?"]),
+    "a URL with a password": ({"storage": "ftp://me:pw@host/runs"}, ["storage: 'ftp://…@host/runs'", "environment"]),
+    "a URL of one process": ({"storage": "memory://runs"}, ["storage: lives in one process", "s3://bucket/prefix"]),
 }
 
 SPACE = {
