@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
+from trainers import voting
 from trainers.errors import SettingsError
-from trainers.voting import check_voting, hard_vote, mean_scores
+from trainers.voting import check_voting, hard_vote, mean_scores, rank_reference, ranked
 
 P = np.array(
     [
@@ -73,7 +75,7 @@ def test_too_few_votes_leave_the_decision_to_the_mean_or_the_fallback() -> None:
 
 
 @pytest.mark.parametrize(
-    ("voting", "options", "path", "text"),
+    ("name", "options", "path", "text"),
     [
         ("sofft", {}, "voting", "did you mean 'soft'"),
         ("weighted", {}, "weights", "needs a weight"),
@@ -87,9 +89,9 @@ def test_too_few_votes_leave_the_decision_to_the_mean_or_the_fallback() -> None:
         ("hard", {"min_votes": 0}, "min_votes", "1 to 3"),
     ],
 )
-def test_wrong_arguments_are_named(voting: str, options: dict, path: str, text: str) -> None:
+def test_wrong_arguments_are_named(name: str, options: dict, path: str, text: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        check_voting(voting, ("soft", "hard", "weighted"), 3, **options)
+        check_voting(name, ("soft", "hard", "weighted"), 3, **options)
     assert [problem.path for problem in caught.value.problems] == [path]
     assert text in str(caught.value)
 
@@ -97,3 +99,25 @@ def test_wrong_arguments_are_named(voting: str, options: dict, path: str, text: 
 def test_a_vote_needs_a_member() -> None:
     with pytest.raises(SettingsError, match="at least one"):
         check_voting("soft", ("soft",), 0)
+
+
+def test_a_mean_taken_in_parts_is_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.random.default_rng(0).random((3, 101, 5)).astype(np.float32)
+    whole = mean_scores(scores, [3, 1, 1])
+    monkeypatch.setattr(voting, "_PART", 3 * 5 * 7)
+    assert np.array_equal(mean_scores(scores, [3, 1, 1]), whole)
+    assert whole == pytest.approx(np.average(scores, axis=0, weights=[3, 1, 1]), abs=1e-6)
+
+
+def test_ranks_are_the_shares_of_rows_below() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.beta(0.3, 3.0, (2000, 2))
+    ranks = ranked(scores, rank_reference(scores))
+    assert ranks == pytest.approx((rankdata(scores, axis=0) - 0.5) / 2000, abs=0.003)
+    order = scores[:, 0].argsort()
+    assert (np.diff(ranks[order, 0]) > 0).all(), "different scores keep different ranks"
+    new = ranked(np.array([[0.0, 1.0], [0.5, 0.5]]), rank_reference(scores))
+    assert new[0].tolist() == [0.0, 1.0]
+    assert np.array_equal(new[1:], ranked(np.array([[0.5, 0.5]]), rank_reference(scores))), "each row by itself"
+    line = ranked(scores[:, 0], rank_reference(scores[:, 0]))
+    assert np.array_equal(line, ranks[:, 0])
