@@ -18,12 +18,30 @@ from results.trialdir import FitDir
 
 
 class FoldDir(FitDir):
-    """Progress of one fold of one member: ``members/TRIAL/fold_K`` with a done marker written last."""
+    """Progress of one fold of one member: ``members/ID/fold_K`` with a done marker written last."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.done_path = root / "done.json"
         self.test_path = root / "test.npz"
+
+    def viewed(self, tta: str | None) -> FoldDir:
+        """The same folder with the scores that its model gives under other test-time views, None for its own.
+
+        They lie beside each other by the name of the views, so that those of one are never taken for another's.
+        """
+        if tta is None:
+            return self
+        other = FoldDir(self.root)
+        other.scores_path = self.root / f"scores.{tta}.npz"
+        other.test_path = self.root / f"test.{tta}.npz"
+        return other
+
+    def clear(self) -> None:
+        """Forget the result and all scores, under whatever views; a checkpoint stays. Raises StorageError."""
+        paths = [self.done_path, *self.root.glob("scores*.npz"), *self.root.glob("test*.npz")]
+        for path in paths:  # the marker first
+            remove_file(path)
 
     def write_test_logits(self, ids: npt.NDArray[np.str_], logits: npt.NDArray[Any]) -> None:
         """Store the model's outputs on the rows to submit: ids (T,), logits (T, ...). Raises StorageError."""
@@ -55,8 +73,8 @@ class FoldDir(FitDir):
 class EnsembleDir:
     """Folder ``ensemble`` of a run; ``ensemble.json`` is written last and makes it one.
 
-    ``members`` and ``weights`` hold one folder a trial: of the ensemble's members, and of those trials that a
-    further ensemble is likely to want (see ``keep``).
+    ``members`` and ``weights`` hold one folder a member: a trial of this run by its id, one of another run by
+    RUN/TRIAL. They are those of the ensemble, and those that a further one is likely to want (see ``keep``).
     """
 
     def __init__(self, root: Path) -> None:
@@ -104,13 +122,13 @@ class EnsembleDir:
         """Return the test set's arrays, or None where there are none. Raises RunCorrupt."""
         return read_npz(self.test_path)
 
-    def weights_path(self, trial_id: str, fold: int) -> Path:
-        """Path of one fold model's weights."""
-        return self.root / "weights" / trial_id / f"fold_{fold}.safetensors"
+    def weights_path(self, member: str, fold: int) -> Path:
+        """Path of one fold model's weights; ``member`` is TRIAL or RUN/TRIAL."""
+        return self.root / "weights" / member / f"fold_{fold}.safetensors"
 
-    def member(self, trial_id: str, fold: int) -> FoldDir:
-        """Return the progress folder of one fold of a member."""
-        return FoldDir(self.root / "members" / trial_id / f"fold_{fold}")
+    def member(self, member: str, fold: int) -> FoldDir:
+        """Return the progress folder of one fold of a member, TRIAL or RUN/TRIAL."""
+        return FoldDir(self.root / "members" / member / f"fold_{fold}")
 
     @contextmanager
     def replacing(self) -> Iterator[EnsembleDir]:
@@ -133,17 +151,26 @@ class EnsembleDir:
         finally:
             shutil.rmtree(stage.root, ignore_errors=True)
 
-    def keep(self, trial_ids: Iterable[str]) -> None:
-        """Remove the fold models of all other trials, and what killed writers left behind. Raises StorageError.
+    def keep(self, models: Iterable[str], progress: Iterable[str] = ()) -> None:
+        """Remove the fold models of all members but ``models``, and what killed writers left behind.
 
-        Not to be called while folds are trained.
+        Of the members in ``progress`` what their models found stays. Not to be called while folds are trained.
+        Raises StorageError.
         """
-        kept = set(trial_ids)
+        kept = set(models)
         with storage_errors(self.root, "clean up"):
             # Progress first: a model without its marker is trained again, a marker without its model would lie.
-            for folder in (self.root / "members", self.root / "weights"):
-                for trial in folder.iterdir() if folder.is_dir() else ():
-                    if trial.name not in kept:
-                        shutil.rmtree(trial)
-                for left in folder.rglob(".*"):
+            for folder, stays in ((self.root / "members", kept | set(progress)), (self.root / "weights", kept)):
+                for left in list(folder.rglob(".*")):
                     left.unlink(missing_ok=True)
+                for member in _members(folder):
+                    if member.relative_to(folder).as_posix() not in stays:
+                        shutil.rmtree(member)
+                for empty in sorted(folder.rglob("*"), reverse=True):  # what is inside comes first
+                    if empty.is_dir() and not any(empty.iterdir()):
+                        empty.rmdir()
+
+
+def _members(folder: Path) -> set[Path]:
+    """The folders of members: those that hold something of a fold, at TRIAL or RUN/TRIAL."""
+    return {found.parent for form in ("*/fold_*", "*/*/fold_*") for found in folder.glob(form)}

@@ -24,12 +24,18 @@ def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None, mod
     """Return the members, the estimate and the per-class figures of an ensemble.json.
 
     Keys: metric, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
-    {metric: value}; optional: interval [low, high], best_single {trial_id, value}, gain, per_class [{label,
-    precision, recall, f1, support}]. ``mode`` says which way the metric is better (default: losses "min",
-    others "max").
+    {metric: value}; optional: asked (the voting asked for), compared {voting: value}, tta, dropped [{id, value,
+    leader, difference {value, low, high}}], interval [low, high], best_single {trial_id, value}, gain,
+    gain_interval [low, high], per_class [{label, precision, recall, f1, support}]. ``mode`` says which way the
+    metric is better (default: losses "min", others "max").
     """
     direction: Mode = mode or ("min" if str(ensemble["metric"]).endswith("loss") else "max")
-    parts: list[Table | Text] = [_members(ensemble, direction, width), _estimate(ensemble, direction)]
+    parts: list[Table | Text] = [_members(ensemble, direction, width)]
+    if ensemble.get("dropped"):
+        parts.append(_dropped(ensemble["dropped"]))
+    parts.append(_estimate(ensemble, direction))
+    if ensemble.get("compared"):
+        parts.append(_compared(ensemble, direction))
     if ensemble.get("per_class"):
         parts.append(_classes(ensemble["per_class"], width))
     return Group(*parts)
@@ -55,7 +61,9 @@ def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) ->
         columns.append(metric_column(f"fold {fold}", values, direction, 4))
     fitted, dropped = fit_columns(columns, width)
     voting, metric = ensemble["voting"], ensemble["metric"]
-    title = f"{len(members)} members, {ensemble['folds']} folds, {voting} voting, by {metric}"
+    chosen = f"{voting} voting (auto)" if ensemble.get("asked") == "auto" else f"{voting} voting"
+    views = f", {ensemble['tta']} views" if ensemble.get("tta") else ""
+    title = f"{len(members)} members, {ensemble['folds']} folds, {chosen}{views}, by {metric}"
     table = build_table(fitted, title=title)
     if dropped:
         table.caption = Text(f"{dropped} more columns in a wider window", style="dim")
@@ -69,16 +77,42 @@ def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:
     if ensemble.get("interval"):
         low, high = ensemble["interval"]
         text.append(f"  [{metric_text(low)}, {metric_text(high)}]")
-    text.append("  cross-fitted", style="dim")
+    text.append("  cross-fitted" + (", 95% bootstrap" if ensemble.get("interval") else ""), style="dim")
     if single := ensemble.get("best_single"):
         text.append(f"\n best single trial {single['trial_id']}: {metric_text(single['value'])}")
     gain = ensemble.get("gain")
     if gain is not None and math.isfinite(gain):
         helps = gain > 0 if direction == "max" else gain < 0
         text.append(f"  gain {gain:+#.4g}", style="green" if helps else "yellow")
+        if ensemble.get("gain_interval"):
+            low, high = ensemble["gain_interval"]
+            text.append(f"  [{low:+.4f}, {high:+.4f}]")
     others = [f"{name} {metric_text(value)}" for name, value in estimate.items() if name != metric]
     if others:
         text.append("\n " + " · ".join(others), style="dim")
+    return text
+
+
+def _dropped(rows: Sequence[Mapping[str, Any]]) -> Text:
+    """Who went no further after the first folds, and by how much."""
+    text = Text()
+    for row in rows:
+        gap = row["difference"]
+        text.append(f" {row['id']} dropped out after two folds: {metric_text(row['value'])}, ")
+        text.append(f"{gap['value']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}] against {row['leader']}\n")
+    text.rstrip()
+    text.stylize("dim")
+    return text
+
+
+def _compared(ensemble: Mapping[str, Any], direction: Mode) -> Text:
+    """The votings that auto chose from, the best first; its own is set off."""
+    sign = -1 if direction == "max" else 1
+    values: Mapping[str, float] = ensemble["compared"]
+    text = Text(" compared: ", style="dim")
+    for place, name in enumerate(sorted(values, key=lambda each: sign * values[each])):
+        text.append(" · " if place else "")
+        text.append(f"{name} {metric_text(values[name])}", style="bold not dim" if name == ensemble["voting"] else "")
     return text
 
 

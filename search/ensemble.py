@@ -1,38 +1,34 @@
-"""The ensemble of a run: finalists on every fold, their vote, and everything written down."""
+"""The ensemble of a run, or of several: finalists race over the folds, vote, and everything is written down."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from cluster.resources import TrialResources
-from results.ensembledir import EnsembleDir
-from results.records import Scores, TrialRecord
-from results.submission import arrange_submission, read_sample, write_submission
-from search.dataset import Labelled
-from search.ensembling import Ballot, Estimate, Member, best_single, estimate
-from search.errors import InputError, WorkError, unknown
-from search.finalists import FoldOutcome, FoldWork, Unlabelled, train_folds
+from search.candidates import Candidate
+from search.describing import describe
+from search.ensembling import Member, estimate
+from search.errors import WorkError
+from search.foldmodel import FoldJob, FoldOutcome, FoldWork
+from search.members import StoredMember
+from search.plans import RACE_FOLDS, EnsemblePlan
+from search.race import LEAST, Dropped, drop_weak
 from search.recorder import finalists
-from search.runs import Run
-from search.training import TrialWork
+from search.sources import Source, source_of
+from search.submitting import plain, write_test_rows
 
-VOTINGS = ("soft", "hard")
-
-
-@dataclass(frozen=True)
-class EnsemblePlan:
-    """What an ensemble is made of."""
-
-    top: int
-    folds: int
-    voting: str
-    min_votes: int | None
+Array = npt.NDArray[Any]
+Train: TypeAlias = Callable[
+    [Mapping[str, tuple[FoldWork, TrialResources]], Sequence[FoldJob]],
+    Iterator[FoldOutcome],
+]
+"""Where fold models are trained, as `search.finalists.train_folds`, which does so in a Ray session."""
 
 
 @dataclass(frozen=True)
@@ -48,293 +44,184 @@ class Ensemble:
     submission: pd.DataFrame | None
 
 
-def plan_ensemble(
-    run: Run, top: int | None, folds: int | None, voting: str | None, min_votes: int | None
-) -> EnsemblePlan:
-    """Fill in the run's own settings and check the sum.
+class Watcher(Protocol):
+    """Is told how the fold models come along."""
 
-    Raises:
-        InputError: more folds than the run has, a voting that the task does not know, too many votes.
-    """
-    own = run.config.ensemble
-    chosen = own.voting if voting is None else voting
-    if min_votes is None and chosen == "hard":
-        min_votes = own.min_votes
-    plan = EnsemblePlan(
-        own.top if top is None else top,
-        own.folds if folds is None else folds,
-        chosen,
-        min_votes,
-    )
-    problems = []
-    if not 2 <= plan.folds <= own.folds:
-        problems.append(
-            f"--folds {plan.folds}: the run's rows are frozen into {own.folds} folds; give 2 to {own.folds}"
-        )
-    if plan.top < 1:
-        problems.append(f"--top {plan.top}: give at least 1 configuration")
-    if plan.voting not in VOTINGS:
-        problems.append(f"--voting: {unknown('voting', plan.voting, VOTINGS)}")
-    if plan.min_votes is not None and plan.voting != "hard":
-        problems.append("--min-votes: only a hard vote counts votes; add --voting hard")
-    if plan.min_votes is not None and not 1 <= plan.min_votes <= plan.top:
-        problems.append(
-            f"--min-votes {plan.min_votes}: each of {plan.top} configurations has one vote; give 1 to {plan.top}"
-        )
-    if problems:
-        raise InputError(problems)
-    return plan
+    def on_outcome(self, outcome: FoldOutcome) -> None:
+        """A fold model is ready, or failed; told again where a later stage looks at it again."""
 
-
-def choose_finalists(run: Run, plan: EnsemblePlan) -> list[TrialRecord]:
-    """The best trials of the run, at most `plan.top`.
-
-    Raises:
-        InputError: no trial has finished, or fewer than a hard vote needs.
-    """
-    chosen = finalists(run.store.trials(), run.goal, plan.top)
-    if not chosen:
-        raise InputError(f"run {run.store.name!r} has no finished trial to ensemble: search first")
-    if plan.min_votes is not None and plan.min_votes > len(chosen):
-        raise InputError(f"--min-votes {plan.min_votes}: only {len(chosen)} trials of the run can vote")
-    return chosen
+    def on_dropped(self, dropped: Sequence[Dropped]) -> None:
+        """The race is over for these."""
 
 
 def build_ensemble(
-    run: Run,
-    plan: EnsemblePlan,
-    chosen: Sequence[TrialRecord],
-    labelled: Labelled,
-    test: Unlabelled | None,
-    on_outcome: Callable[[FoldOutcome], None],
+    sources: Sequence[Source], plan: EnsemblePlan, chosen: Sequence[Candidate], train: Train, watcher: Watcher
 ) -> Ensemble:
-    """Train what is missing in the connected Ray session, vote, and put the ensemble in the place of an earlier one.
+    """Train what is missing, vote, and put the ensemble in the place of an earlier one.
 
-    Fold models of trials that are neither members nor among the run's best `ensemble.top` are removed afterwards:
-    so trying fewer members or another voting trains nothing again, and the disk stays bounded.
+    Models stay only of its members and of the run's best `ensemble.top` trials, so that trying fewer members or
+    another voting trains nothing again; of those that dropped out only what they said of their rows stays.
 
     Args:
-        on_outcome: told each fold model that is ready.
+        sources: the runs; the ensemble lies in the folder of the first.
+        chosen: the finalists, the best first.
 
     Raises:
         WorkError: fold models failed; what is ready stays on disk, so running it again trains only the rest.
         results.errors.SubmissionError: the ids or columns are not those of the sample.
     """
-    outcomes = _train(run, plan, chosen, labelled, test, on_outcome)
-    rows = np.flatnonzero(labelled.folds < plan.folds)
-    members = [_member(run, record, plan.folds, labelled, rows, test, outcomes) for record in chosen]
-    built = _vote(run, plan, chosen, members, labelled, rows, test)
-    likely = finalists(run.store.trials(), run.goal, run.config.ensemble.top)
-    run.store.ensemble.keep(record.trial_id for record in [*chosen, *likely])
+    home = sources[0].run
+    training = _Training(sources, plan, train, watcher)
+    dropped = _race(training, chosen) if plan.race else []
+    out = {each.member for each in dropped}
+    staying = [candidate for candidate in chosen if candidate.id not in out]
+    values = training.run([training.job(each, fold) for each in staying for fold in range(plan.folds)])
+    built = _vote(training, chosen, staying, values, dropped)
+    likely = finalists(home.store.trials(), home.goal, home.config.ensemble.top)
+    models = {each.id for each in staying} | {record.trial_id for record in likely}
+    home.store.ensemble.keep(models - out, out)
     return built
 
 
-def _train(
-    run: Run,
-    plan: EnsemblePlan,
-    chosen: Sequence[TrialRecord],
-    labelled: Labelled,
-    test: Unlabelled | None,
-    on_outcome: Callable[[FoldOutcome], None],
-) -> dict[tuple[str, int], FoldOutcome]:
-    config = run.config
-    trial = TrialWork(
-        root=str(run.store.root.resolve()),
-        labelled=labelled,
-        metric=run.goal.metric,
-        epochs=config.search.max_epochs,
-        seed=config.search.seed,
-        loader_workers=config.resources.loader_workers,
+class _Training:
+    """Trains folds of candidates for one ensemble."""
+
+    def __init__(self, sources: Sequence[Source], plan: EnsemblePlan, train: Train, watcher: Watcher) -> None:
+        self.sources, self.plan = sources, plan
+        self.home = sources[0].run.store.ensemble
+        self._train, self._watcher = train, watcher
+        self._works = {
+            source.run.store.name: (source.work(self.home.root, plan.tta), _resources(source)) for source in sources
+        }
+
+    def job(self, candidate: Candidate, fold: int, *, model: bool = True) -> FoldJob:
+        return FoldJob(candidate.id, candidate.run.store.name, candidate.record.trial_id, fold, model)
+
+    def run(self, jobs: Sequence[FoldJob]) -> dict[tuple[str, int], float]:
+        """The value of each fold model, once all are ready; raises WorkError."""
+        failed: list[FoldOutcome] = []
+        values: dict[tuple[str, int], float] = {}
+        for outcome in self._train(self._works, jobs):
+            self._watcher.on_outcome(outcome)
+            if outcome.value is None:
+                failed.append(outcome)
+            else:
+                values[outcome.member, outcome.fold] = outcome.value
+        if failed:
+            first = min(failed, key=lambda outcome: (outcome.member, outcome.fold))
+            where = self.home.member(first.member, first.fold).root
+            raise WorkError(
+                f"{len(failed)} of {len(jobs)} fold models failed; trial {first.member}, fold {first.fold}: "
+                f"{first.error} (see {where}); the others are kept, run the command again to train the rest"
+            )
+        return values
+
+    def stored(self, candidate: Candidate) -> StoredMember:
+        return StoredMember(self.home, candidate, source_of(self.sources, candidate), self.plan.tta)
+
+    def rows(self, folds: int) -> npt.NDArray[np.int64]:
+        """Places of the rows of the first so many folds."""
+        return np.flatnonzero(self.sources[0].labelled.folds < folds)
+
+    def drop(self, dropped: Sequence[Dropped]) -> None:
+        self._watcher.on_dropped(dropped)
+
+
+def _resources(source: Source) -> TrialResources:
+    resources = source.run.config.resources
+    return TrialResources(resources.cpus_per_trial, resources.gpus_per_trial)
+
+
+def _race(training: _Training, chosen: Sequence[Candidate]) -> list[Dropped]:
+    """Train the first folds of all, and say who drops out: the same whenever it is asked again."""
+    plan, first = training.plan, training.sources[0]
+    at_least = max(LEAST, plan.min_votes or 0)
+    if len(chosen) <= at_least:
+        return []
+    # The first one's model of fold 0 is what test scores are compared with, whoever wins.
+    training.run(
+        [
+            training.job(each, fold, model=each is chosen[0] and fold == 0)
+            for each in chosen
+            for fold in range(RACE_FOLDS)
+        ]
     )
-    pairs = [(record.trial_id, fold) for record in chosen for fold in range(plan.folds)]
-    resources = TrialResources(config.resources.cpus_per_trial, config.resources.gpus_per_trial)
-    outcomes: dict[tuple[str, int], FoldOutcome] = {}
-    for outcome in train_folds(FoldWork(trial, test), pairs, resources):
-        outcomes[outcome.trial_id, outcome.fold] = outcome
-        on_outcome(outcome)
-    failed = [outcomes[pair] for pair in pairs if outcomes[pair].error]
-    if failed:
-        first = failed[0]
-        where = run.store.ensemble.member(first.trial_id, first.fold).root
-        raise WorkError(
-            f"{len(failed)} of {len(pairs)} fold models failed; trial {first.trial_id}, fold {first.fold}: "
-            f"{first.error} (see {where}); the others are kept, run the command again to train the rest"
-        )
-    return outcomes
-
-
-def _member(
-    run: Run,
-    record: TrialRecord,
-    folds: int,
-    labelled: Labelled,
-    rows: npt.NDArray[np.int64],
-    test: Unlabelled | None,
-    outcomes: Mapping[tuple[str, int], FoldOutcome],
-) -> Member:
-    """Gather a configuration's out-of-fold and test scores from its fold folders."""
-    by_id: dict[str, Any] = {}
-    for fold in range(folds):
-        stored = _stored_scores(run, record.trial_id, fold)
-        by_id |= dict(zip(stored.ids.tolist(), run.task.scores(stored.logits), strict=True))
-    scores = np.stack([by_id[name] for name in labelled.table.ids[rows].tolist()])
-    values = tuple(float(outcomes[record.trial_id, fold].value or 0.0) for fold in range(folds))
-    if test is None:
-        return Member(record.trial_id, scores, values)
-    tests = [_test_scores(run, record.trial_id, fold, test) for fold in range(folds)]
-    return Member(record.trial_id, scores, values, run.task.vote(tests, voting="soft")[0])
-
-
-def _stored_scores(run: Run, trial_id: str, fold: int) -> Scores:
-    directory = run.store.ensemble.member(trial_id, fold)
-    stored = directory.read_scores()
-    if stored is None:
-        raise WorkError(f"{directory.scores_path} is gone; run the command again")
-    return stored
-
-
-def _test_scores(run: Run, trial_id: str, fold: int, test: Unlabelled) -> npt.NDArray[Any]:
-    directory = run.store.ensemble.member(trial_id, fold)
-    logits = directory.read_test_logits(test.table.ids)
-    if logits is None:
-        raise WorkError(f"{directory.test_path} is gone; run the command again")
-    return test.complete(run.task.scores(logits))
+    rows = training.rows(RACE_FOLDS)
+    table = first.labelled.table
+    assert table.targets is not None
+    dropped = drop_weak(
+        first.run.task,
+        first.run.goal,
+        {each.id: training.stored(each).oof_scores(table.ids[rows], RACE_FOLDS) for each in chosen},
+        table.targets[rows],
+        first.labelled.folds[rows],
+        (table.ids if table.groups is None else table.groups)[rows],
+        at_least=at_least,
+    )
+    training.drop(dropped)
+    return dropped
 
 
 def _vote(
-    run: Run,
-    plan: EnsemblePlan,
-    chosen: Sequence[TrialRecord],
-    members: Sequence[Member],
-    labelled: Labelled,
-    rows: npt.NDArray[np.int64],
-    test: Unlabelled | None,
+    training: _Training,
+    chosen: Sequence[Candidate],
+    staying: Sequence[Candidate],
+    values: dict[tuple[str, int], float],
+    dropped: Sequence[Dropped],
 ) -> Ensemble:
+    plan, first = training.plan, training.sources[0]
+    run, labelled, test = first.run, first.labelled, first.test
+    rows = training.rows(plan.folds)
+    ids, folds = labelled.table.ids[rows], labelled.folds[rows]
     assert labelled.table.targets is not None
-    targets, folds = labelled.table.targets[rows], labelled.folds[rows]
-    judged = estimate(run.task, members, targets, folds, run.goal.metric, voting=plan.voting, min_votes=plan.min_votes)
-    description = describe(run, plan, chosen, members, judged, targets)
-    with run.store.ensemble.replacing() as stage:
-        submission = None if test is None else _submit(run, chosen[0], members, judged.ballot, test, stage)
-        stage.write_oof(
-            {
-                "ids": labelled.table.ids[rows],
-                "folds": folds,
-                "targets": targets,
-                "scores": judged.scores,
-                "member_scores": np.stack([member.scores for member in members]),
-            }
+    targets = labelled.table.targets[rows]
+    stored = [training.stored(each) for each in staying]
+    members = [
+        Member(
+            each.candidate.id,
+            each.oof_scores(ids, plan.folds),
+            tuple(values[each.candidate.id, fold] for fold in range(plan.folds)),
+            None if test is None else each.test_scores(test.ids, plan.folds),
         )
+        for each in stored
+    ]
+    groups = None if labelled.table.groups is None else labelled.table.groups[rows]
+    judged = estimate(
+        run.task,
+        members,
+        targets,
+        folds,
+        run.goal.metric,
+        voting=plan.voting,
+        min_votes=plan.min_votes,
+        seed=run.config.search.seed,
+        groups=groups,
+    )
+    by_id = {each.id: each for each in chosen}
+    description = describe(
+        [source.run for source in training.sources],
+        plan,
+        stored,
+        members,
+        judged,
+        targets,
+        ranked_first=chosen[0],
+        dropped=[(by_id[each.member], each) for each in dropped],
+    )
+    oof: dict[str, Array] = {
+        "ids": ids,
+        "folds": folds,
+        "targets": targets,
+        "scores": judged.scores,
+        "predictions": judged.predictions,
+        "member_scores": np.stack([member.scores for member in members]),
+    }
+    if groups is not None:
+        oof["groups"] = groups
+    with run.store.ensemble.replacing() as stage:
+        submission = None
+        if test is not None:
+            submission = write_test_rows(run, members, judged.ballot, training.stored(chosen[0]), test, stage)
+        stage.write_oof(plain(oof))
         stage.write(description)
     return Ensemble(description, submission)
-
-
-def _submit(
-    run: Run,
-    best: TrialRecord,
-    members: Sequence[Member],
-    ballot: Ballot,
-    test: Unlabelled,
-    stage: EnsembleDir,
-) -> pd.DataFrame:
-    """Write the test rows' scores, predictions and submission."""
-    member_scores = [member.test_scores for member in members if member.test_scores is not None]
-    scores, predictions = ballot.apply(run.task, member_scores)
-    single_scores, single_predictions = _single(run, best, test)
-    stage.write_test(
-        {
-            "ids": test.ids,
-            "scores": scores,
-            "predictions": predictions,
-            "member_scores": np.stack(member_scores),
-            "single_scores": single_scores,
-            "single_predictions": single_predictions,
-        }
-    )
-    frame = _submission_frame(run, test.ids, scores, predictions)
-    return write_submission(frame, stage.submission_path, run.config.data.sample_submission)
-
-
-def _single(run: Run, best: TrialRecord, test: Unlabelled) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """What a user without an ensemble would submit: the best trial's own model and post-processing."""
-    scores = _test_scores(run, best.trial_id, 0, test)
-    postprocess = best.config.get("postprocess")
-    if isinstance(postprocess, str):  # tuned: on the validation rows, which are all that a single model has
-        held_out = _stored_scores(run, best.trial_id, 0)
-        assert held_out.targets is not None
-        postprocess = run.task.fit_postprocess(run.task.scores(held_out.logits), held_out.targets, run.goal.metric)
-    return scores, run.task.predict(scores, postprocess)
-
-
-def rehearse_submission(run: Run, chosen: Sequence[TrialRecord], ids: npt.NDArray[np.str_]) -> None:
-    """Check before any training that these rows (T,) make a submission in the sample's form.
-
-    Raises:
-        results.errors.SubmissionError, trainers.errors.DataError: the ids or columns are not those of the sample.
-    """
-    stored = run.store.trial(chosen[0].trial_id).read_scores()
-    if stored is None:
-        return
-    one = run.task.scores(stored.logits[:1])
-    scores = np.broadcast_to(one, (len(ids), *one.shape[1:]))  # any answer serves, and takes no memory
-    frame = _submission_frame(run, ids, scores, run.task.predict(one).repeat(len(ids), axis=0))
-    arrange_submission(frame, run.config.data.sample_submission)
-
-
-def _submission_frame(
-    run: Run, ids: npt.NDArray[np.str_], scores: npt.NDArray[Any], predictions: npt.NDArray[Any]
-) -> pd.DataFrame:
-    data = run.config.data
-    sample = data.sample_submission
-    columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
-    return run.task.submission_frame(ids, predictions, columns, scores=scores)
-
-
-def describe(
-    run: Run,
-    plan: EnsemblePlan,
-    chosen: Sequence[TrialRecord],
-    members: Sequence[Member],
-    judged: Estimate,
-    targets: npt.NDArray[Any],
-) -> dict[str, Any]:
-    """Everything that `predict` and a reader need, as JSON."""
-    single_id, single_value = best_single(members, judged.member_values, run.goal)
-    value = judged.metrics[run.goal.metric]
-    return {
-        "run": run.store.name,
-        "task": run.task.to_dict(),
-        "metric": run.goal.metric,
-        "mode": run.goal.mode,
-        "folds": plan.folds,
-        **_ballot(judged.ballot),
-        "image_size": list(run.config.data.size),
-        "resize": run.config.data.resize,
-        "preprocess": list(run.config.data.preprocess),
-        "rows": len(targets),
-        "members": [
-            {
-                "trial_id": record.trial_id,
-                "run": run.store.name,
-                "weight": 1 / len(members),
-                "oof": oof,
-                "fold_values": list(member.fold_values),
-                "params": dict(record.params),
-                "config": dict(record.config),
-            }
-            for record, member, oof in zip(chosen, members, judged.member_values, strict=True)
-        ],
-        "estimate": judged.metrics,
-        "best_single": {"trial_id": single_id, "value": single_value},
-        "gain": value - single_value,
-        "per_class": run.task.per_class(judged.predictions, targets),
-    }
-
-
-def _ballot(ballot: Ballot) -> dict[str, Any]:
-    return {
-        "voting": ballot.voting,
-        "min_votes": ballot.min_votes,
-        "postprocess": dict(ballot.postprocess),
-        "member_postprocess": [dict(own) for own in ballot.member_postprocess],
-    }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -17,7 +16,6 @@ from rich.text import Text
 from results.formatting import duration_text
 from results.records import TrialRecord
 from results.tables import STATUS_STYLES
-from search.finalists import FoldOutcome
 from search.monitor import Observer, SearchState
 
 
@@ -54,10 +52,11 @@ def render(state: SearchState) -> RenderableType:
         table.add_row(trial.trial_id, f"{trial.epoch}/{state.max_epochs}", value, running_for)
     epochs = sum(trial.epoch / state.max_epochs for trial in list(state.running.values()))
     done = min(state.total, state.finished + epochs)
-    return Group(headline(state), _bar(done, state.total), table, best_line(state))
+    return Group(headline(state), bar(done, state.total), table, best_line(state))
 
 
-def _bar(done: float, total: float) -> RenderableType:
+def bar(done: float, total: float) -> RenderableType:
+    """A bar of progress on a line of its own."""
     return Padding(ProgressBar(total=total, completed=done, width=40), 0)  # alone, a bar does not end its line
 
 
@@ -124,67 +123,6 @@ def showing(console: Console) -> Iterator[Observer]:
     view = _View()
     with live(console, view):
         yield LiveObserver(view, console)
-
-
-class FoldTable:
-    """Members in rows, folds in columns: waiting, or the value of the fold model that is ready."""
-
-    def __init__(self, trial_ids: Sequence[str], folds: int) -> None:
-        self._trial_ids = list(trial_ids)
-        self._folds = folds
-        self._ready: dict[tuple[str, int], FoldOutcome] = {}
-        self._started_s = time.monotonic()
-
-    def on_outcome(self, outcome: FoldOutcome) -> None:
-        """Take in a fold model."""
-        self._ready[outcome.trial_id, outcome.fold] = outcome
-
-    def __rich__(self) -> RenderableType:
-        total = len(self._trial_ids) * self._folds
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("trial")
-        for fold in range(self._folds):
-            table.add_column(f"fold {fold}", justify="right")
-        for trial_id in self._trial_ids:
-            table.add_row(trial_id, *(self._cell(trial_id, fold) for fold in range(self._folds)))
-        elapsed = duration_text(time.monotonic() - self._started_s)
-        head = Text.assemble((f"{len(self._ready)}/{total} fold models", "bold"), f" · {elapsed}")
-        return Group(head, _bar(len(self._ready), total), table, *self._legend())
-
-    def _legend(self) -> list[Text]:
-        reused = any(outcome.reused for outcome in self._ready.values())
-        return [Text.assemble(("0.0000", "cyan"), (" the search's own model", "dim"))] if reused else []
-
-    def _cell(self, trial_id: str, fold: int) -> Text:
-        outcome = self._ready.get((trial_id, fold))
-        if outcome is None:
-            return Text("…", style="dim")
-        if outcome.value is None:
-            return Text("failed", style="red")
-        return Text(f"{outcome.value:.4f}", style="cyan" if outcome.reused else "green")
-
-
-def fold_line(outcome: FoldOutcome, ready: int, total: int) -> str:
-    """A fold model that is ready, or failed, in one line."""
-    result = outcome.error or f"{outcome.value:.4f}" + (" (the search's own model)" if outcome.reused else "")
-    return f"[{ready}/{total}] trial {outcome.trial_id} fold {outcome.fold}: {result}"
-
-
-@contextmanager
-def showing_folds(console: Console, trial_ids: Sequence[str], folds: int) -> Iterator[Callable[[FoldOutcome], None]]:
-    """What to tell each fold model to: a live table in a terminal, one line a fold model elsewhere."""
-    table = FoldTable(trial_ids, folds)
-    if console.is_terminal:
-        with live(console, table):
-            yield table.on_outcome
-        return
-    ready = itertools.count(1)
-
-    def print_line(outcome: FoldOutcome) -> None:
-        text = fold_line(outcome, next(ready), len(trial_ids) * folds)
-        console.print(text, soft_wrap=True, markup=False)
-
-    yield print_line
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "postprocess": {"prior_power": {"uniform": [0.0, 1.0]}},
         },
         "search": {"metric": "macro_f1", "num_samples": 3, "max_epochs": 2, "trial_scheduler": "none"},
-        "ensemble": {"top": 3, "folds": FOLDS},
+        "ensemble": {"top": 3, "folds": FOLDS, "race": False},
     }
     (home / "config.yaml").write_text(yaml.safe_dump(config))
     foldtune(home, "search", "config.yaml")
@@ -160,6 +160,7 @@ def test_ensemble_json_says_everything(home: Path) -> None:
     assert {
         *("run", "task", "metric", "mode", "folds", "voting", "min_votes", "postprocess", "member_postprocess"),
         *("image_size", "resize", "rows", "members", "estimate", "best_single", "gain", "per_class"),
+        *("runs", "asked", "compared", "weights", "interval", "gain_interval", "race", "dropped", "tta"),
     } <= set(stored)
     assert sorted(member["trial_id"] for member in stored["members"]) == list(TRIALS)
     assert sum(member["weight"] for member in stored["members"]) == pytest.approx(1)
@@ -282,10 +283,12 @@ def test_a_wrong_sample_is_found_before_any_training(home: Path, copy: Callable[
 def test_unreadable_images_to_submit_are_set_apart(
     home: Path, copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from search.cli.ensemble import _rows
-    from search.ensemble import rehearse_submission
-    from search.finalists import Unlabelled
+    from search.candidates import choose_finalists
+    from search.cli.combine import _open
+    from search.foldmodel import Unlabelled
+    from search.plans import EnsembleOptions, plan_ensemble
     from search.runs import open_run
+    from search.submitting import rehearse_submission
 
     run = copy("searched")
     broken = run / "broken.png"
@@ -300,35 +303,35 @@ def test_unreadable_images_to_submit_are_set_apart(
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.setenv("FOLDTUNE_CACHE", str(home / "cache"))
     opened = open_run(str(run), "runs")
-    _, test = _rows(opened)
+    test = _open(opened).test
     assert isinstance(test, Unlabelled)
     assert "1 images to submit cannot be read" in capsys.readouterr().err
     assert test.ids.tolist() == table["image"].tolist()
     assert test.readable.tolist() == [True, False, True]
     assert test.table.ids.tolist() == [ids[0], ids[1]]
-    rehearse_submission(opened, opened.store.trials(), test.ids)
+    best = choose_finalists([opened], plan_ensemble(opened, EnsembleOptions()))[0]
+    rehearse_submission(opened, best, test.ids)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("asked", "words"),
     [
-        (["--folds", "4"], "give 2 to 3"),
-        (["--voting", "sotf"], "did you mean 'soft'"),
-        (["--voting", "hard", "--min-votes", "4"], "--min-votes 4"),
-        (["--min-votes", "2"], "--voting hard"),
+        ({"folds": 4}, "give 2 to 3"),
+        ({"voting": "sotf"}, "--voting: unknown voting 'sotf'; did you mean 'soft'"),
+        ({"voting": "rank"}, "--voting rank: task multiclass can average ranks only for"),
+        ({"voting": "hard", "min_votes": 4}, "--min-votes 4: each of 3 configurations"),
+        ({"voting": "soft", "min_votes": 2}, "--min-votes: only a hard vote"),
+        ({"tta": "flip"}, "--tta: unknown views 'flip'; did you mean 'flips'"),
+        ({"folds": 2, "race": True}, "--race: with --folds 2 there is nothing to save"),
     ],
 )
-def test_what_cannot_be_is_refused(home: Path, arguments: list[str], words: str) -> None:
-    from search.ensemble import plan_ensemble
+def test_what_cannot_be_is_refused(home: Path, asked: dict[str, Any], words: str) -> None:
     from search.errors import InputError
+    from search.plans import EnsembleOptions, plan_ensemble
     from search.runs import open_run
 
-    given = dict(zip((name[2:].replace("-", "_") for name in arguments[::2]), arguments[1::2], strict=True))
-    plan = {name: int(value) if value.isdigit() else value for name, value in given.items()}
     with pytest.raises(InputError) as raised:
-        plan_ensemble(
-            open_run("base", home / "runs"), **{"top": None, "folds": None, "voting": None, "min_votes": None, **plan}
-        )
+        plan_ensemble(open_run("base", home / "runs"), EnsembleOptions(**asked))
     assert words in str(raised.value)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from search.dataset import ImagePlan
-from search.finalists import Unlabelled, link_whole
+from search.foldmodel import Unlabelled, link_whole
 from trainers.data.table import Table
 
 

@@ -1,0 +1,232 @@
+"""One fold's model of a member: taken over where it exists, else trained, and what it says of rows. No Ray.
+
+A fold model's folder holds what was found (scores, marker), the ensemble's `weights` the model itself. What a model
+says under other test-time views than its configuration's is stored beside, by the name of the views.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from results.ensembledir import EnsembleDir, FoldDir
+from results.files import json_text
+from results.records import Scores, TrialRecord
+from results.store import RunStore
+from search.dataset import ImagePlan, open_once
+from search.training import TrialWork, resumed_fit, store_scores
+from trainers.data.preprocess import steps_to_list
+from trainers.data.table import Table
+from trainers.errors import TrialFailed
+from trainers.judge import Judge
+from trainers.settings import TrialSettings, parse_settings
+from trainers.trained import trained_logits
+from trainers.weights import save_weights
+
+PREDICT_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Unlabelled:
+    """Rows to submit, and how to open their images.
+
+    Attributes:
+        table: the rows whose images can be read.
+        images: how to open them.
+        ids: (T,) every row to submit, in the order of the CSV.
+        readable: (T,) mask of those in `table`.
+    """
+
+    table: Table
+    images: ImagePlan
+    ids: npt.NDArray[np.str_]
+    readable: npt.NDArray[np.bool_]
+
+    def complete(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Scores (T, ...) of every row from those of `table`: an unreadable image gets the mean of the others."""
+        full = np.empty((len(self.ids), *scores.shape[1:]), dtype=scores.dtype)
+        full[self.readable] = scores
+        full[~self.readable] = scores.mean(axis=0)
+        return full
+
+
+@dataclass(frozen=True)
+class FoldWork:
+    """What all folds of one run's members share.
+
+    Attributes:
+        trial: how the run trains.
+        test: rows to submit.
+        home: the ensemble's folder, which need not be the run's own.
+        tta: views in which the models see images, None for each configuration's own.
+    """
+
+    trial: TrialWork
+    test: Unlabelled | None
+    home: str
+    tta: str | None = None
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """One fold's model of one member.
+
+    Attributes:
+        member: id of the member in the ensemble.
+        run: name of the run whose trial it is.
+        trial_id: of that run.
+        model: whether the model itself and its test scores are wanted; a race needs the validation scores alone.
+    """
+
+    member: str
+    run: str
+    trial_id: str
+    fold: int
+    model: bool = True
+
+
+@dataclass(frozen=True)
+class FoldOutcome:
+    """A fold model that is ready, or why it is not.
+
+    Attributes:
+        value: the run's metric on the fold's validation rows, None where it failed.
+        reused: the model is the search's own.
+    """
+
+    member: str
+    fold: int
+    value: float | None
+    reused: bool = False
+    error: str | None = None
+
+
+def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
+    """Bring one fold model to its end: weights, validation scores, marker, test scores. What is there is kept.
+
+    Raises:
+        TrialFailed, and what the trainer raises.
+    """
+    store, home = RunStore(Path(work.trial.root)), EnsembleDir(Path(work.home))
+    record = store.find_trial(job.trial_id).record()
+    if record is None:
+        raise TrialFailed(f"trial {job.trial_id} has no configuration on disk")
+    settings = parse_settings(record.config, work.trial.labelled.task)
+    weights, own = home.weights_path(job.member, job.fold), home.member(job.member, job.fold)
+    seen = own.viewed(views_of(work.tta, settings))
+    result, made_of = own.result(), _made_of(work.trial, record)
+    found = result is not None and result.get("made_of", made_of) == made_of and own.scores_path.is_file()
+    if result is None or not found or not (weights.is_file() or (seen.scores_path.is_file() and not job.model)):
+        own.clear()
+        result = _model(work.trial, store, record, settings, job.fold, own, weights) | {"made_of": made_of}
+        own.finish(result)
+        own.checkpoint_path.unlink(missing_ok=True)
+    value = result["value"] if seen is own else _value_as_seen(work, settings, job.fold, weights, seen)
+    if job.model and work.test is not None and seen.read_test_logits(work.test.table.ids) is None:
+        test = work.test
+        source = open_once(test.table.paths, test.images)
+        logits = trained_logits(
+            work.trial.labelled.task, settings, weights, source, tta=work.tta, batch_size=PREDICT_BATCH
+        )
+        seen.write_test_logits(test.table.ids, logits)
+    return FoldOutcome(job.member, job.fold, value, reused=bool(result["reused"]))
+
+
+def views_of(tta: str | None, settings: TrialSettings) -> str | None:
+    """The views asked for where they are others than the configuration's own, else None."""
+    return None if tta in (None, settings.tta) else tta
+
+
+def _made_of(work: TrialWork, record: TrialRecord) -> str:
+    """What a fold model depends on beside its rows, in short: a run of the same name may be another one by now."""
+    images = work.labelled.images
+    plan = [list(images.size), images.resize, steps_to_list(images.steps)]
+    text = json_text([record.config, plan, work.metric, work.epochs, work.seed])
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _model(
+    work: TrialWork,
+    store: RunStore,
+    record: TrialRecord,
+    settings: TrialSettings,
+    fold: int,
+    directory: FoldDir,
+    weights: Path,
+) -> dict[str, Any]:
+    """The result of a fold model: the search's own, one of the run's own ensemble, or a newly trained one."""
+    # A stopped trial's model has not seen the end of its lr schedule; its other folds will.
+    if fold == work.fold and record.status == "COMPLETE":
+        trial = store.trial(record.trial_id)
+        if _take(trial.read_scores(), trial.weights_path, directory, weights):
+            return {"value": record.value(work.metric), "reused": True}
+    theirs = store.ensemble.member(record.trial_id, fold)
+    result = theirs.result() if theirs.root.resolve() != directory.root.resolve() else None
+    if result is not None:
+        source = store.ensemble.weights_path(record.trial_id, fold)
+        if _take(theirs.read_scores(), source, directory, weights):
+            return {"value": result["value"], "reused": result["reused"]}
+    return {"value": _train(work, settings, fold, directory, weights), "reused": False}
+
+
+def _take(scores: Scores | None, source: Path, directory: FoldDir, weights: Path) -> bool:
+    """Take over a finished model where its weights and scores are still there."""
+    if scores is None or not source.is_file():
+        return False
+    link_whole(source, weights)
+    directory.write_scores(ids=scores.ids, logits=scores.logits, targets=scores.targets, epoch=scores.epoch)
+    return True
+
+
+def link_whole(source: Path, target: Path) -> None:
+    """Give a file that nobody changes in place a second name, whole or absent; where links cannot be, copy it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        os.link(source, part)
+    except OSError:
+        copyfile(source, part)
+    part.replace(target)
+    part.unlink(missing_ok=True)  # renaming one name of a file to another of its names does nothing
+
+
+def _train(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: Path) -> float:
+    fit = resumed_fit(work, settings, fold, directory.checkpoint_path)
+    try:
+        while not fit.done:
+            fit.step()
+            if not fit.done:
+                fit.save(directory.checkpoint_path)
+        best = fit.best
+        if best is None:
+            raise TrialFailed("no epoch was run")
+        save_weights(fit.best_weights(), weights)
+        store_scores(directory, fit, best.epoch)
+        return best.value
+    finally:
+        fit.close()
+
+
+def _value_as_seen(work: FoldWork, settings: TrialSettings, fold: int, weights: Path, seen: FoldDir) -> float:
+    """The metric under other views than the configuration's own, by its own post-processing; stores the scores."""
+    labelled = work.trial.labelled
+    data = labelled.fold(fold, open_once(labelled.table.paths, labelled.images))
+    rows, stored = data.valid_rows, seen.read_scores()
+    if stored is None:
+        logits = trained_logits(
+            labelled.task, settings, weights, data.images, rows=rows, tta=work.tta, batch_size=PREDICT_BATCH
+        )
+        seen.write_scores(ids=data.ids[rows], logits=logits, targets=data.targets[rows], epoch=0)
+    else:
+        logits = stored.logits
+    task = labelled.task.for_training(data.targets[data.train_rows])
+    judge = Judge(task, data, work.trial.metric, settings.postprocess)
+    return judge.metrics(logits, epoch=0)[work.trial.metric]

@@ -1,0 +1,80 @@
+"""What the fold models of a member said, gathered from their folders: out-of-fold scores and test scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from results.ensembledir import EnsembleDir, FoldDir
+from results.records import Scores
+from search.candidates import Candidate
+from search.errors import WorkError
+from search.foldmodel import Unlabelled, views_of
+from search.sources import Source, arranged
+from trainers.settings import TrialSettings, parse_settings
+
+Array = npt.NDArray[Any]
+
+
+class StoredMember:
+    """A candidate whose fold models are ready.
+
+    Args:
+        home: the ensemble's folder.
+        source: the candidate's run with its rows.
+        tta: views in which the models were asked, None for the configuration's own.
+    """
+
+    def __init__(self, home: EnsembleDir, candidate: Candidate, source: Source, tta: str | None) -> None:
+        self.candidate = candidate
+        self.source = source
+        self._home = home
+        self._asked = tta
+
+    @property
+    def settings(self) -> TrialSettings:
+        """The configuration, read."""
+        return parse_settings(self.candidate.record.config, self.candidate.run.task)
+
+    @property
+    def tta(self) -> str:
+        """Views in which its models see an image."""
+        return self._asked or self.settings.tta
+
+    def oof_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
+        """Scores (N, ...) of the rows `ids` (N,), each by the model of its fold, of the first so many folds.
+
+        Raises:
+            WorkError: a fold's scores are gone.
+        """
+        stored = [self.fold_scores(fold) for fold in range(folds)]
+        scores = self.candidate.run.task.scores(np.concatenate([each.logits for each in stored]))
+        return arranged(scores, np.concatenate([each.ids for each in stored]), ids)
+
+    def fold_scores(self, fold: int) -> Scores:
+        """What one fold's model said of its validation rows; raises WorkError."""
+        directory = self._directory(fold)
+        stored = directory.read_scores()
+        if stored is None:
+            raise WorkError(f"{directory.scores_path} is gone; run the command again")
+        return stored
+
+    def test_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
+        """Mean scores (T, ...) of the rows to submit `ids` (T,) over its fold models; raises WorkError."""
+        return self.candidate.run.task.vote([self.fold_test_scores(fold, ids) for fold in range(folds)], voting="soft")[
+            0
+        ]
+
+    def fold_test_scores(self, fold: int, ids: npt.NDArray[np.str_]) -> Array:
+        """Scores (T, ...) of one fold's model; raises WorkError."""
+        test, directory = self.source.test, self._directory(fold)
+        assert isinstance(test, Unlabelled)
+        logits = directory.read_test_logits(test.table.ids)
+        if logits is None:
+            raise WorkError(f"{directory.test_path} is gone; run the command again")
+        return arranged(test.complete(self.candidate.run.task.scores(logits)), test.ids, ids)
+
+    def _directory(self, fold: int) -> FoldDir:
+        return self._home.member(self.candidate.id, fold).viewed(views_of(self._asked, self.settings))

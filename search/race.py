@@ -1,0 +1,110 @@
+"""The race of the finalists: after two folds the clearly weak ones drop out. Plain arrays, no Ray, no files.
+
+The rule. Each finalist predicts the rows of both folds with post-processing fitted on the other fold. The one with the
+best value leads. Another drops out where even the favourable end of the paired bootstrap interval of its value less
+the leader's is a loss: at 90 %, so 5 % a side, the same drawn rows for both, whole groups where rows belong together.
+However weak, the best two go on, a third of the finalists (rounded up), and as many as a hard vote asks for. The draws
+are seeded and by row id, so the same scores give the same answer in whatever order.
+
+Why not a fixed share: which third is best after two folds is mostly noise where finalists are alike, and then their
+vote gains most. Why not a Wilcoxon test over folds: with n folds its least p is 2^-n, so it never stops anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from search.bootstrap import Interval, paired_interval
+from search.recorder import Goal
+from trainers.postprocess.crossfit import cross_fitted_predictions
+from trainers.tasks import Task
+
+LEVEL = 0.9
+SAMPLES = 100
+"""All of them are always drawn, however slow the metric: the answer must not depend on the machine."""
+LEAST = 2
+"""Finalists that go on in any case."""
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A finalist that went no further.
+
+    Attributes:
+        member: its id.
+        value: of the metric, on the rows of the race's folds.
+        leader: id of the best.
+        difference: its value less the leader's, with the bounds of the rule.
+        metric: by which they raced.
+    """
+
+    member: str
+    value: float
+    leader: str
+    difference: Interval
+    metric: str
+
+    @property
+    def reason(self) -> str:
+        """One line."""
+        gap = self.difference
+        return (
+            f"{self.metric} {self.value:.4f} after two folds, {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] "
+            f"against {self.leader}"
+        )
+
+
+def drop_weak(
+    task: Task,
+    goal: Goal,
+    scores: Mapping[str, Array],
+    targets: Array,
+    folds: npt.NDArray[np.int64],
+    groups: npt.NDArray[Any],
+    *,
+    at_least: int = LEAST,
+) -> list[Dropped]:
+    """Who drops out, the weakest last.
+
+    Args:
+        scores: by id, the scores (N, ...) of each finalist, each row by the model of its fold.
+        targets: (N, ...).
+        folds: (N,) fold of each row: two of them.
+        groups: (N,) of rows that belong together; the rows' ids where none do.
+        at_least: finalists that must go on.
+    """
+    answers = {
+        name: (each, cross_fitted_predictions(task, each, targets, goal.metric, folds)) for name, each in scores.items()
+    }
+    values = {name: task.evaluate(*answer, targets)[goal.metric] for name, answer in answers.items()}
+    ranked = _ranked(values, goal)
+    leader = ranked[0]
+    stay = max(LEAST, -(-len(ranked) // 3), at_least)
+    dropped = []
+    for name in ranked[stay:]:
+        gap = paired_interval(
+            task,
+            goal.metric,
+            answers[name],
+            answers[leader],
+            targets,
+            groups=groups,
+            samples=SAMPLES,
+            level=LEVEL,
+        )
+        if gap.high < 0 if goal.mode == "max" else gap.low > 0:
+            dropped.append(Dropped(name, values[name], leader, gap, goal.metric))
+    return dropped
+
+
+def _ranked(values: Mapping[str, float], goal: Goal) -> Sequence[str]:
+    """Ids, the best first; of equals the lower id."""
+    sign = -1 if goal.mode == "max" else 1
+    return sorted(values, key=lambda name: (sign * values[name], name))

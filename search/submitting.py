@@ -1,0 +1,96 @@
+"""The rows to submit: an ensemble's scores and answers, written in the form of the sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from results.ensembledir import EnsembleDir
+from results.submission import arrange_submission, read_sample, write_submission
+from search.candidates import Candidate
+from search.ensembling import Ballot, Member
+from search.foldmodel import Unlabelled
+from search.members import StoredMember
+from search.runs import Run
+
+Array = npt.NDArray[Any]
+
+
+def write_test_rows(
+    run: Run,
+    members: list[Member],
+    ballot: Ballot,
+    best: StoredMember,
+    test: Unlabelled,
+    stage: EnsembleDir,
+) -> pd.DataFrame:
+    """Write the test rows' scores and predictions by id, and the submission; gives the latter.
+
+    Args:
+        run: whose ensemble it is.
+        best: the trial that the search ranked first, whose own model is stored beside for comparison.
+
+    Raises:
+        results.errors.SubmissionError: the ids or columns are not those of the sample.
+    """
+    member_scores = [member.test_scores for member in members if member.test_scores is not None]
+    scores, predictions = ballot.apply(run.task, member_scores)
+    single_scores, single_predictions = _single(run, best, test)
+    stage.write_test(
+        plain(
+            {
+                "ids": test.ids,
+                "scores": scores,
+                "predictions": predictions,
+                "member_scores": np.stack(member_scores),
+                "single_scores": single_scores,
+                "single_predictions": single_predictions,
+            }
+        )
+    )
+    frame = _submission_frame(run, test.ids, scores, predictions)
+    return write_submission(frame, stage.submission_path, run.config.data.sample_submission)
+
+
+def plain(arrays: dict[str, Array]) -> dict[str, Array]:
+    """Those arrays that can be stored without pickle; the predictions of a task may be objects."""
+    return {name: values for name, values in arrays.items() if values.dtype != object}
+
+
+def _single(run: Run, best: StoredMember, test: Unlabelled) -> tuple[Array, Array]:
+    """What a user without an ensemble would submit: the best trial's own model and post-processing."""
+    scores = best.fold_test_scores(0, test.ids)
+    postprocess = best.candidate.record.config.get("postprocess")
+    if isinstance(postprocess, str):  # tuned: on the validation rows, which are all that a single model has
+        held_out = best.fold_scores(0)
+        assert held_out.targets is not None
+        postprocess = run.task.fit_postprocess(run.task.scores(held_out.logits), held_out.targets, run.goal.metric)
+    return scores, run.task.predict(scores, postprocess)
+
+
+def rehearse_submission(run: Run, best: Candidate, ids: npt.NDArray[np.str_]) -> None:
+    """Check before any training that these rows (T,) make a submission in the sample's form.
+
+    Args:
+        best: any candidate with stored scores.
+
+    Raises:
+        results.errors.SubmissionError, trainers.errors.DataError: the ids or columns are not those of the sample.
+    """
+    stored = best.run.store.trial(best.record.trial_id).read_scores()
+    if stored is None:
+        return
+    one = run.task.scores(stored.logits[:1])
+    scores = np.broadcast_to(one, (len(ids), *one.shape[1:]))  # any answer serves, and takes no memory
+    frame = _submission_frame(run, ids, scores, run.task.predict(one).repeat(len(ids), axis=0))
+    arrange_submission(frame, run.config.data.sample_submission)
+
+
+def _submission_frame(run: Run, ids: npt.NDArray[np.str_], scores: Array, predictions: Array) -> pd.DataFrame:
+    data = run.config.data
+    sample = data.sample_submission
+    columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
+    return run.task.submission_frame(ids, predictions, columns, scores=scores)
