@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from results.driverfile import Driver, read_driver
 from results.errors import RunCorrupt
 from results.files import file_state, listing
 from results.names import run_names
@@ -21,7 +22,11 @@ State = Literal["empty", "running", "interrupted", "searched", "ensembled", "unr
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run in one line; ``trials`` counts them by status, ``best`` is the best value of ``metric``."""
+    """A run in one line; ``trials`` counts them by status, ``best`` is the best value of ``metric``.
+
+    ``job`` is the id of the Ray job that searches it, or did so last, ``job_address`` its server's, and ``job_state``
+    what that server says of it; None for a search in a terminal, or where nobody asked.
+    """
 
     name: str
     state: State
@@ -29,6 +34,9 @@ class RunSummary:
     metric: str | None
     best: float | None
     modified: datetime
+    job: str | None = None
+    job_address: str | None = None
+    job_state: str | None = None
 
 
 def list_runs(storage: StorePath | str) -> list[RunSummary]:
@@ -50,6 +58,7 @@ def summarise(store: RunStore) -> RunSummary:
         search = None
     settings: dict[str, Any] = search if isinstance(search, dict) else {}
     metric = settings.get("metric")
+    driver = _driver(store)
     return RunSummary(
         name=store.name,
         state=_state(store, records, settings.get("num_samples")) if search is not None else "unreadable",
@@ -57,7 +66,16 @@ def summarise(store: RunStore) -> RunSummary:
         metric=metric,
         best=_best(records, metric) if metric else None,
         modified=_modified(store),
+        job=driver and driver.job_id,
+        job_address=driver and driver.job_address,
     )
+
+
+def _driver(store: RunStore) -> Driver | None:
+    try:
+        return read_driver(store)
+    except RunCorrupt:
+        return None
 
 
 def _state(store: RunStore, records: list[TrialRecord], num_samples: int | None) -> State:

@@ -57,6 +57,7 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
         Column("trials", tuple(_counts(run.trials, separator=", ") for run in runs), 2, right=False, limit=60),
         Column("metric", tuple(Text(run.metric or DASH) for run in runs), 1, right=False),
         Column("best", tuple(Text(metric_text(run.best), style=BEST_STYLE) for run in runs), 0),
+        Column("job", tuple(Text(_job(run)) for run in runs), 3, right=False, limit=48),
         Column(
             "modified",
             tuple(Text(f"{run.modified.astimezone():%Y-%m-%d %H:%M}") for run in runs),
@@ -64,11 +65,15 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
             right=False,
         ),
     ]
-    fitted, _ = fit_columns(columns, width)
+    fitted, _ = fit_columns([column for column in columns if column.header != "job" or any(map(_job, runs))], width)
     table = build_table(fitted)
     if not runs:
         table.caption = "no runs yet"
     return table
+
+
+def _job(run: RunSummary) -> str:
+    return " ".join(filter(None, (run.job, run.job_state and run.job_state.lower())))
 
 
 def parameter_columns(shown: Sequence[Mapping[str, Any]], taken: Sequence[str], importance: int) -> list[Column]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
+    from results.runs import RunSummary
     from search.runs import Run
 
 REFRESH_S = 2.0
@@ -29,11 +30,11 @@ def add_to(app: typer.Typer) -> None:
         storage: Storage = "runs",
         format: Annotated[Format, typer.Option(help="How it is printed.")] = Format.table,
     ) -> None:
-        """List the runs of a storage: their state, trials and best value."""
+        """List the runs of a storage: their state, trials and best value, and the Ray jobs that search them."""
         from results.runs import list_runs
         from results.tables import runs_table
 
-        found = list_runs(storage)
+        found = _with_job_states(list_runs(storage))
         if format is Format.table:
             output().print(runs_table(found, width=output().width))
         else:
@@ -88,6 +89,32 @@ def add_to(app: typer.Typer) -> None:
         frame = _joined(_open(run, storage), sort)
         write_csv(file, frame)
         note(f"{len(frame)} trials in {file}")
+
+
+def _with_job_states(found: Sequence[RunSummary]) -> list[RunSummary]:
+    """What each run's job server says of its job; "unreachable" where that server does not answer."""
+    from dataclasses import replace
+
+    servers = {run.job_address for run in found if run.job_address}
+    states = {address: _job_states(address) for address in servers}
+    return [
+        replace(run, job_state=_state_of(run.job, states[run.job_address])) if run.job_address else run for run in found
+    ]
+
+
+def _state_of(job: str | None, states: Mapping[str, str] | None) -> str:
+    return "UNREACHABLE" if states is None else states.get(str(job), "FORGOTTEN")
+
+
+def _job_states(address: str) -> dict[str, str] | None:
+    """States by job id, None where the server does not answer or is not to be trusted."""
+    from cluster.errors import ClusterError
+    from cluster.jobs import JobServer
+
+    try:
+        return {job.job_id: job.state for job in JobServer(address, allow_no_token=True).jobs()}
+    except ClusterError:
+        return None
 
 
 def _open(name: str, storage: str) -> Mapping[str | None, Run]:
