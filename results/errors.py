@@ -46,6 +46,14 @@ class StorageInvalid(ResultsError):
     """The text names no folder and no URL that runs can lie under."""
 
 
+class ModelForeign(ResultsError):
+    """A folder for a model holds something else."""
+
+
+class ModelNotFound(ResultsError):
+    """There is no earlier model to go back to."""
+
+
 class StorageError(ResultsError):
     """The file system or object store refused; the target file is as it was before."""
 

@@ -28,6 +28,7 @@ class Comparison:
         rows: that both have; rows_a and rows_b are all of each.
         difference: B less A by the metric, with its 95% interval over the choice of rows.
         metrics: {metric: (A, B)} of every metric of the task.
+        modes: which way each of them is better.
         per_class: rows {label, support, a: {precision, recall, f1}, b: {…}}.
     """
 
@@ -40,6 +41,7 @@ class Comparison:
     rows_b: int
     difference: Interval
     metrics: Mapping[str, tuple[float, float]]
+    modes: Mapping[str, Mode]
     per_class: Sequence[Mapping[str, Any]]
 
     @property
@@ -92,6 +94,7 @@ def compare(a: HeldOut, b: HeldOut, metric: str | None = None) -> Comparison:
         rows_b=len(b.ids),
         difference=paired_interval(a.task, chosen, answers_b, answers_a, targets, groups=known[0] if known else None),
         metrics={name: (figures_a[name], figures_b[name]) for name in a.task.metrics},
+        modes=a.task.metrics,
         per_class=_per_class(a.task.per_class(answers_a[1], targets), a.task.per_class(answers_b[1], targets)),
     )
 

@@ -1,4 +1,4 @@
-"""Gates: conditions that an ensemble's held-out figures must meet before it is used. Plain values, no files.
+"""Gates: conditions that an ensemble's held-out figures must meet before it is used.
 
 A gate is one line of text or a mapping:
 
@@ -17,10 +17,12 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from search.errors import InputError, unknown
+from search.loading import parse_yaml
 
 CLASS_FIGURES = ("precision", "recall", "f1", "support")
 """What a gate may ask of one class."""
@@ -75,6 +77,21 @@ class Verdict:
             "margin": self.margin if math.isfinite(self.margin) else None,
             "passed": self.passed,
         }
+
+
+def read_gates(path: Path) -> list[Gate]:
+    """Read a YAML file of gates.
+
+    Raises:
+        InputError: no such file, or not a list of gates: every problem.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot read the gates {path}: {error.strerror}") from None
+    return parse_gates(parse_yaml(text, str(path)), str(path))
 
 
 def parse_gates(values: object, source: str = "gates") -> list[Gate]:

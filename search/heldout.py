@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from results.ensembledir import EnsembleDir
 from results.errors import RunCorrupt
-from results.names import is_run
+from results.names import candidates, is_run
 from results.records import TrialRecord
 from search.dataset import read_labels
 from search.ensembling import Member, estimate
@@ -60,7 +60,7 @@ def find_held_out(name: str, storage: Path | str) -> HeldOut:
         results.errors.ResultsError: nothing there, or damaged.
         InputError: a group of runs; a run without stored scores; a table that is gone.
     """
-    for root in (Path(storage) / name, Path(name)):
+    for root in candidates(name, storage):
         if EnsembleDir(root).exists():
             return of_ensemble(EnsembleDir(root), name)
         parent = root.resolve().parent
@@ -104,10 +104,9 @@ def of_ensemble(directory: EnsembleDir, name: str) -> HeldOut:
         results.errors.RunCorrupt: files that are gone, or do not belong together.
     """
     description, stored = directory.read(), directory.read_oof()
-    needed = {"ids", "targets", "folds", "scores", "member_scores"}
+    needed = {"ids", "targets", "scores"}
     if description is None or stored is None or not needed <= set(stored):
-        lacking = ", ".join(sorted(needed - set(stored or ())))
-        raise RunCorrupt(f"{directory.oof_path} lacks {lacking or 'its ensemble.json'}; run foldtune ensemble again")
+        raise RunCorrupt(f"{directory.oof_path} lacks {', '.join(sorted(needed))}; run foldtune ensemble again")
     try:
         task, metric = task_from_dict(description["task"]), str(description["metric"])
     except KeyError as error:
@@ -126,9 +125,14 @@ def judged_predictions(task: Task, description: Mapping[str, Any], stored: Mappi
     Args:
         description: of ensemble.json.
         stored: of oof.npz; predictions that it lacks are fitted again, in the same folds.
+
+    Raises:
+        results.errors.RunCorrupt: scores that it lacks, too.
     """
     if "predictions" in stored:
         return stored["predictions"]
+    if lacking := sorted({"targets", "folds", "member_scores"} - set(stored)):
+        raise RunCorrupt(f"the ensemble's oof.npz lacks {', '.join(lacking)}; run foldtune ensemble again")
     ids = [str(member["trial_id"]) for member in description["members"]]
     return estimate(
         task,
@@ -138,6 +142,7 @@ def judged_predictions(task: Task, description: Mapping[str, Any], stored: Mappi
         str(description["metric"]),
         voting=str(description["voting"]),
         min_votes=description["min_votes"],
+        samples=0,
     ).predictions
 
 

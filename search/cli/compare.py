@@ -42,7 +42,8 @@ def add_to(app: typer.Typer) -> None:
         from search.heldout import find_held_out
 
         first, second = (find_held_out(name, storage) for name in (a, b))
-        found = compare_rows(first, second, metric).to_dict()
+        comparison = compare_rows(first, second, metric)
+        found = comparison.to_dict()
         if format is Format.json:
             print_json(found)
         elif format is Format.csv:
@@ -51,7 +52,7 @@ def add_to(app: typer.Typer) -> None:
             _frame(found).to_csv(sys.stdout, index=False)
         else:
             console = output()
-            console.print(comparison_table(found, first.task.metrics, width=console.width))
+            console.print(comparison_table(found, comparison.modes, width=console.width))
 
 
 def _frame(found: dict[str, Any]) -> pd.DataFrame:

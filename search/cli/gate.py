@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -38,12 +38,12 @@ def add_to(app: typer.Typer) -> None:
         foldtune gate runs/skin/ensemble gates.yaml --format json
         """
         from results.gatestable import gates_table
-        from search.gates import judge, parse_gates
+        from search.gates import judge, read_gates
         from search.stored import read_ensemble
 
         if as_json not in ("table", "json"):
             raise typer.BadParameter("valid are table, json", param_hint="--format")
-        conditions = parse_gates(_read(gates), str(gates))
+        conditions = read_gates(gates)
         verdicts = [verdict.to_dict() for verdict in judge(conditions, read_ensemble(run, storage))]
         passed = all(verdict["passed"] for verdict in verdicts)
         if as_json == "json":
@@ -52,15 +52,3 @@ def add_to(app: typer.Typer) -> None:
             output().print(gates_table(verdicts, title=f"{run}: cross-fitted figures"))
         if not passed:
             raise typer.Exit(1)
-
-
-def _read(path: Path) -> Any:
-    from search.errors import InputError
-    from search.loading import parse_yaml
-
-    try:
-        return parse_yaml(path.read_text(encoding="utf-8-sig"), str(path))
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise InputError(f"cannot read the gates {path}: {error.strerror}") from None
