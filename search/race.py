@@ -1,10 +1,12 @@
 """The race of the finalists: after two folds the clearly weak ones drop out. Plain arrays, no Ray, no files.
 
 The rule. Each finalist predicts the rows of both folds with post-processing fitted on the other fold. The one with the
-best value leads. Another drops out where even the favourable end of the paired bootstrap interval of its value less
-the leader's is a loss: at 90 %, so 5 % a side, the same drawn rows for both, whole groups where rows belong together.
-However weak, the best two go on, a third of the finalists (rounded up), and as many as a hard vote asks for. The draws
-are seeded and by row id, so the same scores give the same answer in whatever order.
+best value leads. Another drops out where it is behind by more than q/sqrt(2) standard errors of the difference: the
+paired bootstrap gives the error (the same drawn rows for both, whole groups where rows belong together), and q is the
+95 % point of the studentized range for so many finalists (Tukey's test). It allows for the leader being the luckiest of
+many: of finalists that are all alike one race in twenty loses any. However weak, the best two go on, a third of the
+finalists (rounded up), and as many as a hard vote asks for. The draws are seeded and by row id, so the same scores give
+the same answer in whatever order.
 
 Why not a fixed share: which third is best after two folds is mostly noise where finalists are alike, and then their
 vote gains most. Why not a Wilcoxon test over folds: with n folds its least p is 2^-n, so it never stops anything.
@@ -12,21 +14,26 @@ vote gains most. Why not a Wilcoxon test over folds: with n folds its least p is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import studentized_range
 
 from search.bootstrap import Interval, paired_interval
 from search.recorder import Goal
 from trainers.postprocess.crossfit import cross_fitted_predictions
 from trainers.tasks import Task
 
-LEVEL = 0.9
+LEVEL = 0.95
+"""Share of races among equals that lose nobody."""
 SAMPLES = 100
 """All of them are always drawn, however slow the metric: the answer must not depend on the machine."""
+_ONE_SD = math.erf(1 / math.sqrt(2))
+"""Level of an interval of a standard deviation to each side."""
 LEAST = 2
 """Finalists that go on in any case."""
 
@@ -41,7 +48,7 @@ class Dropped:
         member: its id.
         value: of the metric, on the rows of the race's folds.
         leader: id of the best.
-        difference: its value less the leader's, with the bounds of the rule.
+        difference: its value less the leader's, with the bounds of Tukey's test: both on the side of a loss.
         metric: by which they raced.
     """
 
@@ -87,21 +94,22 @@ def drop_weak(
     ranked = _ranked(values, goal)
     leader = ranked[0]
     stay = max(LEAST, -(-len(ranked) // 3), at_least)
+    reach = _reach(len(ranked))
     dropped = []
     for name in ranked[stay:]:
-        gap = paired_interval(
-            task,
-            goal.metric,
-            answers[name],
-            answers[leader],
-            targets,
-            groups=groups,
-            samples=SAMPLES,
-            level=LEVEL,
+        one_sd = paired_interval(
+            task, goal.metric, answers[name], answers[leader], targets, groups=groups, samples=SAMPLES, level=_ONE_SD
         )
+        error = reach * (one_sd.high - one_sd.low) / 2
+        gap = Interval(one_sd.value, one_sd.value - error, one_sd.value + error)
         if gap.high < 0 if goal.mode == "max" else gap.low > 0:
             dropped.append(Dropped(name, values[name], leader, gap, goal.metric))
     return dropped
+
+
+def _reach(count: int) -> float:
+    """Standard errors by which two of so many equals may differ: Tukey's honestly significant difference."""
+    return float(studentized_range.ppf(LEVEL, count, np.inf)) / math.sqrt(2)
 
 
 def _ranked(values: Mapping[str, float], goal: Goal) -> Sequence[str]:

@@ -35,8 +35,8 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
     if stored is None or description is None:
         raise InputError(f"run {run.store.name!r} has no ensemble with test scores: foldtune ensemble makes one")
     targets, rows = _targets(run, labels, stored["ids"])
-    single = description["members"][0]
-    names = {"ensemble": "", f"best single trial ({single['trial_id']})": "single_"}
+    single = description.get("ranked_first") or description["members"][0]["trial_id"]
+    names = {"ensemble": "", f"best single trial ({single})": "single_"}
     return {
         name: run.task.evaluate(stored[f"{of}scores"][rows], stored[f"{of}predictions"][rows], targets)
         for name, of in names.items()

@@ -135,6 +135,42 @@ def test_only_the_fold_models_of_some_trials_are_kept(ensemble: EnsembleDir) -> 
     assert versions(ensemble) == [1, 1, 1, 1]
 
 
+def test_of_those_that_raced_stays_what_their_models_said(ensemble: EnsembleDir) -> None:
+    for member in ("a", "b", "other/a", "other/b", "gone/a"):
+        weights = ensemble.weights_path(member, 0)
+        weights.parent.mkdir(parents=True)
+        weights.write_bytes(b"weights")
+        ensemble.member(member, 0).finish({"value": 1.0})
+    ensemble.keep(["a", "other/a"], ["other/b"])
+    assert {name for name in names(ensemble.root) if "/" in name} == {
+        "members/a/fold_0/done.json",
+        "members/other/a/fold_0/done.json",
+        "members/other/b/fold_0/done.json",
+        "weights/a/fold_0.safetensors",
+        "weights/other/a/fold_0.safetensors",
+    }
+    assert not (ensemble.root / "members/gone").exists()
+
+
+def test_scores_under_other_views_lie_beside_and_go_with_the_result(ensemble: EnsembleDir) -> None:
+    fold, ids = ensemble.member("a", 0), np.array(["x", "y"])
+    assert fold.viewed(None) is fold
+    for place, each in enumerate((fold, fold.viewed("hflip"), fold.viewed("flips"))):
+        assert each.read_scores() is None
+        each.write_scores(ids, np.full((2, 2), place), None, 1)
+        each.write_test_logits(ids, np.full((2, 2), place))
+    fold.finish({"value": 0.5})
+    fold.checkpoint_path.write_bytes(b"checkpoint")
+    for place, each in enumerate((fold, fold.viewed("hflip"), fold.viewed("flips"))):
+        scores, test = each.read_scores(), each.read_test_logits(ids)
+        assert scores is not None
+        assert test is not None
+        assert (scores.logits == place).all()
+        assert (test == place).all()
+    fold.clear()
+    assert [path.name for path in fold.root.iterdir()] == ["checkpoint.pt"]
+
+
 def test_a_finished_fold_forgets_its_failure(ensemble: EnsembleDir) -> None:
     fold = ensemble.member("a", 0)
     fold.write_error("Traceback")

@@ -234,6 +234,24 @@ def test_ensemble_with_the_least_it_needs() -> None:
     assert "balanced_accuracy 0.8200  cross-fitted" in "\n".join(lines(ensemble_table(least), 100))
 
 
+def test_an_ensemble_says_who_dropped_out_and_what_was_compared() -> None:
+    told = {
+        **ENSEMBLE,
+        "asked": "auto",
+        "tta": "hflip",
+        "compared": {"soft": 0.82, "hard": 0.81, "greedy": 0.83},
+        "gain_interval": [-0.005, 0.025],
+        "dropped": [
+            {"id": "x/c", "value": 0.5, "leader": "a", "difference": {"value": -0.3, "low": -0.4, "high": -0.2}}
+        ],
+    }
+    text = "\n".join(lines(ensemble_table(told, width=120), 120))
+    assert "soft voting (auto), hflip views" in text
+    assert "gain +0.01000  [-0.0050, +0.0250]" in text
+    assert "compared: greedy 0.8300 · soft 0.8200 · hard 0.8100" in text
+    assert "x/c dropped out after two folds: 0.5000, -0.3000 [-0.4000, -0.2000] against a" in text
+
+
 def test_many_classes_show_the_weakest() -> None:
     rows = [{"label": f"c{i}", "precision": 1, "recall": 1, "f1": i / 40, "support": 9} for i in range(40)]
     text = lines(ensemble_table({**ENSEMBLE, "per_class": rows}), 100)
