@@ -93,12 +93,15 @@ class Ballot:
                 task.predict(scores, postprocess)
                 for scores, postprocess in zip(member_scores, self.member_postprocess, strict=True)
             ]
-        weighted = self.voting in _WEIGHTED
+        if self.voting in _WEIGHTED:
+            taken = [place for place, weight in enumerate(self.weights) if weight > 0]
+            weights = [self.weights[place] for place in taken]
+            own = [member_scores[place] for place in taken]
+            return task.vote(own, voting="weighted", weights=weights, postprocess=self.postprocess)
         scores, answer = task.vote(
             member_scores,
             predictions,
-            voting="weighted" if weighted else "hard" if self.voting == "hard" else "soft",
-            weights=self.weights if weighted else None,
+            voting="hard" if self.voting == "hard" else "soft",
             min_votes=self.min_votes,
             postprocess=self.postprocess,
         )

@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 
 from search.evaluation import choose_rows
 from trainers.tasks import Task
-from trainers.voting import mean_scores
 
 Array = npt.NDArray[Any]
 
@@ -33,7 +32,7 @@ def blend_weights(task: Task, member_scores: Sequence[Array], targets: Array, *,
     members = len(member_scores)
     if members == 1:
         return (1.0,)
-    rows = choose_rows(mean_scores(member_scores), seed)
+    rows = choose_rows(member_scores, seed)
     stacked = np.stack([np.asarray(scores[rows], dtype=np.float64) for scores in member_scores])
     targets = targets[rows]
     predictions = task.predict(stacked[0])  # which the loss does not look at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,16 +42,21 @@ def gain_sign(task: Task, metric: str) -> float:
     return 1.0 if task.mode(metric) == "max" else -1.0
 
 
-def choose_rows(scores: Array, seed: int = 0) -> npt.NDArray[np.int64]:
-    """At most as many rows of scores (N, ...) as MOST_ELEMENTS allows, drawn by what they hold.
+def choose_rows(member_scores: Sequence[Array], seed: int = 0) -> npt.NDArray[np.int64]:
+    """At most as many of the N rows as MOST_ELEMENTS allows, rising, drawn by what M members' scores (N, ...) say.
 
-    So the same images are drawn in whatever order the rows come.
+    So the same images are drawn in whatever order rows and members come. One member is in memory at a time.
     """
-    rows = len(scores)
-    most = max(FEWEST_ROWS, MOST_ELEMENTS // max(1, scores[0].size))
-    if rows <= most:
-        return np.arange(rows)
-    keys = _hashes(np.asarray(scores, dtype=np.float64).reshape(rows, -1), seed)
+    shape = np.shape(member_scores[0])
+    most = max(FEWEST_ROWS, MOST_ELEMENTS // max(1, math.prod(shape[1:])))
+    if shape[0] <= most:
+        return np.arange(shape[0])
+    low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
+    for scores in member_scores:
+        whole = np.asarray(scores[:], dtype=np.float64)
+        np.minimum(low, whole, out=low)
+        np.maximum(high, whole, out=high)
+    keys = _hashes((low + high).reshape(shape[0], -1), seed)
     return np.sort(keys.argsort(kind="stable")[:most])
 
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from search.evaluation import choose_rows, fitted_value, gain_sign
 from trainers.tasks import Task
-from trainers.voting import mean_scores
 
 Array = npt.NDArray[Any]
 
@@ -36,7 +35,7 @@ def greedy_weights(
         targets: (N, ...).
         seed: of the bags.
     """
-    rows = choose_rows(mean_scores(member_scores), seed)
+    rows = choose_rows(member_scores, seed)
     judge = _Judge(
         task, [np.asarray(scores[rows], dtype=np.float64) for scores in member_scores], targets[rows], metric
     )

@@ -259,12 +259,12 @@ def test_other_kinds_of_task_vote_the_same_way(task: Task, voting: str) -> None:
 
 def test_few_of_very_many_rows_judge_and_the_same_in_any_order() -> None:
     rng = np.random.default_rng(0)
-    scores = rng.random((MOST_ELEMENTS, 4))
+    scores = rng.random((2, MOST_ELEMENTS, 4))
     chosen = choose_rows(scores)
     assert len(chosen) == MOST_ELEMENTS // 4
-    assert abs(chosen.mean() / len(scores) - 0.5) < 0.01, "spread over all rows"
-    assert abs(scores[chosen].mean() - 0.5) < 0.01, "whatever the scores"
-    order = rng.permutation(len(scores))
-    assert set(order[choose_rows(scores[order])].tolist()) == set(chosen.tolist())
+    assert abs(chosen.mean() / MOST_ELEMENTS - 0.5) < 0.01, "spread over all rows"
+    assert abs(scores[:, chosen].mean() - 0.5) < 0.01, "whatever the scores"
+    order = rng.permutation(MOST_ELEMENTS)
+    assert set(order[choose_rows(scores[::-1, order])].tolist()) == set(chosen.tolist())
     assert set(choose_rows(scores, seed=1).tolist()) != set(chosen.tolist())
-    assert choose_rows(scores[:100]).tolist() == list(range(100))
+    assert choose_rows(scores[:, :100]).tolist() == list(range(100))
