@@ -77,6 +77,7 @@ class TrialDir(FitDir):
         self.config_path = root / "config.json"
         self.metrics_path = root / "metrics.jsonl"
         self.done_path = root / "trial.json"
+        self.deaths_path = root / "deaths.jsonl"
         self.weights_path = root / "weights.safetensors"
 
     def write_config(self, number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -89,6 +90,14 @@ class TrialDir(FitDir):
     def append_epoch(self, row: EpochRow) -> None:
         """Add an epoch. Raises StorageError."""
         append_line(self.metrics_path, json_text(row.to_dict()))
+
+    def append_death(self, epoch: int, reason: str) -> None:
+        """Note that the trial's worker died after ``epoch`` and that the trial goes on. Raises StorageError."""
+        append_line(self.deaths_path, json_text({"epoch": epoch, "reason": reason}))
+
+    def deaths(self) -> list[dict[str, Any]]:
+        """Return what ``append_death`` noted: ``epoch`` and ``reason`` of each. Raises RunCorrupt, StorageError."""
+        return read_jsonl(self.deaths_path)
 
     def epochs(self) -> tuple[EpochRow, ...]:
         """Return the epochs in order, those that a resumed trial repeated once. Raises RunCorrupt."""

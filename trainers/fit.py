@@ -144,6 +144,10 @@ class Fit:
         self._require_best()
         return dict(self._best_weights)
 
+    def halve_micro_batch(self) -> None:
+        """Compute a batch in smaller parts from now on; the batch and its gradient stay what they are."""
+        self._between_epochs().micro.halve()
+
     def step(self) -> EpochReport:
         """Train one epoch and validate.
 

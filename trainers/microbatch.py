@@ -72,6 +72,10 @@ class MicroBatches:
                 torch.cuda.empty_cache()
             self._halve(batch, reason)
 
+    def halve(self) -> None:
+        """Take parts half as large from now on, where there are smaller ones."""
+        self.size = max(self._smallest, self.size // 2)
+
     def _halve(self, batch: int, reason: str) -> None:
         tried = min(self.size, batch)
         if tried <= self._smallest:
