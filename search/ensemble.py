@@ -94,8 +94,8 @@ class _Training:
             source.run.store.name: (source.work(self.home.root, plan.tta), _resources(source)) for source in sources
         }
 
-    def job(self, candidate: Candidate, fold: int, *, model: bool = True) -> FoldJob:
-        return FoldJob(candidate.id, candidate.run.store.name, candidate.record.trial_id, fold, model)
+    def job(self, candidate: Candidate, fold: int, *, model: bool = True, test: bool = True) -> FoldJob:
+        return FoldJob(candidate.id, candidate.run.store.name, candidate.record.trial_id, fold, model, test)
 
     def run(self, jobs: Sequence[FoldJob]) -> dict[tuple[str, int], float]:
         """The value of each fold model, once all are ready; raises WorkError."""
@@ -141,7 +141,7 @@ def _race(training: _Training, chosen: Sequence[Candidate]) -> list[Dropped]:
     # The first one's model of fold 0 is what test scores are compared with, whoever wins.
     training.run(
         [
-            training.job(each, fold, model=each is chosen[0] and fold == 0)
+            training.job(each, fold, model=False, test=each is chosen[0] and fold == 0)
             for each in chosen
             for fold in range(RACE_FOLDS)
         ]

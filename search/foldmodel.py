@@ -82,7 +82,8 @@ class FoldJob:
         member: id of the member in the ensemble.
         run: name of the run whose trial it is.
         trial_id: of that run.
-        model: whether the model itself and its test scores are wanted; a race needs the validation scores alone.
+        model: whether the model itself is wanted; a race needs its validation scores alone.
+        test: whether its test scores are wanted.
     """
 
     member: str
@@ -90,6 +91,7 @@ class FoldJob:
     trial_id: str
     fold: int
     model: bool = True
+    test: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,18 @@ def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
     settings = parse_settings(record.config, work.trial.labelled.task)
     weights, own = home.weights_path(job.member, job.fold), home.member(job.member, job.fold)
     seen = own.viewed(views_of(work.tta, settings))
+    test = work.test if job.test else None
     result, made_of = own.result(), _made_of(work.trial, record)
-    found = result is not None and result.get("made_of", made_of) == made_of and own.scores_path.is_file()
-    if result is None or not found or not (weights.is_file() or (seen.scores_path.is_file() and not job.model)):
+    if result is not None and (result.get("made_of", made_of) != made_of or not own.scores_path.is_file()):
+        result = None
+    told = seen.scores_path.is_file() and (test is None or seen.read_test_logits(test.table.ids) is not None)
+    if result is None or not (weights.is_file() or (told and not job.model)):
         own.clear()
         result = _model(work.trial, store, record, settings, job.fold, own, weights) | {"made_of": made_of}
         own.finish(result)
         own.checkpoint_path.unlink(missing_ok=True)
     value = result["value"] if seen is own else _value_as_seen(work, settings, job.fold, weights, seen)
-    if job.model and work.test is not None and seen.read_test_logits(work.test.table.ids) is None:
-        test = work.test
+    if test is not None and seen.read_test_logits(test.table.ids) is None:
         source = open_once(test.table.paths, test.images)
         logits = trained_logits(
             work.trial.labelled.task, settings, weights, source, tta=work.tta, batch_size=PREDICT_BATCH

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,62 +14,34 @@ import pandas as pd
 
 from results.ensembledir import EnsembleDir
 from results.errors import RunCorrupt
+from results.places import StorePath
 from search.ballots import Ballot
 from search.errors import InputError, WorkError, unknown
+from search.newimages import NewImages, find_images
 from trainers.data.cache import Prepared, prepare_images
 from trainers.data.preprocess import Step, parse_steps
 from trainers.errors import DataError
 from trainers.settings import parse_settings
 from trainers.tasks import Task, task_from_dict
-from trainers.tasks.frames import read_csv
 from trainers.trained import trained_logits
+from trainers.tta import TTA
 
-SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+__all__ = ["NewImages", "StoredEnsemble", "find_images"]
+
 PART_BYTES = 2 << 30
 """Decoded pixels on the disk at a time."""
 
-
-@dataclass(frozen=True)
-class NewImages:
-    """Images to predict: ids (N,) as they are named in the output, and their files."""
-
-    ids: tuple[str, ...]
-    paths: tuple[Path, ...]
+Render: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[Any], Sequence[npt.NDArray[Any]]], pd.DataFrame]
+"""(scores, predictions, each member's scores) of some rows (R, ...) -> R rows of a table."""
 
 
-def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
-    """The images of a folder (with its subfolders), one file, or the rows of a CSV.
+class _Work(NamedTuple):
+    """How images are worked off, as `StoredEnsemble.predict` is told."""
 
-    Args:
-        root: folder of the images that a CSV names; the CSV's own by default.
-        id_column: the CSV's column of image names.
-
-    Raises:
-        InputError: nothing there, or rows without a name.
-        trainers.errors.DataError: the CSV cannot be read.
-    """
-    if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        if not paths:
-            raise InputError(f"{source}: no images in it (looked for {', '.join(sorted(SUFFIXES))})")
-        return NewImages(tuple(path.relative_to(source).as_posix() for path in paths), tuple(paths))
-    if not source.is_file():
-        raise InputError(f"{source}: no such file or folder")
-    if source.suffix.lower() in SUFFIXES:
-        return NewImages((source.name,), (source,))
-    frame = read_csv(source)
-    if id_column not in frame:
-        raise InputError(f"{source}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
-    names = frame[id_column]
-    empty = np.flatnonzero(names.isna())
-    if len(empty):
-        raise InputError(
-            f"{source}: column {id_column!r} is empty in {len(empty)} rows (first: data row {empty[0] + 1})"
-        )
-    if names.empty:
-        raise InputError(f"{source}: holds no rows")
-    folder = root or source.parent
-    return NewImages(tuple(names), tuple(folder / name for name in names))
+    batch_size: int
+    device: str | None
+    decoders: int
+    progress: Callable[[int, int], None]
 
 
 class Sight(NamedTuple):
@@ -89,7 +61,7 @@ class StoredEnsemble:
     task: Task
 
     @classmethod
-    def open(cls, root: Path) -> StoredEnsemble:
+    def open(cls, root: StorePath) -> StoredEnsemble:
         """Open an ensemble's folder, or the run's that holds one.
 
         Raises:
@@ -107,14 +79,22 @@ class StoredEnsemble:
             raise RunCorrupt(f"{directory.json_path} lacks {error}") from None
 
     @property
+    def voters(self) -> dict[str, Mapping[str, Any]]:
+        """The members that have a say, by id: a weighted or a greedy vote may give some of them none."""
+        members = self.description["members"]
+        return {
+            _name(member): member for member, weight in zip(members, self.ballot().weights, strict=True) if weight > 0
+        }
+
+    @property
     def models(self) -> int:
-        """Fold models in all."""
-        return len(self.description["members"]) * int(self.description["folds"])
+        """Fold models that are asked."""
+        return len(self.voters) * int(self.description["folds"])
 
     @property
     def sights(self) -> tuple[Sight, ...]:
-        """The ways in which its members see images: more than one only where they come from several runs."""
-        return tuple(dict.fromkeys(self._sight(member) for member in self.description["members"]))
+        """The ways in which its voters see images: more than one only where they come from several runs."""
+        return tuple(dict.fromkeys(self._sight(member) for member in self.voters.values()))
 
     def _sight(self, member: Mapping[str, Any]) -> Sight:
         own = {**self.description, **member}  # what a member does not say holds for all
@@ -124,6 +104,17 @@ class StoredEnsemble:
     def ballot(self) -> Ballot:
         """The fitted vote."""
         return Ballot.from_dict(self.description)
+
+    def seen_as(self, tta: str) -> StoredEnsemble:
+        """The same ensemble, whose models see every image in the views `tta` (`trainers.tta`) instead of their own.
+
+        Raises:
+            InputError: no such views.
+        """
+        if tta not in TTA:
+            raise InputError(f"--tta: {unknown('views', tta, TTA)}")
+        members = [{**member, "tta": tta} for member in self.description["members"]]
+        return replace(self, description={**self.description, "members": members})
 
     def predict(
         self,
@@ -144,7 +135,7 @@ class StoredEnsemble:
             batch_size: images at a time.
             device: torch's name; a GPU where there is one by default.
             decoders: processes that decode.
-            progress: told (done, total): each image counts once decoded and once for each model.
+            progress: told (done, total): each image counts once decoded in each size and once for each model.
 
         Raises:
             InputError: `id_column` is the name of another column of the result.
@@ -154,27 +145,72 @@ class StoredEnsemble:
         columns = ["label", "score", *(f"score_{name}" for name in self.task.label_names), "votes"]
         if id_column in (*columns, "error"):
             raise InputError(f"--id {id_column}: the result has a column of that name; rename the CSV's")
-        pixels = sum(height * width for (height, width), _, _ in self.sights)
-        size = max(1, PART_BYTES // (pixels * 3))
-        counted = _Counter(progress, len(images.ids) * (self.models + len(self.sights)))
-        frames: list[pd.DataFrame] = []
-        reasons: dict[int, str] = {}
-        for first in range(0, len(images.ids), size):
-            paths = images.paths[first : first + size]
-            frame, broken = self._part(paths, batch_size, device, decoders, counted)
-            frames.append(frame.set_index(frame.index + first))
-            reasons |= {first + row: reason for row, reason in broken.items()}
-        found = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
+        found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), self._frame)
         result = found.reindex(index=range(len(images.ids)), columns=columns).astype({"votes": "Int64"})
         result.insert(0, id_column, images.ids)
         return result.assign(error=pd.Series(reasons, dtype="object"))
 
+    def submission(
+        self,
+        images: NewImages,
+        columns: Sequence[str],
+        *,
+        batch_size: int,
+        device: str | None,
+        decoders: int,
+        progress: Callable[[int, int], None],
+    ) -> tuple[pd.DataFrame, Mapping[str, str]]:
+        """The rows of a submission in `columns`, of which the first holds the ids, and why images could not be read.
+
+        An image that cannot be read gets the mean of the others' scores, as in the submission of `foldtune ensemble`.
+        Arguments are those of `predict`.
+
+        Raises:
+            WorkError: no room for decoded images, or not one that can be read.
+            trainers.errors.DataError: columns that the task cannot fill.
+            trainers.errors.TrainersError: weights that are absent or damaged.
+        """
+        self._rehearse(columns)
+        sums: list[npt.NDArray[Any]] = [np.zeros(())] * len(self.description["members"])
+
+        def render(
+            mean: npt.NDArray[Any], predictions: npt.NDArray[Any], scores: Sequence[npt.NDArray[Any]]
+        ) -> pd.DataFrame:
+            sums[:] = [total + own.sum(axis=0) for total, own in zip(sums, scores, strict=True)]
+            return self.task.submission_frame([""] * len(mean), predictions, columns, scores=mean)
+
+        found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), render)
+        if found.empty:
+            raise WorkError(f"none of the {len(images.ids)} images can be read (first: {images.ids[0]}: {reasons[0]})")
+        if reasons:
+            mean, predictions = self.ballot().apply(self.task, [total[None] / len(found) for total in sums])
+            filled = self.task.submission_frame([""], predictions, columns, scores=mean)
+            found = pd.concat([found, *(filled.set_index(pd.Index([place])) for place in reasons)]).sort_index()
+        return found.assign(**{columns[0]: images.ids}), {images.ids[place]: why for place, why in reasons.items()}
+
+    def _rehearse(self, columns: Sequence[str]) -> None:
+        """Whether the task can fill the columns, before anything is decoded."""
+        scores = self.task.scores(np.zeros((1, self.task.head_size), dtype=np.float32))
+        self.task.submission_frame([""], self.task.predict(scores), columns, scores=scores)
+
+    def _parts(self, images: NewImages, work: _Work, render: Render) -> tuple[pd.DataFrame, dict[int, str]]:
+        """What `render` makes of the images that can be read, indexed by their place, and the others' reasons."""
+        pixels = sum(height * width for (height, width), _, _ in self.sights)
+        size = max(1, PART_BYTES // (pixels * 3))
+        counted = _Counter(work.progress, len(images.ids) * (self.models + len(self.sights)))
+        frames: list[pd.DataFrame] = []
+        reasons: dict[int, str] = {}
+        for first in range(0, len(images.ids), size):
+            frame, broken = self._part(images.paths[first : first + size], work, render, counted)
+            frames.append(frame.set_index(frame.index + first))
+            reasons |= {first + row: reason for row, reason in broken.items()}
+        return pd.concat([frame for frame in frames if len(frame)] or frames[:1]), reasons
+
     def _part(
-        self, paths: Sequence[Path], batch_size: int, device: str | None, decoders: int, counted: _Counter
+        self, paths: Sequence[Path], work: _Work, render: Render, counted: _Counter
     ) -> tuple[pd.DataFrame, dict[int, str]]:
-        """Predictions of the images that can be read, indexed by their place, and the reasons of the others."""
         with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
-            seen = {sight: _decode(sight, paths, Path(scratch), decoders, counted) for sight in self.sights}
+            seen = {sight: _decode(sight, paths, Path(scratch), work.decoders, counted) for sight in self.sights}
             keep = np.logical_and.reduce([prepared.keep for prepared in seen.values()])
             rows = np.flatnonzero(keep)
             counted.skip((len(paths) - len(rows)) * self.models)
@@ -182,27 +218,25 @@ class StoredEnsemble:
             if not len(rows):
                 return pd.DataFrame(), reasons
             scores = [
-                self._member(member, seen[self._sight(member)], keep, batch_size, device, counted)
+                self._member(member, seen[self._sight(member)], keep, work, counted)
                 for member in self.description["members"]
             ]
         mean, predictions = self.ballot().apply(self.task, scores)
-        return self._frame(mean, predictions, scores).set_index(rows), reasons
+        return render(mean, predictions, scores).set_index(rows), reasons
 
     def _member(
         self,
         member: Mapping[str, Any],
         prepared: Prepared,
         keep: npt.NDArray[np.bool_],
-        batch_size: int,
-        device: str | None,
+        work: _Work,
         counted: _Counter,
     ) -> npt.NDArray[Any]:
         """Mean scores (N, ...) of a configuration's fold models on the images of the mask `keep`."""
         settings = parse_settings(member["config"], self.task)
-        name = str(member.get("id", member["trial_id"]))
         fold_scores = []
         for fold in range(int(self.description["folds"])):
-            weights = self.directory.weights_path(name, fold)
+            weights = self.directory.weights_path(_name(member), fold)
             logits = trained_logits(
                 self.task,
                 settings,
@@ -210,8 +244,8 @@ class StoredEnsemble:
                 prepared.source,
                 rows=np.flatnonzero(keep[prepared.keep]),
                 tta=member.get("tta"),
-                batch_size=batch_size,
-                device=device,
+                batch_size=work.batch_size,
+                device=work.device,
                 progress=counted.work(),
             )
             fold_scores.append(self.task.scores(logits))
@@ -223,6 +257,11 @@ class StoredEnsemble:
         """Label, score, votes of the configurations, and the score of every class."""
         votes = self.ballot().votes(self.task, scores, predictions)
         return self.task.prediction_frame(mean, predictions).assign(votes=votes)
+
+
+def _name(member: Mapping[str, Any]) -> str:
+    """A member's id; of an ensemble of one run it is the trial's."""
+    return str(member.get("id", member["trial_id"]))
 
 
 def _decode(sight: Sight, paths: Sequence[Path], scratch: Path, decoders: int, counted: _Counter) -> Prepared:

@@ -218,17 +218,17 @@ def by_fold(folds: npt.NDArray[np.int64]) -> list[npt.NDArray[np.bool_]]:
 def test_a_clearly_weak_finalist_drops_out_and_leaves_no_weights(home: Path) -> None:
     run = searched(home, "racing", 3)
     chosen = choose_finalists([run], plan_ensemble(run, EnsembleOptions(top=3)))
-    for each in chosen:  # what two of them say is right, what the third says is wrong, whatever they have learnt
-        pretend(run, each.id, right=each is not chosen[1])
+    for each in chosen:  # what two of them say is right, what the third says is wrong: the first of the search, of all
+        pretend(run, each.id, right=each is not chosen[0])
     watch = Watch()
     built = ensemble([run], watch, top=3, race=True)
-    weak = chosen[1].id
+    weak = chosen[0].id
     assert [each.member for each in watch.dropped] == [weak]
     assert [each["id"] for each in built.description["dropped"]] == [weak]
     assert built.description["dropped"][0]["difference"]["high"] < 0
     assert weak not in {each["id"] for each in built.description["members"]}
     assert {(each.member, each.fold) for each in watch.outcomes if each.member == weak} == {(weak, 0), (weak, 1)}
-    assert weights(run) == {chosen[0].id, chosen[2].id}
+    assert weights(run) == {chosen[1].id, chosen[2].id}
     assert stored(run, "oof.npz")["member_scores"].shape[0] == 2
 
     submission, described = run.store.ensemble.submission_path.read_bytes(), json.dumps(built.description)
