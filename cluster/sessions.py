@@ -54,7 +54,10 @@ def session(
     joined = None if address is None else _checked(address, allow_no_token)
     if joined is None:
         guard_own()
-    import ray  # after the environment that it reads at import
+    import ray
+    from ray._raylet import Config
+
+    Config.initialize("")  # Ray reads its environment at import, which some module may have done before
 
     try:
         if joined is None:
