@@ -7,10 +7,10 @@ the lock, for example while its machine slept, and is interrupted as by Ctrl-C.
 
 from __future__ import annotations
 
-import _thread
 import json
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -34,11 +34,14 @@ BEAT_S = 10.0
 
 
 @contextmanager
-def hold(folder: UPath, what: str, beat_s: float = BEAT_S) -> Iterator[None]:
+def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, beat_s: float = BEAT_S) -> Iterator[None]:
     """Hold the lock in ``folder`` while the block runs. Raises RunBusy, which names ``what``; StorageError."""
     last = _newest(folder)
-    if last is not None and (age_s := _age_s(folder, last)) is not None:
-        raise RunBusy(f"{_busy(last, what)} (last sign of life {age_s:.0f} s ago)")
+    if last is not None and not last.given_up() and (age_s := _now(folder) - last.renewed) < lease_s:
+        raise RunBusy(
+            f"process {last.content.get('pid')} of {last.content.get('host')} is working on {what}: wait for it or "
+            f"stop it first; a killed one loses it {lease_s:.0f} s after its last sign of life, which is {age_s:.0f} s ago"
+        )
     path = folder / _file_name(1 if last is None else last.number + 1)
     mine = {"owner": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid(), "machine": _machine()}
     if not attempt(path, "lock", lambda: _take(path, mine)):
@@ -97,16 +100,13 @@ def _newest(folder: UPath) -> _Lease | None:
     return _Lease(int(path.stem), content, state.modified)
 
 
-def _age_s(folder: UPath, lease: _Lease) -> float | None:
-    """Seconds since the holder's last sign of life by the storage's own clock, None where it need not be waited for."""
-    if lease.given_up():
-        return None
+def _now(folder: UPath) -> float:
+    """Seconds since 1970 by the storage's own clock, which is the one that leases are dated by."""
     probe = folder / f"{secrets.token_hex(8)}.now"
     write_bytes_atomic(probe, b"")
     state = file_state(probe)
     remove_file(probe)
-    age_s = (state.modified if state else time.time()) - lease.renewed
-    return age_s if age_s < LEASE_S else None
+    return state.modified if state else time.time()
 
 
 def _take(path: UPath, mine: Mapping[str, Any]) -> bool:
@@ -119,7 +119,7 @@ def _beat(folder: UPath, path: UPath, mine: Mapping[str, Any], beat_s: float, en
     while not ended.wait(beat_s):
         with suppress(Exception):
             if max(ObjectEntry(folder).names() or [path.name]) > path.name:
-                _thread.interrupt_main()
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
             content = json.dumps({**mine, "renewed": time.time()}).encode()
             ObjectEntry(path).write(lambda file, content=content: file.write(content))  # type: ignore[misc]
@@ -127,14 +127,6 @@ def _beat(folder: UPath, path: UPath, mine: Mapping[str, Any], beat_s: float, en
 
 def _file_name(number: int) -> str:
     return f"{number:06d}.json"
-
-
-def _busy(lease: _Lease, what: str) -> str:
-    who = f"process {lease.content.get('pid')} of {lease.content.get('host')}"
-    return (
-        f"{who} is working on {what}: wait for it or stop it first; "
-        f"one that was killed gives it up after {LEASE_S:.0f} s"
-    )
 
 
 def _machine() -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,47 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+class S3Server:
+    """A real S3 server on a port of this machine, in a thread of this process; what it holds outlasts its outages."""
+
+    def __init__(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self._make = ThreadedMotoServer
+        self._port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Endpoint."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Answer, at the same port as before."""
+        self._server = self._make(ip_address="127.0.0.1", port=self._port, verbose=False)
+        self._server.start()
+        self._port = self._server.get_host_and_port()[1]
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self._server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A server with the bucket `foldtune`, to which the environment of this process and its children leads s3://."""
+    import fsspec
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
+    server = S3Server()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", "test")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        environment.setenv("AWS_ENDPOINT_URL", server.url)
+        environment.setenv("AWS_MAX_ATTEMPTS", "1")  # what is tried again, foldtune tries again
+        fsspec.filesystem("s3").mkdir("foldtune")
+        yield server
+    server.stop()

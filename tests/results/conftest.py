@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from results.files import remove_tree
+from results.places import StorePath, as_path
 from results.records import EpochRow, TrialRecord
 from results.store import RunStore
 
+URLS = {"memory": "memory://foldtune", "s3": "s3://foldtune"}
+
+
+@pytest.fixture(params=["folder", *URLS])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorePath]:
+    """Return where runs are kept: a folder, and in turn each kind of URL."""
+    if request.param == "folder":
+        yield tmp_path / "runs"
+        return
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+    root = as_path(URLS[request.param]) / secrets.token_hex(8)
+    yield root / "runs"
+    remove_tree(root)
+
 
 @pytest.fixture
-def store(tmp_path: Path) -> RunStore:
+def store(storage: StorePath) -> RunStore:
     """Return an empty run named skin."""
-    store = RunStore.create(tmp_path / "runs", "skin")
+    store = RunStore.create(storage, "skin")
     store.write_config({"name": "skin", "search": {"metric": "accuracy", "num_samples": 3}})
     return store
 
