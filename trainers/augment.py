@@ -44,7 +44,11 @@ class ShiftAugmentation:
 @dataclass(frozen=True)
 class LevelAugmentation:
     """Levels light (flips, shift, zoom, rotation, brightness, contrast), medium (colour, blur or noise and a
-    hole besides), heavy (the same, further and more often). `strength` 0..1 as in `ShiftAugmentation`."""
+    hole besides), heavy (the same, further and more often). `strength` 0..1 as in `ShiftAugmentation`.
+
+    What could hide an image's class has a limit that no strength passes: brightness and the contrast about the image's
+    mean change by a quarter, noise is at most 8 % of the range, a hole
+    at most .35 of a side, hues turn by 20 degrees."""
 
     strength: float = number(0.5, 0.0, 1.0)
     flips: str = choice("horizontal", *FLIPS)
@@ -194,19 +198,23 @@ def _affine(scale: float, *, shift: float, zoom: float, degrees: float, border: 
 def _light(scale: float) -> list[Any]:
     if scale == 0:
         return []
-    limit = min(0.2 * scale, 0.6)
-    return [import_albumentations().RandomBrightnessContrast(limit, limit, p=_chance(0.5, scale))]
+    limit = min(0.2 * scale, 0.25)
+    factors = (1 - limit, 1 + limit)
+    # Not RandomBrightnessContrast: it adds up to `limit` of 255, and its contrast is not about the image's mean, so
+    # that dark images turn black and bright ones white.
+    jitter = import_albumentations().ColorJitter
+    return [jitter(brightness=factors, contrast=factors, saturation=(1, 1), hue=(0, 0), p=_chance(0.5, scale))]
 
 
 def _colour_noise_holes(scale: float, size: int) -> list[Any]:
     if scale == 0:
         return []
     albumentations = import_albumentations()
-    blur = 3 + 2 * round(scale * size / 224)
-    noise = (0.02 * scale, 0.06 * scale)
-    hole = (0.1, max(0.1, min(0.25 * scale, 0.5)))
+    blur = 3 + 2 * int(scale * size / 224)  # the kernel's side; small images bear the smallest alone
+    noise = (min(0.02 * scale, 0.04), min(0.06 * scale, 0.08))
+    hole = (0.1, max(0.1, min(0.25 * scale, 0.35)))
     return [
-        albumentations.HueSaturationValue(10 * scale, 25 * scale, 0, p=_chance(0.3, scale)),
+        albumentations.HueSaturationValue(min(10 * scale, 10), min(25 * scale, 30), 0, p=_chance(0.3, scale)),
         albumentations.OneOf(
             [
                 albumentations.GaussianBlur(blur_limit=(3, blur), p=1.0),

@@ -113,6 +113,21 @@ def test_heavier_levels_change_more() -> None:
     assert changes[0] < changes[1] < changes[2]
 
 
+@pytest.mark.parametrize(("low", "high"), [(15, 80), (60, 190), (165, 245)])
+@pytest.mark.parametrize("name", FLIPPING)
+def test_no_strength_hides_what_a_dark_or_bright_picture_shows(name: str, low: int, high: int) -> None:
+    ramp = np.linspace(low, high, 48)
+    image = np.stack([(ramp[:, None] + ramp) / 2] * 3, axis=-1).astype(np.uint8)
+    augmentation = build_augmentation(name, 1.0, 48, seed=0)
+    assert augmentation is not None
+    for _ in range(300):
+        result = augmentation(image)
+        shown = result[(result > 0).any(axis=2)]  # but for the holes
+        assert len(shown) > 0.7 * 48 * 48
+        assert 0.6 * image.mean() < shown.mean() < 1.5 * image.mean()
+        assert shown.std() > 0.35 * image.std()
+
+
 def custom(seed: int = 0, **chances: float) -> list[npt.NDArray[np.uint8]]:
     """Two hundred results of "custom" on a picture of 24 pixels."""
     augmentation = build_augmentation("custom", size=24, seed=seed, **chances)
