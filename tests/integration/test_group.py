@@ -74,7 +74,7 @@ def test_a_group_from_search_to_score(foldtune: Any, wait_for: Callable[..., Any
     assert written["image"].tolist() == sample["image"].tolist()
     assert set(written["odd"]) <= {"no", "yes"}
     description = json.loads((runs / "both.odd/ensemble/ensemble.json").read_text())
-    assert description["preprocess"] == [{"name": "clahe", "clip_limit": 2.0, "tile": 8}]
+    assert description["preprocess"] == [{"name": "clahe", "clip_limit": 2.0, "tile": 0}]
 
     figures = json.loads(foldtune.run("score", "both", "--labels", "digits/labels.csv", "--format", "json").stdout)
     merged = written.merge(labels, on="image", suffixes=("", "_true"))

@@ -36,7 +36,7 @@ def test_steps_reach_the_images_and_the_stored_configuration(project: Any) -> No
     ("value", "words"),
     [
         ("clae", "data.preprocess: unknown step 'clae'; did you mean 'clahe'"),
-        ([{"clahe": {"tile": 0}}], "data.preprocess: tile: must be an integer >= 1"),
+        ([{"clahe": {"tile": -1}}], "data.preprocess: tile: must be an integer >= 0"),
         (True, "data.preprocess"),
     ],
 )

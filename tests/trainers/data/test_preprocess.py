@@ -50,6 +50,12 @@ def test_clahe_spreads_the_lightness_and_takes_any_size() -> None:
         assert Clahe(tile=64)(np.zeros((side, side + 1, 3), dtype=np.uint8)).shape == (side, side + 1, 3)
 
 
+@pytest.mark.parametrize(("side", "tile"), [(8, 2), (28, 2), (48, 4), (96, 8), (224, 8)])
+def test_the_regions_of_clahe_follow_the_size_of_the_image(side: int, tile: int) -> None:
+    image = np.random.default_rng(0).integers(60, 140, (side, side + 5, 3), dtype=np.uint8)
+    assert np.array_equal(Clahe()(image), Clahe(tile=tile)(image))
+
+
 @pytest.mark.parametrize("cached", [True, False])
 def test_every_source_gives_the_changed_images(paths: list[Path], tmp_path: Path, cached: bool) -> None:
     steps = (Clahe(3.0, 4),)
@@ -85,7 +91,7 @@ def test_forms_of_steps(given: object, steps: tuple[Clahe, ...]) -> None:
     [
         ("clae", ["did you mean 'clahe'"]),
         ({"Clahe": {}}, ["clahe"]),
-        ({"clahe": {"clip": 1, "tile": 0}}, ["clip_limit", "tile: must be an integer >= 1"]),
+        ({"clahe": {"clip": 1, "tile": -1}}, ["clip_limit", "tile: must be an integer >= 0"]),
         ({"clahe": {"clip_limit": 0}}, ["clip_limit: must be a number > 0"]),
         ({"clahe": 3}, ["mapping of parameters"]),
         (7, ["clahe"]),
