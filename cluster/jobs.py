@@ -29,6 +29,12 @@ POLL_S = 0.5
 RETRIES = 5
 """Times in a row that a lost connection to a log is made again, after 1, 2, 4, … seconds."""
 API_SERVER = "RAY_API_SERVER_ADDRESS"
+TALKATIVE = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+"""Loggers of Ray's client with levels of their own; they tell of every package and connection."""
 RUN_KEY = "foldtune_run"
 """Of a job's metadata: the run that it searches."""
 ENVIRONMENT = {
@@ -84,10 +90,11 @@ class JobServer:
         require_answer(parsed)
         guard_running(parsed, allow_no_token=allow_no_token)
         self.address = parsed.text
-        logging.getLogger("ray").setLevel(logging.ERROR)  # it tells of every package that it uploads
         with self._errors():
             from ray.job_submission import JobSubmissionClient
 
+            for name in TALKATIVE:
+                logging.getLogger(name).setLevel(logging.ERROR)
             os.environ[API_SERVER] = parsed.text  # Ray would take $RAY_ADDRESS for it, whatever is asked for
             self._client: JobSubmissionClient = JobSubmissionClient(parsed.text)
 

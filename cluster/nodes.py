@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+RAYS_OWN = frozenset({"JobSupervisor"})
+"""Actors that Ray itself keeps."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -80,7 +83,9 @@ def _workers(state: Any) -> dict[str, Counter[tuple[str, str]]]:
     commands = {job["JobID"]: _command(job["Entrypoint"]) for job in state.jobs()}
     found: dict[str, Counter[tuple[str, str]]] = {}
     for actor in state.actors(actor_state_name="ALIVE").values():
-        name = str(actor.get("ActorClassName", "")).rpartition(".")[2]
+        name = str(actor["ActorClassName"]).rpartition(".")[2]
+        if name in RAYS_OWN:
+            continue
         key = (name, commands.get(actor["JobID"], ""))
         found.setdefault(actor["Address"]["NodeID"], Counter())[key] += 1
     return found

@@ -107,7 +107,7 @@ def follow(server: Any, job_id: str) -> Job | None:
 
 def _run_job(address: Address, arguments: Sequence[str], errand: Errand, allow_no_token: bool) -> int:
     from cluster.jobs import JobServer
-    from search.jobs import environment, new_job_id
+    from search.jobs import environment, everywhere, new_job_id
 
     server = JobServer(address.text, allow_no_token=allow_no_token)
     job_id = new_job_id(errand.run or errand.arguments[0])
@@ -127,7 +127,7 @@ def _run_job(address: Address, arguments: Sequence[str], errand: Errand, allow_n
     note(f"job {job_id} submitted to {server.address}; Ctrl-C leaves it running")
     job_or_none = follow(server, job_id)
     if job_or_none is None:
-        where = f" --storage {errand.storage}" if errand.storage not in (None, "runs") else ""
+        where = "" if errand.storage in (None, everywhere("runs")) else f" --storage {errand.storage}"
         note(f"\njob {job_id} goes on at {server.address}")
         note(f"its log: foldtune logs {errand.run}{where} --follow; to stop it: foldtune stop {errand.run}{where}")
         note(f"where its storage is not seen from here: foldtune logs {job_id} --address {server.address}")

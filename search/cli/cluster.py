@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli import manifest
 from search.cli.away import Errand, away, run_away
 from search.cli.options import AllowNoToken, ConfigFile, Format, Overrides
 from search.cli.terminal import note, output, print_json
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     help_text = "Look at a Ray cluster, check it before a search, or write the manifest of one."
     group = typer.Typer(no_args_is_help=True, help=help_text)
     app.add_typer(group, name="cluster")
+    manifest.add_to(group)
 
     @group.command()
     def status(

@@ -27,7 +27,8 @@ def nodes_table(nodes: Sequence[Node], waiting: int, *, width: int | None = None
     cpus = _taken(sum(node.cpus for node in nodes), sum(node.free_cpus for node in nodes))
     gpus = _taken(sum(node.gpus for node in nodes), sum(node.free_gpus for node in nodes))
     queue = f"; {waiting} wait for room" if waiting else ""
-    table.caption = f"{len(nodes)} nodes, {cpus} CPUs and {gpus} GPUs in use{queue}"
+    gpus = f" and {gpus} GPUs" if gpus != DASH else ""
+    table.caption = f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}, {cpus} CPUs{gpus} in use{queue}"
     table.caption_style = "none"
     return table
 

@@ -1,0 +1,55 @@
+"""What a cluster is made of, whatever starts it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from cluster.errors import ClusterError
+
+SHARED = "/shared"
+"""Where every node sees the shared folder."""
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A head that trains nothing, and workers that are all alike.
+
+    Attributes:
+        name: of the cluster: lower-case letters, digits and dashes, at most 42, since Kubernetes adds to it.
+        image: of a container with foldtune and what it depends on, the same for every node.
+        workers: to start with.
+        max_workers: to which an autoscaler may go; `workers` where it may not.
+        cpus: of one worker.
+        gpus: of one worker.
+        memory_gb: of one worker.
+    """
+
+    name: str
+    image: str
+    workers: int
+    max_workers: int
+    cpus: int
+    gpus: int
+    memory_gb: int
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ClusterError(
+                f"name {self.name!r}: a cluster's starts with a lower-case letter and goes on with those, digits and "
+                "'-', at most 42 characters in all"
+            )
+        if self.max_workers < self.workers:
+            raise ClusterError(f"--max-workers {self.max_workers} is less than --workers {self.workers}")
+
+    @property
+    def grows(self) -> bool:
+        """Whether an autoscaler adds and removes workers."""
+        return self.max_workers > self.workers
+
+
+def ray_version() -> str:
+    """Of this machine: a cluster's must be the same."""
+    return version("ray")
