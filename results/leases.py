@@ -38,9 +38,10 @@ def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, beat_s: float = 
     """Hold the lock in ``folder`` while the block runs. Raises RunBusy, which names ``what``; StorageError."""
     last = _newest(folder)
     if last is not None and not last.given_up() and (age_s := _now(folder) - last.renewed) < lease_s:
+        who = f"process {last.content.get('pid')} of {last.content.get('host')}"
         raise RunBusy(
-            f"process {last.content.get('pid')} of {last.content.get('host')} is working on {what}: wait for it or "
-            f"stop it first; a killed one loses it {lease_s:.0f} s after its last sign of life, which is {age_s:.0f} s ago"
+            f"{who} is working on {what}: wait for it or stop it first; "
+            f"a killed one loses it {lease_s:.0f} s after its last sign of life, which is {age_s:.0f} s ago"
         )
     path = folder / _file_name(1 if last is None else last.number + 1)
     mine = {"owner": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid(), "machine": _machine()}

@@ -307,6 +307,7 @@ def test_states_of_runs(store: RunStore, make_row: MakeRow) -> None:
     assert list_runs(storage)[0].state == "unreadable"
 
 
+@pytest.mark.parametrize("storage", ["folder", "memory"], indirect=True)
 def test_a_store_travels_to_workers_without_what_it_has_read(store: RunStore, make_row: MakeRow) -> None:
     add_trial(store, "a", 0, [make_row(1)] * 50, "COMPLETE")
     store.trials()
