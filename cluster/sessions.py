@@ -25,8 +25,6 @@ QUIET = {
 }
 """Environment that Ray reads at import or start; a variable that is already set stays."""
 
-LOOPBACK = "127.0.0.1"
-
 
 @contextmanager
 def session(
@@ -39,7 +37,7 @@ def session(
     """Connect to Ray for the length of a `with` block.
 
     Args:
-        address: None for an embedded Ray on this machine, which listens to this machine alone, asks for a token and is
+        address: None for an embedded Ray on this machine, which has no dashboard, asks every caller for a token and is
             stopped at the end; `auto` or `host:port` for a running cluster, which is left running and is given this
             process' own code.
         num_cpus: CPUs of the embedded Ray; all by default.
@@ -69,7 +67,6 @@ def session(
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _node_ip_address=LOOPBACK,
             )
         else:
             # A job's code came with the job; its workers inherit it.
