@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from search.trainable import TRIAL_KEY
 
@@ -24,7 +24,35 @@ class _Filed:
     trial_id: str
 
 
-class ResumableASHA(ASHAScheduler):  # type: ignore[misc]
+class SteadyWorkers:
+    """Mixed into a scheduler of Ray Tune: a worker that is still starting keeps its trial, and deaths are noted.
+
+    Ray's own ones name the oldest waiting trial as the next to run. Is that one's worker still starting, it is given
+    to whichever worker becomes free first, the new worker is ended before it has done anything, and where trials are
+    shorter than the start of a worker the slot of a dead one is never filled again. Without such a name Ray Tune
+    gives a free worker to a trial that has none.
+
+    Attributes:
+        dead: by foldtune's trial id, Ray's trial whose worker died last.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.dead: dict[str, Trial] = {}
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """No trial goes before the others."""
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Ray calls this before it tells the searcher."""
+        self.dead[trial.config[TRIAL_KEY]] = trial
+
+
+class PlainFIFO(SteadyWorkers, FIFOScheduler):  # type: ignore[misc]
+    """Every trial runs to its end."""
+
+
+class ResumableASHA(SteadyWorkers, ASHAScheduler):  # type: ignore[misc]
     """One bracket of asynchronous successive halving (Li et al. 2020) over epochs.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from ray.tune import Callback
@@ -86,7 +85,6 @@ class Monitor(Callback):  # type: ignore[misc]
     def __init__(self, state: SearchState, observer: Observer) -> None:
         self.state = state
         self._observer = observer
-        self._trials: dict[str, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles callbacks into its snapshots; a terminal cannot be pickled, and nobody reads them back.
@@ -96,14 +94,6 @@ class Monitor(Callback):  # type: ignore[misc]
         """A worker took a trial."""
         key = trial.config[TRIAL_KEY]
         self.state.running.setdefault(key, Running(key))
-        self._trials[key] = trial
-
-    def why_died(self, trial_id: str) -> str:
-        """What Ray last noted of a trial's worker, in one line."""
-        noted = Path(self._trials[trial_id].error_file or "") if trial_id in self._trials else Path()
-        lines = noted.read_text(errors="replace").split("\n") if noted.is_file() else []
-        text = " ".join(line.strip() for line in lines if line.strip() and not line.startswith("Failure #"))
-        return text[-300:] or "no reason was noted"
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any

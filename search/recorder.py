@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,13 @@ from results.files import is_file, remove_file
 from results.records import Status, TrialRecord
 from results.store import RunStore
 from results.trialdir import TrialDir
+from search.commonalities import common_params, common_reason
 from search.study import Mode, Outcome, report, tell
+
+MANY_TRIALS = 100
+"""Trials from which on the leaderboard is not written anew after each one."""
+REFRESH_SHARE = 0.1
+"""Part of the driver's time that goes into leaderboards of many trials."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,6 @@ class Recorder:
         keep_weights: finished trials whose weights stay on disk: the best ones.
         max_failed_trials: failures in a row after which no more trials are started.
         on_finished: told each outcome after it is written.
-        why_died: gives the reason of a trial's last worker death.
     """
 
     def __init__(
@@ -53,7 +59,6 @@ class Recorder:
         keep_weights: int,
         max_failed_trials: int,
         on_finished: Callable[[TrialRecord], None],
-        why_died: Callable[[str], str],
     ) -> None:
         self._store = store
         self._study = study
@@ -62,8 +67,9 @@ class Recorder:
         self._keep_weights = keep_weights
         self._max_failed_trials = max_failed_trials
         self._on_finished = on_finished
-        self._why_died = why_died
-        self._failures: list[str] = []
+        self._failures: list[TrialRecord] = []
+        self._stale = False
+        self._refresh_at_s = 0.0
         self.stop_reason: str | None = None
 
     def start(self, number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> str:
@@ -79,23 +85,26 @@ class Recorder:
         """Tell the study an epoch's best-so-far value."""
         report(self._study, int(key), epoch, value)
 
-    def finish(self, key: str, result: Mapping[str, Any], *, died: bool) -> None:
+    def lost(self, key: str, epoch: int, reason: str) -> None:
+        """Note that a trial's worker died after an epoch, and that the trial goes on."""
+        self._store.trial(key).append_death(epoch, reason)
+
+    def finish(self, key: str, result: Mapping[str, Any]) -> None:
         """Write a trial's outcome, tell the study, refresh the leaderboard, drop weights that nobody needs."""
         directory = self._store.trial(key)
-        status, error = self._outcome(key, result, died)
+        status, error = self._outcome(result)
         directory.finish(status, error=error)
         remove_file(directory.checkpoint_path)
         record = directory.record()
         if record is None:
             raise ValueError(f"trial {key} was never started")
         tell(self._study, outcome(record, directory, self._goal))
-        self._count(error)
-        self.refresh()
+        self._count(record)
+        self._stale = True
+        self.catch_up()
         self._on_finished(record)
 
-    def _outcome(self, key: str, result: Mapping[str, Any], died: bool) -> tuple[Status, str | None]:
-        if died:
-            return "FAIL", f"its worker died more often than it is restarted: {self._why_died(key)}"
+    def _outcome(self, result: Mapping[str, Any]) -> tuple[Status, str | None]:
         if result.get("error"):
             return "FAIL", str(result["error"])
         value = result.get(self._goal.metric)
@@ -103,21 +112,36 @@ class Recorder:
             return "FAIL", f"{self._goal.metric} is {value}"
         return ("COMPLETE" if result.get("finished") else "PRUNED"), None
 
-    def _count(self, error: str | None) -> None:
-        if error is None:
+    def _count(self, record: TrialRecord) -> None:
+        if record.status != "FAIL":
             self._failures.clear()
             return
-        self._failures.append(error)
+        self._failures.append(record)
         if len(self._failures) >= self._max_failed_trials:
-            reasons = sorted(set(self._failures), key=self._failures.count, reverse=True)
-            share = self._failures.count(reasons[0])
-            self.stop_reason = f"{len(self._failures)} trials failed in a row; {share} of them with: {reasons[0]}"
+            self.stop_reason = self._in_common()
+
+    def _in_common(self) -> str:
+        reason, share = common_reason([record.error or "" for record in self._failures])
+        others = [record.params for record in self._store.trials() if record.status in ("COMPLETE", "PRUNED")]
+        params = common_params([record.params for record in self._failures], others)
+        shared = f"; all of them have {', '.join(params)}" if params else ""
+        return f"{len(self._failures)} trials failed in a row; {share} of them with: {reason}{shared}"
+
+    def catch_up(self) -> None:
+        """Refresh where a trial has ended since; in a large run no more often than REFRESH_SHARE allows."""
+        if self._stale and time.monotonic() >= self._refresh_at_s:
+            self.refresh()
 
     def refresh(self) -> None:
         """Bring leaderboard.csv up to date and bound the weights on disk."""
+        started_s = time.monotonic()
         self._store.write_leaderboard(self._goal.metric, self._goal.mode, self._modes)
-        best = finalists(self._store.trials(), self._goal, self._keep_weights)
+        records = self._store.trials()
+        best = finalists(records, self._goal, self._keep_weights)
         self._store.prune_weights(record.trial_id for record in best)
+        self._stale = False
+        took_s = time.monotonic() - started_s
+        self._refresh_at_s = started_s + (took_s / REFRESH_SHARE if len(records) > MANY_TRIALS else 0.0)
 
 
 def outcome(record: TrialRecord, directory: TrialDir, goal: Goal) -> Outcome:

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import optuna
 from ray.tune.search import Searcher
 
+from search.deaths import Deaths
 from search.recorder import Recorder
-from search.trainable import TRIAL_KEY
+from search.trainable import HALVINGS_KEY, TRIAL_KEY
 from spaces import Space
 
 T = TypeVar("T")
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 class StudySearcher(Searcher):  # type: ignore[misc]
     """Proposes configurations and tells the outcomes.
+
+    A trial whose worker died is proposed again and goes on from its checkpoint. Ray Tune's own retries are not used:
+    they take a worker that died between two trials for two deaths of the second, and give it up.
 
     Args:
         study: opened by `search.study.open_study`.
@@ -34,6 +38,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         slots: gives how many trials may run now. No configuration is drawn ahead of a free slot,
             because each one drawn without its predecessors' results is drawn blind.
         interrupted: ids of trials to go on with, proposed first, as they were.
+        deaths: judges whether a trial whose worker died goes on.
         on_failure: told what went wrong here, in the driver; Ray would take it for a trial's failure and retry.
     """
 
@@ -50,6 +55,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         limit: int,
         slots: Callable[[], int],
         interrupted: Sequence[str],
+        deaths: Deaths,
         on_failure: Callable[[Exception], None],
     ) -> None:
         super().__init__(metric=metric, mode=mode)
@@ -61,21 +67,29 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._left = limit
         self._slots = slots
         self._waiting = list(interrupted)
+        self._deaths = deaths
         self._on_failure = on_failure
         self._live: dict[str, str] = {}
+        self._epochs: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Configuration of Ray's next trial; None while every slot is taken, FINISHED at the limit."""
-        if self._left <= 0 or self._recorder.stop_reason:
+        """Configuration of Ray's next trial; None while there is no free slot, FINISHED once no trial can follow."""
+        self._guarded(self._recorder.catch_up)
+        if self._recorder.stop_reason:
             return str(Searcher.FINISHED)
-        if len(self._live) >= self._slots():
+        if self._left <= 0:
+            # The worker of a running trial may yet die and leave it to be proposed again.
+            return None if self._live else str(Searcher.FINISHED)
+        # One trial may always wait for room: Ray Tune blocks for minutes where nothing runs and nothing is proposed.
+        if len(self._live) >= max(1, self._slots()):
             return None
         key = self._guarded(self._next)
         if key is None:
             return str(Searcher.FINISHED)
         self._left -= 1
         self._live[trial_id] = key
-        return {TRIAL_KEY: key}
+        halvings = self._deaths.halvings(key)
+        return {TRIAL_KEY: key, HALVINGS_KEY: halvings} if halvings else {TRIAL_KEY: key}
 
     def _next(self) -> str:
         return self._waiting.pop(0) if self._waiting else self._propose()
@@ -93,13 +107,22 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         key, value = self._live.get(trial_id), result.get(self.metric)
         if key is None or value is None:
             return
+        self._epochs[key] = int(result["epoch"])
         self._guarded(lambda: self._recorder.report(key, int(result["epoch"]), value))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Record the outcome; an id that is not ours, or was recorded before, is ignored."""
         key = self._live.pop(trial_id, None)
-        if key is not None:
-            self._guarded(lambda: self._recorder.finish(key, result or {}, died=error))
+        if key is None:
+            return
+        if not error:
+            self._guarded(lambda: self._recorder.finish(key, result or {}))
+        elif self._deaths.goes_on(key, epoch := self._epochs.get(key, 0)):
+            self._waiting.insert(0, key)
+            self._left += 1
+            self._guarded(lambda: self._recorder.lost(key, epoch, self._deaths.reason(key)))
+        else:
+            self._guarded(lambda: self._recorder.finish(key, {"error": self._deaths.verdict(key)}))
 
     def _guarded(self, step: Callable[[], T]) -> T | None:
         try:

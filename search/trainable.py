@@ -2,10 +2,9 @@
 
 A class Trainable with `reset_config`, because workers are reused between trials: a cold worker spends
 seconds on imports. Failures of a trial are results, not exceptions, since Ray would retry an exception;
-what is left for Ray to retry is the death of the process, and then the trial goes on from its checkpoint.
+what is left is the death of the process, and then the trial goes on from its checkpoint in another worker.
 
-This module imports nothing heavy: while a worker starts, Ray gives its trial to whichever other worker becomes
-free and ends the new one. Were torch imported at the start, trials shorter than that would never see a second worker.
+This module imports nothing heavy, so that a worker counts as started within a second.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 TRIAL_KEY = "trial_key"
 """Key of a result, and of a trial's configuration, that holds foldtune's trial id."""
+HALVINGS_KEY = "halvings"
+"""Key of a trial's configuration: how often to halve the micro-batch before it goes on."""
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
@@ -48,6 +49,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: Mapping[str, Any]) -> None:
         # Built in the first step, so that what fails there is a result with its reason.
         self._key = config[TRIAL_KEY]
+        self._halvings = config.get(HALVINGS_KEY, 0)
         self._fit: Fit | None = None
 
     def _release(self) -> None:
@@ -67,7 +69,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         directory = RunStore(work.root).trial(self._key)
         try:
             if self._fit is None:
-                self._fit = open_fit(work, directory)
+                self._fit = open_fit(work, directory, halvings=self._halvings)
             report = self._fit.step()
             store_epoch(directory, self._fit, report)
         except Exception as error:

@@ -43,13 +43,16 @@ def short_reason(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
-def open_fit(work: TrialWork, directory: TrialDir) -> Fit:
-    """A trial's training, gone on with where its checkpoint stands."""
+def open_fit(work: TrialWork, directory: TrialDir, halvings: int = 0) -> Fit:
+    """A trial's training, gone on with where its checkpoint stands, in smaller parts of a batch where `halvings`."""
     labelled = work.labelled
     record = directory.record()
     if record is None:
         raise TrialFailed(f"{directory.config_path} is gone")
-    return resumed_fit(work, parse_settings(record.config, labelled.task), work.fold, directory.checkpoint_path)
+    fit = resumed_fit(work, parse_settings(record.config, labelled.task), work.fold, directory.checkpoint_path)
+    for _ in range(halvings):
+        fit.halve_micro_batch()
+    return fit
 
 
 def resumed_fit(work: TrialWork, settings: TrialSettings, fold: int, checkpoint: StorePath) -> Fit:

@@ -8,33 +8,34 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import optuna
+import ray
 from ray import tune
 from ray.exceptions import RayError
-from ray.tune import TuneError
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune import Callback, TuneError
 
 from cluster.resources import TrialResources, slots
 from results.records import TrialRecord
 from results.store import RunStore
-from search.asha import ResumableASHA
+from search.asha import PlainFIFO, ResumableASHA
 from search.config import RunConfig
 from search.dataset import Labelled
+from search.deaths import Deaths, noted_cause
 from search.errors import WorkError
+from search.headwatch import watching_head
 from search.monitor import Monitor, Observer, SearchState
 from search.recorder import Goal, Recorder, outcome
+from search.sampling import make_sampler
 from search.searcher import StudySearcher
 from search.secrets import expanded
-from search.sampling import make_sampler
 from search.stopping import SearchStopper
 from search.study import ensure_default, open_study, reconcile
 from search.trainable import TrialTrainable
 from search.training import TrialWork, short_reason
+from search.watchdog import Watchdog
 from spaces import Space
-
-WORKER_DEATHS = 3
-"""Times that a trial's worker may die before the trial is a failure."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Search:
         interrupted = self._settle(stored, study, recorder, trial_scheduler)
         recorder.refresh()
         stopper = SearchStopper()
+        watchdog = Watchdog(self.config.search.trial_timeout_s, stopper.stop_all)
         if left := self.left():
             searcher = StudySearcher(
                 study,
@@ -104,10 +106,11 @@ class Search:
                     self.config.resources.autoscale_to,
                 ),
                 interrupted=interrupted,
+                deaths=Deaths(lambda key: watchdog.cause(key) or noted_cause(trial_scheduler.dead[key].error_file)),
                 on_failure=stopper.fail,
             )
             with stopper.on_signals():
-                self._tune(searcher, left, trial_scheduler, monitor, stopper)
+                self._tune(searcher, left, trial_scheduler, [monitor, watchdog], stopper)
             if stopper.failure is not None:
                 raise stopper.failure
             recorder.refresh()
@@ -133,7 +136,7 @@ class Search:
         stored: Sequence[TrialRecord],
         study: optuna.Study,
         recorder: Recorder,
-        trial_scheduler: TrialScheduler,
+        trial_scheduler: PlainFIFO | ResumableASHA,
     ) -> list[str]:
         """File the stored epochs with ASHA, and end the trials that had ended but for the driver's word.
 
@@ -153,7 +156,7 @@ class Search:
             trained = record.epochs >= self.config.search.max_epochs
             if trained or (stop and record.epochs not in known[record.number].intermediate_values):
                 value = record.value(self.goal.metric)
-                recorder.finish(record.trial_id, {self.goal.metric: value, "finished": trained}, died=False)
+                recorder.finish(record.trial_id, {self.goal.metric: value, "finished": trained})
             else:
                 going_on.append(record.trial_id)
         return going_on
@@ -176,13 +179,12 @@ class Search:
             keep_weights=self.config.ensemble.top + 2,
             max_failed_trials=self.config.search.max_failed_trials,
             on_finished=monitor.finished,
-            why_died=monitor.why_died,
         )
 
-    def _trial_scheduler(self) -> TrialScheduler:
+    def _trial_scheduler(self) -> PlainFIFO | ResumableASHA:
         search = self.config.search
         if search.trial_scheduler == "none":
-            return FIFOScheduler()
+            return PlainFIFO()
         return ResumableASHA(
             self.goal.metric,
             self.goal.mode,
@@ -205,40 +207,47 @@ class Search:
             loader_workers=self.config.resources.loader_workers,
         )
 
+    def _farewell(self) -> str:
+        return (
+            "the head of the Ray cluster is gone, and the search with it; what finished is kept in "
+            f"{self.store.root}: go on with the same command and --resume, on a cluster or without --address"
+        )
+
+    def _trainable(self) -> Any:
+        return tune.with_parameters(TrialTrainable, work=pickle.dumps(self._work()))
+
     def _tune(
         self,
         searcher: StudySearcher,
         num_samples: int,
-        trial_scheduler: TrialScheduler,
-        monitor: Monitor,
+        trial_scheduler: PlainFIFO | ResumableASHA,
+        callbacks: list[Callback],
         stopper: SearchStopper,
     ) -> None:
         trial = self._resources()
-        trainable = tune.with_resources(
-            tune.with_parameters(TrialTrainable, work=pickle.dumps(self._work())),
-            {"cpu": trial.cpus, "gpu": trial.gpus},
-        )
+        trainable = tune.with_resources(self._trainable(), {"cpu": trial.cpus, "gpu": trial.gpus})
         # The searcher holds back by itself. Ray would start one worker at a time, the next once that one is up.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_samples)
         with tempfile.TemporaryDirectory(prefix="foldtune-tune-", ignore_cleanup_errors=True) as scratch:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
-                    search_alg=searcher, scheduler=trial_scheduler, num_samples=num_samples, reuse_actors=True
+                    search_alg=searcher, scheduler=trial_scheduler, num_samples=-1, reuse_actors=True
                 ),
                 run_config=tune.RunConfig(
                     name=self.store.name,
                     storage_path=scratch,
-                    callbacks=[monitor],
+                    callbacks=callbacks,
                     stop=stopper,
                     # foldtune's own checkpoints are the record; a class Trainable would make one more at its end.
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+                    failure_config=tune.FailureConfig(max_failures=0),  # the searcher proposes a lost trial again
                     verbose=0,
                 ),
             )
             try:
-                tuner.fit()
+                with watching_head(ray.get_runtime_context().gcs_address, self._farewell()):
+                    tuner.fit()
             except (TuneError, RayError) as error:
                 if stopper.failure is None:
                     raise WorkError(f"Ray gave the search up: {short_reason(error)}; --resume goes on") from error

@@ -15,11 +15,12 @@ from ray.tune.search import Searcher
 from results.errors import RunCorrupt, StorageFull
 from results.records import EpochRow, TrialRecord
 from results.store import RunStore
+from search.deaths import MOST_DEATHS, Cause, Deaths
 from search.recorder import Goal, Recorder, finalists
 from search.sampling import make_sampler
 from search.searcher import StudySearcher
 from search.study import ensure_default, open_study
-from search.trainable import TRIAL_KEY
+from search.trainable import HALVINGS_KEY, TRIAL_KEY
 from spaces import Space
 
 SPACE = Space.parse({"lr": {"loguniform": [1e-5, 1e-1]}, "drop_rate": {"uniform": [0.0, 0.5]}})
@@ -44,8 +45,8 @@ class Driver:
             keep_weights=2,
             max_failed_trials=options.pop("max_failed_trials", 3),
             on_finished=self.finished.append,
-            why_died=lambda trial_id: f"killed ({trial_id})",
         )
+        self.cause = Cause("lost", "killed")
         ensure_default(self.study, SPACE.default())
         self.searcher = StudySearcher(
             self.study,
@@ -58,6 +59,7 @@ class Driver:
             limit=limit,
             slots=lambda: self.slots,
             interrupted=options.pop("interrupted", ()),
+            deaths=Deaths(lambda trial_id: self.cause),
             on_failure=self.failures.append,
         )
 
@@ -95,6 +97,9 @@ def test_interrupted_trials_go_on_first_and_count(driver: Callable[..., Driver])
     here = driver(limit=2, slots=3, interrupted=["0000"])
     assert here.searcher.suggest("x") == {TRIAL_KEY: "0000"}
     assert here.searcher.suggest("y") == {TRIAL_KEY: "0001"}
+    for ray_id, key in (("x", "0000"), ("y", "0001")):
+        assert here.searcher.suggest("z") is None
+        here.searcher.on_trial_complete(ray_id, {**here.epoch(key, ray_id, 1, 0.5), "finished": True})
     assert here.searcher.suggest("z") == Searcher.FINISHED
 
 
@@ -128,13 +133,68 @@ def test_an_end_is_in_the_store_the_study_and_the_leaderboard(
     assert here.finished == [record]
 
 
-def test_a_worker_that_died_too_often_fails_with_the_reason(driver: Callable[..., Driver]) -> None:
-    here = driver()
+def test_a_trial_whose_worker_died_is_proposed_again_before_any_other(driver: Callable[..., Driver]) -> None:
+    here = driver(limit=3, slots=1)
     here.searcher.suggest("a")
+    here.epoch("0000", "a", 1, 0.4)
     here.searcher.on_trial_complete("a", error=True)
+    assert here.finished == []
+    assert here.store.trial("0000").deaths() == [{"epoch": 1, "reason": "killed"}]
+    assert here.searcher.suggest("b") == {TRIAL_KEY: "0000"}
+    here.searcher.on_trial_complete("b", {**here.epoch("0000", "b", 2, 0.5), "finished": True})
+    for ray_id, key in (("c", "0001"), ("d", "0002")):
+        assert here.searcher.suggest(ray_id) == {TRIAL_KEY: key}, "the death took no trial from the search"
+        assert here.searcher.suggest("x") is None, "its worker may die, too"
+        here.searcher.on_trial_complete(ray_id, {**here.epoch(key, ray_id, 1, 0.5), "finished": True})
+    assert here.searcher.suggest("e") == Searcher.FINISHED
+    assert [record.status for record in here.finished] == ["COMPLETE"] * 3
+
+
+def test_a_worker_that_dies_again_and_again_in_one_epoch_fails_the_trial(driver: Callable[..., Driver]) -> None:
+    here = driver(slots=1)
+    for death in range(MOST_DEATHS):
+        here.searcher.suggest(f"early-{death}")
+        here.searcher.on_trial_complete(f"early-{death}", error=True)
+    here.searcher.suggest("far")
+    here.epoch("0000", "far", 1, 0.4)
+    here.searcher.on_trial_complete("far", error=True)
+    for death in range(MOST_DEATHS):
+        assert here.finished == [], "an epoch was won in between"
+        assert here.searcher.suggest(f"late-{death}") == {TRIAL_KEY: "0000"}
+        here.searcher.on_trial_complete(f"late-{death}", error=True)
     (record,) = here.finished
     assert record.status == "FAIL"
-    assert "killed (0000)" in str(record.error)
+    assert record.error == "its worker died 4 times without an epoch in between; the last time: killed"
+
+
+def test_out_of_host_memory_halves_the_micro_batch_once(driver: Callable[..., Driver]) -> None:
+    here = driver(slots=1)
+    here.cause = Cause("memory", "its node ran out")
+    assert here.searcher.suggest("a") == {TRIAL_KEY: "0000"}
+    here.searcher.on_trial_complete("a", error=True)
+    assert here.searcher.suggest("b") == {TRIAL_KEY: "0000", HALVINGS_KEY: 1}
+    here.cause = Cause("lost", "killed")
+    here.searcher.on_trial_complete("b", error=True)
+    assert here.searcher.suggest("c") == {TRIAL_KEY: "0000"}, "the checkpoint remembers"
+    here.cause = Cause("memory", "its node ran out")
+    here.searcher.on_trial_complete("c", error=True)
+    (record,) = here.finished
+    assert (record.status, record.error) == ("FAIL", "its node ran out; again with half the micro-batch")
+
+
+def test_a_silent_trial_fails_at_once(driver: Callable[..., Driver]) -> None:
+    here = driver(slots=1)
+    here.cause = Cause("silent", "no report for 60 s")
+    here.searcher.suggest("a")
+    here.searcher.on_trial_complete("a", error=True)
+    assert [(record.status, record.error) for record in here.finished] == [("FAIL", "no report for 60 s")]
+    assert here.searcher.suggest("b") == {TRIAL_KEY: "0001"}
+
+
+def test_one_trial_may_wait_where_no_slot_is_left(driver: Callable[..., Driver]) -> None:
+    here = driver(slots=0)
+    assert here.searcher.suggest("a") == {TRIAL_KEY: "0000"}
+    assert here.searcher.suggest("b") is None
 
 
 def test_unknown_and_repeated_ids_are_ignored(driver: Callable[..., Driver]) -> None:
