@@ -1,7 +1,8 @@
-"""What a space samples takes effect where it belongs, for every task: in the training, the model's views or a decision.
+"""What a space samples takes effect where it belongs: in the training, the model's views or a decision.
 
-A training follows from its seed bit for bit, so of two that differ in one value, whatever differs shows where that
-value arrived. Values of what lies in a registry are found there: what is added is tried without a line here.
+Tried for every task whose labels stand in a table. A training follows from its seed bit for bit, so of two that differ
+in one value, whatever differs shows where that value arrived. Values of what lies in a registry are found there: what
+is added is tried without a line here.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ OF_DECISIONS: dict[str, list[Pair]] = {
         ({"cuts": "rounding"}, {"cuts": "argmax"}),
     ],
 }
-every_task = pytest.mark.parametrize("name", sorted(TASKS))
+every_task = pytest.mark.parametrize("name", LABELS)
 
 
 def label(pair: Pair) -> str:
@@ -201,7 +202,7 @@ def test_how_weights_are_learnt_changes_them(name: str, pair: Pair) -> None:
     assert any(not torch.equal(one.weights[key], two.weights[key]) for key in one.weights)
 
 
-@pytest.mark.parametrize(("name", "loss"), [(name, loss) for name in sorted(TASKS) for loss in TASKS[name].losses])
+@pytest.mark.parametrize(("name", "loss"), [(name, loss) for name in LABELS for loss in TASKS[name].losses])
 def test_each_parameter_of_a_loss_changes_the_training_and_not_the_evaluation(name: str, loss: str) -> None:
     for pair in of_registry("loss", loss, LOSSES[loss].params):
         one, two = (seen(name, STANDING | changes) for changes in pair)
