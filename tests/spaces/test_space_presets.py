@@ -45,6 +45,7 @@ COMPONENTS = {
         "none": set(),
         "flip": {"flips"},
         **{name: {"strength", "flips"} for name in ("shift", "light", "medium", "heavy")},
+        "custom": {"horizontal_flip", "rgb_shift", "iso_noise", "optical_distortion", "random_brightness"},
     },
     "lr_scheduler": {"cosine": {"warmup_epochs", "min_lr_ratio"}, "plateau": {"factor", "patience"}},
     "postprocess": {None: {"prior_power", "threshold"}},
