@@ -103,9 +103,20 @@ class SordParams:
     power: float = number(2.0, 0.0, 4.0, open_low=True)
 
 
+@dataclass(frozen=True)
+class DBParams:
+    """Weights of the three parts of differentiable binarization: cross entropy of the text map, L1 of the threshold
+    map, Dice of the binary map. Liao et al. (2020) take 1, 10 and 1 (in their code 5, 10 and 1)."""
+
+    bce: float = number(1.0, 0.0, 100.0, open_low=True)
+    border: float = number(10.0, 0.0, 100.0)
+    binary: float = number(1.0, 0.0, 100.0)
+
+
 ONE_CLASS = "one class an image (multiclass, ordinal)"
 YES_OR_NO = "answers of yes or no (binary, multilabel)"
 ORDERED = "classes in an order (ordinal)"
+PLACES = "places in an image (text_detection)"
 
 
 @dataclass(frozen=True)
@@ -195,6 +206,12 @@ def _sord(params: SordParams, class_counts: Counts) -> nn.Module:
     return Sord(len(class_counts), params.alpha, params.power)
 
 
+def _db(params: DBParams, _: Counts) -> nn.Module:
+    from trainers.detection.losses import DBLoss
+
+    return DBLoss(params.bce, params.border, params.binary)
+
+
 LOSSES: Mapping[str, LossSpec] = MappingProxyType(
     {
         "cross_entropy": LossSpec(CrossEntropyParams, _cross_entropy, ONE_CLASS),
@@ -209,5 +226,6 @@ LOSSES: Mapping[str, LossSpec] = MappingProxyType(
         "coral": LossSpec(CumulativeParams, _coral, ORDERED),
         "corn": LossSpec(CumulativeParams, _corn, ORDERED),
         "sord": LossSpec(SordParams, _sord, ORDERED),
+        "db": LossSpec(DBParams, _db, PLACES),
     }
 )

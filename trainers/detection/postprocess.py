@@ -1,0 +1,137 @@
+"""Boxes from a map of probabilities, and the settings that decide which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from trainers.components import check_value, number
+from trainers.detection.rectangles import EXACT, Array, corners, grow_distance, in_order
+from trainers.errors import Problem, unknown
+
+Map: TypeAlias = npt.NDArray[np.floating[Any]]
+
+LEAST_SIDE = 3.0
+"""Pixels of the map: a box whose shorter side is less is no text."""
+
+
+@dataclass(frozen=True)
+class BoxSettings:
+    """How a map becomes boxes.
+
+    Attributes:
+        thresh: pixels above it are text.
+        box_thresh: a box's score, the mean of its pixels, must reach it.
+        max_candidates: regions of an image that may become boxes, those with the highest scores.
+        unclip_ratio: how far a region grows, times its area over its perimeter; EXACT undoes the shrinking.
+    """
+
+    thresh: float = 0.3
+    box_thresh: float = 0.6
+    max_candidates: int = 1000
+    unclip_ratio: float | str = EXACT
+
+    @classmethod
+    def of(cls, postprocess: Mapping[str, Any] | None) -> BoxSettings:
+        """Of a checked mapping; absent keys are at their defaults."""
+        given = dict(postprocess or {})
+        if "max_candidates" in given:
+            given["max_candidates"] = int(given["max_candidates"])
+        return cls(**given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, with every key."""
+        return asdict(self)
+
+
+_BOUNDS: Mapping[str, tuple[type, Mapping[str, Any]]] = {
+    "thresh": (float, number(0.3, 0.0, 1.0, open_high=True).metadata),
+    "box_thresh": (float, number(0.6, 0.0, 1.0).metadata),
+    "max_candidates": (int, number(1000, 1, 100_000).metadata),
+    "unclip_ratio": (float, number(1.5, 0.0, 20.0).metadata),
+}
+
+
+def check_box_settings(postprocess: Mapping[str, Any]) -> list[Problem]:
+    """All that is wrong with a mapping of box settings; paths begin with ``postprocess``."""
+    problems = []
+    for name, value in postprocess.items():
+        path = f"postprocess.{name}"
+        if name not in _BOUNDS:
+            problems.append(Problem(path, unknown("post-processing", str(name), _BOUNDS)))
+        elif not (name == "unclip_ratio" and value == EXACT):
+            kind, bounds = _BOUNDS[name]
+            whole = kind is int and isinstance(value, float) and value.is_integer()  # as a command line gives it
+            try:
+                check_value(int(value) if whole else value, kind, bounds)
+            except ValueError as error:
+                or_exact = f" (or {EXACT})" if name == "unclip_ratio" else ""
+                problems.append(Problem(path, f"{error}{or_exact}"))
+    return problems
+
+
+class Regions(NamedTuple):
+    """Connected regions of a map, as rectangles in pixels, those with the highest scores first.
+
+    Coordinates have pixel i of the map from i to i + 1.
+    """
+
+    centres: Array  # (K, 2)
+    sizes: Array  # (K, 2)
+    angles: Array  # (K,)
+    scores: Array  # (K,)
+
+
+def find_regions(probabilities: Map, thresh: float) -> Regions:
+    """All regions above `thresh` of a map (H, W) in [0, 1], each with the mean of its pixels.
+
+    They are in the order of their scores, then of their areas: nothing that is cut off at the end is cut for its
+    place on the page, which OpenCV's order is.
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float32)
+    above = (probabilities > thresh).astype(np.uint8)
+    count, labels = cv2.connectedComponents(above, connectivity=8, ltype=cv2.CV_32S)
+    if count < 2:
+        return Regions(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
+    places = np.flatnonzero(above)
+    of_pixel = labels.ravel()[places]
+    sums = np.bincount(of_pixel, weights=probabilities.ravel()[places], minlength=count)[1:]
+    areas = np.bincount(of_pixel, minlength=count)[1:]
+    scores = np.asarray(sums / areas)
+    rectangles = np.zeros((count - 1, 5))
+    contours, hierarchy = cv2.findContours(above, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    for contour, (_, _, _, parent) in zip(contours, hierarchy[0], strict=True):
+        if parent < 0:  # not the edge of a hole
+            x, y = contour[0, 0]
+            (left, top), (width, height), angle = cv2.minAreaRect(contour)
+            rectangles[labels[y, x] - 1] = left + 0.5, top + 0.5, width, height, angle
+    order = np.lexsort((-areas, -scores))
+    rectangles = rectangles[order]
+    # Corners are centres of pixels, as they were drawn; a line of pixels has some height all the same.
+    return Regions(rectangles[:, :2], np.maximum(rectangles[:, 2:4], 1.0), rectangles[:, 4], scores[order])
+
+
+def grow(regions: Regions, unclip_ratio: float | str, size: tuple[int, int]) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Boxes (K, 4, 2) in shares of width and height, within the image, and a mask (K,) of those that are large enough.
+
+    Args:
+        size: height and width of the map.
+    """
+    distance = grow_distance(regions.sizes, unclip_ratio)
+    sizes = regions.sizes + 2 * distance[:, None]
+    quads = corners(regions.centres, sizes, regions.angles) / (size[1], size[0])
+    return quads.clip(0.0, 1.0), sizes.min(axis=1, initial=np.inf) >= LEAST_SIDE
+
+
+def find_boxes(probabilities: Map, settings: BoxSettings) -> Array:
+    """The boxes (p, 9) of a map (H, W): four corners in shares of width and height, and the score; best first."""
+    regions = find_regions(probabilities, settings.thresh)
+    kept = min(int((regions.scores >= settings.box_thresh).sum()), settings.max_candidates)
+    regions = Regions(*(values[:kept] for values in regions))
+    quads, large = grow(regions, settings.unclip_ratio, (probabilities.shape[0], probabilities.shape[1]))
+    return in_order(np.concatenate([quads.reshape(-1, 8), regions.scores[:, None]], axis=1)[large])

@@ -1,0 +1,101 @@
+"""Tables of images and their text: JSON with boxes, or a CSV of images without."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from trainers.detection.polygons import Points, mend
+from trainers.errors import DataError, unknown
+from trainers.tasks.frames import read_csv
+
+_SHOWN = 5
+FORM = '{"NAME.jpg": {"width": 480, "height": 960, "boxes": [{"points": [[x, y], …]}, …]}, …}'
+
+
+def read_text_frame(path: Path) -> pd.DataFrame:
+    """One row an image. A file that ends in .json gives columns image, width, height and boxes (each a list of
+    mappings with `points`); any other is a CSV, for rows without labels.
+
+    Raises:
+        DataError: no such file; not JSON of the form `FORM`, or not a CSV.
+    """
+    if path.suffix.lower() != ".json":
+        return read_csv(path)
+    try:
+        images = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise DataError([f"{path}: no such file"]) from None
+    except (ValueError, OSError) as error:
+        raise DataError([f"{path}: cannot be read as JSON ({' '.join(str(error).split())})"]) from None
+    if not isinstance(images, dict) or not all(isinstance(each, dict) for each in images.values()):
+        raise DataError([f"{path}: must be a mapping from image names to mappings, as in {FORM}"])
+    keys = dict.fromkeys(["width", "height", *(key for each in images.values() for key in each)])
+    columns = {key: pd.Series([each.get(key) for each in images.values()], dtype=object) for key in keys}
+    return pd.DataFrame({"image": pd.Series(list(images), dtype=str), **columns})
+
+
+class Labels(NamedTuple):
+    """Polygons of each image, in shares of its width and height, and how many were changed in which way."""
+
+    polygons: list[list[Points]]
+    notes: Counter[str]
+
+
+def read_polygons(frame: pd.DataFrame, column: str, source: Path | str) -> Labels:
+    """The polygons of every row, mended as :func:`trainers.detection.polygons.mend` does.
+
+    Raises:
+        DataError: no such column; rows whose size or boxes are not of the form `FORM`.
+    """
+    missing = [name for name in (column, "width", "height") if name not in frame]
+    if missing:
+        names = [str(name) for name in frame.columns]
+        raise DataError([f"{source}: {unknown('column', name, names)}" for name in missing])
+    notes: Counter[str] = Counter()
+    images: list[list[Points]] = []
+    problems: list[str] = []
+    first = frame.columns[0]
+    for name, width, height, boxes in zip(frame[first], frame["width"], frame["height"], frame[column], strict=True):
+        try:
+            images.append(_polygons(boxes, _side("width", width), _side("height", height), notes))
+        except ValueError as error:
+            problems.append(f"{source}: image '{name}': {error}")
+    if problems:
+        more = len(problems) - _SHOWN
+        raise DataError(problems[:_SHOWN] + ([f"{source}: and {more} more images like these"] if more > 0 else []))
+    return Labels(images, notes)
+
+
+def _side(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
+        raise ValueError(f"{name} must be a number of pixels, not {value!r}")
+    return float(value)
+
+
+def _polygons(boxes: Any, width: float, height: float, notes: Counter[str]) -> list[Points]:
+    if not isinstance(boxes, list):
+        raise ValueError(f"boxes must be a list (empty where there is no text), not {boxes!r}")
+    kept = []
+    for place, box in enumerate(boxes, start=1):
+        polygon, changes = mend(_points(box, place), width, height)
+        notes.update(changes)
+        if polygon is not None:
+            kept.append(polygon / (width, height))
+    return kept
+
+
+def _points(box: Any, place: int) -> Points:
+    given = box.get("points") if isinstance(box, dict) else box
+    try:
+        points = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        points = np.empty(0)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError(f"box {place} must have points [[x, y], …], not {str(given)[:60]}")
+    return points

@@ -1,0 +1,64 @@
+"""One answer of several detectors' boxes: clusters by overlap, kept by their votes, fused by their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.detection.matching import as_shapes, overlaps
+from trainers.detection.rectangles import in_order
+
+Boxes: TypeAlias = npt.NDArray[np.float64]
+
+JOINED_IOU = 0.5
+"""Boxes of different members are one text where their IoU with the cluster's best box is at least this."""
+
+
+def vote_boxes(members: Sequence[npt.NDArray[np.floating[Any]]], min_votes: int | None = None) -> Boxes:
+    """Fused boxes (p, 9), best first, of M members' boxes (p_m, 9) on one image, their corners
+    in order (:func:`in_order`).
+
+    The best box that is left starts a cluster, which takes from each other member the box that overlaps it most.
+    A cluster has a vote from each member in it; its box is the mean of their corners weighted by their scores,
+    its score the mean score of those that voted. No member's place among them matters.
+
+    Args:
+        min_votes: votes that keep a cluster, 1 to M; more than half of the members by default.
+    """
+    needed = len(members) // 2 + 1 if min_votes is None else min_votes
+    boxes = np.concatenate([np.asarray(each, dtype=np.float64).reshape(-1, 9) for each in members])
+    owners = np.repeat(np.arange(len(members)), [len(each) for each in members])
+    order = np.lexsort([*boxes[:, :8].T, -boxes[:, 8]])
+    boxes, owners = boxes[order], owners[order]
+    shapes = as_shapes(boxes[:, :8].reshape(-1, 4, 2))
+    pairs = overlaps(shapes, shapes, JOINED_IOU - 1e-9)
+    near: list[list[tuple[float, int]]] = [[] for _ in boxes]
+    for one, other, iou in zip(pairs.boxes.tolist(), pairs.polygons.tolist(), pairs.iou.tolist(), strict=True):
+        if owners[one] != owners[other]:
+            near[one].append((-iou, other))
+    free = np.ones(len(boxes), dtype=np.bool_)
+    fused = []
+    for seed in range(len(boxes)):
+        if not free[seed]:
+            continue
+        cluster, voters = [seed], {int(owners[seed])}
+        for _, other in sorted(near[seed]):  # by overlap, then by score
+            if free[other] and int(owners[other]) not in voters:
+                cluster.append(other)
+                voters.add(int(owners[other]))
+        free[cluster] = False
+        if len(voters) >= needed:
+            fused.append(_fuse(boxes[sorted(cluster)]))
+    return in_order(np.array(fused).reshape(-1, 9))
+
+
+def _fuse(boxes: Boxes) -> Boxes:
+    """Mean corners weighted by scores, and mean score; exactly the box itself where all agree."""
+    first, weights = boxes[0], np.maximum(boxes[:, 8], 1e-9)
+    shift = ((boxes - first) * weights[:, None]).sum(axis=0) / weights.sum()
+    fused: Boxes = first + shift
+    fused[8] = first[8] + (boxes[:, 8] - first[8]).mean()
+    return fused

@@ -1,0 +1,261 @@
+"""Where in an image there is text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainers.detection.metric import Counts, count, map_loss
+from trainers.detection.polygons import Points, count_polygons, pad, summary, unpad
+from trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
+from trainers.detection.sweep import USUAL, Memory, best, sweep
+from trainers.detection.table import read_polygons, read_text_frame
+from trainers.detection.voting import vote_boxes
+from trainers.errors import DataError, Problem, TrialFailed
+from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from trainers.settings import TrialSettings
+
+_PROBABILITIES = (np.arange(256) / 255).astype(np.float16)
+_BINS = 4
+_LEAST_IN_BIN = 20
+_MEMORY = Memory()
+
+
+@dataclass(frozen=True)
+class TextDetection(Task):
+    """Text as polygons: a network gives a map of probabilities, regions of it grow to boxes (DBNet).
+
+    Logits are kept as probabilities in a byte a pixel, scores are half-precision floats, so a map of 960x480 takes
+    half a megabyte. Boxes are in shares of width and height, under which IoU does not change; a submission has them
+    in pixels of the original image.
+
+    Attributes:
+        target: the column of boxes.
+        image_size: height and width of the prepared images.
+        notes: what was left out of the labels, and what was changed, with how many.
+    """
+
+    name: ClassVar[str] = "text_detection"
+    metrics: ClassVar[Mapping[str, Mode]] = MappingProxyType(
+        {
+            "hmean": "max",
+            "precision": "max",
+            "recall": "max",
+            "loss": "min",  # of the map, against the shrunk text
+        }
+    )
+    default_metric: ClassVar[str] = "hmean"
+    tunable_metrics: ClassVar[frozenset[str]] = frozenset({"hmean", "precision", "recall"})
+    losses: ClassVar[tuple[str, ...]] = ("db",)
+    postprocess_names: ClassVar[tuple[str, ...]] = ("thresh", "box_thresh", "max_candidates", "unclip_ratio")
+    option_names: ClassVar[tuple[str, ...]] = ("image_size", "resize")
+
+    target: str
+    image_size: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read_frame(cls, path: Path) -> pd.DataFrame:
+        return read_text_frame(path)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        target: str | Sequence[str],
+        *,
+        image_size: int | Sequence[int] = 640,
+        resize: str = "squash",
+        **options: Any,
+    ) -> Self:
+        if options or not isinstance(target, str):
+            raise TypeError(f"{cls.name} takes one column of boxes, image_size and resize, not {target!r}, {options}")
+        if resize != "squash":
+            problem = f"boxes would not lie where the text is after resize '{resize}'; use squash"
+            raise DataError([f"{problem}, and an image_size [height, width] of the images' usual form"])
+        labels = read_polygons(frame, target, "the table")
+        if not any(labels.polygons):
+            raise DataError([f"column '{target}' has no usable box in {len(frame)} images", *summary(labels.notes)])
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        return cls(target, (int(height), int(width)), summary(labels.notes))
+
+    def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
+        return pad(read_polygons(frame, self.target, source).polygons)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return ("text",)
+
+    def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
+        """(N,) bins of the number of boxes, of at least 20 images each."""
+        numbers = count_polygons(targets)
+        edges = np.unique(np.quantile(numbers, np.linspace(0, 1, _BINS + 1)[1:-1]))
+        bins = np.searchsorted(edges, numbers, side="left")
+        for each in range(len(edges), 0, -1):
+            if (bins == each).sum() < _LEAST_IN_BIN:
+                bins[bins == each] = each - 1
+        if 0 < (bins == 0).sum() < _LEAST_IN_BIN:
+            bins[bins == 0] = bins[bins > 0].min(initial=0)
+        return np.asarray(np.unique(bins, return_inverse=True)[1], dtype=np.int64)
+
+    def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return np.asarray(count_polygons(targets) > 0, dtype=np.int64)
+
+    def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
+        return np.array([count_polygons(targets).sum()], dtype=np.int64)
+
+    @property
+    def head_size(self) -> int:
+        return 1
+
+    def build_model(self, settings: TrialSettings) -> nn.Module:
+        from trainers.detection.model import build_detector
+
+        return build_detector(settings)
+
+    def collate(self, targets: Targets, image_size: tuple[int, int] | None = None) -> Any:
+        """Maps of a batch, each (B, H, W): text and counted as bytes, threshold and border as half floats."""
+        import torch
+
+        from trainers.detection.targets import draw_maps
+
+        drawn = [draw_maps(target, image_size or self.image_size) for target in targets]
+        types = {"text": np.uint8, "counted": np.uint8, "threshold": np.float16, "border": np.uint8}
+        return {
+            name: torch.from_numpy(np.stack([getattr(maps, name).astype(kind) for maps in drawn]))
+            for name, kind in types.items()
+        }
+
+    def augment(self, transform: Any, image: npt.NDArray[np.uint8], target: Any) -> tuple[npt.NDArray[np.uint8], Any]:
+        """The corners go with the image as points; NaN where a polygon has left it altogether."""
+        height, width = image.shape[:2]
+        there = ~np.isnan(target[..., 0])
+        image, points = transform.with_points(image, target[there] * (width, height))
+        height, width = image.shape[:2]
+        moved = np.full_like(target, np.nan)
+        moved[there] = points / (width, height)
+        low, high = np.fmin.reduce(moved, axis=1), np.fmax.reduce(moved, axis=1)
+        moved[((high <= 0) | (low >= 1)).any(axis=1)] = np.nan
+        return image, moved
+
+    def compact(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Probabilities (B, 1, H, W) in 255ths of float logits of the same shape.
+
+        Raises:
+            TrialFailed: logits that are not finite.
+        """
+        if not np.isfinite(logits).all():
+            raise TrialFailed("maps are not finite; the lr may be too high")
+        from scipy.special import expit
+
+        return np.asarray(np.rint(255 * expit(logits)), dtype=np.uint8)
+
+    def scores(self, logits: npt.NDArray[Any]) -> Scores:
+        """(N, H, W) float16 of logits, compact or not."""
+        compact = logits if logits.dtype == np.uint8 else self.compact(logits)
+        return np.asarray(_PROBABILITIES[compact[:, 0]])
+
+    def default_postprocess(self) -> dict[str, Any]:
+        return BoxSettings().to_dict()
+
+    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
+        return check_box_settings(postprocess)
+
+    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
+        settings = BoxSettings.of(postprocess)
+        return _objects([find_boxes(each, settings) for each in scores])
+
+    def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
+        counts = count(predictions, targets)
+        values = {name: getattr(counts, name) for name in ("hmean", "precision", "recall")}
+        return {**values, "loss": map_loss(scores, targets)}
+
+    def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
+        counts: Counts = count(predictions, targets)
+        figures = {"precision": counts.precision, "recall": counts.recall, "f1": counts.hmean}
+        return [{"label": "text", **figures, "support": counts.polygons}]
+
+    def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
+        """The best combination of the usual values by a sweep; of equals the one nearest to the default."""
+        self.mode(metric)  # refuses an unknown one
+        default = BoxSettings()
+        if metric not in self.tunable_metrics:
+            return default.to_dict()
+        return best(sweep(scores, targets, USUAL, _MEMORY), USUAL, metric, default).to_dict()
+
+    def hard_vote(
+        self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None
+    ) -> Predictions:
+        return _objects([vote_boxes(boxes, min_votes) for boxes in zip(*member_predictions, strict=True)])
+
+    def submission_frame(
+        self,
+        ids: Ids | Sequence[str],
+        predictions: Predictions,
+        columns: Sequence[str],
+        *,
+        scores: Scores | None = None,
+        image_sizes: npt.NDArray[np.int64] | None = None,
+    ) -> pd.DataFrame:
+        """Two columns, ids and polygons: ``x1 y1 x2 y2 x3 y3 x4 y4|…``, empty for an image without text.
+
+        Coordinates are pixels of the original pictures where `image_sizes` are given, else of the prepared images.
+        """
+        if len(columns) != 2:
+            wanted = f"an id and the polygons, not {', '.join(columns)}"
+            raise DataError([f"a submission of {self.name} has two columns, {wanted}"])
+        sizes = np.broadcast_to(self.image_size, (len(ids), 2)) if image_sizes is None else image_sizes
+        rows = [
+            "|".join(_text(polygon * (width, height)) for polygon in _polygons(boxes))
+            for boxes, (height, width) in zip(predictions, sizes, strict=True)
+        ]
+        return pd.DataFrame({columns[0]: list(ids), columns[1]: pd.Series(rows, dtype=object)})
+
+    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
+        """`label` is text or none, `score` the best box's, `score_text` the map's highest probability, then `boxes`
+        and `polygons`: corners as shares of width and height."""
+        best_scores = [float(boxes[0, 8]) if len(boxes) else 0.0 for boxes in predictions]
+        return pd.DataFrame(
+            {
+                "label": ["text" if len(boxes) else "none" for boxes in predictions],
+                "score": best_scores,
+                "score_text": [float(each.max()) for each in scores],
+                "boxes": [len(boxes) for boxes in predictions],
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"task": self.name, **asdict(self), "image_size": list(self.image_size), "notes": list(self.notes)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        height, width = values["image_size"]
+        return cls(str(values["target"]), (int(height), int(width)), tuple(values["notes"]))
+
+
+def _objects(arrays: Sequence[npt.NDArray[Any]]) -> Predictions:
+    """(N,) arrays of their own lengths."""
+    rows = np.empty(len(arrays), dtype=object)
+    for place, each in enumerate(arrays):
+        rows[place] = each
+    return rows
+
+
+def _polygons(boxes: npt.NDArray[Any]) -> list[Points]:
+    """Polygons (V, 2) of one image's boxes (p, 9), or of its target (P, V, 2)."""
+    return unpad(boxes) if boxes.ndim == 3 else list(np.asarray(boxes, dtype=np.float64)[:, :8].reshape(-1, 4, 2))
+
+
+def _text(polygon: Points) -> str:
+    return " ".join(f"{value:.1f}" for value in polygon.ravel())
