@@ -1,0 +1,82 @@
+"""Nothing that foldtune reads back can run code: the source holds no reader that could."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("search", "trainers", "spaces", "results", "cluster")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PICKLES = {"load", "loads", "Unpickler"}
+READERS = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+FROM_MEMORY = {"search/trainable.py": {"pickle.loads"}}
+"""What a worker is handed by its own driver through Ray, and never was in a file."""
+
+
+def called(node: ast.Call) -> str:
+    return ast.unparse(node.func)
+
+
+def given(node: ast.Call, name: str) -> str | None:
+    """The source of a keyword's value."""
+    return next((ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == name), None)
+
+
+def dangers(source: str, path: str) -> Iterator[str]:
+    """Calls that run what they read."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = called(node)
+        module, _, function = name.rpartition(".")
+        unsafe = (
+            name in ("eval", "exec", "np.fromfile")
+            or (module.rpartition(".")[2] in READERS and function in PICKLES)
+            or (name == "np.load" and given(node, "allow_pickle") != "False")
+            or (name == "torch.load" and given(node, "weights_only") != "True")
+            or (name == "pd.read_pickle")
+            or (name in ("yaml.load", "yaml.load_all") and given(node, "Loader") not in ("_Loader", "yaml.SafeLoader"))
+            or (name in ("yaml.unsafe_load", "yaml.full_load"))
+        )
+        if unsafe and name not in FROM_MEMORY.get(path, set()):
+            yield f"{path}:{node.lineno}: {ast.unparse(node)[:100]}"
+
+
+def test_the_source_holds_no_reader_that_runs_code() -> None:
+    found = [
+        danger
+        for path in MODULES
+        for danger in dangers(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())
+    ]
+    assert found == []
+    assert len(MODULES) > 100
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pickle.load(f)",
+        "np.load(p)",
+        "np.load(p, allow_pickle=True)",
+        "torch.load(p)",
+        "torch.load(p, weights_only=False)",
+        "yaml.load(t, Loader=yaml.Loader)",
+        "yaml.unsafe_load(t)",
+        "joblib.load(p)",
+        "eval(t)",
+    ],
+)
+def test_each_such_reader_would_be_found(line: str) -> None:
+    assert list(dangers(line, "results/x.py"))
+
+
+def test_the_loader_of_configurations_is_the_safe_one() -> None:
+    import yaml
+
+    from search.loading import _Loader
+
+    assert issubclass(_Loader, yaml.SafeLoader)
