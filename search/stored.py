@@ -7,18 +7,21 @@ from typing import Any
 
 from results.ensembledir import EnsembleDir
 from results.errors import RunCorrupt
+from results.names import candidates
 from search.runs import open_run
 
 
 def find_ensemble(name: str, storage: Path | str) -> EnsembleDir:
-    """The ensemble of a run (a name under `storage`, or a path), or that in the folder `name`.
+    """The ensemble of a run, or that in a folder: names under `storage` (`skin`, `skin/ensemble`), or paths.
 
     Raises:
         results.errors.RunNotFound: no such run, or none was made of it yet.
         InputError: it is a group of runs.
     """
-    own = EnsembleDir(Path(name))
-    return own if own.exists() else EnsembleDir.open(open_run(name, storage).store.ensemble.root)
+    for root in candidates(name, storage):
+        if EnsembleDir(root).exists():
+            return EnsembleDir(root)
+    return EnsembleDir.open(open_run(name, storage).store.ensemble.root)
 
 
 def read_ensemble(name: str, storage: Path | str) -> dict[str, Any]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import decoders
+from search.cli.options import Storage, decoders
 from search.cli.terminal import note, progress_bar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from search.prediction import StoredEnsemble
 
 
 def add_to(app: typer.Typer) -> None:
@@ -16,7 +22,12 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def predict(
-        ensemble: Annotated[Path, typer.Argument(help="An ensemble's folder, or its run's.", show_default=False)],
+        ensemble: Annotated[
+            str,
+            typer.Argument(
+                metavar="ENSEMBLE", help="An ensemble's folder, or its run's name or folder.", show_default=False
+            ),
+        ],
         images: Annotated[
             Path,
             typer.Argument(help="A folder of images, one image, or a CSV that names them.", show_default=False),
@@ -24,35 +35,87 @@ def add_to(app: typer.Typer) -> None:
         file: Annotated[
             Path, typer.Option("--output", "-o", metavar="F", help="The CSV to write.", show_default=False)
         ],
+        sample: Annotated[
+            Path | None,
+            typer.Option(
+                "--submission", metavar="SAMPLE", help="Write the form of this CSV instead: its columns, ids and order."
+            ),
+        ] = None,
         root: Annotated[
             Path | None,
             typer.Option("--images", help="Folder of the images that a CSV names; the CSV's own by default."),
         ] = None,
         id_column: Annotated[str, typer.Option("--id", help="The CSV's column of image names.")] = "image",
+        tta: Annotated[
+            str | None,
+            typer.Option(metavar="VIEWS", help="Views of each image, as a trial's tta; each model's own by default."),
+        ] = None,
         batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
         device: Annotated[
             str | None, typer.Option(help="cpu, cuda, cuda:1 …; a GPU where there is one by default.")
         ] = None,
+        storage: Storage = "runs",
     ) -> None:
         """Predict new images with an ensemble's folder alone: no Ray, no training data.
 
         Writes one row an image: image, label, score, one score a class, votes (the configurations whose own answer is
-        the label), error. An image that cannot be read gets its reason in `error` and no label.
-        """
-        from results.files import write_csv
-        from search.prediction import StoredEnsemble, find_images
+        the label), error. An image that cannot be read gets its reason in `error` and no label. With --submission the
+        file is one to submit: IMAGES is the folder of the sample's images, and an image that cannot be read gets the
+        mean of the others' scores. Several targets of one search stand side by side in one file.
 
-        stored = StoredEnsemble.open(ensemble)
-        found = find_images(images, root, id_column)
-        with progress_bar("predicting") as progress:
-            frame = stored.predict(
-                found,
-                batch_size=batch_size,
-                device=device,
-                decoders=decoders(),
-                progress=progress,
-                id_column=id_column,
-            )
-        write_csv(file, frame)
-        broken = int(frame["error"].notna().sum())
-        note(f"{len(frame) - broken} images predicted in {file}" + (f", {broken} could not be read" if broken else ""))
+        foldtune predict runs/skin/ensemble new_images --output predictions.csv
+        foldtune predict skin test_images --submission sample_submission.csv --output submission.csv
+        """
+        from search.newimages import find_images, sample_images
+        from search.opening import open_ensembles
+
+        found = open_ensembles(ensemble, storage)
+        if tta is not None:
+            found = {target: each.seen_as(tta) for target, each in found.items()}
+        work: dict[str, Any] = {"batch_size": batch_size, "device": device, "decoders": decoders()}
+        if sample is None:
+            _predict(found, find_images(images, root, id_column), file, {**work, "id_column": id_column})
+        else:
+            if root is not None:
+                raise typer.BadParameter("with --submission, IMAGES is that folder", param_hint="--images")
+            _submit(found, sample_images(sample, images), sample, file, work)
+
+
+def _predict(ensembles: Mapping[str | None, StoredEnsemble], images: Any, file: Path, work: Mapping[str, Any]) -> None:
+    from results.files import write_csv
+    from search.targettables import side_by_side
+
+    frames: dict[str | None, pd.DataFrame] = {}
+    for target, each in ensembles.items():
+        with progress_bar(_label(target)) as progress:
+            frames[target] = each.predict(images, progress=progress, **work)
+    frame = side_by_side(frames, work["id_column"])
+    write_csv(file, frame)
+    broken = int(frame["error"].notna().sum())
+    note(f"{len(frame) - broken} images predicted in {file}" + (f", {broken} could not be read" if broken else ""))
+
+
+def _submit(
+    ensembles: Mapping[str | None, StoredEnsemble], images: Any, sample: Path, file: Path, work: Mapping[str, Any]
+) -> None:
+    from results.submission import read_sample, write_submission
+    from search.targettables import joined
+
+    columns = list(read_sample(sample).columns)
+    frames: dict[str | None, pd.DataFrame] = {}
+    broken: dict[str, str] = {}
+    for target, each in ensembles.items():
+        with progress_bar(_label(target)) as progress:
+            wanted = columns if target is None else [columns[0], target]
+            frames[target], unread = each.submission(images, wanted, progress=progress, **work)
+            broken |= unread
+    write_submission(joined(frames), file, sample)
+    note(f"{len(images.ids)} images predicted in {file}, in the form of {sample}")
+    if broken:
+        first = next(iter(broken))
+        note(f"{len(broken)} images cannot be read and get the mean of the others' scores")
+        note(f"first: {first}: {broken[first]}")
+
+
+def _label(target: str | None) -> str:
+    return "predicting" if target is None else f"predicting {target}"

@@ -20,7 +20,8 @@ from PIL import Image
 from results.ensembledir import EnsembleDir
 from search import prediction
 from search.errors import InputError
-from search.prediction import NewImages, StoredEnsemble, find_images
+from search.newimages import NewImages, find_images
+from search.prediction import StoredEnsemble
 from trainers.data.preprocess import Clahe
 from trainers.tasks.multiclass import Multiclass
 from trainers.weights import save_weights
