@@ -68,7 +68,7 @@ def _verdict(comparison: Mapping[str, Any]) -> Text:
     elif high < 0:
         text.append("A is better", style=_HARMS)
     else:
-        text.append("the rows do not tell which is better", style="yellow")
+        text.append("no clear winner", style="yellow")
     return text.append("\n (95% of paired bootstrap samples of the rows)\n", style="dim")
 
 
@@ -79,18 +79,20 @@ def _classes(rows: Sequence[Mapping[str, Any]], width: int | None) -> Table:
         shown = sorted(rows, key=lambda row: -abs(row["b"]["f1"] - row["a"]["f1"]))[:_CLASSES]
     columns = [Column("class", tuple(Text(str(row["label"])) for row in shown), 0, right=False)]
     for name, importance in (("f1", 0), ("recall", 1), ("precision", 2)):
-        columns += [
-            Column(f"{name} A", tuple(Text(metric_text(row["a"][name])) for row in shown), importance),
-            Column(f"{name} B", tuple(Text(metric_text(row["b"][name])) for row in shown), importance),
-            Column("B − A", tuple(_difference(row["b"][name] - row["a"][name], "max") for row in shown), importance),
-        ]
+        # One column, so that a narrow window drops a figure as a whole.
+        cells = tuple(_triple(row["a"][name], row["b"][name]) for row in shown)
+        columns.append(Column(f"{name}: A, B, B − A", cells, importance))
     columns.append(Column("rows", tuple(Text(number_text(row["support"])) for row in shown), 0))
     fitted, dropped = fit_columns(columns, width)
     table = build_table(fitted)
     notes = [f"the {len(shown)} of {len(rows)} classes whose F1 differs most"] if len(rows) > len(shown) else []
-    notes += [f"{dropped} more columns in a wider window"] if dropped else []
+    notes += [f"{dropped} more in a wider window"] if dropped else []
     table.caption = Text(" · ".join(notes), style="dim") if notes else None
     return table
+
+
+def _triple(a: float, b: float) -> Text:
+    return Text.assemble(metric_text(a), "  ", metric_text(b), "  ", _difference(b - a, "max"))
 
 
 def _difference(value: float, mode: Mode) -> Text:

@@ -14,8 +14,10 @@ import pandas as pd
 
 from results.ensembledir import EnsembleDir
 from results.errors import RunCorrupt
+from results.files import read_locally
 from results.places import StorePath
 from search.ballots import Ballot
+from search.counter import Counter
 from search.errors import InputError, WorkError, unknown
 from search.newimages import NewImages, find_images
 from trainers.data.cache import Prepared, prepare_images
@@ -142,7 +144,7 @@ class StoredEnsemble:
             WorkError: no room for a part's decoded images.
             trainers.errors.TrainersError: weights that are absent or damaged.
         """
-        columns = ["label", "score", *(f"score_{name}" for name in self.task.label_names), "votes"]
+        columns = [*self.task.prediction_frame(*self._nothing()).columns, "votes"]
         if id_column in (*columns, "error"):
             raise InputError(f"--id {id_column}: the result has a column of that name; rename the CSV's")
         found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), self._frame)
@@ -170,7 +172,8 @@ class StoredEnsemble:
             trainers.errors.DataError: columns that the task cannot fill.
             trainers.errors.TrainersError: weights that are absent or damaged.
         """
-        self._rehearse(columns)
+        none, nobody = self._nothing()
+        self.task.submission_frame([], nobody, columns, scores=none)  # refuses columns before anything is decoded
         sums: list[npt.NDArray[Any]] = [np.zeros(())] * len(self.description["members"])
 
         def render(
@@ -188,16 +191,16 @@ class StoredEnsemble:
             found = pd.concat([found, *(filled.set_index(pd.Index([place])) for place in reasons)]).sort_index()
         return found.assign(**{columns[0]: images.ids}), {images.ids[place]: why for place, why in reasons.items()}
 
-    def _rehearse(self, columns: Sequence[str]) -> None:
-        """Whether the task can fill the columns, before anything is decoded."""
-        scores = self.task.scores(np.zeros((1, self.task.head_size), dtype=np.float32))
-        self.task.submission_frame([""], self.task.predict(scores), columns, scores=scores)
+    def _nothing(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Scores and predictions of no image."""
+        scores = self.task.scores(np.zeros((0, self.task.head_size), dtype=np.float32))
+        return scores, self.task.predict(scores)
 
     def _parts(self, images: NewImages, work: _Work, render: Render) -> tuple[pd.DataFrame, dict[int, str]]:
         """What `render` makes of the images that can be read, indexed by their place, and the others' reasons."""
         pixels = sum(height * width for (height, width), _, _ in self.sights)
         size = max(1, PART_BYTES // (pixels * 3))
-        counted = _Counter(work.progress, len(images.ids) * (self.models + len(self.sights)))
+        counted = Counter(work.progress, len(images.ids) * (self.models + len(self.sights)))
         frames: list[pd.DataFrame] = []
         reasons: dict[int, str] = {}
         for first in range(0, len(images.ids), size):
@@ -207,7 +210,7 @@ class StoredEnsemble:
         return pd.concat([frame for frame in frames if len(frame)] or frames[:1]), reasons
 
     def _part(
-        self, paths: Sequence[Path], work: _Work, render: Render, counted: _Counter
+        self, paths: Sequence[Path], work: _Work, render: Render, counted: Counter
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
             seen = {sight: _decode(sight, paths, Path(scratch), work.decoders, counted) for sight in self.sights}
@@ -217,10 +220,12 @@ class StoredEnsemble:
             reasons = {row: reason for prepared in seen.values() for row, reason in _reasons(prepared)}
             if not len(rows):
                 return pd.DataFrame(), reasons
-            scores = [
-                self._member(member, seen[self._sight(member)], keep, work, counted)
-                for member in self.description["members"]
-            ]
+            asked = {
+                name: self._member(member, seen[self._sight(member)], keep, work, counted)
+                for name, member in self.voters.items()
+            }
+        silent = np.zeros_like(next(iter(asked.values())))  # of no weight, whatever it says
+        scores = [asked.get(_name(member), silent) for member in self.description["members"]]
         mean, predictions = self.ballot().apply(self.task, scores)
         return render(mean, predictions, scores).set_index(rows), reasons
 
@@ -230,24 +235,27 @@ class StoredEnsemble:
         prepared: Prepared,
         keep: npt.NDArray[np.bool_],
         work: _Work,
-        counted: _Counter,
+        counted: Counter,
     ) -> npt.NDArray[Any]:
         """Mean scores (N, ...) of a configuration's fold models on the images of the mask `keep`."""
         settings = parse_settings(member["config"], self.task)
         fold_scores = []
         for fold in range(int(self.description["folds"])):
             weights = self.directory.weights_path(_name(member), fold)
-            logits = trained_logits(
-                self.task,
-                settings,
-                weights,
-                prepared.source,
-                rows=np.flatnonzero(keep[prepared.keep]),
-                tta=member.get("tta"),
-                batch_size=work.batch_size,
-                device=work.device,
-                progress=counted.work(),
-            )
+            with read_locally(weights) as local:
+                if local is None:
+                    raise RunCorrupt(f"cannot read weights {weights}: the file is gone")
+                logits = trained_logits(
+                    self.task,
+                    settings,
+                    local,
+                    prepared.source,
+                    rows=np.flatnonzero(keep[prepared.keep]),
+                    tta=member.get("tta"),
+                    batch_size=work.batch_size,
+                    device=work.device,
+                    progress=counted.work(),
+                )
             fold_scores.append(self.task.scores(logits))
         return self.task.vote(fold_scores, voting="soft")[0]
 
@@ -264,7 +272,7 @@ def _name(member: Mapping[str, Any]) -> str:
     return str(member.get("id", member["trial_id"]))
 
 
-def _decode(sight: Sight, paths: Sequence[Path], scratch: Path, decoders: int, counted: _Counter) -> Prepared:
+def _decode(sight: Sight, paths: Sequence[Path], scratch: Path, decoders: int, counted: Counter) -> Prepared:
     try:
         return prepare_images(
             paths,
@@ -284,26 +292,3 @@ def _reasons(prepared: Prepared) -> list[tuple[int, str]]:
     """Place and reason of each image that could not be read."""
     places = np.flatnonzero(~prepared.keep).tolist()
     return [(place, error.reason) for place, error in zip(places, prepared.broken, strict=True)]
-
-
-class _Counter:
-    """Adds up pieces of work, each of which counts from 0, for one bar."""
-
-    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def work(self) -> Callable[[int, int], None]:
-        """A (done, total) callback of the next piece."""
-        before = self._done
-
-        def report(done: int, _: int) -> None:
-            self._done = before + done
-            self._progress(self._done, self._total)
-
-        return report
-
-    def skip(self, count: int) -> None:
-        """Count what need not be done."""
-        self._done += count

@@ -137,6 +137,20 @@ def test_views_of_each_image(ensemble: EnsembleDir, foldtune: Command) -> None:
     assert (code, "did you mean 'hflip'" in err) == (2, True)
 
 
+def test_a_member_without_a_say_is_not_asked(ensemble: EnsembleDir) -> None:
+    before = expected(ensemble)
+    description = ensemble.read() or {}
+    silent = {"trial_id": "0002", "config": {"model_name": "test_resnet"}, "image_size": [64, 64]}  # has no weights
+    members = [silent, *description["members"]]
+    ensemble.write({**description, "voting": "weighted", "weights": [0.0, 1.0], "members": members})
+    calls: list[tuple[int, int]] = []
+    images = find_images(Path("images"), None, "image")
+    opened = StoredEnsemble.open(ensemble.root)
+    work = {**WORK, "progress": lambda done, total: calls.append((done, total))}
+    pd.testing.assert_frame_equal(opened.predict(images, **work).set_index("image"), before)
+    assert calls[-1] == (8, 8)
+
+
 def test_nothing_to_predict_with(project: Any, foldtune: Command) -> None:
     project.stored_run()
     for name, word in (("tiny", "foldtune ensemble tiny makes one"), ("tinny", "did you mean 'tiny'")):

@@ -10,6 +10,7 @@ import pytest
 
 from results.records import EpochRow
 from results.store import RunStore
+from search import thresholds
 from search.cli.main import run as foldtune
 from search.runs import open_run
 from search.thresholds import refit
@@ -88,6 +89,47 @@ def test_rows_of_a_group_are_never_on_both_sides(store: RunStore, tmp_path: Path
     splits = make_splits(TASK.strata(stored.targets), groups)
     expected = cross_fitted_score(TASK, TASK.scores(stored.logits), stored.targets, "macro_f1", splits)
     assert refit(open_run("r", tmp_path))[0].tuned == pytest.approx(expected)
+
+
+def test_processes_change_nothing(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        write_trial(store, number, 1.0 + number)
+    run = open_run("r", tmp_path)
+    calls: list[tuple[int, int]] = []
+    alone = refit(run, progress=lambda done, total: calls.append((done, total)))
+    monkeypatch.setattr(thresholds, "WORTH_PROCESSES_S", 0.0)
+    assert refit(run, processes=2) == alone
+    assert calls == [(done, 4) for done in range(1, 5)]
+
+
+def test_labels_at_random_are_worth_chance_once_cross_fitted(store: RunStore, tmp_path: Path) -> None:
+    """The fit finds something in noise on its own rows, the cross-fitted figure does not."""
+    targets = np.repeat([0, 1, 2], [60, 30, 10])
+    for number in range(20):
+        write_trial(store, number, 0.0)
+        trial = store.trial(f"{number:04d}")
+        noise = np.random.default_rng(100 + number).normal(size=(100, 3)).astype(np.float32)
+        trial.write_scores(np.array([f"i{row}" for row in range(100)]), noise, targets, 1)
+    found = refit(open_run("r", tmp_path), "balanced_accuracy")
+    tuned, fitted = (np.array([getattr(each, name) for each in found]) for name in ("tuned", "fitted"))
+    error = tuned.std(ddof=1) / np.sqrt(len(tuned))
+    assert abs(tuned.mean() - 1 / 3) < 3 * error
+    assert (fitted - tuned).mean() > error
+
+
+def test_a_group_is_refitted_target_by_target(
+    store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_trial(store, 0, 1.0)
+    (tmp_path / "g").mkdir()
+    group = {"runs": {"label": "r"}, "id": "image", "sample_submission": None}
+    (tmp_path / "g" / "group.json").write_text(json.dumps(group))
+    assert foldtune(["thresholds", "g", "--storage", str(tmp_path), "--format", "json"]) == 0
+    assert [row["trial_id"] for row in json.loads(capsys.readouterr().out)["label"]] == ["0000"]
+    assert foldtune(["thresholds", "g", "--storage", str(tmp_path)]) == 0
+    assert "target label" in capsys.readouterr().out
+    assert foldtune(["thresholds", "g", "--storage", str(tmp_path), "--grid", "prior_power=1"]) == 2
+    assert "name one of its runs (r)" in capsys.readouterr().err
 
 
 def test_command_prints_json_table_and_one_trial(
