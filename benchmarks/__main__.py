@@ -1,4 +1,4 @@
-"""Both benchmarks: `python -m benchmarks [--quick] [--data FOLDER] [--output FILE]`."""
+"""All benchmarks: `python -m benchmarks [--quick] [--data FOLDER] [--output FILE]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import overhead, throughput
+from benchmarks import overhead, postprocess, throughput
 from benchmarks.images import DEFAULT_DATA, NoData, check_data
 from benchmarks.report import Figure, cores, machine_line, parser, publish
 
@@ -14,6 +14,7 @@ from benchmarks.report import Figure, cores, machine_line, parser, publish
 def main() -> None:
     """Measure what can be measured here, and print it."""
     options = parser(__doc__)
+    postprocess.add_scratch(options)
     options.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of HAM10000")
     given = options.parse_args()
     machine = machine_line()
@@ -23,6 +24,7 @@ def main() -> None:
         sections[throughput.TITLE] = throughput.run(quick=given.quick, data=given.data)
     except NoData as error:
         print(f"throughput is left out: {error}", file=sys.stderr)
+    sections[postprocess.TITLE] = postprocess.run(quick=given.quick, scratch=given.scratch)
     sections[overhead.TITLE] = overhead.run(quick=given.quick, workers=min(2, cores()))
     publish(sections, machine, given.output)
 

@@ -39,6 +39,7 @@ def watch_memory() -> Iterator[Peak]:
     finally:
         done.set()
         thread.join()
+        peak.bytes = max(peak.bytes, _held())
 
 
 def _held() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from search.blending import blend_weights
 from search.errors import InputError, unknown
 from search.selection import greedy_weights
+from trainers.postprocess.rates import adapt_thresholds, decides_by_threshold
 from trainers.tasks import Task
 from trainers.voting import mean_scores, rank_reference, ranked
 
@@ -109,6 +110,27 @@ class Ballot:
             ranks = [ranked(own, among) for own, among in zip(member_scores, self.references, strict=True)]
             scores = mean_scores(ranks)
         return scores, answer
+
+    def for_means(self, task: Task, member_scores: Sequence[Array], test_scores: Sequence[Array]) -> Self:
+        """The ballot for rows that fold models score by their mean, where a threshold decides.
+
+        It was fitted to out-of-fold scores, which are single models' and so more extreme:
+        see ``trainers.postprocess.rates``.
+
+        Args:
+            member_scores: M arrays (N, ...), out of fold.
+            test_scores: M arrays (T, ...) of unlabelled rows, each the mean over the member's fold models.
+        """
+        if not decides_by_threshold(task):
+            return self
+        used = self.weights if self.voting in _WEIGHTED else None
+        single, averaged = (mean_scores(scores, used) for scores in (member_scores, test_scores))
+        own = zip(self.member_postprocess, member_scores, test_scores, strict=True) if self.member_postprocess else ()
+        return replace(
+            self,
+            postprocess=adapt_thresholds(task, self.postprocess, single, averaged),
+            member_postprocess=tuple(adapt_thresholds(task, *each) for each in own),
+        )
 
     def votes(self, task: Task, member_scores: Sequence[Array], predictions: Array) -> npt.NDArray[np.int64]:
         """(N,) members that by themselves give the answer of `predictions`; those of weight 0 have no vote.

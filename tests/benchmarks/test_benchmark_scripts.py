@@ -68,6 +68,21 @@ def test_seconds_a_trial_leave_out_the_first_of_each_worker() -> None:
     assert timeline.start_up_s(training_s=2.0) == pytest.approx(10.5 - 3 - 2)
 
 
+def test_postprocess_measures_a_stored_run(tmp_path: Path) -> None:
+    from benchmarks import postprocess, storedscores
+    from search.runs import open_run
+
+    figures = postprocess.measure(postprocess.Plan(trials=3, rows=400, labels=2, grid_labels=1), tmp_path, 1)
+    values = {figure.name: figure.value for figure in figures}
+    parts = ("thresholds of all trials", "greedy selection", "voting: soft, hard, greedy")
+    assert 60 * values["all of it"] == pytest.approx(sum(values[name] for name in parts))
+    assert all(value > 0 for value in values.values())
+    stored = open_run("stored", tmp_path).store.trial("0001")
+    scores = stored.read_scores()
+    assert scores is not None
+    assert scores.logits.tolist() == storedscores.mapped(Path(str(stored.scores_path)), "logits").tolist()
+
+
 @pytest.mark.integration
 def test_overhead_compares_the_three_ways(tmp_path: Path) -> None:
     from benchmarks import overhead, report

@@ -227,6 +227,20 @@ def test_votes_count_members_that_have_a_say() -> None:
     assert Ballot("soft", None, (1 / 3,) * 3, {}).votes(TASK, scores, predictions).tolist() == [2]
 
 
+@pytest.mark.parametrize("voting", ["soft", "hard", "greedy"])
+def test_thresholds_for_means_of_fold_models_keep_more_of_the_positives(voting: str) -> None:
+    rng = np.random.default_rng(0)
+    targets = (rng.random(3000) < 0.1).astype(np.int64)
+    easy = 2.0 * targets - 3.0 + rng.normal(size=3000)
+    models = expit(easy + 1.5 * rng.normal(size=(2, 5, 3000)))  # member x fold model x row
+    out_of_fold, means = list(models[:, 0, :1500]), list(models[:, :, 1500:].mean(axis=1))
+    ballot = fit_method(BINARY, out_of_fold, targets[:1500], "f1", voting=voting)
+    adapted = ballot.for_means(BINARY, out_of_fold, means)
+    before, after = (each.apply(BINARY, means)[1].mean() for each in (ballot, adapted))
+    share = ballot.apply(BINARY, out_of_fold)[1].mean()
+    assert before < after < share + 0.01
+
+
 def test_what_a_vote_cannot_be() -> None:
     with pytest.raises(InputError, match=r"rank: task multiclass can average ranks only .*auroc.*not for macro_f1"):
         check_voting(TASK, "macro_f1", "rank", 3)
