@@ -120,19 +120,20 @@ class ModelDir:
             ModelForeign, StorageError: nothing has changed then.
         """
         self.check_own()
-        stage = EnsembleDir(self.root.parent / f".{self.root.name}.{secrets.token_hex(4)}.new")
+        place = self.root.parent / f".{self.root.name}.{secrets.token_hex(4)}.new"
+        stage = EnsembleDir(place)
         backup = self._beside("backup") if self.root.exists() and any(self.root.iterdir()) else None
         try:
             with storage_errors(self.root, "write"):
                 # The mark first: what a killed process leaves can be told from a stranger's folder.
-                write_json(stage.root / MARK, {**promotion, "replaced": None if backup is None else backup.name})
+                write_json(place / MARK, {**promotion, "replaced": None if backup is None else backup.name})
                 for (member, fold), path in weights.items():
                     _copy(path, stage.weights_path(member, fold))
                 stage.write_oof(oof)
                 stage.write(description)
-                self._exchange(stage.root, backup)
+                self._exchange(place, backup)
         except BaseException:
-            shutil.rmtree(stage.root, ignore_errors=True)
+            shutil.rmtree(place, ignore_errors=True)
             raise
         return backup
 

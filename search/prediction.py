@@ -142,7 +142,8 @@ class StoredEnsemble:
         Raises:
             InputError: `id_column` is the name of another column of the result.
             WorkError: no room for a part's decoded images.
-            trainers.errors.TrainersError: weights that are absent or damaged.
+            results.errors.RunCorrupt: weights that are gone.
+            trainers.errors.TrainersError: damaged ones.
         """
         columns = [*self.task.prediction_frame(*self._nothing()).columns, "votes"]
         if id_column in (*columns, "error"):
@@ -170,7 +171,8 @@ class StoredEnsemble:
         Raises:
             WorkError: no room for decoded images, or not one that can be read.
             trainers.errors.DataError: columns that the task cannot fill.
-            trainers.errors.TrainersError: weights that are absent or damaged.
+            results.errors.RunCorrupt: weights that are gone.
+            trainers.errors.TrainersError: damaged ones.
         """
         none, nobody = self._nothing()
         self.task.submission_frame([], nobody, columns, scores=none)  # refuses columns before anything is decoded

@@ -13,6 +13,7 @@ import pandas as pd
 
 from results.errors import RunCorrupt
 from results.files import read_npz, write_csv
+from results.places import StorePath
 from results.submission import arrange_submission, read_sample
 from search.config import DataConfig
 from search.dataset import read_unlabelled
@@ -66,7 +67,7 @@ def _trial_scores(run: Run, source: Source, trial_id: str) -> tuple[npt.NDArray[
     return _complete(run, ids, mean)
 
 
-def _test_paths(run: Run, trial_id: str) -> list[Path]:
+def _test_paths(run: Run, trial_id: str) -> list[StorePath]:
     return [run.store.ensemble.member(trial_id, fold).test_path for fold in range(run.config.ensemble.folds)]
 
 

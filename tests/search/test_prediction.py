@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from results.ensembledir import EnsembleDir
+from results.errors import RunCorrupt
 from search import prediction
 from search.errors import InputError
 from search.newimages import NewImages, find_images
@@ -269,10 +270,8 @@ def test_the_folder_alone_is_enough_without_ray_and_optuna(root: Path, images: P
 
 
 def test_weights_that_are_gone_are_named(root: Path, images: Path, tmp_path: Path) -> None:
-    from trainers.errors import TrainersError
-
     moved = tmp_path / "elsewhere"
     shutil.copytree(root, moved)
     (moved / "weights" / "0001" / "fold_1.safetensors").unlink()
-    with pytest.raises(TrainersError, match=r"0001/fold_1\.safetensors"):
+    with pytest.raises(RunCorrupt, match=r"0001/fold_1\.safetensors"):
         predict(StoredEnsemble.open(moved), find_images(images, None, "image"))
