@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from results.errors import RunCorrupt, RunNotFound
-from results.files import read_json, read_npz, remove_file, storage_errors, write_json, write_npz
+from results.files import (
+    is_file,
+    move_file,
+    names_in,
+    read_json,
+    read_npz,
+    remove_file,
+    remove_tree,
+    storage_errors,
+    write_json,
+    write_npz,
+)
+from results.places import StorePath
 from results.trialdir import FitDir
 
 
 class FoldDir(FitDir):
     """Progress of one fold of one member: ``members/ID/fold_K`` with a done marker written last."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: StorePath) -> None:
         super().__init__(root)
         self.done_path = root / "done.json"
         self.test_path = root / "test.npz"
@@ -39,9 +49,10 @@ class FoldDir(FitDir):
 
     def clear(self) -> None:
         """Forget the result and all scores, under whatever views; a checkpoint stays. Raises StorageError."""
-        paths = [self.done_path, *self.root.glob("scores*.npz"), *self.root.glob("test*.npz")]
-        for path in paths:  # the marker first
-            remove_file(path)
+        remove_file(self.done_path)  # the marker first
+        for name in names_in(self.root) or ():
+            if name.startswith(("scores", "test")) and name.endswith(".npz"):
+                remove_file(self.root / name)
 
     def write_test_logits(self, ids: npt.NDArray[np.str_], logits: npt.NDArray[Any]) -> None:
         """Store the model's outputs on the rows to submit: ids (T,), logits (T, ...). Raises StorageError."""
@@ -77,7 +88,7 @@ class EnsembleDir:
     RUN/TRIAL. They are those of the ensemble, and those that a further one is likely to want (see ``keep``).
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: StorePath) -> None:
         self.root = root
         self.json_path = root / "ensemble.json"
         self.oof_path = root / "oof.npz"
@@ -85,9 +96,9 @@ class EnsembleDir:
         self.submission_path = root / "submission.csv"
 
     @classmethod
-    def open(cls, root: Path) -> EnsembleDir:
+    def open(cls, root: StorePath) -> EnsembleDir:
         """Return the ensemble at ``root``. Raises RunNotFound where there is none, saying how to make one."""
-        ensemble = cls(Path(root))
+        ensemble = cls(root)
         if not ensemble.exists():
             raise RunNotFound(
                 f"no ensemble at {root}: it has no ensemble.json. `foldtune ensemble RUN` makes one at RUN/ensemble"
@@ -96,7 +107,7 @@ class EnsembleDir:
 
     def exists(self) -> bool:
         """Whether a finished ensemble is stored."""
-        return self.json_path.is_file()
+        return is_file(self.json_path)
 
     def write(self, description: Mapping[str, Any]) -> None:
         """Store ensemble.json: members, weights, voting, post-processing, estimates. Raises StorageError."""
@@ -122,7 +133,7 @@ class EnsembleDir:
         """Return the test set's arrays, or None where there are none. Raises RunCorrupt."""
         return read_npz(self.test_path)
 
-    def weights_path(self, member: str, fold: int) -> Path:
+    def weights_path(self, member: str, fold: int) -> StorePath:
         """Path of one fold model's weights; ``member`` is TRIAL or RUN/TRIAL."""
         return self.root / "weights" / member / f"fold_{fold}.safetensors"
 
@@ -138,18 +149,17 @@ class EnsembleDir:
         A kill in the moment of the exchange leaves no ensemble at all, never one mixed of two. Raises StorageError.
         """
         stage = EnsembleDir(self.root / ".next")
-        shutil.rmtree(stage.root, ignore_errors=True)  # of a killed process
+        remove_tree(stage.root)  # of a killed process
         try:
             yield stage
-            with storage_errors(self.root, "write"):
-                self.json_path.unlink(missing_ok=True)
-                for path in (self.oof_path, self.test_path, self.submission_path):
-                    path.unlink(missing_ok=True)
-                    if (stage.root / path.name).exists():
-                        os.replace(stage.root / path.name, path)
-                os.replace(stage.json_path, self.json_path)
+            remove_file(self.json_path)
+            for path in (self.oof_path, self.test_path, self.submission_path):
+                remove_file(path)
+                if is_file(stage.root / path.name):
+                    move_file(stage.root / path.name, path)
+            move_file(stage.json_path, self.json_path)
         finally:
-            shutil.rmtree(stage.root, ignore_errors=True)
+            remove_tree(stage.root)
 
     def keep(self, models: Iterable[str], progress: Iterable[str] = ()) -> None:
         """Remove the fold models of all members but ``models``, and what killed writers left behind.
@@ -158,19 +168,32 @@ class EnsembleDir:
         Raises StorageError.
         """
         kept = set(models)
-        with storage_errors(self.root, "clean up"):
-            # Progress first: a model without its marker is trained again, a marker without its model would lie.
-            for folder, stays in ((self.root / "members", kept | set(progress)), (self.root / "weights", kept)):
-                for left in list(folder.rglob(".*")):
-                    left.unlink(missing_ok=True)
-                for member in _members(folder):
-                    if member.relative_to(folder).as_posix() not in stays:
-                        shutil.rmtree(member)
-                for empty in sorted(folder.rglob("*"), reverse=True):  # what is inside comes first
-                    if empty.is_dir() and not any(empty.iterdir()):
-                        empty.rmdir()
+        members, weights = self.root / "members", self.root / "weights"
+        # Progress first: a model without its marker is trained again, a marker without its model would lie.
+        for fold in _folds_of_others(members, kept | set(progress)):
+            remove_tree(fold)
+        for fold in _folds_of_others(weights, kept):
+            remove_file(fold)
+        for folder in (members, weights):
+            if isinstance(folder, Path):  # other storage has no torn files and no empty folders
+                _tidy(folder)
 
 
-def _members(folder: Path) -> set[Path]:
-    """The folders of members: those that hold something of a fold, at TRIAL or RUN/TRIAL."""
-    return {found.parent for form in ("*/fold_*", "*/*/fold_*") for found in folder.glob(form)}
+def _folds_of_others(folder: StorePath, kept: Set[str]) -> Iterator[StorePath]:
+    """What lies there of the folds of members that are not ``kept``, under TRIAL or RUN/TRIAL."""
+    for name in names_in(folder) or ():
+        inside = names_in(folder / name) or []
+        members = [name, *(f"{name}/{each}" for each in inside if not each.startswith((".", "fold_")))]
+        for member in members:
+            if member not in kept:
+                found = names_in(folder / member) or ()
+                yield from (folder / member / each for each in found if each.startswith("fold_"))
+
+
+def _tidy(folder: Path) -> None:
+    with storage_errors(folder, "clean up"):
+        for left in list(folder.rglob(".*")):
+            left.unlink(missing_ok=True)
+        for empty in sorted(folder.rglob("*"), reverse=True):  # what is inside comes first
+            if empty.is_dir() and not any(empty.iterdir()):
+                empty.rmdir()

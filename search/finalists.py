@@ -5,12 +5,12 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import ray
 
 from cluster.resources import TrialResources
 from results.ensembledir import EnsembleDir
+from results.places import as_path
 from search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
 from search.training import short_reason
 
@@ -48,5 +48,5 @@ def _fold_task(work: FoldWork, job: FoldJob) -> FoldOutcome:
         return make_ready(work, job)
     except Exception as error:
         with suppress(OSError):
-            EnsembleDir(Path(work.home)).member(job.member, job.fold).write_error(traceback.format_exc())
+            EnsembleDir(as_path(work.home)).member(job.member, job.fold).write_error(traceback.format_exc())
         return FoldOutcome(job.member, job.fold, None, error=short_reason(error))

@@ -6,10 +6,9 @@ says under other test-time views than its configuration's is stored beside, by t
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
@@ -17,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from results.ensembledir import EnsembleDir, FoldDir
-from results.files import json_text
+from results.files import copy_whole, is_file, json_text, read_locally, remove_file, save_file
+from results.places import StorePath, address, as_path
 from results.records import Scores, TrialRecord
 from results.store import RunStore
 from search.dataset import ImagePlan, open_once
 from search.training import TrialWork, resumed_fit, store_scores
+from trainers.data.cache import ImageSource
 from trainers.data.preprocess import steps_to_list
 from trainers.data.table import Table
 from trainers.errors import TrialFailed
@@ -64,7 +65,7 @@ class FoldWork:
     Attributes:
         trial: how the run trains.
         test: rows to submit.
-        home: the ensemble's folder, which need not be the run's own.
+        home: address of the ensemble's folder, which need not be the run's own.
         tta: views in which the models see images, None for each configuration's own.
     """
 
@@ -116,7 +117,7 @@ def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
     Raises:
         TrialFailed, and what the trainer raises.
     """
-    store, home = RunStore(Path(work.trial.root)), EnsembleDir(Path(work.home))
+    store, home = RunStore(work.trial.root), EnsembleDir(as_path(work.home))
     record = store.find_trial(job.trial_id).record()
     if record is None:
         raise TrialFailed(f"trial {job.trial_id} has no configuration on disk")
@@ -125,20 +126,18 @@ def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
     seen = own.viewed(views_of(work.tta, settings))
     test = work.test if job.test else None
     result, made_of = own.result(), _made_of(work.trial, record)
-    if result is not None and (result.get("made_of", made_of) != made_of or not own.scores_path.is_file()):
+    if result is not None and (result.get("made_of", made_of) != made_of or not is_file(own.scores_path)):
         result = None
-    told = seen.scores_path.is_file() and (test is None or seen.read_test_logits(test.table.ids) is not None)
-    if result is None or not (weights.is_file() or (told and not job.model)):
+    told = is_file(seen.scores_path) and (test is None or seen.read_test_logits(test.table.ids) is not None)
+    if result is None or not (is_file(weights) or (told and not job.model)):
         own.clear()
         result = _model(work.trial, store, record, settings, job.fold, own, weights) | {"made_of": made_of}
         own.finish(result)
-        own.checkpoint_path.unlink(missing_ok=True)
+        remove_file(own.checkpoint_path)
     value = result["value"] if seen is own else _value_as_seen(work, settings, job.fold, weights, seen)
     if test is not None and seen.read_test_logits(test.table.ids) is None:
         source = open_once(test.table.paths, test.images)
-        logits = trained_logits(
-            work.trial.labelled.task, settings, weights, source, tta=work.tta, batch_size=PREDICT_BATCH
-        )
+        logits = _logits(work, settings, weights, source, np.arange(len(source)))
         seen.write_test_logits(test.table.ids, logits)
     return FoldOutcome(job.member, job.fold, value, reused=bool(result["reused"]))
 
@@ -163,7 +162,7 @@ def _model(
     settings: TrialSettings,
     fold: int,
     directory: FoldDir,
-    weights: Path,
+    weights: StorePath,
 ) -> dict[str, Any]:
     """The result of a fold model: the search's own, one of the run's own ensemble, or a newly trained one."""
     # A stopped trial's model has not seen the end of its lr schedule; its other folds will.
@@ -172,7 +171,7 @@ def _model(
         if _take(trial.read_scores(), trial.weights_path, directory, weights):
             return {"value": record.value(work.metric), "reused": True}
     theirs = store.ensemble.member(record.trial_id, fold)
-    result = theirs.result() if theirs.root.resolve() != directory.root.resolve() else None
+    result = None if address(theirs.root) == address(directory.root) else theirs.result()
     if result is not None:
         source = store.ensemble.weights_path(record.trial_id, fold)
         if _take(theirs.read_scores(), source, directory, weights):
@@ -180,57 +179,58 @@ def _model(
     return {"value": _train(work, settings, fold, directory, weights), "reused": False}
 
 
-def _take(scores: Scores | None, source: Path, directory: FoldDir, weights: Path) -> bool:
+def _take(scores: Scores | None, source: StorePath, directory: FoldDir, weights: StorePath) -> bool:
     """Take over a finished model where its weights and scores are still there."""
-    if scores is None or not source.is_file():
+    if scores is None or not is_file(source):
         return False
-    link_whole(source, weights)
+    if type(source) is type(weights):
+        copy_whole(source, weights)  # a second name where links can be, which takes no room
+    else:
+        with read_locally(source) as local:
+            assert local is not None
+            save_file(weights, partial(copyfile, local))
     directory.write_scores(ids=scores.ids, logits=scores.logits, targets=scores.targets, epoch=scores.epoch)
     return True
 
 
-def link_whole(source: Path, target: Path) -> None:
-    """Give a file that nobody changes in place a second name, whole or absent; where links cannot be, copy it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        os.link(source, part)
-    except OSError:
-        copyfile(source, part)
-    part.replace(target)
-    part.unlink(missing_ok=True)  # renaming one name of a file to another of its names does nothing
-
-
-def _train(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: Path) -> float:
+def _train(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
     fit = resumed_fit(work, settings, fold, directory.checkpoint_path)
     try:
         while not fit.done:
             fit.step()
             if not fit.done:
-                fit.save(directory.checkpoint_path)
+                save_file(directory.checkpoint_path, fit.save)
         best = fit.best
         if best is None:
             raise TrialFailed("no epoch was run")
-        save_weights(fit.best_weights(), weights)
+        save_file(weights, partial(save_weights, fit.best_weights()))
         store_scores(directory, fit, best.epoch)
         return best.value
     finally:
         fit.close()
 
 
-def _value_as_seen(work: FoldWork, settings: TrialSettings, fold: int, weights: Path, seen: FoldDir) -> float:
+def _value_as_seen(work: FoldWork, settings: TrialSettings, fold: int, weights: StorePath, seen: FoldDir) -> float:
     """The metric under other views than the configuration's own, by its own post-processing; stores the scores."""
     labelled = work.trial.labelled
     data = labelled.fold(fold, open_once(labelled.table.paths, labelled.images))
     rows, stored = data.valid_rows, seen.read_scores()
     if stored is None:
-        logits = trained_logits(
-            labelled.task, settings, weights, data.images, rows=rows, tta=work.tta, batch_size=PREDICT_BATCH
-        )
+        logits = _logits(work, settings, weights, data.images, rows)
         seen.write_scores(ids=data.ids[rows], logits=logits, targets=data.targets[rows], epoch=0)
     else:
         logits = stored.logits
     task = labelled.task.for_training(data.targets[data.train_rows])
     judge = Judge(task, data, work.trial.metric, settings.postprocess)
     return judge.metrics(logits, epoch=0)[work.trial.metric]
+
+
+def _logits(
+    work: FoldWork, settings: TrialSettings, weights: StorePath, source: ImageSource, rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """What a stored model says of some rows of a source, under the views asked for."""
+    with read_locally(weights) as local:
+        if local is None:
+            raise TrialFailed(f"{weights} is gone; run the command again")
+        task = work.trial.labelled.task
+        return trained_logits(task, settings, local, source, rows=rows, tta=work.tta, batch_size=PREDICT_BATCH)

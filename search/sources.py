@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from results.places import StorePath, address
 from search.candidates import Candidate
 from search.dataset import Labelled, Progress, open_images, read_unlabelled
 from search.errors import InputError
@@ -31,18 +31,18 @@ class Source:
     test: Unlabelled | None
     broken: tuple[str, ...] = ()
 
-    def work(self, home: Path, tta: str | None) -> FoldWork:
+    def work(self, home: StorePath, tta: str | None) -> FoldWork:
         """What the folds of its trials share, for an ensemble in the folder `home`."""
         config = self.run.config
         trial = TrialWork(
-            root=str(self.run.store.root.resolve()),
+            root=self.run.store.address,
             labelled=self.labelled,
             metric=self.run.goal.metric,
             epochs=config.search.max_epochs,
             seed=config.search.seed,
             loader_workers=config.resources.loader_workers,
         )
-        return FoldWork(trial, self.test, str(home.resolve()), tta)
+        return FoldWork(trial, self.test, address(home), tta)
 
 
 def open_source(run: Run, decoders: int, progress: Progress | None) -> Source:

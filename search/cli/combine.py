@@ -14,6 +14,7 @@ from search.cli.raysession import RaySession
 from search.cli.terminal import errors, note, output, progress_bar
 
 if TYPE_CHECKING:
+    from results.places import StorePath
     from search.ensemble import Ensemble
     from search.groups import Group
     from search.plans import EnsemblePlan
@@ -109,7 +110,7 @@ def _open(run: Run) -> Source:
     return source
 
 
-def submit(run: Run, built: Ensemble, file: Path | None) -> Path | None:
+def submit(run: Run, built: Ensemble, file: Path | None) -> StorePath | None:
     """Write the submission of a run's ensemble to `file`; gives where it lies, None where there is none."""
     from results.files import write_csv
 
@@ -123,7 +124,7 @@ def submit(run: Run, built: Ensemble, file: Path | None) -> Path | None:
     return file
 
 
-def submit_group(group: Group, built: Mapping[str, Ensemble], file: Path | None) -> Path | None:
+def submit_group(group: Group, built: Mapping[str, Ensemble], file: Path | None) -> StorePath | None:
     """Write the submission of all targets of a group; gives where it lies."""
     frames = {name: each.submission for name, each in built.items() if each.submission is not None}
     if not frames:
@@ -134,7 +135,7 @@ def submit_group(group: Group, built: Mapping[str, Ensemble], file: Path | None)
     return file or group.submission_path
 
 
-def show(built: Mapping[str, Ensemble], target: Path | None) -> None:
+def show(built: Mapping[str, Ensemble], target: StorePath | None) -> None:
     """Print the tables, and where the submission lies."""
     from results.ensembletable import ensemble_table
 

@@ -105,7 +105,7 @@ def killed_after(renames: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
         real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("results.ensembledir.os.replace", replace)
+        patch.setattr("results.disk.os.replace", replace)
         yield []
 
 

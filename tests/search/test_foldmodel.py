@@ -5,34 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from search.dataset import ImagePlan
-from search.foldmodel import Unlabelled, link_whole
+from search.foldmodel import Unlabelled
 from trainers.data.table import Table
-
-
-def test_linked_weights_outlive_the_first_name(tmp_path: Path) -> None:
-    source, target = tmp_path / "weights.safetensors", tmp_path / "a" / "b" / "fold_0.safetensors"
-    source.write_bytes(b"1")
-    link_whole(source, target)
-    link_whole(source, target)  # as after a kill: the same file under the same name
-    assert [path.name for path in target.parent.iterdir()] == [target.name]
-    source.unlink()
-    assert target.read_bytes() == b"1"
-
-
-def test_where_links_cannot_be_it_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Path) -> None:
-        raise OSError("cross-device link")
-
-    source, target = tmp_path / "weights.safetensors", tmp_path / "fold_0.safetensors"
-    source.write_bytes(b"1")
-    target.write_bytes(b"older")
-    monkeypatch.setattr("os.link", refuse)
-    link_whole(source, target)
-    assert target.read_bytes() == b"1"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [target.name, source.name]
 
 
 def test_unreadable_rows_get_the_mean_of_the_others() -> None:
