@@ -9,17 +9,19 @@ from pathlib import Path
 import pandas as pd
 
 from results.errors import SubmissionError
-from results.files import storage_errors, write_csv
+from results.files import write_csv
+from results.patience import storage_errors
+from results.places import StorePath
 
 _NAMED = 5
 
 
 def write_submission(
-    frame: pd.DataFrame, path: Path, sample: Path | None = None, *, id_column: str | None = None
+    frame: pd.DataFrame, path: StorePath, sample: Path | None = None, *, id_column: str | None = None
 ) -> pd.DataFrame:
     """Write what ``arrange_submission`` gives, and return it. Raises SubmissionError, StorageError."""
     ordered = arrange_submission(frame, sample, id_column=id_column)
-    write_csv(Path(path), ordered)
+    write_csv(path, ordered)
     return ordered
 
 

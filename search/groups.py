@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from results.errors import RunCorrupt, RunExists, RunNotFound
-from results.files import read_json, write_json
-from results.names import check_name, is_run
+from results.files import is_file, read_json, write_json
+from results.names import candidates, check_name, is_run
+from results.places import StorePath, as_path
 from results.store import RunStore
 from results.submission import write_submission
 from search.errors import InputError
@@ -30,7 +31,7 @@ class Group:
         sample: whose columns and ids the submission has.
     """
 
-    root: Path
+    root: StorePath
     runs: Mapping[str, str]
     id_column: str
     sample: Path | None
@@ -41,7 +42,7 @@ class Group:
         return self.root.name
 
     @property
-    def submission_path(self) -> Path:
+    def submission_path(self) -> StorePath:
         """Where the submission lies by default."""
         return self.root / "submission.csv"
 
@@ -96,19 +97,19 @@ class Group:
         return write_submission(joined, file or self.submission_path, self.sample)
 
 
-def find_group(name: str, storage: Path | str) -> Group | None:
-    """A stored group by its name under `storage`, or by the path of its folder; None where there is none.
+def find_group(name: str, storage: StorePath | str) -> Group | None:
+    """A stored group by its name under `storage`, or by the path or URL of its folder; None where there is none.
 
     Raises:
         results.errors.RunCorrupt: its file cannot be read.
     """
-    for root in (Path(storage) / name, Path(name)):
-        if (root / GROUP_FILE).is_file():
+    for root in candidates(name, storage):
+        if is_file(root / GROUP_FILE):
             return _read(root.resolve())
     return None
 
 
-def _read(root: Path) -> Group:
+def _read(root: StorePath) -> Group:
     path = root / GROUP_FILE
     values = read_json(path) or {}
     try:
@@ -125,7 +126,7 @@ def new_group(checked: CheckedTargets) -> Group:
         results.errors.RunExists: the name of the group, or of one of its runs, is taken.
     """
     first = next(iter(checked.targets.values())).config
-    storage = Path(first.storage)
+    storage = as_path(first.storage)
     if find_group(checked.name, storage) is not None:
         raise RunExists(f"group {checked.name!r} exists in {storage}: give --resume to continue it, or --name")
     runs = {target: each.config.name for target, each in checked.targets.items()}

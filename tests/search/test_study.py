@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from results.errors import RunCorrupt, RunExists
+from results.places import as_path
 from search.errors import InputError
 from search.sampling import make_sampler
 from search.study import Outcome, ensure_default, open_study, reconcile, report, tell
@@ -155,6 +156,28 @@ def test_a_study_that_is_gone_is_made_again_from_the_store(tmp_path: Path) -> No
     assert trials[0].value == 0.6
     assert trials[2].intermediate_values == {1: 0.3}
     assert ask(study, 3)[0] == 4, "no stored number is proposed again"
+
+
+def test_without_a_file_the_study_is_made_again_with_the_same_proposals(tmp_path: Path) -> None:
+    kept, stored = study_at(tmp_path), list[Outcome]()
+    for index in range(8):
+        # What a driver that starts on an object store makes of the run's stored trials.
+        again = open_study("skin", as_path("memory://runs/skin/study.journal"), url=None, mode="max", resume=index > 0)
+        reconcile(again, stored, SPACE.distributions())
+        number, params = ask(kept, index)
+        assert ask(again, index) == (number, params)
+        values = {1: params["lr"], 2: 2 * params["lr"]}
+        stored.append(ended(number, "PRUNED" if index % 3 == 1 else "COMPLETE", values, params))
+        tell(kept, stored[-1])
+        report(again, number, 1, 0.5)
+    assert len({str(outcome.params) for outcome in stored}) == 8
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password() -> None:
+    with pytest.raises(InputError, match=r"study_storage: cannot use 'postgresql://me:\*\*\*@127") as caught:
+        study_at(Path(), url="postgresql://me:secret@127.0.0.1:1/optuna")
+    assert "refused" in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_torn_line_of_a_killed_driver_is_dropped(tmp_path: Path) -> None:
