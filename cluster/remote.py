@@ -96,7 +96,8 @@ def run_remote(
         ) from None
     try:
         inside = ray.get_runtime_context().gcs_address
-        command = ray.remote(num_cpus=0)(Command).remote(list(arguments), dict(files), dict(environment), inside)
+        actor = ray.remote(num_cpus=0, runtime_env={"env_vars": {"RAY_WORKER_NICENESS": "0"}})(Command)
+        command = actor.remote(list(arguments), dict(files), dict(environment), inside)
         return _watch(command, write)
     except ray.exceptions.RayError as error:
         lost = str(error).splitlines()[0]

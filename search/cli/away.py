@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from search.cli.terminal import note
+from search.cli.terminal import note, output
 
 if TYPE_CHECKING:
     from cluster.addresses import Address
@@ -74,9 +74,8 @@ def run_away(address: Address, errand: Errand, *, allow_no_token: bool) -> None:
         from search.jobs import environment
 
         note(f"running on {address.text}; Ctrl-C stops it there")
-        code = run_remote(
-            address, arguments, errand.files(), environment(errand.again), _write, allow_no_token=allow_no_token
-        )
+        own = {**environment(errand.again), "COLUMNS": str(output().width)}
+        code = run_remote(address, arguments, errand.files(), own, _write, allow_no_token=allow_no_token)
     else:
         code = _run_job(address, arguments, errand, allow_no_token)
     if code:
