@@ -31,24 +31,27 @@ def watching_head(address: str, farewell: str) -> Iterator[None]:
     try:
         yield
     finally:
-        ended.set()
+        # Otherwise what follows the block may be what never returns.
+        if listens(address):
+            ended.set()
 
 
-def _watch(address: str, farewell: str, ended: threading.Event) -> None:
+def listens(address: str) -> bool:
+    """Whether anybody listens at host:port."""
     host, _, port = address.rpartition(":")
-    silent_s = 0.0
-    while not ended.wait(LOOK_EVERY_S):
-        silent_s = 0.0 if _listens(host.strip("[]"), int(port)) else silent_s + LOOK_EVERY_S
-        if silent_s >= GONE_AFTER_S and not ended.is_set():
-            _end(farewell)
-
-
-def _listens(host: str, port: int) -> bool:
     try:
-        socket.create_connection((host, port), timeout=LOOK_EVERY_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_EVERY_S).close()
     except OSError:
         return False
     return True
+
+
+def _watch(address: str, farewell: str, ended: threading.Event) -> None:
+    silent_s = 0.0
+    while not ended.wait(LOOK_EVERY_S):
+        silent_s = 0.0 if listens(address) else silent_s + LOOK_EVERY_S
+        if silent_s >= GONE_AFTER_S and not ended.is_set():
+            _end(farewell)
 
 
 def _end(farewell: str) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 import optuna
 import ray
 from ray import tune
-from ray.exceptions import RayError
-from ray.tune import Callback, TuneError
+from ray.tune import Callback
 
 from cluster.resources import TrialResources, slots
 from results.records import TrialRecord
@@ -24,7 +23,8 @@ from search.config import RunConfig
 from search.dataset import Labelled
 from search.deaths import Deaths, noted_cause
 from search.errors import WorkError
-from search.headwatch import watching_head
+from search.headwatch import listens, watching_head
+from search.memorydeaths import memory_deaths
 from search.monitor import Monitor, Observer, SearchState
 from search.recorder import Goal, Recorder, outcome
 from search.sampling import make_sampler
@@ -245,12 +245,16 @@ class Search:
                     verbose=0,
                 ),
             )
+            head = ray.get_runtime_context().gcs_address
             try:
-                with watching_head(ray.get_runtime_context().gcs_address, self._farewell()):
+                with watching_head(head, self._farewell()), memory_deaths():
                     tuner.fit()
-            except (TuneError, RayError) as error:
+            except Exception as error:
+                if not listens(head):
+                    raise WorkError(self._farewell()) from error
                 if stopper.failure is None:
-                    raise WorkError(f"Ray gave the search up: {short_reason(error)}; --resume goes on") from error
+                    reason = short_reason(error)
+                    raise WorkError(f"Ray gave the search up: {reason}; the same command and --resume go on") from error
 
 
 def readable(stored: Sequence[TrialRecord]) -> list[TrialRecord]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from search.asha import ResumableASHA
+from search.asha import PlainFIFO, ResumableASHA
 from search.trainable import TRIAL_KEY
 
 METRIC = "accuracy"
@@ -161,3 +161,33 @@ def test_the_internals_of_ray_that_are_used_are_there() -> None:
     asha.on_trial_add(None, RayTrial("a"))
     assert asha._trial_info["a"] is bracket
     assert stock("min")._metric_op == -1.0
+
+
+@dataclass(frozen=True)
+class WaitingTrial:
+    """What a scheduler sees of a trial that waits for a worker."""
+
+    trial_id: str
+    config: dict[str, str]
+    status: str = "PENDING"
+
+
+class Controller:
+    """What a scheduler sees of Ray Tune's loop."""
+
+    def get_trials(self) -> list[WaitingTrial]:
+        return [WaitingTrial("a", {TRIAL_KEY: "0000"})]
+
+
+def test_no_trial_is_named_whose_worker_may_be_starting() -> None:
+    assert stock().choose_trial_to_run(Controller()) is not None, "Ray's own names it, and gives it a free worker"
+    for scheduler in (resumable(), PlainFIFO()):
+        assert scheduler.choose_trial_to_run(Controller()) is None
+
+
+def test_the_trial_of_a_dead_worker_is_noted() -> None:
+    for scheduler in (resumable(), PlainFIFO()):
+        (trial,) = Controller().get_trials()
+        scheduler.on_trial_add(None, trial)
+        scheduler.on_trial_error(None, trial)
+        assert scheduler.dead == {"0000": trial}
