@@ -13,6 +13,7 @@ import numpy.typing as npt
 from results.records import TrialRecord
 from results.trialdir import TrialDir
 from search.errors import InputError, WorkError
+from search.evaluation import metric_of
 from search.heldout import groups_by_id, groups_of
 from search.recorder import finalists
 from search.runs import Run
@@ -61,7 +62,7 @@ class _Job:
         splits = make_splits(self.task.strata(targets), groups_of(self.groups, stored.ids))
 
         def value(predictions: npt.NDArray[Any]) -> float:
-            return self.task.evaluate(scores, predictions, targets)[self.metric]
+            return metric_of(self.task, self.metric, scores, predictions, targets)
 
         tuned = value(cross_fitted_predictions(self.task, scores, targets, self.metric, splits))
         postprocess = self.task.fit_postprocess(scores, targets, self.metric)

@@ -96,12 +96,12 @@ class Cuts:
     """All different ways of cutting N scores in two, from none predicted to all of them.
 
     Attributes:
-        thresholds: (K,) falling; the outermost halfway to 1 and 0, the others halfway between neighbours.
-        predicted: (K,) scores that reach the threshold.
+        ordered: (N,) scores, falling.
+        predicted: (K,) scores that reach the threshold of a cut.
         hits: (K,) positives among them.
     """
 
-    thresholds: FloatArray
+    ordered: FloatArray
     predicted: IntArray
     hits: IntArray
 
@@ -110,13 +110,21 @@ class Cuts:
         """Cuts of scores (N,) with targets (N,) 0/1."""
         ordered = bounded(scores)
         order = ordered.argsort()[::-1]
-        ordered, hits = ordered[order], np.concatenate([[0], np.cumsum(targets[order])])
+        return cls.of_falling(ordered[order], targets[order])
+
+    @classmethod
+    def of_falling(cls, ordered: FloatArray, targets: IntArray) -> Cuts:
+        """Cuts of bounded scores (N,) that fall, with their targets."""
+        hits = np.concatenate([[0], np.cumsum(targets)])
         predicted = np.flatnonzero(_cuttable(ordered))
-        return cls(_between(ordered, predicted), predicted, hits[predicted])
+        return cls(ordered, predicted, hits[predicted])
 
     def nearest_best(self, values: FloatArray, near: float) -> float:
-        """The threshold with the highest of (K,) values; of equal ones the nearest to ``near``."""
-        best = self.thresholds[values >= values.max() - _GAIN]
+        """The threshold with the highest of (K,) values; of equal ones the nearest to ``near``.
+
+        A threshold lies halfway between the scores that it parts, the outermost halfway to 1 and 0.
+        """
+        best = _between(self.ordered, self.predicted[values >= values.max() - _GAIN])
         return float(best[np.abs(best - near).argmin()])
 
 
@@ -141,9 +149,59 @@ def best_threshold(
     >>> best_threshold(np.array([0.9, 0.6, 0.3, 0.2]), np.array([1, 1, 0, 1]), f_beta(0.5))
     0.45
     """
-    cuts = Cuts.of(scores, targets)
-    values = term(cuts.hits, cuts.predicted, int(targets.sum()), len(targets))
-    return cuts.nearest_best(values, near)
+    return _best(Cuts.of(scores, targets), term, near)
+
+
+def _best(cuts: Cuts, term: Term, near: float) -> float:
+    rows, positives = len(cuts.ordered), int(cuts.hits[-1])
+    return cuts.nearest_best(term(cuts.hits, cuts.predicted, positives, rows), near)
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Scores of U units, each unit's sorted once for all that is fitted to them.
+
+    Attributes:
+        scores: (U, M) bounded, rising along each unit.
+        targets: (U, M) 0/1, in the same order.
+    """
+
+    scores: FloatArray
+    targets: IntArray
+
+    @classmethod
+    def of(cls, scores: npt.NDArray[Any], targets: IntArray) -> Sorted:
+        """Sort scores and targets (U, M)."""
+        kept = np.ascontiguousarray(bounded(scores))
+        order = kept.argsort(axis=1)
+        return cls(np.take_along_axis(kept, order, axis=1), np.take_along_axis(targets, order, axis=1))
+
+    def common_threshold(self, term: Term, *, near: float = DEFAULT_THRESHOLD) -> float:
+        """The one threshold with the highest mean over the units of a metric of each unit's M scores.
+
+        Exact: passing a score changes only its unit's term, so the changes in the order of all scores add up to the
+        metric at every cut.
+        """
+        units, size = self.scores.shape
+        hits = np.zeros((units, size + 1), dtype=np.int64)
+        np.cumsum(self.targets[:, ::-1], axis=1, out=hits[:, 1:])
+        values = term(hits, np.arange(size + 1), hits[:, -1:], size) / units
+        pooled = self.scores.ravel()
+        falling = pooled.argsort(kind="stable")[::-1]  # which merges what is sorted already
+        ordered = pooled[falling]
+        changes = np.diff(values, axis=1)[:, ::-1].ravel()[falling]
+        totals = np.cumsum(np.concatenate([[values[:, 0].sum()], changes]))
+        places = np.flatnonzero(_cuttable(ordered))
+        return Cuts(ordered, places, places).nearest_best(totals[places], near)
+
+    def thresholds(self, term: Term, *, near: float = DEFAULT_THRESHOLD) -> FloatArray:
+        """(U,) the best threshold of each unit alone: best for a macro average."""
+        return np.array(
+            [
+                _best(Cuts.of_falling(own[::-1], wanted[::-1]), term, near)
+                for own, wanted in zip(self.scores, self.targets, strict=True)
+            ]
+        )
 
 
 def common_threshold(
@@ -151,29 +209,16 @@ def common_threshold(
 ) -> float:
     """The one threshold for scores (U, M) with the highest mean over the U units of a metric of each unit's M scores.
 
-    Units are labels for a macro average, rows for a samples average, one alone for a micro average. Exact: passing a
-    score changes only its unit's term, so the changes in the order of all scores add up to the metric at every cut.
+    Units are labels for a macro average, rows for a samples average, one alone for a micro average.
     """
-    scores = bounded(scores)
-    units, size = scores.shape
-    order = scores.argsort(axis=1)[:, ::-1]
-    hits = np.zeros((units, size + 1), dtype=np.int64)
-    np.cumsum(np.take_along_axis(targets, order, axis=1), axis=1, out=hits[:, 1:])
-    values = term(hits, np.arange(size + 1), hits[:, -1:], size) / units
-    pooled = np.take_along_axis(scores, order, axis=1).ravel()
-    falling = pooled.argsort()[::-1]
-    totals = np.cumsum(np.concatenate([[values[:, 0].sum()], np.diff(values, axis=1).ravel()[falling]]))
-    places = np.flatnonzero(_cuttable(pooled[falling]))
-    cuts = Cuts(_between(pooled[falling], places), places, places)
-    return cuts.nearest_best(totals[places], near)
+    return Sorted.of(scores, targets).common_threshold(term, near=near)
 
 
 def label_thresholds(
     scores: npt.NDArray[Any], targets: IntArray, term: Term, *, near: float = DEFAULT_THRESHOLD
 ) -> FloatArray:
     """(L,) the best threshold of each label of scores and targets (N, L) alone: best for a macro average."""
-    pairs = zip(scores.T, targets.T, strict=True)
-    return np.array([best_threshold(own, wanted, term, near=near) for own, wanted in pairs])
+    return Sorted.of(scores.T, targets.T).thresholds(term, near=near)
 
 
 def micro_f1_thresholds(scores: npt.NDArray[Any], targets: IntArray, *, near: float = DEFAULT_THRESHOLD) -> FloatArray:
@@ -220,8 +265,9 @@ def common_and_label_thresholds(
     """
     f1 = f_beta(1.0)
     if metric == "macro_f1":
-        common = common_threshold(scores.T, targets.T, f1)
-        own = label_thresholds(scores, targets, f1, near=common)
+        ordered = Sorted.of(scores.T, targets.T)
+        common = ordered.common_threshold(f1)
+        own = ordered.thresholds(f1, near=common)
     elif metric == "micro_f1":
         common = best_threshold(scores.ravel(), targets.ravel(), f1)
         own = micro_f1_thresholds(scores, targets, near=common)
