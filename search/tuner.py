@@ -26,6 +26,7 @@ from search.errors import WorkError
 from search.headwatch import listens, watching_head
 from search.memorydeaths import memory_deaths
 from search.monitor import Monitor, Observer, SearchState
+from search.polling import Polled
 from search.recorder import Goal, Recorder, outcome
 from search.sampling import make_sampler
 from search.searcher import StudySearcher
@@ -36,6 +37,9 @@ from search.trainable import TrialTrainable
 from search.training import TrialWork, short_reason
 from search.watchdog import Watchdog
 from spaces import Space
+
+SLOTS_EVERY_S = 1.0
+"""Seconds between two looks at the cluster's nodes; the searcher asks at every event."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,7 @@ class Search:
                 mode=self.goal.mode,
                 stored=len(stored),
                 limit=left,
-                slots=partial(
-                    slots,
-                    self._resources(),
-                    self.config.resources.max_concurrent_trials,
-                    self.config.resources.autoscale_to,
-                ),
+                slots=Polled(self._slots, SLOTS_EVERY_S),
                 interrupted=interrupted,
                 deaths=Deaths(lambda key: watchdog.cause(key) or noted_cause(trial_scheduler.dead[key].error_file)),
                 on_failure=stopper.fail,
@@ -196,6 +195,10 @@ class Search:
     def _resources(self) -> TrialResources:
         resources = self.config.resources
         return TrialResources(resources.cpus_per_trial, resources.gpus_per_trial)
+
+    def _slots(self) -> int:
+        resources = self.config.resources
+        return slots(self._resources(), resources.max_concurrent_trials, resources.autoscale_to)
 
     def _work(self) -> TrialWork:
         return TrialWork(
