@@ -66,8 +66,8 @@ def summarise(store: RunStore) -> RunSummary:
         metric=metric,
         best=_best(records, metric) if metric else None,
         modified=_modified(store),
-        job=driver and driver.job_id,
-        job_address=driver and driver.job_address,
+        job=driver.job_id if driver else None,
+        job_address=driver.job_address if driver else None,
     )
 
 
