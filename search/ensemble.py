@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -197,6 +197,10 @@ def _vote(
         seed=run.config.search.seed,
         groups=groups,
     )
+    if test is not None:
+        tests = [member.test_scores for member in members if member.test_scores is not None]
+        ballot = judged.ballot.for_means(run.task, [member.scores for member in members], tests)
+        judged = replace(judged, ballot=ballot)  # for new rows alone: the estimate is of out-of-fold scores
     by_id = {each.id: each for each in chosen}
     description = describe(
         [source.run for source in training.sources],

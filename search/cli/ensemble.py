@@ -9,12 +9,13 @@ import typer
 
 from search.cli.options import Address, RunName, Storage
 from search.cli.terminal import output, print_json
+from search.cli.views import ViewsCommand
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
 
-    @app.command()
+    @app.command(cls=ViewsCommand)
     def ensemble(
         runs: Annotated[
             list[str],
@@ -45,9 +46,9 @@ def add_to(app: typer.Typer) -> None:
         tta: Annotated[
             str | None,
             typer.Option(
-                metavar="none|hflip|flips|brightness|all",
-                help="Test-time views: each model sees every image 1, 2, 4, 3 or 6 times and answers by the mean, in "
-                "the estimate, on the test rows and in `foldtune predict` alike. By default each configuration's own.",
+                metavar="[none|hflip|flips|brightness|all]",
+                help="Test-time views, flips if nothing is said: each model sees every image 1, 2, 4, 3 or 6 times and "
+                "answers by the mean, in the estimate, on the test rows and in `foldtune predict` alike. By default each configuration's own.",
             ),
         ] = None,
         race: Annotated[

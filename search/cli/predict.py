@@ -10,6 +10,7 @@ import typer
 
 from search.cli.options import Storage, decoders
 from search.cli.terminal import note, progress_bar
+from search.cli.views import ViewsCommand
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
-    @app.command()
+    @app.command(cls=ViewsCommand)
     def predict(
         ensemble: Annotated[
             str,
@@ -48,7 +49,11 @@ def add_to(app: typer.Typer) -> None:
         id_column: Annotated[str, typer.Option("--id", help="The CSV's column of image names.")] = "image",
         tta: Annotated[
             str | None,
-            typer.Option(metavar="VIEWS", help="Views of each image, as a trial's tta; each model's own by default."),
+            typer.Option(
+                metavar="[VIEWS]",
+                help="Test-time views: none, hflip, flips (if nothing is said), brightness or all; as the ensemble was "
+                "made by default.",
+            ),
         ] = None,
         batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
         device: Annotated[
