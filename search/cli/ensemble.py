@@ -48,7 +48,8 @@ def add_to(app: typer.Typer) -> None:
             typer.Option(
                 metavar="[none|hflip|flips|brightness|all]",
                 help="Test-time views, flips if nothing is said: each model sees every image 1, 2, 4, 3 or 6 times and "
-                "answers by the mean, in the estimate, on the test rows and in `foldtune predict` alike. By default each configuration's own.",
+                "answers by the mean, in the estimate, on the test rows and in `foldtune predict` alike. By default "
+                "each configuration's own.",
             ),
         ] = None,
         race: Annotated[
