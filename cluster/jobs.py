@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.addresses import parse_address, require_answer
 from cluster.errors import ClusterError, JobNotFound
 from cluster.shipping import runtime_env
-from cluster.tokens import guard_running
+from cluster.tokens import guard_running, heed_mode
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -89,6 +89,7 @@ class JobServer:
             raise ClusterError(f"address {address!r}: jobs go to the job server, http://HOST:8265")
         require_answer(parsed)
         guard_running(parsed, allow_no_token=allow_no_token)
+        heed_mode()
         self.address = parsed.text
         with self._errors():
             from ray.job_submission import JobSubmissionClient

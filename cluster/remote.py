@@ -16,7 +16,7 @@ from pathlib import Path
 from cluster.addresses import Address, require_answer
 from cluster.errors import ClusterError
 from cluster.shipping import runtime_env
-from cluster.tokens import guard_running
+from cluster.tokens import guard_running, heed_mode
 
 POLL_S = 0.5
 TASK_LIMITS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "RAY_JOB_ID")
@@ -86,6 +86,7 @@ def run_remote(
     """
     require_answer(address)
     guard_running(address, allow_no_token=allow_no_token)
+    heed_mode()
     import ray
 
     try:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from cluster.addresses import Address, parse_address, require_answer
 from cluster.errors import ClusterError
 from cluster.shipping import in_job, runtime_env
-from cluster.tokens import guard_own, guard_running
+from cluster.tokens import guard_own, guard_running, heed_mode
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # our own table is the output
@@ -52,10 +52,8 @@ def session(
     joined = None if address is None else _checked(address, allow_no_token)
     if joined is None:
         guard_own()
-    import ray
-    from ray._raylet import Config
-
-    Config.initialize("")  # Ray reads its environment at import, which some module may have done before
+    heed_mode()
+    import ray  # after the environment that it reads at import
 
     try:
         if joined is None:

@@ -75,6 +75,13 @@ def guard_running(address: Address, *, allow_no_token: bool = False) -> None:
         raise ClusterError(f"the cluster at {address.text!r} {UNGUARDED}")
 
 
+def heed_mode() -> None:
+    """Make Ray read the mode again: it does at import, and some module may have imported it before."""
+    from ray._raylet import Config  # type: ignore[attr-defined]
+
+    Config.initialize("")
+
+
 def asks_for_token(address: Address) -> bool:
     """Whether the cluster turns a caller without a token away. With mutual TLS (RAY_USE_TLS) it turns strangers away.
 
