@@ -316,7 +316,6 @@ def test_a_store_travels_to_workers_without_what_it_has_read(store: RunStore, ma
     assert pickle.loads(sent).root == store.root
 
 
-@pytest.mark.parametrize("storage", ["folder"], indirect=True)
 def test_ensemble_round_trip(store: RunStore) -> None:
     with pytest.raises(RunNotFound, match="foldtune ensemble"):
         EnsembleDir.open(store.root / "ensemble")
