@@ -96,9 +96,10 @@ class Watchdog(Callback):  # type: ignore[misc]
         if time.monotonic() - heard_s > timeout_s:
             self._silent.add(trial.config[TRIAL_KEY])
             self._heard_s[trial.trial_id] = time.monotonic()  # Ray needs a moment to notice
-            ray.kill(trial.temporary_state.ray_actor)
+            _kill([trial.temporary_state.ray_actor])
 
     def _end_soon(self) -> None:
+        # By itself Ray Tune waits 15 s for an epoch to end.
         if self._timer is None:
             self._timer = threading.Timer(STOP_GRACE_S, _kill, [list(self._workers.values())])
             self._timer.daemon = True
@@ -106,7 +107,6 @@ class Watchdog(Callback):  # type: ignore[misc]
 
 
 def _kill(workers: list[Any]) -> None:
-    # Ray Tune waits 15 s for an epoch to end, and takes no other worker's end in that time.
     for worker in workers:
         with suppress(Exception):  # it ended, or Ray did
             ray.kill(worker)

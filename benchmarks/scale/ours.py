@@ -1,0 +1,123 @@
+"""A foldtune search of replayed trials: its own driver, study, store and leaderboard; nothing is trained.
+
+`python -m benchmarks.scale.ours FOLDER TRIALS REPORTS WORKERS` searches, with RESUME as a fifth argument it opens the
+run again and times that.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ray import tune
+
+from benchmarks.scale.replay import METRIC, SPACE, curve_of
+from benchmarks.scale.usage import Usage
+from cluster.sessions import session
+from results.records import EpochRow, TrialRecord
+from results.store import RunStore
+from search.config import RunConfig
+from search.monitor import SearchState
+from search.recorder import Goal
+from search.searcher import StudySearcher
+from search.trainable import TRIAL_KEY
+from search.tuner import Search
+from spaces import Space
+
+NAME = "scale"
+
+
+class ReplayTrainable(tune.Trainable):  # type: ignore[misc]
+    """As `search.trainable.TrialTrainable`, each epoch on disk before Ray hears of it, but nothing trained."""
+
+    def setup(self, config: Mapping[str, Any], root: str, reports: int) -> None:
+        """Once a worker."""
+        self._store, self._reports = RunStore(Path(root)), reports
+        self.reset_config(config)
+
+    def reset_config(self, new_config: Mapping[str, Any]) -> bool:
+        """Take the next trial."""
+        self._directory = self._store.trial(new_config[TRIAL_KEY])
+        record = self._directory.record()
+        assert record is not None
+        self._epoch, self._curve = 0, curve_of(record.params, self._reports)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Tell one epoch."""
+        self._epoch += 1
+        value, done = self._curve[self._epoch - 1], self._epoch >= self._reports
+        metrics = {METRIC: value, "loss": 1 - value}
+        self._directory.append_epoch(EpochRow(self._epoch, metrics, self._epoch, metrics, 1.0, 100.0, 1e-3, 64, 4.9))
+        key = self._directory.trial_id
+        return {TRIAL_KEY: key, "epoch": self._epoch, METRIC: value, "done": done, "finished": done}
+
+
+class ReplaySearch(Search):
+    """A search with that trainable."""
+
+    def _trainable(self) -> Any:
+        root, reports = str(self.store.root.absolute()), self.config.search.max_epochs
+        return tune.with_parameters(ReplayTrainable, root=root, reports=reports)
+
+
+class Ends:
+    """Notes the end of each trial."""
+
+    def __init__(self, usage: Usage) -> None:
+        self._usage = usage
+
+    def on_finished(self, state: SearchState, record: TrialRecord) -> None:
+        """A trial ended."""
+        self._usage.end()
+
+    def on_epoch(self, state: SearchState, trial_id: str) -> None:
+        """A trial reported."""
+
+
+def search_of(folder: Path, trials: int, reports: int, workers: int, *, resumed: bool) -> ReplaySearch:
+    """The search of these sizes, its run made where it is not resumed."""
+    config = RunConfig.model_validate(
+        {
+            "name": NAME,
+            "task": "multiclass",
+            "data": {"train": "train.csv", "target": "label"},
+            "space": SPACE,
+            "search": {"num_samples": trials, "max_epochs": reports, "trial_scheduler": "none"},
+            "resources": {"max_concurrent_trials": workers},
+        }
+    )
+    if resumed:
+        store = RunStore.open(NAME, folder)
+    else:
+        store = RunStore.create(folder, NAME)
+        store.write_config(config.model_dump(mode="json"))
+    rows: Any = SimpleNamespace(task=SimpleNamespace(metrics={METRIC: "max", "loss": "min"}))
+    return ReplaySearch(config, store, Space.parse(SPACE), rows, Goal(METRIC, "max"), resumed=resumed)
+
+
+def main(folder: str, trials: str, reports: str, workers: str, resume: str | None = None) -> None:
+    """Search, or open again."""
+    search = search_of(Path(folder), int(trials), int(reports), int(workers), resumed=resume is not None)
+    usage = Usage()
+    if resume is not None:
+        started_s = time.monotonic()
+        search.run(Ends(usage))
+        sys.stdout.write(json.dumps(time.monotonic() - started_s) + "\n")
+        return
+    suggest = StudySearcher.suggest
+    StudySearcher.suggest = lambda self, trial_id: usage.timed(  # type: ignore[method-assign]
+        lambda name: suggest(self, name)
+    )(trial_id)
+    with session(num_cpus=int(workers)):
+        search.run(Ends(usage))
+    usage.tell()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
