@@ -37,15 +37,23 @@ _AWAY = {
     errno.ESTALE,  # of NFS, whose server came back with another handle
     errno.ETIMEDOUT,
 }
-_AWAY_CLASSES = {"ConnectionError", "HTTPClientError", "ClientConnectionError", "ClientPayloadError", "TimeoutError"}
-"""Names of the classes by which botocore, aiohttp, requests and Python say that a server does not answer."""
+_AWAY_CLASSES = {
+    "ClientConnectionError",
+    "ClientPayloadError",
+    "ConnectionError",
+    "HTTPClientError",
+    "OperationalError",
+    "TimeoutError",
+}
+"""Names of the classes by which botocore, aiohttp, requests, databases and Python say that a server does not answer."""
 
 _log = logging.getLogger("foldtune.storage")
 
 
-def attempt(path: StorePath, action: str, call: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
+def attempt(path: StorePath | str, action: str, call: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
     """Return what ``call`` gives; where storage is away, try again after each of ``waits_s``.
 
+    ``path``, or the text that names a server, and ``action`` are for messages.
     ``call`` must leave nothing half done that a second call would add to. Raises StorageError with the reason:
     at once where waiting does not help, else after the last attempt.
     """
@@ -64,7 +72,7 @@ def attempt(path: StorePath, action: str, call: Callable[[], T], waits_s: Sequen
 
 
 @contextmanager
-def storage_errors(path: StorePath, action: str) -> Iterator[None]:
+def storage_errors(path: StorePath | str, action: str) -> Iterator[None]:
     """Turn what a file system raises in the block into a StorageError: which file, why and what to do."""
     try:
         yield
@@ -79,7 +87,7 @@ def is_away(error: Exception) -> bool:
     return bool(_AWAY_CLASSES & {cls.__name__ for cls in type(error).__mro__})
 
 
-def _raise_explained(error: Exception, path: StorePath, action: str) -> NoReturn:
+def _raise_explained(error: Exception, path: StorePath | str, action: str) -> NoReturn:
     """Raise the StorageError that says what ``error`` means; one that is not storage's is raised as it is."""
     what = f"cannot {action} {path}: {_reason(error)}"
     number = error.errno if isinstance(error, OSError) else None

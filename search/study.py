@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+import sqlalchemy
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, get_storage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results.errors import RunCorrupt, RunExists
+from results.patience import attempt
 from results.places import StorePath
 from search.errors import InputError
 from search.journal import RunJournal
@@ -82,11 +84,22 @@ def open_study(name: str, journal: StorePath, *, url: str | None, mode: Mode, re
 
 def _storage_at(url: str) -> BaseStorage:
     try:
-        return get_storage(url)
+        return get_storage(url) if url.startswith("redis") else get_storage(_database(url))
     except Exception as error:  # whatever the database's driver, or its absence, raises
         shown, text = masked(url), str(error) or type(error).__name__
         reason = " ".join(text.replace(url, shown).split())[:300]
         raise InputError(f"search.study_storage: cannot use {shown!r}: {reason}") from None
+
+
+def _database(url: str) -> RDBStorage:
+    """A database that may be away for a moment: a connection that it closed is noticed, and a new one waited for."""
+    storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+    @sqlalchemy.event.listens_for(storage.engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+        return attempt(masked(url), "connect to", lambda: dialect.connect(*arguments, **options))
+
+    return storage
 
 
 def _journal(path: Path) -> JournalStorage:
