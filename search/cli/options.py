@@ -13,7 +13,7 @@ ConfigFile = Annotated[Path, typer.Argument(help="The YAML file.", show_default=
 RunName = Annotated[
     str,
     typer.Argument(
-        help="A run: its name under the storage, or the path of its folder.",
+        help="A run: its name under the storage, or the path or URL of its folder.",
         show_default=False,
         metavar="RUN",
     ),
@@ -22,7 +22,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a value of the file; may be given often."),
 ]
-Storage = Annotated[str, typer.Option("--storage", metavar="FOLDER", help="The folder that holds the runs.")]
+Storage = Annotated[
+    str, typer.Option("--storage", metavar="FOLDER|URL", help="Where runs are kept: a folder, or s3://bucket/prefix.")
+]
 Address = Annotated[
     str | None,
     typer.Option("--address", metavar="A", help="A running Ray: auto or HOST:PORT. An embedded one by default."),
