@@ -119,7 +119,7 @@ class EnsembleDir:
 
     def write_oof(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Store the out-of-fold arrays by name."""
-        write_npz(self.oof_path, arrays)
+        write_npz(self.oof_path, arrays, compressed=_has_maps(arrays))
 
     def read_oof(self) -> dict[str, npt.NDArray[Any]] | None:
         """Return the out-of-fold arrays, or None where there are none. Raises RunCorrupt."""
@@ -127,7 +127,7 @@ class EnsembleDir:
 
     def write_test(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Store the test set's arrays by name."""
-        write_npz(self.test_path, arrays)
+        write_npz(self.test_path, arrays, compressed=_has_maps(arrays))
 
     def read_test(self) -> dict[str, npt.NDArray[Any]] | None:
         """Return the test set's arrays, or None where there are none. Raises RunCorrupt."""
@@ -197,3 +197,8 @@ def _tidy(folder: Path) -> None:
         for empty in sorted(folder.rglob("*"), reverse=True):  # what is inside comes first
             if empty.is_dir() and not any(empty.iterdir()):
                 empty.rmdir()
+
+
+def _has_maps(arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
+    """Maps of images come in half precision, and shrink many times over."""
+    return any(values.dtype == np.float16 for values in arrays.values())

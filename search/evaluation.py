@@ -28,7 +28,7 @@ def metric_of(
         drawn = np.broadcast_to(np.zeros((), dtype=np.float64), (len(rows), *scores.shape[1:]))
     else:
         drawn = scores[rows]
-    return task.evaluate(drawn, predictions[rows], targets[rows])[metric]
+    return task.metric_value(metric, drawn, predictions[rows], targets[rows])
 
 
 def fitted_value(task: Task, metric: str, scores: Array, targets: Array) -> float:

@@ -20,6 +20,7 @@ from search.ballots import Ballot
 from search.counter import Counter
 from search.errors import InputError, WorkError, unknown
 from search.newimages import NewImages, find_images
+from search.originals import sizes_of
 from trainers.data.cache import Prepared, prepare_images
 from trainers.data.preprocess import Step, parse_steps
 from trainers.errors import DataError
@@ -33,8 +34,16 @@ __all__ = ["NewImages", "StoredEnsemble", "find_images"]
 PART_BYTES = 2 << 30
 """Decoded pixels on the disk at a time."""
 
-Render: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[Any], Sequence[npt.NDArray[Any]]], pd.DataFrame]
-"""(scores, predictions, each member's scores) of some rows (R, ...) -> R rows of a table."""
+MAPS = 64
+"""Images at a time of a task whose scores are maps of them, so that few maps are in memory at once."""
+
+Render: TypeAlias = Callable[
+    [npt.NDArray[Any], npt.NDArray[Any], Sequence[npt.NDArray[Any]], Sequence[Path]], pd.DataFrame
+]
+"""(scores, predictions, each member's scores, files) of some rows (R, ...) -> R rows of a table."""
+
+Seen: TypeAlias = Callable[[Sequence[Path], npt.NDArray[Any]], None]
+"""Is told the files of some images (R,) and their predictions (R, ...)."""
 
 
 class _Work(NamedTuple):
@@ -127,6 +136,7 @@ class StoredEnsemble:
         decoders: int,
         progress: Callable[[int, int], None],
         id_column: str = "image",
+        seen: Seen | None = None,
     ) -> pd.DataFrame:
         """One row an image: id, label, its score, one score a class, votes, and `error` where it cannot be read.
 
@@ -138,6 +148,7 @@ class StoredEnsemble:
             device: torch's name; a GPU where there is one by default.
             decoders: processes that decode.
             progress: told (done, total): each image counts once decoded in each size and once for each model.
+            seen: told the images that could be read with their predictions, a part at a time.
 
         Raises:
             InputError: `id_column` is the name of another column of the result.
@@ -148,7 +159,18 @@ class StoredEnsemble:
         columns = [*self.task.prediction_frame(*self._nothing()).columns, "votes"]
         if id_column in (*columns, "error"):
             raise InputError(f"--id {id_column}: the result has a column of that name; rename the CSV's")
-        found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), self._frame)
+
+        def render(
+            mean: npt.NDArray[Any],
+            predictions: npt.NDArray[Any],
+            scores: Sequence[npt.NDArray[Any]],
+            paths: Sequence[Path],
+        ) -> pd.DataFrame:
+            if seen is not None:
+                seen(paths, predictions)
+            return self._frame(mean, predictions, scores, paths)
+
+        found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), render)
         result = found.reindex(index=range(len(images.ids)), columns=columns).astype({"votes": "Int64"})
         result.insert(0, id_column, images.ids)
         return result.assign(error=pd.Series(reasons, dtype="object"))
@@ -179,10 +201,14 @@ class StoredEnsemble:
         sums: list[npt.NDArray[Any]] = [np.zeros(())] * len(self.description["members"])
 
         def render(
-            mean: npt.NDArray[Any], predictions: npt.NDArray[Any], scores: Sequence[npt.NDArray[Any]]
+            mean: npt.NDArray[Any],
+            predictions: npt.NDArray[Any],
+            scores: Sequence[npt.NDArray[Any]],
+            paths: Sequence[Path],
         ) -> pd.DataFrame:
-            sums[:] = [total + own.sum(axis=0) for total, own in zip(sums, scores, strict=True)]
-            return self.task.submission_frame([""] * len(mean), predictions, columns, scores=mean)
+            sums[:] = [total + own.sum(axis=0, dtype=np.float64) for total, own in zip(sums, scores, strict=True)]
+            sizes = sizes_of(self.task, paths)
+            return self.task.submission_frame([""] * len(mean), predictions, columns, scores=mean, image_sizes=sizes)
 
         found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), render)
         if found.empty:
@@ -201,7 +227,7 @@ class StoredEnsemble:
     def _parts(self, images: NewImages, work: _Work, render: Render) -> tuple[pd.DataFrame, dict[int, str]]:
         """What `render` makes of the images that can be read, indexed by their place, and the others' reasons."""
         pixels = sum(height * width for (height, width), _, _ in self.sights)
-        size = max(1, PART_BYTES // (pixels * 3))
+        size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.judges_whole_images else len(images.ids)))
         counted = Counter(work.progress, len(images.ids) * (self.models + len(self.sights)))
         frames: list[pd.DataFrame] = []
         reasons: dict[int, str] = {}
@@ -229,7 +255,7 @@ class StoredEnsemble:
         silent = np.zeros_like(next(iter(asked.values())))  # of no weight, whatever it says
         scores = [asked.get(_name(member), silent) for member in self.description["members"]]
         mean, predictions = self.ballot().apply(self.task, scores)
-        return render(mean, predictions, scores).set_index(rows), reasons
+        return render(mean, predictions, scores, [paths[row] for row in rows.tolist()]).set_index(rows), reasons
 
     def _member(
         self,
@@ -262,11 +288,16 @@ class StoredEnsemble:
         return self.task.vote(fold_scores, voting="soft")[0]
 
     def _frame(
-        self, mean: npt.NDArray[Any], predictions: npt.NDArray[Any], scores: Sequence[npt.NDArray[Any]]
+        self,
+        mean: npt.NDArray[Any],
+        predictions: npt.NDArray[Any],
+        scores: Sequence[npt.NDArray[Any]],
+        paths: Sequence[Path],
     ) -> pd.DataFrame:
         """Label, score, votes of the configurations, and the score of every class."""
         votes = self.ballot().votes(self.task, scores, predictions)
-        return self.task.prediction_frame(mean, predictions).assign(votes=votes)
+        frame = self.task.prediction_frame(mean, predictions, image_sizes=sizes_of(self.task, paths))
+        return frame.assign(votes=votes)
 
 
 def _name(member: Mapping[str, Any]) -> str:

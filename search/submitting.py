@@ -14,6 +14,7 @@ from search.candidates import Candidate
 from search.ensembling import Ballot, Member
 from search.foldmodel import Unlabelled
 from search.members import StoredMember
+from search.originals import sizes_to_submit
 from search.runs import Run
 
 Array = npt.NDArray[Any]
@@ -93,4 +94,5 @@ def _submission_frame(run: Run, ids: npt.NDArray[np.str_], scores: Array, predic
     data = run.config.data
     sample = data.sample_submission
     columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
-    return run.task.submission_frame(ids, predictions, columns, scores=scores)
+    sizes = sizes_to_submit(run.task, data, ids)
+    return run.task.submission_frame(ids, predictions, columns, scores=scores, image_sizes=sizes)

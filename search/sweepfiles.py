@@ -18,6 +18,7 @@ from results.submission import arrange_submission, read_sample
 from search.config import DataConfig
 from search.dataset import read_unlabelled
 from search.errors import InputError
+from search.originals import sizes_to_submit
 from search.runs import Run
 from search.sweep import Source, Swept
 from trainers.tasks import Task
@@ -30,7 +31,8 @@ def submission_frame(task: Task, data: DataConfig, ids: npt.NDArray[np.str_], sc
     """Rows of a submission in the order of `ids` (T,), with the sample's columns, or the id's and the target's."""
     sample = data.sample_submission
     columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
-    return task.submission_frame(ids, predictions, columns, scores=scores)
+    sizes = sizes_to_submit(task, data, ids)
+    return task.submission_frame(ids, predictions, columns, scores=scores, image_sizes=sizes)
 
 
 def scores_to_submit(run: Run, source: Source, trial_id: str | None) -> tuple[npt.NDArray[np.str_], list[Array]]:

@@ -81,16 +81,27 @@ AUGMENTATIONS: dict[str, type[Any]] = {
 
 
 class Augmentation:
-    """(H, W, 3) uint8 -> (H, W, 3) uint8; all random numbers follow from the last `reseed`."""
+    """(H, W, 3) uint8 -> (H, W, 3) uint8; all random numbers follow from the last `reseed`.
 
-    def __init__(self, transforms: list[Any], seed: int) -> None:
+    With `points` it moves points with their image, and is called through `with_points` alone.
+    """
+
+    def __init__(self, transforms: list[Any], seed: int, *, points: bool = False) -> None:
         albumentations = import_albumentations()
-        self._compose = albumentations.Compose(transforms)
+        followed = albumentations.KeypointParams(format="xy", remove_invisible=False) if points else None
+        self._compose = albumentations.Compose(transforms, keypoint_params=followed)
         self.reseed(seed)
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         transformed: npt.NDArray[np.uint8] = self._compose(image=image)["image"]
         return transformed
+
+    def with_points(
+        self, image: npt.NDArray[np.uint8], points: npt.NDArray[np.floating[Any]]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+        """The image, and where its points (K, 2), x and y in pixels, have gone; some may lie outside of it."""
+        found = self._compose(image=image, keypoints=points)
+        return found["image"], np.asarray(found["keypoints"], dtype=np.float64).reshape(-1, 2)
 
     def reseed(self, seed: int) -> None:
         """Start the random numbers again from `seed`, 0 <= seed < 2**32."""
@@ -107,15 +118,17 @@ def build_augmentation(
     *,
     flips: str = "horizontal",
     first: Sequence[Any] = (),
+    points: bool = False,
     **chances: float,
 ) -> Augmentation | None:
     """The augmentation `name` for images of about `size` pixels; None where it would change nothing.
 
     `first` are transforms that come before those of the augmentation, such as a crop; `chances` as in
-    `build_transforms`.
+    `build_transforms`. With `points` it takes images with points, and fills what it turns in with black.
     """
-    transforms = [*first, *build_transforms(name, strength, size, flips=flips, border="reflect", **chances)]
-    return Augmentation(transforms, seed) if transforms else None
+    border: Border = "constant" if points else "reflect"
+    transforms = [*first, *build_transforms(name, strength, size, flips=flips, border=border, **chances)]
+    return Augmentation(transforms, seed, points=points) if transforms else None
 
 
 def build_transforms(

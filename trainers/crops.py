@@ -78,9 +78,17 @@ def check_crop(crop: Component, image_size: Size) -> list[Problem]:
     return [Problem("crop.size", message)]
 
 
-def leaves_as_is(crop: Component) -> bool:
-    """Whether the network gets the prepared images whole and unscaled, whatever their size."""
-    return crop.params["size"] == 0 and crop.name != "random_resized_crop"
+def as_evaluated(crop: Component, *, whole: bool) -> Component:
+    """The crop by which images are judged: where they must be `whole`, a random one crops in training alone."""
+    return Component(crop.name, {**crop.params, "size": 0}) if whole and crop.name == "random_crop" else crop
+
+
+def check_whole(crop: Component) -> list[Problem]:
+    """Where all of an image must be judged, its middle cannot stand for it."""
+    if crop.name != "center_crop" or crop.params["size"] == 0:
+        return []
+    message = "the middle of an image is not all of its targets; use random_crop, which crops in training alone"
+    return [Problem("crop", message)]
 
 
 def training_crop(crop: Component, image_size: Size) -> list[Any]:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from trainers.augment import build_augmentation
 from trainers.checkpoint import read_checkpoint, write_checkpoint
-from trainers.crops import output_size, training_crop
+from trainers.crops import as_evaluated, output_size, training_crop
 from trainers.failures import failing_plainly
 from trainers.fit_types import Best, EpochReport, FitResult, FoldData, Logits
-from trainers.inference import Predictor
+from trainers.inference import Predictor, eval_batch
 from trainers.judge import Judge
 from trainers.learner import Learner
 from trainers.loader import Batches
@@ -30,7 +30,7 @@ from trainers.tasks.base import Task
 __all__ = ["EpochReport", "Fit", "FitResult", "FoldData", "fit"]
 
 _MODEL_SEED = 0  # epochs are numbered from 1
-_LEAST_EVAL_BATCH = 64  # without gradients larger batches fit than in training
+_EVAL_BATCH = 64  # without gradients larger batches fit than in training
 
 
 class Fit:
@@ -92,13 +92,14 @@ class Fit:
         self._predictor = Predictor(
             data.images,
             data.valid_rows,
-            batch_size=max(settings.batch_size, _LEAST_EVAL_BATCH),
+            batch_size=eval_batch(_EVAL_BATCH, data.images.shape[1:3], settings.batch_size),
             device=self.device,
             amp=settings.amp,
             channels_last=settings.channels_last,
             num_workers=num_workers,
             tta=settings.tta,
-            crop=settings.crop,
+            crop=as_evaluated(settings.crop, whole=task.judges_whole_images),
+            compact=task.compact,
         )
         self.params_m = count_params_m(model)
 
@@ -109,16 +110,16 @@ class Fit:
             settings.augmentation.name,
             size=max(output_size(settings.crop, image_size)),
             first=training_crop(settings.crop, image_size),
+            points=task.judges_whole_images,
             **settings.augmentation.params,
         )
-        moves_targets = type(task).augment is not Task.augment
         return Batches(
             data.images,
             data.targets,
             data.train_rows,
             batch_size=settings.batch_size,
             augmentation=augmentation,
-            augment=task.augment if moves_targets else None,
+            augment=task.augment if task.judges_whole_images else None,
             collate=task.collate,
             seed=self.seed,
             num_workers=num_workers,

@@ -24,6 +24,16 @@ from trainers.tta import mean_output, views
 
 Logits = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
+Compact = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+
+_PIXELS = 64 * 224 * 224
+"""Of a batch, about, whatever the size of the images: without gradients more of them fit than in training."""
+
+
+def eval_batch(most: int, image_size: tuple[int, int], trained: int = 1) -> int:
+    """Images of (height, width) in a batch without gradients: at most `most`, at least the `trained` that fit with."""
+    height, width = image_size
+    return max(trained, min(most, _PIXELS // (height * width)))
 
 
 def predict_logits(
@@ -41,13 +51,14 @@ def predict_logits(
     tta: str = "none",
     crop: Component | None = None,
     progress: Progress | None = None,
-) -> Logits:
+    compact: Compact | None = None,
+) -> npt.NDArray[Any]:
     """Outputs (len(rows), …) float32 of `model` in evaluation mode, in the order of `rows` (at least one).
 
     The model is moved to `device` and keeps its mode. `mean` and `std` (0–1, a channel) default to the
     model's own. A batch that does not fit into memory is halved. `progress` gets (done, all) a batch. `tta` names
     views of `trainers.tta`, whose mean is returned; V views cost V times as much. `crop` is the one that the model was
-    trained with, whose fixed form is applied; None is none.
+    trained with, whose fixed form is applied; None is none. `compact` makes of each batch's outputs what is kept.
 
     Raises:
         TrialFailed: a single image does not fit into memory.
@@ -62,6 +73,7 @@ def predict_logits(
         num_workers=num_workers,
         tta=tta,
         crop=crop,
+        compact=compact,
     )
     try:
         return predictor(model, mean=mean, std=std, progress=progress)
@@ -84,8 +96,10 @@ class Predictor:
         num_workers: int,
         tta: str = "none",
         crop: Component | None = None,
+        compact: Compact | None = None,
     ) -> None:
         self._views = views(tta)
+        self._compact = compact
         self._count = len(rows)
         self._size = batch_size
         self._device = device
@@ -108,7 +122,7 @@ class Predictor:
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         progress: Progress | None = None,
-    ) -> Logits:
+    ) -> npt.NDArray[Any]:
         """As `predict_logits`."""
         own_mean, own_std = input_stats(model)
         normalize = Normalize(mean or own_mean, std or own_std, self._device, channels_last=self._channels_last)
@@ -121,7 +135,8 @@ class Predictor:
             return output.float()
 
         def forward(images: Tensor) -> npt.NDArray[Any]:
-            return mean_output(plain, images, self._views).cpu().numpy()
+            outputs: npt.NDArray[Any] = mean_output(plain, images, self._views).cpu().numpy()
+            return outputs if self._compact is None else self._compact(outputs)
 
         training = model.training
         model.eval()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainers.crops import as_evaluated
 from trainers.inference import Predictor
 from trainers.models import create_model, without_pretrained
 from trainers.runtime import choose_device
@@ -46,7 +47,7 @@ def inference_time_ms(
         channels_last=settings.channels_last,
         num_workers=0,
         tta=settings.tta,
-        crop=settings.crop,
+        crop=as_evaluated(settings.crop, whole=task.judges_whole_images),
     )
     try:
         predictor(model)

@@ -24,7 +24,8 @@ class Reseedable(Protocol):
     def reseed(self, seed: int) -> None: ...
 
 
-Augment: TypeAlias = Callable[[Reseedable, Image, Any], tuple[Image, Any]]
+Augment: TypeAlias = Callable[[Any, Image, Any], tuple[Image, Any]]
+Collate: TypeAlias = Callable[[npt.NDArray[Any], tuple[int, int]], Any]
 
 
 class _Key(NamedTuple):
@@ -42,7 +43,7 @@ class _BatchReader(Dataset[Batch]):
         targets: npt.NDArray[Any],
         augmentation: Reseedable | None,
         augment: Augment | None,
-        collate: Callable[[npt.NDArray[Any]], Any],
+        collate: Collate,
         seed: int,
     ) -> None:
         self._source = source
@@ -59,7 +60,8 @@ class _BatchReader(Dataset[Batch]):
             state = np.random.SeedSequence([self._seed, key.epoch, key.batch]).generate_state(1)
             self._augmentation.reseed(int(state[0]))
             images = self._augmented(self._augmentation, images, targets)
-        return torch.from_numpy(images), self._collate(targets), key.rows
+        height, width = images.shape[1:3]
+        return torch.from_numpy(images), self._collate(targets, (height, width)), key.rows
 
     def _augmented(
         self, augmentation: Reseedable, images: npt.NDArray[np.uint8], targets: npt.NDArray[Any]
@@ -88,7 +90,8 @@ class Batches:
         targets: (N, ...), row by row with `source`.
         rows: the rows of an epoch, in this order unless `epoch` gets another.
         augmentation: applied to each image, and gives all of them one size; None for none.
-        collate: (B, ...) targets of a batch -> what the loss takes, a tensor as a rule.
+        collate: (B, ...) targets of a batch, and the (height, width) of its images -> what the loss takes, a tensor
+            as a rule.
         drop_last: leave out a last batch that is smaller, unless it is the only one.
         augment: (augmentation, image, target) -> (image, target), for targets that lie in the image;
             by default images alone are augmented.
@@ -103,7 +106,7 @@ class Batches:
         *,
         batch_size: int,
         augmentation: Reseedable | None = None,
-        collate: Callable[[npt.NDArray[Any]], Any] = torch.as_tensor,
+        collate: Collate | None = None,
         seed: int = 0,
         num_workers: int = 0,
         drop_last: bool = False,
@@ -121,7 +124,7 @@ class Batches:
         if augmentation is not None:
             _use_one_cv2_thread()
         self._loader: DataLoader[Batch] = DataLoader(
-            _BatchReader(source, targets, augmentation, augment, collate, seed),
+            _BatchReader(source, targets, augmentation, augment, collate or _as_tensor, seed),
             batch_size=None,  # an item is a whole batch already
             sampler=self._keys,
             collate_fn=_as_it_is,  # else the rows, too, would become a tensor
@@ -159,6 +162,10 @@ class Batches:
         if self._drop_last and len(parts) > 1 and len(parts[-1]) < self._batch_size:
             parts.pop()
         return parts
+
+
+def _as_tensor(targets: npt.NDArray[Any], _: tuple[int, int]) -> torch.Tensor:
+    return torch.as_tensor(targets)
 
 
 def _as_it_is(batch: Any) -> Any:

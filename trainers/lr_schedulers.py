@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CosineParams:
-    """Half a cosine from lr to ``lr·min_lr_ratio`` after linear warm-up: Loshchilov & Hutter 2017, eq. 5."""
+    """Half a cosine from lr to ``lr·min_lr_ratio`` after linear warm-up: Loshchilov & Hutter 2017, eq. 5.
+
+    `length` is its length (T_max) over that of the training: below 1 the lr then stays where it ends, above 1 the
+    training ends before it is down.
+    """
 
     warmup_epochs: float = number(0.0, 0.0)
     min_lr_ratio: float = number(0.0, 0.0, 1.0)
+    length: float = number(1.0, 0.05, 20.0)
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,10 @@ class LrScheduler:
         self.warmup_steps = min(round(params["warmup_epochs"] * steps_per_epoch), total - 1)
         self._warmup_epochs = math.ceil(params["warmup_epochs"])
         ratio = params["min_lr_ratio"] if name == "cosine" else 1.0
+        length = params["length"] if name == "cosine" else 1.0
         self._by_step = CosineLRScheduler(
             optimizer,
-            t_initial=max(2, total - self.warmup_steps),  # timm warns at 1, where the lr is the same
+            t_initial=max(2, round(length * (total - self.warmup_steps))),  # timm warns at 1, where the lr is the same
             lr_min=settings.lr * ratio,
             warmup_t=self.warmup_steps,
             warmup_lr_init=settings.lr / (self.warmup_steps + 1),

@@ -101,7 +101,7 @@ def build_model(settings: TrialSettings, num_classes: int, in_chans: int = 3) ->
     except (OSError, RuntimeError) as error:
         if not settings.pretrained or isinstance(error, torch.OutOfMemoryError):
             raise
-        raise TrialFailed(_no_weights(settings.model_name, error)) from error
+        raise TrialFailed(weights_unavailable(settings.model_name, error)) from error
     if not install_head(model, settings.head):
         raise SettingsError([_no_place(settings.model_name, settings.head)])
     return cast("nn.Module", model)
@@ -179,7 +179,8 @@ def _check_name(model_name: str) -> str:
     return f"unknown model '{model_name}'{hint} (timm.list_models() names all)"
 
 
-def _no_weights(model_name: str, error: Exception) -> str:
+def weights_unavailable(model_name: str, error: Exception) -> str:
+    """Why a model's pretrained weights cannot be had, and what to do."""
     return (
         f"no pretrained weights for '{model_name}' ({_one_line(error)}); set pretrained: false, or download "
         "them once where there is a network and point HF_HOME to that cache on every machine"

@@ -16,7 +16,7 @@ from trainers.components import (
     read_component,
     read_fields,
 )
-from trainers.crops import CROPS, leaves_as_is
+from trainers.crops import CROPS, check_whole
 from trainers.errors import Problem, SettingsError, unknown
 from trainers.heads import HEADS
 from trainers.losses.registry import LOSSES
@@ -125,13 +125,16 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
     problems += _check_postprocess(postprocess, task)
     if not any(problem.path.partition(".")[0] in _OF_MODEL for problem in problems):
         problems += _check_model(values)
-    problems += _check_crop(values.get("crop"), task)
+    if task.judges_whole_images and (crop := values.get("crop")) is not None:
+        problems += check_whole(crop)
     if values["loss"] is not None:
         problems += check_mixup(values["mixup"], values["loss"], task.losses)
     if problems:
         raise SettingsError(problems)
     kept = postprocess if isinstance(postprocess, str) else FrozenMapping(postprocess)
     settings = TrialSettings(**values, postprocess=kept)
+    if strange := task.check_settings(settings):
+        raise SettingsError(strange)
     if epochs is not None and (late := check_warmup(settings, epochs)):
         raise SettingsError(late)
     return settings
@@ -160,14 +163,6 @@ def _read_loss(given: object, task: Task) -> tuple[Component | None, list[Proble
         reason = f"loss '{name}' does not fit task {task.name}: it needs {LOSSES[name].needs}"
         return None, [Problem("loss", f"{reason}; valid: {', '.join(task.losses)}")]
     return read_component("loss", {key: _LOSS_PARAMS[key] for key in task.losses}, given, "loss")
-
-
-def _check_crop(crop: Component | None, task: Task) -> list[Problem]:
-    from trainers.tasks.base import Task
-
-    if crop is None or leaves_as_is(crop) or type(task).augment is Task.augment:
-        return []
-    return [Problem("crop", f"targets of task {task.name} lie in the whole image; use resize without a size")]
 
 
 def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:

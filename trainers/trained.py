@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from trainers.crops import as_evaluated
 from trainers.data.cache import ImageSource
-from trainers.inference import Logits, Progress, predict_logits
+from trainers.inference import Progress, eval_batch, predict_logits
 from trainers.models import create_model, without_pretrained
 from trainers.settings import TrialSettings
 from trainers.tasks.base import Task
@@ -39,10 +41,11 @@ def trained_logits(
     device: str | None = None,
     num_workers: int = 0,
     progress: Progress | None = None,
-) -> Logits:
-    """Logits (rows, …) of a trained network on images, shown to it exactly as in its own validation.
+) -> npt.NDArray[Any]:
+    """Logits (rows, …), as the task keeps them, of a trained network on images, shown as in its own validation.
 
-    `rows` are all by default. `tta` overrides the one of the settings; V views cost V times as much.
+    `rows` are all by default. Large images come in smaller batches than `batch_size`. `tta` overrides the one of the
+    settings; V views cost V times as much.
 
     Raises:
         TrainersError: the weights are absent, damaged, or another network's.
@@ -52,12 +55,13 @@ def trained_logits(
         load_trained(task, settings, weights, source.shape[1:3]),
         source,
         np.arange(len(source)) if rows is None else rows,
-        batch_size=batch_size,
+        batch_size=eval_batch(batch_size, source.shape[1:3]),
         device=device,
         amp=settings.amp,
         channels_last=settings.channels_last,
         num_workers=num_workers,
         tta=settings.tta if tta is None else tta,
-        crop=settings.crop,
+        crop=as_evaluated(settings.crop, whole=task.judges_whole_images),
         progress=progress,
+        compact=task.compact,
     )

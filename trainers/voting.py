@@ -23,16 +23,17 @@ _PART = 1 << 22  # numbers that a mean stacks at a time
 
 def mean_scores(
     member_scores: Sequence[npt.NDArray[Any]] | npt.NDArray[Any], weights: Sequence[float] | None = None
-) -> npt.NDArray[np.float64]:
-    """The (weighted) mean (N, ...) of M members' scores (N, ...) in float64.
+) -> npt.NDArray[Any]:
+    """The (weighted) mean (N, ...) of M members' scores (N, ...) in float64; of half-precision maps in their own type.
 
     A part of the rows is in memory at a time besides the result, so members may be memory-mapped.
 
     ``weights`` are M numbers >= 0 with a positive sum; they need not sum to 1.
     """
     shape = np.shape(member_scores[0])
+    half = all(np.asarray(scores[:0]).dtype == np.float16 for scores in member_scores)
     rows = max(1, _PART // max(1, len(member_scores) * math.prod(shape[1:])))
-    mean = np.empty(shape, dtype=np.float64)
+    mean: npt.NDArray[Any] = np.empty(shape, dtype=np.float16 if half else np.float64)
     for first in range(0, len(mean), rows):
         part = slice(first, first + rows)
         mean[part] = _mean_of_part([scores[part] for scores in member_scores], weights)

@@ -37,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
         override: Overrides = None,
         name: Annotated[str | None, typer.Option(help="Name of the run; the file's by default.")] = None,
         storage: Annotated[
-            str | None, typer.Option(metavar="FOLDER", help="Where runs are kept; the file's by default.")
+            str | None, typer.Option(metavar="FOLDER|URL", help="Where runs are kept; the file's by default.")
         ] = None,
         trials: Annotated[int | None, typer.Option(min=1, help="Trials; with --resume, so many more.")] = None,
         address: AnyAddress = None,
@@ -199,6 +199,8 @@ def _tell_left_out(labelled: Labelled) -> None:
 
     if rows := labelled.table.left_out:
         note(f"{sum(rows.values())} rows are left out: {described(rows)}")
+    for remark in labelled.task.remarks:
+        note(remark)
 
 
 def _resume(given: RunConfig, more: int, stack: ExitStack) -> tuple[Run, Labelled]:

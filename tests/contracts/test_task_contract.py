@@ -14,7 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from albumentations import HorizontalFlip
 
+from trainers.augment import Augmentation
+from trainers.detection.targets import draw_text
+from trainers.errors import SettingsError
 from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
 from trainers.tasks import TASKS, Task, task_from_dict
 
@@ -86,10 +90,33 @@ def levels_table() -> str:
     return "image,label\n" + "".join(f"{i:03}.png,{level}\n" for i, level in enumerate(levels))
 
 
+def pages_table() -> str:
+    """Pages of one to four lines of text, and some without."""
+    rng = np.random.default_rng(0)
+    pages = {}
+    for page in range(44):
+        tops = [0.05 + 0.24 * line for line in range(4) if page % 7 and rng.random() < 0.7]
+        widths = rng.uniform(0.3, 0.9, len(tops))
+        boxes = [
+            {"points": [[5, 80 * y], [5 + 90 * w, 80 * y], [5 + 90 * w, 80 * y + 15], [5, 80 * y + 15]]}
+            for y, w in zip(tops, widths, strict=True)
+        ]
+        pages[f"{page:03}.jpg"] = {"width": 100, "height": 80, "boxes": boxes}
+    return json.dumps(pages)
+
+
+def map_logits(task: Task, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Maps of 32x32; each line of text as clear as chance has it."""
+    text = np.stack([draw_text(target, (32, 32)) for target in targets])[:, None]
+    clear = rng.uniform(0.5, 6.0, (len(targets), 1, 8, 1)).repeat(4, axis=2)
+    return text * clear - 2.0 + rng.normal(0, 0.3, text.shape)
+
+
 CASES = {
     "binary": Case("train.csv", answers_table, "label", answer_logits, ("image", "label")),
     "multiclass": Case("train.csv", classes_table, "label", class_logits, ("image", "label")),
     "ordinal": Case("train.csv", levels_table, "label", class_logits, ("image", "label")),
+    "text_detection": Case("train.json", pages_table, "boxes", map_logits, ("image", "polygons")),
     "multilabel": Case("train.csv", label_sets_table, "label", label_logits, ("image", "label")),
 }
 
@@ -122,7 +149,7 @@ def test_what_the_class_declares_fits_together(life: Life) -> None:
     assert task.metrics["loss"] == "min"
     assert {task.mode(metric) for metric in task.metrics} <= {"max", "min"}
     assert task.losses
-    assert {"soft", "hard", "weighted"} <= set(task.votings)
+    assert {"soft", "hard"} <= set(task.votings)
     assert set(task.default_postprocess()) == set(task.postprocess_names)
 
 
@@ -158,7 +185,7 @@ def test_every_loss_trains_what_the_model_returns_and_all_are_scored_alike(life:
     from trainers.settings import TrialSettings
 
     task = life.task
-    batch = task.collate(life.targets[:8])
+    batch = task.collate(life.targets[:8], (32, 32))
     images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for name in task.losses:
         settings = TrialSettings(model_name="test_resnet", loss=Component(name))
@@ -179,9 +206,22 @@ def test_every_loss_trains_what_the_model_returns_and_all_are_scored_alike(life:
 
 def test_augmentation_keeps_the_form_of_image_and_target(life: Life) -> None:
     image = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
-    flipped, target = life.task.augment(lambda pixels: pixels[:, ::-1], image, life.targets[0])
+    flip = Augmentation([HorizontalFlip(p=1.0)], 0, points=life.task.judges_whole_images)
+    flipped, target = life.task.augment(flip, image, life.targets[0])
     assert np.array_equal(flipped, image[:, ::-1])
     assert np.shape(target) == np.shape(life.targets[0])
+    again = life.task.augment(flip, flipped, target)[1]
+    assert again == pytest.approx(life.targets[0], nan_ok=True)
+    if life.task.judges_whole_images:
+        assert not np.array_equal(target, life.targets[0])
+
+
+def test_what_is_kept_of_outputs_has_the_scores_of_the_outputs(life: Life) -> None:
+    kept = life.task.compact(life.logits[0])
+    assert kept.nbytes <= life.logits[0].nbytes
+    assert np.array_equal(life.task.scores(kept), life.scores)
+    halves = [life.task.compact(part) for part in np.array_split(life.logits[0], 2)]
+    assert np.array_equal(np.concatenate(halves), kept)
 
 
 def test_scores_and_predictions_are_of_their_rows_alone(life: Life) -> None:
@@ -265,6 +305,10 @@ def test_cross_fitting_predicts_every_row(life: Life) -> None:
 )
 def test_votes_do_not_depend_on_the_order_of_members_or_rows(life: Life, options: dict[str, Any]) -> None:
     task, members = life.task, life.member_scores
+    if options["voting"] not in task.votings:
+        with pytest.raises(SettingsError, match="unknown voting"):
+            task.vote(members, **options)
+        return
     scores, predictions = task.vote(members, **options)
     backwards = {**options, **({"weights": [1.0, 1.0, 3.0]} if "weights" in options else {})}
     other_scores, other = task.vote(members[::-1], **backwards)
@@ -321,4 +365,5 @@ def test_nothing_changes_its_arguments(life: Life) -> None:
         task.fit_postprocess(members[0], targets, metric)
     for voting in ("soft", "hard"):
         task.vote(members, voting=voting)
-    task.vote(members, voting="weighted", weights=[3.0, 1.0, 1.0])
+    if "weighted" in task.votings:
+        task.vote(members, voting="weighted", weights=[3.0, 1.0, 1.0])

@@ -23,6 +23,7 @@ TASK_OF_PRESET = {
     "ordinal": "ordinal",
     "quick": "multiclass",
     "retinopathy": "binary",
+    "text_detection": "text_detection",
 }
 LABELS = {"multilabel": ["a|b", "b|c", "a"], "ordinal": ["0", "1", "2"], "binary": ["no", "yes"]}
 
@@ -30,6 +31,10 @@ LABELS = {"multilabel": ["a|b", "b|c", "a"], "ordinal": ["0", "1", "2"], "binary
 def task_of(name: str) -> Task:
     import pandas as pd
 
+    if name == "text_detection":
+        boxes = [[{"points": [[1, 1], [90, 1], [90, 20], [1, 20]]}]]
+        frame = pd.DataFrame({"image": ["a.jpg"], "width": [100], "height": [50], "label": boxes})
+        return get_task(name).from_frame(frame, "label")
     return get_task(name).from_frame(pd.DataFrame({"label": LABELS.get(name, ["a", "b", "c"])}), "label")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from spaces import Space, SpaceError, expand_presets, list_presets
 
-NAMES = ["long_tail", "multiclass", "multilabel", "ordinal", "quick", "retinopathy"]
+NAMES = ["long_tail", "multiclass", "multilabel", "ordinal", "quick", "retinopathy", "text_detection"]
 
 
 def test_presets_are_listed_with_a_line_each() -> None:
@@ -38,6 +38,7 @@ COMPONENTS = {
         "coral": set(),
         "corn": set(),
         "sord": {"alpha", "power"},
+        "db": {"bce", "border", "binary"},
     },
     "sampler": {"none": set(), "balanced": {"strength"}, "imbalanced": {"strength"}},
     "head": {"linear": set(), "mlp": {"units", "layers", "dropout"}},
@@ -47,8 +48,8 @@ COMPONENTS = {
         **{name: {"strength", "flips"} for name in ("shift", "light", "medium", "heavy")},
         "custom": {"horizontal_flip", "rgb_shift", "iso_noise", "optical_distortion", "random_brightness"},
     },
-    "lr_scheduler": {"cosine": {"warmup_epochs", "min_lr_ratio"}, "plateau": {"factor", "patience"}},
-    "postprocess": {None: {"prior_power", "threshold"}},
+    "lr_scheduler": {"cosine": {"warmup_epochs", "min_lr_ratio", "length"}, "plateau": {"factor", "patience"}},
+    "postprocess": {None: {"prior_power", "threshold", "thresh", "box_thresh", "max_candidates", "unclip_ratio"}},
 }
 RANGES = {
     "lr": (1e-5, 1e-2),
@@ -66,6 +67,8 @@ RANGES = {
     "beta": (0.9, 0.9999),
     "strength": (0.0, 1.0),
     "prior_power": (0.0, 1.5),
+    "thresh": (0.2, 0.6),
+    "box_thresh": (0.3, 0.9),
 }
 
 

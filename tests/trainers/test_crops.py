@@ -134,16 +134,27 @@ def test_a_crop_larger_than_the_images_is_refused(start: Callable[..., Fit]) -> 
     start(crop={"name": "random_crop", "size": 32})
 
 
-def test_targets_in_the_image_cannot_be_cropped(task: Multiclass) -> None:
-    class Placed(Multiclass):
-        def augment(self, transform: Any, image: Any, target: Any) -> Any:
-            return transform(image), target
+class Placed(Multiclass):
+    """A task whose targets lie in the image."""
 
+    def augment(self, transform: Any, image: Any, target: Any) -> Any:
+        return transform.with_points(image, np.zeros((1, 2)))[0], target
+
+
+def test_where_targets_lie_in_the_image_all_of_it_is_judged(task: Multiclass, fold: FoldData) -> None:
     placed = Placed(**dataclasses.asdict(task))
-    for crop in ({"name": "center_crop", "size": 16}, "random_resized_crop"):
-        with pytest.raises(SettingsError, match="crop: targets of task multiclass lie in the whole image"):
-            parse_settings({"crop": crop}, placed)
+    with pytest.raises(SettingsError, match="crop: the middle of an image is not all of its targets; use random_crop"):
+        parse_settings({"crop": {"name": "center_crop", "size": 16}}, placed)
     assert parse_settings({"crop": "center_crop"}, placed).crop.params["size"] == 0
+    for crop, trained, judged in (("random_crop", 16, 32), ("random_resized_crop", 16, 16), ("resize", 16, 16)):
+        settings = parse_settings({"model_name": "test_resnet", "crop": {"name": crop, "size": 16}}, placed)
+        training = Fit(settings, placed, fold, metric="accuracy", epochs=1, seed=0, device="cpu")
+        seen: list[tuple[bool, int]] = []
+        training._learner.model.register_forward_pre_hook(
+            lambda model, inputs, seen=seen: seen.append((model.training, inputs[0].shape[-1]))
+        )
+        training.step()
+        assert set(seen) == {(True, trained), (False, judged)}
 
 
 @pytest.mark.parametrize(

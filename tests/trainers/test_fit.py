@@ -359,7 +359,7 @@ def test_the_loop_knows_nothing_of_the_form_of_targets_and_outputs(
         def build_loss(self, settings: TrialSettings, train_targets: Any) -> nn.Module:
             return DenseLoss()
 
-        def collate(self, targets: Any) -> Any:
+        def collate(self, targets: Any, image_size: tuple[int, int]) -> Any:
             labels = torch.as_tensor(targets)
             return {"labels": labels, "maps": (labels.float()[:, None, None].expand(-1, 32, 32),)}
 

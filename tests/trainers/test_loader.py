@@ -69,7 +69,7 @@ def test_a_small_last_batch_is_dropped_unless_it_is_the_only_one() -> None:
     assert [len(rows) for _, _, rows in batches(drop_last=True, batch_size=64).epoch(1)] == [30]
 
 
-def double(targets: npt.NDArray[Any]) -> torch.Tensor:
+def double(targets: npt.NDArray[Any], _: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(2 * targets)
 
 

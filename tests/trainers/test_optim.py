@@ -82,6 +82,13 @@ def test_cosine_with_warm_up_equals_the_formula(warmup_epochs: float, ratio: flo
     assert lr_of_steps(settings(lr=lr, lr_scheduler=chosen), epochs, steps) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("length", [0.5, 1.5])
+def test_a_cosine_of_another_length_ends_early_or_is_cut_off(length: float, settings: Make) -> None:
+    chosen = {"name": "cosine", "length": length, "min_lr_ratio": 0.1}
+    expected = [0.1 + 0.9 * (1 + math.cos(math.pi * min(1.0, t / (20 * length)))) / 2 for t in range(20)]
+    assert lr_of_steps(settings(lr=1.0, lr_scheduler=chosen), 5, 4) == pytest.approx(expected)
+
+
 def test_constant_stays_after_its_warm_up(settings: Make) -> None:
     chosen = {"name": "constant", "warmup_epochs": 1}
     assert lr_of_steps(settings(lr=0.3, lr_scheduler=chosen), 3, 2) == pytest.approx([0.1, 0.2, 0.3, 0.3, 0.3, 0.3])

@@ -59,7 +59,8 @@ def _one_hot(strata: npt.NDArray[Any]) -> Counts:
 
 def _names(strata: npt.NDArray[Any], label_names: Sequence[str] | None) -> list[str]:
     present = np.unique(strata) if strata.ndim == 1 else np.arange(strata.shape[1])
-    return [str(value) if label_names is None else label_names[int(value)] for value in present]
+    named = {place: name for place, name in enumerate(label_names or ())}
+    return [named.get(int(value), str(value)) for value in present]  # strata may be others than the classes
 
 
 def _count_by_unit(units: npt.NDArray[np.int64], indicators: Counts) -> Counts:

@@ -19,6 +19,7 @@ RESIZES = ("squash", "crop", "pad")
 _FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 _DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _RESAMPLE = Image.Resampling.BICUBIC
+_ORIENTATION = 0x0112  # of EXIF: from 5 on height and width change places
 _REDUCING_GAP = 3.0  # Pillow: from 3.0 on, the fast first reduction cannot be told from fair resampling
 
 
@@ -56,6 +57,21 @@ def decode(path: str | PathLike[str], size: tuple[int, int], *, resize: str = "s
     except Exception as error:  # decoders raise almost anything on damaged bytes
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise BrokenImage(path, " ".join(reason.split())) from error
+
+
+def picture_size(path: str | PathLike[str]) -> tuple[int, int]:
+    """Height and width of a picture as :func:`decode` sees it before it is resized; its pixels are not read.
+
+    Raises `BrokenImage`.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path, formats=_formats()) as file:
+            width, height = file.size
+            turned = file.getexif().get(_ORIENTATION, 1) >= 5
+    except Exception as error:  # as in decode
+        raise BrokenImage(path, " ".join(str(error).split()) or type(error).__name__) from error
+    return (width, height) if turned else (height, width)
 
 
 def _decode(path: Path, size: tuple[int, int], resize: str) -> Uint8Array:

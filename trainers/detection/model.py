@@ -107,7 +107,7 @@ def build_detector(settings: TrialSettings) -> TextDetector:
         SettingsError: the encoder does not exist, or gives no maps.
         TrialFailed: pretrained weights cannot be had.
     """
-    from trainers.models import _no_weights, check_model
+    from trainers.models import check_model, weights_unavailable
 
     problems = check_model(settings.model_name, 0.0, settings.drop_path_rate) or check_encoder(settings.model_name)
     levels = None if problems else find_levels(settings.model_name)
@@ -126,7 +126,7 @@ def build_detector(settings: TrialSettings) -> TextDetector:
     except (OSError, RuntimeError) as error:
         if not settings.pretrained or isinstance(error, torch.OutOfMemoryError):
             raise
-        raise TrialFailed(_no_weights(settings.model_name, error)) from error
+        raise TrialFailed(weights_unavailable(settings.model_name, error)) from error
     return TextDetector(encoder, levels, settings.drop_rate)
 
 

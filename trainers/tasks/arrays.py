@@ -15,8 +15,8 @@ ordinal
     K-1 points.
 text detection
     targets (N, P, V, 2) float, corners as shares of width and height, padded with NaN to P polygons;
-    logits (N, 1, H, W); scores (N, H, W) in [0, 1]; predictions (N,) object, for each image an array
-    (p, 9) of four corners and a score.
+    logits (N, 1, H, W), kept as probabilities in a byte each; scores (N, H, W) float16 in [0, 1];
+    predictions (N,) object, for each image an array (p, 9) of four corners and a score.
 
 Targets, logits and scores are stored without pickle, so they are plain numeric arrays, padded where rows
 differ in size. Predictions are never stored, they are computed from scores: theirs may be objects.
@@ -25,7 +25,7 @@ differ in size. Predictions are never stored, they are computed from scores: the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,3 +36,14 @@ Scores: TypeAlias = npt.NDArray[Any]
 Predictions: TypeAlias = npt.NDArray[Any]
 Postprocess: TypeAlias = Mapping[str, Any]
 Ids: TypeAlias = npt.NDArray[np.str_]
+
+
+class Mark(NamedTuple):
+    """A place in an image, to be drawn: a polygon (V, 2) in shares of width and height, a caption, and what it is.
+
+    Without labels a prediction is "found"; with labels it is a "hit" or a "false alarm", and what it lacks a "miss".
+    """
+
+    polygon: npt.NDArray[np.float64]
+    caption: str
+    kind: Literal["found", "hit", "miss", "false alarm"]

@@ -7,7 +7,7 @@ and look into none of them: what the arrays hold, task by task, :mod:`trainers.t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,17 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.errors import Problem, SettingsError, unknown
-from trainers.tasks.arrays import Ids, Mode, Postprocess, Predictions, Scores, Targets
+from trainers.tasks.arrays import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets
 from trainers.voting import check_voting, mean_scores
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from torch import nn
 
+    from trainers.augment import Augmentation
     from trainers.settings import TrialSettings
 
-__all__ = ["Ids", "Mode", "Postprocess", "Predictions", "Scores", "Targets", "Task"]
+__all__ = ["Ids", "Mark", "Mode", "Postprocess", "Predictions", "Scores", "Targets", "Task"]
 
 
 class Task(ABC):
@@ -117,6 +117,11 @@ class Task(ABC):
         """
         return self
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was left out of the labels or mended in them, a line each, for who starts a search."""
+        return ()
+
     def support(self, targets: Targets) -> dict[str, int]:
         """Rows (text detection: boxes) behind each class, so that a caller can warn of too few."""
         counts = np.asarray(self.class_counts(targets))
@@ -148,10 +153,11 @@ class Task(ABC):
         spec = LOSSES[settings.loss.name]
         return spec.build(settings.loss.params, self.class_counts(train_targets))
 
-    def collate(self, targets: Targets) -> torch.Tensor:
+    def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
         """Targets (B, ...) of a batch as the loss wants them; runs in the loader's workers.
 
-        Classes: int64. Multilabel: float32. Text detection: draws the shrunk, mask and threshold maps here.
+        Classes: int64. Multilabel: float32. Text detection: draws the shrunk, mask and threshold maps here, at the
+        (height, width) that the batch's images have after crop and augmentation.
         """
         import torch
 
@@ -159,7 +165,7 @@ class Task(ABC):
 
     def augment(
         self,
-        transform: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]],
+        transform: Augmentation,
         image: npt.NDArray[np.uint8],
         target: Any,
     ) -> tuple[npt.NDArray[np.uint8], Any]:
@@ -170,9 +176,25 @@ class Task(ABC):
         """
         return transform(image), target
 
+    @property
+    def judges_whole_images(self) -> bool:
+        """Whether targets lie in the image and move with it: then a random crop is for training alone."""
+        return type(self).augment is not Task.augment
+
+    def check_settings(self, settings: TrialSettings) -> list[Problem]:
+        """What a configuration, sound by itself, asks that this task's network cannot do."""
+        return []
+
+    def compact(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """What is kept of a batch's float32 outputs (B, ...), in memory and on disk; :meth:`scores` reads it.
+
+        Text detection: probabilities in a byte each, since maps have as many numbers as images have pixels.
+        """
+        return logits
+
     @abstractmethod
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
-        """Scores of float32 logits: softmax, sigmoid, or a probability map. Finite for finite logits."""
+        """Scores of logits, compact or float32: softmax, sigmoid, or a probability map. Finite for finite logits."""
 
     @abstractmethod
     def default_postprocess(self) -> dict[str, Any]:
@@ -192,6 +214,10 @@ class Task(ABC):
 
         It runs at each epoch, so it must cost milliseconds (text detection: match each image once).
         """
+
+    def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
+        """One metric of :meth:`evaluate` alone, for those who ask very often."""
+        return self.evaluate(scores, predictions, targets)[metric]
 
     @abstractmethod
     def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
@@ -279,8 +305,18 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
-        """Predictions (N,) to be read by people: columns label, score and, for each class, score_<class>."""
+    def prediction_frame(
+        self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
+    ) -> pd.DataFrame:
+        """Predictions (N,) to be read by people: columns label, score and, for each class, score_<class>.
+
+        Args:
+            image_sizes: (N, 2) height and width of the original pictures, for predictions that are places.
+        """
+
+    def marks(self, predictions: npt.NDArray[Any], target: npt.NDArray[Any] | None = None) -> list[Mark]:
+        """What can be drawn into one image, of its prediction and, where it is labelled, its target."""
+        return []
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:

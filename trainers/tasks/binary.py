@@ -172,7 +172,9 @@ class Binary(Task):
         forms = f"an id and a label column, or an id column and one a label ({', '.join(self.labels)})"
         raise DataError([f"columns {', '.join(columns)}: binary fills {forms}"])
 
-    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
+    def prediction_frame(
+        self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
+    ) -> pd.DataFrame:
         labels = np.asarray(self.labels, dtype=object)[predictions]
         own = np.where(predictions == 1, scores, 1.0 - scores)
         columns = {f"score_{self.labels[0]}": 1.0 - scores, f"score_{self.labels[1]}": scores}

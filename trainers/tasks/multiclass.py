@@ -193,7 +193,9 @@ class Multiclass(Task):
         forms = f"an id and a label column, or an id column and one a class ({', '.join(self.labels)})"
         raise DataError([f"columns {', '.join(columns)}: {self.name} fills {forms}"])
 
-    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
+    def prediction_frame(
+        self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
+    ) -> pd.DataFrame:
         labels = np.asarray(self.labels, dtype=object)[predictions]
         own = scores[np.arange(len(predictions)), predictions]
         columns = {f"score_{label}": scores[:, c] for c, label in enumerate(self.labels)}

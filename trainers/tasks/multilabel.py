@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,6 @@ from trainers.postprocess.thresholds import (
 from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 from trainers.tasks.frames import encode_labels, label_sets, sort_labels
 from trainers.voting import hard_vote_on
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True)
@@ -111,8 +108,8 @@ class Multilabel(Task):
         positives = targets.sum(axis=0)
         return np.stack([len(targets) - positives, positives], axis=1)
 
-    def collate(self, targets: Targets) -> torch.Tensor:
-        return super().collate(targets.astype(np.float32))
+    def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
+        return super().collate(targets.astype(np.float32), image_size)
 
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
         return np.asarray(expit(np.asarray(logits, dtype=np.float64)))
@@ -208,7 +205,9 @@ class Multilabel(Task):
         joined[:] = [self.label_separator.join(names[row]) for row in predictions.astype(bool)]
         return joined
 
-    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
+    def prediction_frame(
+        self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
+    ) -> pd.DataFrame:
         """The score is that of the least certain label of the row, or 1 less the highest where it has none."""
         least = np.where(predictions == 1, scores, np.inf).min(axis=1)
         own = np.where(predictions.any(axis=1), least, 1.0 - scores.max(axis=1))

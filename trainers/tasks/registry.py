@@ -12,8 +12,9 @@ from trainers.tasks.binary import Binary
 from trainers.tasks.multiclass import Multiclass
 from trainers.tasks.multilabel import Multilabel
 from trainers.tasks.ordinal import Ordinal
+from trainers.tasks.text_detection import TextDetection
 
-_ALL: tuple[type[Task], ...] = (Binary, Multiclass, Multilabel, Ordinal)
+_ALL: tuple[type[Task], ...] = (Binary, Multiclass, Multilabel, Ordinal, TextDetection)
 
 TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in _ALL})
 """Name in a YAML file -> task."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainers.detection.matching import match
 from trainers.detection.metric import Counts, count, map_loss
 from trainers.detection.polygons import Points, count_polygons, pad, summary, unpad
 from trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
@@ -19,11 +20,12 @@ from trainers.detection.sweep import USUAL, Memory, best, sweep
 from trainers.detection.table import read_polygons, read_text_frame
 from trainers.detection.voting import vote_boxes
 from trainers.errors import DataError, Problem, TrialFailed
-from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from trainers.tasks.base import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from trainers.augment import Augmentation
     from trainers.settings import TrialSettings
 
 _PROBABILITIES = (np.arange(256) / 255).astype(np.float16)
@@ -58,6 +60,7 @@ class TextDetection(Task):
     default_metric: ClassVar[str] = "hmean"
     tunable_metrics: ClassVar[frozenset[str]] = frozenset({"hmean", "precision", "recall"})
     losses: ClassVar[tuple[str, ...]] = ("db",)
+    votings: ClassVar[tuple[str, ...]] = ("soft", "hard")
     postprocess_names: ClassVar[tuple[str, ...]] = ("thresh", "box_thresh", "max_candidates", "unclip_ratio")
     option_names: ClassVar[tuple[str, ...]] = ("image_size", "resize")
 
@@ -97,6 +100,10 @@ class TextDetection(Task):
     def label_names(self) -> tuple[str, ...]:
         return ("text",)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return self.notes
+
     def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
         """(N,) bins of the number of boxes, of at least 20 images each."""
         numbers = count_polygons(targets)
@@ -124,20 +131,35 @@ class TextDetection(Task):
 
         return build_detector(settings)
 
-    def collate(self, targets: Targets, image_size: tuple[int, int] | None = None) -> Any:
+    def check_settings(self, settings: TrialSettings) -> list[Problem]:
+        from trainers.detection.model import check_encoder
+
+        problems = check_encoder(settings.model_name)
+        if settings.head.name != "linear":
+            problems.append(Problem("head", f"task {self.name} has heads of its own; use linear, or leave it out"))
+        problems += [
+            Problem(name, f"task {self.name} trains all layers alike; use 0, or leave it out")
+            for name in ("train_last", "layer_decay")
+            if getattr(settings, name) > 0
+        ]
+        return problems
+
+    def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
         """Maps of a batch, each (B, H, W): text and counted as bytes, threshold and border as half floats."""
         import torch
 
         from trainers.detection.targets import draw_maps
 
-        drawn = [draw_maps(target, image_size or self.image_size) for target in targets]
+        drawn = [draw_maps(target, image_size) for target in targets]
         types = {"text": np.uint8, "counted": np.uint8, "threshold": np.float16, "border": np.uint8}
         return {
             name: torch.from_numpy(np.stack([getattr(maps, name).astype(kind) for maps in drawn]))
             for name, kind in types.items()
         }
 
-    def augment(self, transform: Any, image: npt.NDArray[np.uint8], target: Any) -> tuple[npt.NDArray[np.uint8], Any]:
+    def augment(
+        self, transform: Augmentation, image: npt.NDArray[np.uint8], target: Any
+    ) -> tuple[npt.NDArray[np.uint8], Any]:
         """The corners go with the image as points; NaN where a polygon has left it altogether."""
         height, width = image.shape[:2]
         there = ~np.isnan(target[..., 0])
@@ -181,6 +203,11 @@ class TextDetection(Task):
         values = {name: getattr(counts, name) for name in ("hmean", "precision", "recall")}
         return {**values, "loss": map_loss(scores, targets)}
 
+    def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
+        if metric in self.tunable_metrics:
+            return float(getattr(count(predictions, targets), metric))
+        return super().metric_value(metric, scores, predictions, targets)
+
     def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
         counts: Counts = count(predictions, targets)
         figures = {"precision": counts.precision, "recall": counts.recall, "f1": counts.hmean}
@@ -222,18 +249,36 @@ class TextDetection(Task):
         ]
         return pd.DataFrame({columns[0]: list(ids), columns[1]: pd.Series(rows, dtype=object)})
 
-    def prediction_frame(self, scores: Scores, predictions: Predictions) -> pd.DataFrame:
-        """`label` is text or none, `score` the best box's, `score_text` the map's highest probability, then `boxes`
-        and `polygons`: corners as shares of width and height."""
-        best_scores = [float(boxes[0, 8]) if len(boxes) else 0.0 for boxes in predictions]
+    def prediction_frame(
+        self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
+    ) -> pd.DataFrame:
+        """`label` is text or none, `score` the best box's, `score_text` the map's highest probability; then the number
+        of `boxes`, their `polygons` as in a submission, and their `box_scores`, between bars too."""
+        names = [""] * len(predictions)
+        submitted = self.submission_frame(names, predictions, ("id", "polygons"), image_sizes=image_sizes)
         return pd.DataFrame(
             {
                 "label": ["text" if len(boxes) else "none" for boxes in predictions],
-                "score": best_scores,
+                "score": [float(boxes[0, 8]) if len(boxes) else 0.0 for boxes in predictions],
                 "score_text": [float(each.max()) for each in scores],
                 "boxes": [len(boxes) for boxes in predictions],
+                "polygons": submitted["polygons"],
+                "box_scores": ["|".join(f"{score:.3f}" for score in boxes[:, 8]) for boxes in predictions],
             }
         )
+
+    def marks(self, predictions: npt.NDArray[Any], target: npt.NDArray[Any] | None = None) -> list[Mark]:
+        quads = predictions[:, :8].reshape(-1, 4, 2)
+        captions = [f"{score:.2f}" for score in predictions[:, 8]]
+        if target is None:
+            return [Mark(quad, caption, "found") for quad, caption in zip(quads, captions, strict=True)]
+        wanted = unpad(target)
+        by_polygon = match(quads, wanted)
+        hits = set(by_polygon.values())
+        missed = [Mark(each, "", "miss") for place, each in enumerate(wanted) if place not in by_polygon]
+        return missed + [
+            Mark(quad, captions[place], "hit" if place in hits else "false alarm") for place, quad in enumerate(quads)
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         return {"task": self.name, **asdict(self), "image_size": list(self.image_size), "notes": list(self.notes)}
