@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import shapely  # type: ignore[import-untyped]
+import shapely
 
 Array: TypeAlias = npt.NDArray[np.float64]
 

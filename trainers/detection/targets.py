@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import cv2
 import numpy as np
 import numpy.typing as npt
-import shapely  # type: ignore[import-untyped]
+import shapely
 
 from trainers.detection.polygons import Points, unpad
 from trainers.detection.rectangles import SHRINK_RATIO, shrink_distance
