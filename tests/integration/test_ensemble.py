@@ -321,7 +321,7 @@ def test_unreadable_images_to_submit_are_set_apart(
         ({"voting": "rank"}, "--voting rank: task multiclass can average ranks only for"),
         ({"voting": "hard", "min_votes": 4}, "--min-votes 4: each of 3 configurations"),
         ({"voting": "soft", "min_votes": 2}, "--min-votes: only a hard vote"),
-        ({"tta": "flip"}, "--tta: unknown views 'flip'; did you mean 'flips'"),
+        ({"tta": "flip"}, "--tta: unknown views 'flip'; did you mean '"),
         ({"folds": 2, "race": True}, "--race: with --folds 2 there is nothing to save"),
     ],
 )
