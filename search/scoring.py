@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from search.ballots import Ballot
 from search.dataset import label_rules
 from search.errors import InputError, unknown
 from search.runs import Run
+from search.submitting import own_postprocess
 from trainers.errors import DataError
 
 _PLACE = "\0place"
@@ -37,9 +39,26 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
     targets, rows = _targets(run, labels, stored["ids"])
     single = description.get("ranked_first") or description["members"][0]["trial_id"]
     names = {"ensemble": "", f"best single trial ({single})": "single_"}
+    stored = _predicted(run, stored, Ballot.from_dict(description), str(single))
     return {
         name: run.task.evaluate(stored[f"{of}scores"][rows], stored[f"{of}predictions"][rows], targets)
         for name, of in names.items()
+    }
+
+
+def _predicted(run: Run, stored: dict[str, Any], ballot: Ballot, single: str) -> dict[str, Any]:
+    """The stored arrays with predictions, which are made again where they are objects, and so not stored."""
+    if "predictions" in stored:
+        return stored
+    directory = run.store.trial(single)
+    record, held_out = directory.record(), directory.read_scores()
+    if record is None or held_out is None:
+        raise InputError(f"trial {single} of run {run.store.name!r} has no stored scores")
+    own = own_postprocess(run, record, held_out)
+    return {
+        **stored,
+        "predictions": ballot.apply(run.task, list(stored["member_scores"]))[1],
+        "single_predictions": run.task.predict(stored["single_scores"], own),
     }
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from results.ensembledir import EnsembleDir
+from results.records import Scores, TrialRecord
 from results.submission import arrange_submission, read_sample, write_submission
 from search.candidates import Candidate
 from search.ensembling import Ballot, Member
@@ -16,6 +17,7 @@ from search.foldmodel import Unlabelled
 from search.members import StoredMember
 from search.originals import sizes_to_submit
 from search.runs import Run
+from trainers.tasks.base import Postprocess
 
 Array = npt.NDArray[Any]
 
@@ -64,12 +66,17 @@ def plain(arrays: dict[str, Array]) -> dict[str, Array]:
 def _single(run: Run, best: StoredMember, test: Unlabelled) -> tuple[Array, Array]:
     """What a user without an ensemble would submit: the best trial's own model and post-processing."""
     scores = best.fold_test_scores(0, test.ids)
-    postprocess = best.candidate.record.config.get("postprocess")
-    if isinstance(postprocess, str):  # tuned: on the validation rows, which are all that a single model has
-        held_out = best.fold_scores(0)
-        assert held_out.targets is not None
-        postprocess = run.task.fit_postprocess(run.task.scores(held_out.logits), held_out.targets, run.goal.metric)
+    postprocess = own_postprocess(run, best.candidate.record, best.fold_scores(0))
     return scores, run.task.predict(scores, postprocess)
+
+
+def own_postprocess(run: Run, record: TrialRecord, held_out: Scores) -> Postprocess | None:
+    """The post-processing of a trial's own model; a tuned one is fitted on the validation rows, all that it has."""
+    postprocess = record.config.get("postprocess")
+    if not isinstance(postprocess, str):
+        return postprocess
+    assert held_out.targets is not None
+    return run.task.fit_postprocess(run.task.scores(held_out.logits), held_out.targets, run.goal.metric)
 
 
 def rehearse_submission(run: Run, best: Candidate, ids: npt.NDArray[np.str_]) -> None:

@@ -55,6 +55,14 @@ def add_to(app: typer.Typer) -> None:
                 "made by default.",
             ),
         ] = None,
+        draw: Annotated[
+            Path | None,
+            typer.Option(metavar="DIR", help="Write the images with what was found in them, where that is places."),
+        ] = None,
+        labels: Annotated[
+            Path | None,
+            typer.Option(metavar="F", help="Table of labelled images: --draw shows hits, misses, false alarms."),
+        ] = None,
         batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
         device: Annotated[
             str | None, typer.Option(help="cpu, cuda, cuda:1 …; a GPU where there is one by default.")
@@ -66,7 +74,8 @@ def add_to(app: typer.Typer) -> None:
         Writes one row an image: image, label, score, one score a class, votes (the configurations whose own answer is
         the label), error. An image that cannot be read gets its reason in `error` and no label. With --submission the
         file is one to submit: IMAGES is the folder of the sample's images, and an image that cannot be read gets the
-        mean of the others' scores. Several targets of one search stand side by side in one file.
+        mean of the others' scores. Where text is found, there are columns boxes, polygons and box_scores besides, and
+        --draw writes pictures of them. Several targets of one search stand side by side in one file.
 
         foldtune predict runs/skin/ensemble new_images --output predictions.csv
         foldtune predict skin test_images --submission sample_submission.csv --output submission.csv
@@ -78,8 +87,15 @@ def add_to(app: typer.Typer) -> None:
         if tta is not None:
             found = {target: each.seen_as(tta) for target, each in found.items()}
         work: dict[str, Any] = {"batch_size": batch_size, "device": device, "decoders": decoders()}
+        if labels is not None and draw is None:
+            raise typer.BadParameter("only --draw looks at labels; add it, or leave them out", param_hint="--labels")
+        if sample is not None and draw is not None:
+            raise typer.BadParameter("a submission is not drawn; leave out --submission", param_hint="--draw")
         if sample is None:
-            _predict(found, find_images(images, root, id_column), file, {**work, "id_column": id_column})
+            new = find_images(images, root, id_column)
+            if draw is not None:
+                work["seen"] = _drawing(found, new, draw, labels, id_column)
+            _predict(found, new, file, {**work, "id_column": id_column})
         else:
             if root is not None:
                 raise typer.BadParameter("with --submission, IMAGES is that folder", param_hint="--images")
@@ -98,6 +114,20 @@ def _predict(ensembles: Mapping[str | None, StoredEnsemble], images: Any, file: 
     write_csv(file, frame)
     broken = int(frame["error"].notna().sum())
     note(f"{len(frame) - broken} images predicted in {file}" + (f", {broken} could not be read" if broken else ""))
+    if (drawing := work.get("seen")) is not None:
+        counted = ", ".join(f"{number} {kind}" for kind, number in sorted(drawing.counts.items()))
+        note(f"{drawing.drawn} pictures in {drawing.folder}: {counted or 'nothing found'}")
+
+
+def _drawing(
+    ensembles: Mapping[str | None, StoredEnsemble], images: Any, folder: Path, labels: Path | None, id_column: str
+) -> Any:
+    from search.drawing import start_drawing
+
+    if len(ensembles) > 1:
+        raise typer.BadParameter("name the run of one target", param_hint="--draw")
+    (ensemble,) = ensembles.values()
+    return start_drawing(ensemble.task, images, folder, labels, id_column)
 
 
 def _submit(
