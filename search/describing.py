@@ -58,6 +58,7 @@ def describe(
                 "weight": weight,
                 "oof": oof,
                 "fold_values": list(member.fold_values),
+                "fold_offsets": [offset.tolist() for offset in each.fold_offsets(plan.folds)],
                 **_images(each.candidate.run),
                 "tta": each.tta,
                 "params": dict(each.candidate.record.params),

@@ -16,6 +16,8 @@ from search.sources import Source, arranged
 from trainers.settings import TrialSettings, parse_settings
 
 Array = npt.NDArray[Any]
+NOTHING = np.zeros((), dtype=np.float16)
+"""An offset that leaves logits, and the type they are stored in, as they are."""
 
 
 class StoredMember:
@@ -50,8 +52,14 @@ class StoredMember:
             WorkError: a fold's scores are gone.
         """
         stored = [self.fold_scores(fold) for fold in range(folds)]
-        scores = self.candidate.run.task.scores(np.concatenate([each.logits for each in stored]))
+        logits = [each.logits + offset for each, offset in zip(stored, self.fold_offsets(folds), strict=True)]
+        scores = self.candidate.run.task.scores(np.concatenate(logits))
         return arranged(scores, np.concatenate([each.ids for each in stored]), ids)
+
+    def fold_offsets(self, folds: int) -> list[Array]:
+        """What each fold model's logits need so that all speak on one level (0 where nothing); raises WorkError."""
+        offsets = self.candidate.run.task.fold_offsets([self.fold_scores(fold).logits for fold in range(folds)])
+        return [NOTHING] * folds if offsets is None else [offset.astype(np.float32) for offset in offsets]
 
     def fold_scores(self, fold: int) -> Scores:
         """What one fold's model said of its validation rows; raises WorkError."""
@@ -63,18 +71,18 @@ class StoredMember:
 
     def test_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
         """Mean scores (T, ...) of the rows to submit `ids` (T,) over its fold models; raises WorkError."""
-        return self.candidate.run.task.vote([self.fold_test_scores(fold, ids) for fold in range(folds)], voting="soft")[
-            0
-        ]
+        offsets = self.fold_offsets(folds)
+        of_folds = [self.fold_test_scores(fold, ids, offset) for fold, offset in enumerate(offsets)]
+        return self.candidate.run.task.vote(of_folds, voting="soft")[0]
 
-    def fold_test_scores(self, fold: int, ids: npt.NDArray[np.str_]) -> Array:
-        """Scores (T, ...) of one fold's model; raises WorkError."""
+    def fold_test_scores(self, fold: int, ids: npt.NDArray[np.str_], offset: Array = NOTHING) -> Array:
+        """Scores (T, ...) of one fold's model, whose logits `offset` is added to; raises WorkError."""
         test, directory = self.source.test, self._directory(fold)
         assert isinstance(test, Unlabelled)
         logits = directory.read_test_logits(test.table.ids)
         if logits is None:
             raise WorkError(f"{directory.test_path} is gone; run the command again")
-        return arranged(test.complete(self.candidate.run.task.scores(logits)), test.ids, ids)
+        return arranged(test.complete(self.candidate.run.task.scores(logits + offset)), test.ids, ids)
 
     def _directory(self, fold: int) -> FoldDir:
         return self._home.member(self.candidate.id, fold).viewed(views_of(self._asked, self.settings))

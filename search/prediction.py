@@ -267,8 +267,9 @@ class StoredEnsemble:
     ) -> npt.NDArray[Any]:
         """Mean scores (N, ...) of a configuration's fold models on the images of the mask `keep`."""
         settings = parse_settings(member["config"], self.task)
+        folds = int(self.description["folds"])
         fold_scores = []
-        for fold in range(int(self.description["folds"])):
+        for fold, offset in enumerate(member.get("fold_offsets", [0.0] * folds)):
             weights = self.directory.weights_path(_name(member), fold)
             with read_locally(weights) as local:
                 if local is None:
@@ -284,7 +285,7 @@ class StoredEnsemble:
                     device=work.device,
                     progress=counted.work(),
                 )
-            fold_scores.append(self.task.scores(logits))
+            fold_scores.append(self.task.scores(logits + np.asarray(offset, dtype=logits.dtype)))
         return self.task.vote(fold_scores, voting="soft")[0]
 
     def _frame(

@@ -235,6 +235,14 @@ class Task(ABC):
         Raises SettingsError where this task has no such metric.
         """
 
+    def fold_offsets(self, fold_logits: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | None:
+        """What to add to the logits of each fold's model before :meth:`scores`, so that all speak on one level.
+
+        ``fold_logits`` are of rows that the models were not trained on; no label is asked for. None (the default):
+        nothing.
+        """
+        return None
+
     def vote(
         self,
         member_scores: Sequence[Scores] | Scores,

@@ -17,6 +17,7 @@ from trainers.errors import DataError, Problem, unknown
 from trainers.metrics import FloatArray, log_loss
 from trainers.ordinal_metrics import ORDINAL_METRICS, confusion_matrix
 from trainers.postprocess.cuts import apply_cuts, expected_levels, fit_cuts, rounding_cuts
+from trainers.postprocess.levels import common_level
 from trainers.tasks.base import Mode, Postprocess, Predictions, Scores, Targets
 from trainers.tasks.multiclass import Multiclass
 
@@ -69,6 +70,9 @@ class Ordinal(Multiclass):
         task = super().from_frame(frame, target, **options)
         _check_levels(task.labels, task.target)
         return task
+
+    def fold_offsets(self, fold_logits: Sequence[FloatArray]) -> list[FloatArray]:
+        return common_level(fold_logits)
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
         from trainers.models import build_model
