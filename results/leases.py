@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.errors import RunBusy
-from results.files import file_state, names_in, read_json, remove_file, write_bytes_atomic, write_json
+from results.files import file_state, names_in, read_json, remove_file, write_bytes_atomic
 from results.objects import ObjectEntry
 from results.patience import attempt
 
@@ -58,7 +58,9 @@ def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, beat_s: float = 
     finally:
         ended.set()
         beating.join()
-        write_json(path, {**mine, "released": True})
+        with suppress(Exception):  # a lease that cannot be given back runs out, and the block's own error matters more
+            released = json.dumps({**mine, "released": True}).encode()
+            ObjectEntry(path).write(lambda file: file.write(released))
 
 
 def is_held(folder: UPath) -> bool:
