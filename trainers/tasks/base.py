@@ -6,7 +6,7 @@ and look into none of them: what the arrays hold, task by task, :mod:`trainers.t
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from trainers.errors import Problem, SettingsError, unknown
 from trainers.tasks.arrays import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets
-from trainers.voting import check_voting, mean_scores
+from trainers.tasks.votes import Votes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Ids", "Mark", "Mode", "Postprocess", "Predictions", "Scores", "Targets", "Task"]
 
 
-class Task(ABC):
+class Task(Votes):
     """Everything that differs between kinds of problem. Subclasses are frozen dataclasses of plain values."""
 
     name: ClassVar[str]
@@ -40,7 +40,6 @@ class Task(ABC):
     """Metrics that post-processing can change: those of predictions, not of scores (not auroc, not loss)."""
     losses: ClassVar[tuple[str, ...]]
     """Names in the loss registry that fit; the first is the default."""
-    votings: ClassVar[tuple[str, ...]] = ("soft", "hard", "weighted")
     postprocess_names: ClassVar[tuple[str, ...]]
     """Keys of a post-processing mapping. Multiclass: prior_power, offsets. Binary, multilabel: threshold(s).
     Ordinal: cuts. Text detection: thresh, box_thresh, unclip_ratio."""
@@ -205,10 +204,6 @@ class Task(ABC):
         """All that is wrong with a mapping; paths begin with ``postprocess``. Keys may be left out."""
 
     @abstractmethod
-    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
-        """Predictions of scores; absent keys are the default's. Ties always fall the same way."""
-
-    @abstractmethod
     def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
         """Every metric of :attr:`metrics`, in that order, over all N >= 1 rows pooled; finite, no warnings.
 
@@ -233,63 +228,6 @@ class Task(ABC):
         by dynamic programming. Text detection: contours once a ``thresh``, a sweep of ``box_thresh``.
 
         Raises SettingsError where this task has no such metric.
-        """
-
-    def fold_offsets(self, fold_logits: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | None:
-        """What to add to the logits of each fold's model before :meth:`scores`, so that all speak on one level.
-
-        ``fold_logits`` are of rows that the models were not trained on; no label is asked for. None (the default):
-        nothing.
-        """
-        return None
-
-    def vote(
-        self,
-        member_scores: Sequence[Scores] | Scores,
-        member_predictions: Sequence[Predictions] | None = None,
-        *,
-        voting: str,
-        weights: Sequence[float] | None = None,
-        min_votes: int | None = None,
-        postprocess: Postprocess | None = None,
-    ) -> tuple[Scores, Predictions]:
-        """One answer of M members on the same N rows; no member's place among them matters.
-
-        Args:
-            member_scores: M arrays of scores (N, ...).
-            member_predictions: M arrays of predictions, for a hard vote; by default each member's scores with
-                ``postprocess``. Give them to vote with members that have a post-processing each.
-            voting: soft: mean of scores, then ``postprocess``. weighted: the same with ``weights``. hard:
-                the members' predictions vote; ties go by mean score.
-            weights: M weights >= 0, for weighted.
-            min_votes: votes that a hard decision needs, 1 to M. Multiclass, ordinal: with fewer the soft
-                vote decides. Binary, multilabel: with fewer the label is off. Text detection: distinct
-                members in a cluster of polygons (IoU >= .5); with fewer the cluster is dropped.
-
-        Returns:
-            The (weighted) mean scores, whatever the voting, so that auroc and loss keep their meaning; and
-            the predictions.
-
-        Raises SettingsError where voting is unknown, or weights or min_votes do not fit it.
-        """
-        check_voting(voting, self.votings, len(member_scores), weights=weights, min_votes=min_votes)
-        mean = mean_scores(member_scores, weights)
-        soft = self.predict(mean, postprocess)
-        if voting != "hard":
-            return mean, soft
-        if member_predictions is None:
-            member_predictions = [self.predict(scores, postprocess) for scores in member_scores]
-        return mean, self.hard_vote(member_predictions, mean, soft, min_votes)
-
-    @abstractmethod
-    def hard_vote(
-        self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None
-    ) -> Predictions:
-        """Predictions of M members' predictions, as :meth:`vote` describes it, which has checked the arguments.
-
-        Args:
-            mean: (N, ...) mean scores, by which ties go.
-            soft: predictions of the soft vote.
         """
 
     @abstractmethod
