@@ -21,9 +21,8 @@ from search.counter import Counter
 from search.errors import InputError, WorkError, unknown
 from search.newimages import NewImages, find_images
 from search.originals import sizes_of
-from trainers.data.cache import Prepared, prepare_images
-from trainers.data.preprocess import Step, parse_steps
-from trainers.errors import DataError
+from search.sights import Sight, unread
+from trainers.data.cache import Prepared
 from trainers.settings import parse_settings
 from trainers.tasks import Task, task_from_dict
 from trainers.trained import trained_logits
@@ -53,14 +52,6 @@ class _Work(NamedTuple):
     device: str | None
     decoders: int
     progress: Callable[[int, int], None]
-
-
-class Sight(NamedTuple):
-    """How a member sees images: size (height, width) in pixels, how they meet it, and what is done to each before."""
-
-    size: tuple[int, int]
-    resize: str
-    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -108,9 +99,7 @@ class StoredEnsemble:
         return tuple(dict.fromkeys(self._sight(member) for member in self.voters.values()))
 
     def _sight(self, member: Mapping[str, Any]) -> Sight:
-        own = {**self.description, **member}  # what a member does not say holds for all
-        height, width = own["image_size"]
-        return Sight((height, width), own["resize"], parse_steps(own.get("preprocess")))
+        return Sight.of({**self.description, **member})  # what a member does not say holds for all
 
     def ballot(self) -> Ballot:
         """The fitted vote."""
@@ -241,11 +230,11 @@ class StoredEnsemble:
         self, paths: Sequence[Path], work: _Work, render: Render, counted: Counter
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
-            seen = {sight: _decode(sight, paths, Path(scratch), work.decoders, counted) for sight in self.sights}
+            seen = {sight: sight.decode(paths, Path(scratch), work.decoders, counted) for sight in self.sights}
             keep = np.logical_and.reduce([prepared.keep for prepared in seen.values()])
             rows = np.flatnonzero(keep)
             counted.skip((len(paths) - len(rows)) * self.models)
-            reasons = {row: reason for prepared in seen.values() for row, reason in _reasons(prepared)}
+            reasons = {row: reason for prepared in seen.values() for row, reason in unread(prepared)}
             if not len(rows):
                 return pd.DataFrame(), reasons
             asked = {
@@ -304,25 +293,3 @@ class StoredEnsemble:
 def _name(member: Mapping[str, Any]) -> str:
     """A member's id; of an ensemble of one run it is the trial's."""
     return str(member.get("id", member["trial_id"]))
-
-
-def _decode(sight: Sight, paths: Sequence[Path], scratch: Path, decoders: int, counted: Counter) -> Prepared:
-    try:
-        return prepare_images(
-            paths,
-            size=sight.size,
-            resize=sight.resize,
-            cache_dir=scratch,
-            workers=decoders,
-            progress=counted.work(),
-            on_broken="report",
-            steps=sight.steps,
-        )
-    except DataError as error:
-        raise WorkError(f"{error} (TMPDIR names the folder for decoded images)") from None
-
-
-def _reasons(prepared: Prepared) -> list[tuple[int, str]]:
-    """Place and reason of each image that could not be read."""
-    places = np.flatnonzero(~prepared.keep).tolist()
-    return [(place, error.reason) for place, error in zip(places, prepared.broken, strict=True)]
