@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.report import Figure, machine_line, parser, publish
-from trainers.detection.metric import Counts
 from trainers.detection.matching import match
+from trainers.detection.metric import Counts
 from trainers.detection.polygons import pad, unpad
 from trainers.detection.postprocess import BoxSettings, find_boxes
 from trainers.detection.sweep import USUAL, sweep
@@ -60,7 +60,7 @@ def pages(plan: Plan, seed: int = 0) -> tuple[npt.NDArray[np.float16], npt.NDArr
 
 
 def measure(plan: Plan) -> list[Figure]:
-    """CPU seconds of both ways (of one thread: other work beside does not count), their ratio, and whether they agree."""
+    """CPU seconds of both ways (one thread: work beside does not count), their ratio, and whether they agree."""
     maps, targets = pages(plan)
     begun = time.process_time()
     counted = sweep(maps, targets, USUAL).reshape(3, -1)

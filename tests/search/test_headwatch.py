@@ -43,5 +43,5 @@ def test_leaves_a_command_alone_whose_head_answers() -> None:
         process = watching(f"127.0.0.1:{head.getsockname()[1]}")
         for _ in range(8):  # longer than it waits for an answer
             head.accept()[0].close()
-        output, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
