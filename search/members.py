@@ -17,7 +17,7 @@ from trainers.settings import TrialSettings, parse_settings
 
 Array = npt.NDArray[Any]
 NOTHING = np.zeros((), dtype=np.float16)
-"""An offset that leaves logits, and the type they are stored in, as they are."""
+"""The offset of logits that stay as they are."""
 
 
 class StoredMember:
@@ -52,7 +52,8 @@ class StoredMember:
             WorkError: a fold's scores are gone.
         """
         stored = [self.fold_scores(fold) for fold in range(folds)]
-        logits = [each.logits + offset for each, offset in zip(stored, self.fold_offsets(folds), strict=True)]
+        offsets = self.fold_offsets(folds)
+        logits = [_moved(each.logits, offset) for each, offset in zip(stored, offsets, strict=True)]
         scores = self.candidate.run.task.scores(np.concatenate(logits))
         return arranged(scores, np.concatenate([each.ids for each in stored]), ids)
 
@@ -82,7 +83,12 @@ class StoredMember:
         logits = directory.read_test_logits(test.table.ids)
         if logits is None:
             raise WorkError(f"{directory.test_path} is gone; run the command again")
-        return arranged(test.complete(self.candidate.run.task.scores(logits + offset)), test.ids, ids)
+        return arranged(test.complete(self.candidate.run.task.scores(_moved(logits, offset))), test.ids, ids)
 
     def _directory(self, fold: int) -> FoldDir:
         return self._home.member(self.candidate.id, fold).viewed(views_of(self._asked, self.settings))
+
+
+def _moved(logits: Array, offset: Array) -> Array:
+    """The logits with the offset added. What stays as it is keeps its type, too: maps come in bytes."""
+    return logits if offset is NOTHING else logits + offset
