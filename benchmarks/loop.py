@@ -41,10 +41,11 @@ class ReadySteps:
         self._criterion = task.build_loss(settings, data.targets[data.train_rows]).to(device)
         self._optimizer = build_optimizer(self._model, settings)
         normalize = Normalize(*input_stats(self._model), device, channels_last=settings.channels_last)
+        height, width = data.images.shape[1:3]
         self._batches: list[tuple[Tensor, Tensor]] = [
             (
                 normalize(torch.from_numpy(data.images.read(rows)).to(device)),
-                task.collate(data.targets[rows]).to(device),
+                task.collate(data.targets[rows], (height, width)).to(device),
             )
             for rows in np.split(data.train_rows, range(settings.batch_size, len(data.train_rows), settings.batch_size))
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,14 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
     targets, rows = _targets(run, labels, stored["ids"])
     single = description.get("ranked_first") or description["members"][0]["trial_id"]
     names = {"ensemble": "", f"best single trial ({single})": "single_"}
-    stored = _predicted(run, stored, Ballot.from_dict(description), str(single))
+    stored = _predicted(run, stored, description, str(single))
     return {
         name: run.task.evaluate(stored[f"{of}scores"][rows], stored[f"{of}predictions"][rows], targets)
         for name, of in names.items()
     }
 
 
-def _predicted(run: Run, stored: dict[str, Any], ballot: Ballot, single: str) -> dict[str, Any]:
+def _predicted(run: Run, stored: dict[str, Any], description: Mapping[str, Any], single: str) -> dict[str, Any]:
     """The stored arrays with predictions, which are made again where they are objects, and so not stored."""
     if "predictions" in stored:
         return stored
@@ -57,7 +58,7 @@ def _predicted(run: Run, stored: dict[str, Any], ballot: Ballot, single: str) ->
     own = own_postprocess(run, record, held_out)
     return {
         **stored,
-        "predictions": ballot.apply(run.task, list(stored["member_scores"]))[1],
+        "predictions": Ballot.from_dict(description).apply(run.task, list(stored["member_scores"]))[1],
         "single_predictions": run.task.predict(stored["single_scores"], own),
     }
 

@@ -17,6 +17,7 @@ from trainers.tasks.binary import Binary
 from trainers.tasks.multiclass import Multiclass
 from trainers.tasks.multilabel import Multilabel
 from trainers.tasks.ordinal import Ordinal
+from trainers.tasks.text_detection import TextDetection
 
 TASK: Task = Multiclass("label", ("a", "b", "c"), (5, 3, 2))
 
@@ -31,6 +32,7 @@ TASK_OF_PRESET: dict[str, Task] = {
     "multilabel": Multilabel("labels", ("a", "b", "c")),
     "ordinal": Ordinal("label", ("0", "1", "2"), (9, 9, 9)),
     "retinopathy": Binary("label", ("healthy", "sick")),
+    "text_detection": TextDetection("boxes", (64, 64)),
 }
 
 
