@@ -82,6 +82,18 @@ def count_polygons(targets: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     return np.asarray((~np.isnan(targets[:, :, 0, 0])).sum(axis=1), dtype=np.int64)
 
 
+def balanced_bins(numbers: npt.NDArray[np.int64], bins: int, least: int) -> npt.NDArray[np.int64]:
+    """(N,) bins of numbers (N,) by their quantiles, from 0; one of fewer than `least` joins its neighbour."""
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1]))
+    places = np.searchsorted(edges, numbers, side="left")
+    for each in range(len(edges), 0, -1):
+        if (places == each).sum() < least:
+            places[places == each] = each - 1
+    if 0 < (places == 0).sum() < least and (places > 0).any():
+        places[places == 0] = places[places > 0].min()
+    return np.asarray(np.unique(places, return_inverse=True)[1], dtype=np.int64)
+
+
 def summary(notes: Counter[str]) -> tuple[str, ...]:
     """One line a kind of change, the most frequent first."""
     return tuple(f"{count} {'polygon' if count == 1 else 'polygons'} {note}" for note, count in notes.most_common())

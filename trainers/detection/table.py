@@ -12,7 +12,6 @@ import pandas as pd
 
 from trainers.detection.polygons import Points, mend
 from trainers.errors import DataError, unknown
-from trainers.tasks.frames import read_csv
 
 _SHOWN = 5
 FORM = '{"NAME.jpg": {"width": 480, "height": 960, "boxes": [{"points": [[x, y], …]}, …]}, …}'
@@ -26,6 +25,8 @@ def read_text_frame(path: Path) -> pd.DataFrame:
         DataError: no such file; not JSON of the form `FORM`, or not a CSV.
     """
     if path.suffix.lower() != ".json":
+        from trainers.tasks.frames import read_csv  # here, since that package's tasks import this one
+
         return read_csv(path)
     try:
         images = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainers.detection.matching import match
+from trainers.detection.marking import marks_of
 from trainers.detection.metric import Counts, count, map_loss
-from trainers.detection.polygons import Points, count_polygons, pad, summary, unpad
+from trainers.detection.polygons import Points, balanced_bins, count_polygons, pad, summary, unpad
 from trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
 from trainers.detection.sweep import USUAL, Memory, best, sweep
 from trainers.detection.table import read_polygons, read_text_frame
@@ -106,15 +106,7 @@ class TextDetection(Task):
 
     def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
         """(N,) bins of the number of boxes, of at least 20 images each."""
-        numbers = count_polygons(targets)
-        edges = np.unique(np.quantile(numbers, np.linspace(0, 1, _BINS + 1)[1:-1]))
-        bins = np.searchsorted(edges, numbers, side="left")
-        for each in range(len(edges), 0, -1):
-            if (bins == each).sum() < _LEAST_IN_BIN:
-                bins[bins == each] = each - 1
-        if 0 < (bins == 0).sum() < _LEAST_IN_BIN:
-            bins[bins == 0] = bins[bins > 0].min(initial=0)
-        return np.asarray(np.unique(bins, return_inverse=True)[1], dtype=np.int64)
+        return balanced_bins(count_polygons(targets), _BINS, _LEAST_IN_BIN)
 
     def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
         return np.asarray(count_polygons(targets) > 0, dtype=np.int64)
@@ -268,17 +260,7 @@ class TextDetection(Task):
         )
 
     def marks(self, predictions: npt.NDArray[Any], target: npt.NDArray[Any] | None = None) -> list[Mark]:
-        quads = predictions[:, :8].reshape(-1, 4, 2)
-        captions = [f"{score:.2f}" for score in predictions[:, 8]]
-        if target is None:
-            return [Mark(quad, caption, "found") for quad, caption in zip(quads, captions, strict=True)]
-        wanted = unpad(target)
-        by_polygon = match(quads, wanted)
-        hits = set(by_polygon.values())
-        missed = [Mark(each, "", "miss") for place, each in enumerate(wanted) if place not in by_polygon]
-        return missed + [
-            Mark(quad, captions[place], "hit" if place in hits else "false alarm") for place, quad in enumerate(quads)
-        ]
+        return marks_of(predictions, target)
 
     def to_dict(self) -> dict[str, Any]:
         return {"task": self.name, **asdict(self), "image_size": list(self.image_size), "notes": list(self.notes)}
