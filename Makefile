@@ -9,7 +9,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup quickstart test lint types imports suite bench clean
+.PHONY: help setup quickstart test lint types imports suite bench soak scale clean
 
 help:
 	@echo "make quickstart   the whole main job on real images: search, table, ensemble, submission"
@@ -52,6 +52,12 @@ suite: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+soak: $(INSTALLED)
+	$(BIN)/python -m benchmarks.soak
+
+scale: $(INSTALLED)
+	$(BIN)/python -m benchmarks.scale
 
 clean:
 	rm -rf .venv runs quickstart leaderboard.csv submission.csv
