@@ -88,7 +88,11 @@ class Augmentation:
 
     def __init__(self, transforms: list[Any], seed: int, *, points: bool = False) -> None:
         albumentations = import_albumentations()
-        followed = albumentations.KeypointParams(format="xy", remove_invisible=False) if points else None
+        followed = (
+            albumentations.KeypointParams(format="xy", remove_invisible=False, label_fields=["places"])
+            if points
+            else None
+        )
         self._compose = albumentations.Compose(transforms, keypoint_params=followed)
         self.reseed(seed)
 
@@ -99,9 +103,14 @@ class Augmentation:
     def with_points(
         self, image: npt.NDArray[np.uint8], points: npt.NDArray[np.floating[Any]]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-        """The image, and where its points (K, 2), x and y in pixels, have gone; some may lie outside of it."""
-        found = self._compose(image=image, keypoints=points)
-        return found["image"], np.asarray(found["keypoints"], dtype=np.float64).reshape(-1, 2)
+        """The image, and where its points (K, 2), x and y in pixels, have gone; some may lie outside of it.
+
+        NaN where a transform has lost a point, as distortions do with those that they move out of the picture.
+        """
+        found = self._compose(image=image, keypoints=points, places=np.arange(len(points)))
+        moved = np.full((len(points), 2), np.nan)
+        moved[np.asarray(found["places"], dtype=np.int64)] = np.asarray(found["keypoints"]).reshape(-1, 2)
+        return found["image"], moved
 
     def reseed(self, seed: int) -> None:
         """Start the random numbers again from `seed`, 0 <= seed < 2**32."""

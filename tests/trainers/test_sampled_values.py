@@ -158,7 +158,7 @@ OF_DECISIONS: dict[str, list[Pair]] = {
         ({"cuts": "rounding"}, {"cuts": "argmax"}),
     ],
 }
-every_task = pytest.mark.parametrize("name", LABELS)
+every_task = pytest.mark.parametrize("name", ["multiclass", "multilabel"])  # what no kind of label has a part in
 
 
 def label(pair: Pair) -> str:

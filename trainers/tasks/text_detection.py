@@ -152,7 +152,7 @@ class TextDetection(Task):
     def augment(
         self, transform: Augmentation, image: npt.NDArray[np.uint8], target: Any
     ) -> tuple[npt.NDArray[np.uint8], Any]:
-        """The corners go with the image as points; NaN where a polygon has left it altogether."""
+        """The corners go with the image as points; NaN where a polygon has left it, or lost a corner."""
         height, width = image.shape[:2]
         there = ~np.isnan(target[..., 0])
         image, points = transform.with_points(image, target[there] * (width, height))
@@ -160,7 +160,8 @@ class TextDetection(Task):
         moved = np.full_like(target, np.nan)
         moved[there] = points / (width, height)
         low, high = np.fmin.reduce(moved, axis=1), np.fmax.reduce(moved, axis=1)
-        moved[((high <= 0) | (low >= 1)).any(axis=1)] = np.nan
+        torn = (there & np.isnan(moved[..., 0])).any(axis=1)  # a corner is lost, and with it the form
+        moved[((high <= 0) | (low >= 1)).any(axis=1) | torn] = np.nan
         return image, moved
 
     def compact(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
