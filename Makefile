@@ -9,11 +9,12 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup quickstart test lint types imports suite bench soak scale clean
+.PHONY: help setup quickstart test lint types imports suite faults bench soak scale clean
 
 help:
 	@echo "make quickstart   the whole main job on real images: search, table, ensemble, submission"
 	@echo "make test         lint, types, import contracts and the whole suite"
+	@echo "make faults       kills, lost nodes and services on a cluster of this machine's own; minutes"
 	@echo "make bench        the benchmarks of benchmarks/, as a table"
 
 setup: $(INSTALLED)
@@ -47,8 +48,12 @@ imports: $(INSTALLED)
 
 # A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
 suite: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not integration" --numprocesses auto --dist loadfile
-	$(BIN)/python -m pytest -m integration --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not integration and not faults" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "integration and not faults" --numprocesses 2 --dist loadfile
+
+# Several nodes on this machine, an object store and a database that stop, kills in a row.
+faults: $(INSTALLED)
+	$(BIN)/python -m pytest -m faults
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
