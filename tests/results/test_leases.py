@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import pytest
 
-from results.errors import RunBusy, RunCorrupt
+from results.errors import RunBusy
 from results.files import names_in, read_json, write_json
 from results.leases import hold, is_held
 from results.places import StorePath
@@ -68,16 +68,13 @@ def test_a_holder_elsewhere_is_waited_for_while_it_gives_signs_of_life(storage: 
 
 
 def test_a_holder_gives_signs_of_life_and_stops_when_another_took_over(storage: StorePath) -> None:
+    if str(storage).startswith("memory"):
+        pytest.skip("fsspec's memory is not safe among threads: it shows half-written objects")
     folder = storage / ".lock"
-
-    def renewed() -> bool:
-        with suppress(RunCorrupt):  # fsspec's memory shows an object that is just being written; a real store does not
-            return bool((read_json(lease(folder, 1)) or {}).get("renewed"))
-        return False
 
     def work() -> None:
         with hold(folder, "it", beat_s=0.02):
-            while not renewed():
+            while not (read_json(lease(folder, 1)) or {}).get("renewed"):
                 pass
             write_json(lease(folder, 2), ELSEWHERE)
             threading.Event().wait(30)
