@@ -10,13 +10,13 @@ import pandas as pd
 
 from results.ensembledir import EnsembleDir
 from results.records import Scores, TrialRecord
-from results.submission import arrange_submission, read_sample, write_submission
+from results.submission import arrange_submission, write_submission
 from search.candidates import Candidate
 from search.ensembling import Ballot, Member
 from search.foldmodel import Unlabelled
 from search.members import StoredMember
-from search.originals import sizes_to_submit
 from search.runs import Run
+from search.submissionframe import submission_frame
 from trainers.tasks.base import Postprocess
 
 Array = npt.NDArray[Any]
@@ -54,7 +54,7 @@ def write_test_rows(
             }
         )
     )
-    frame = _submission_frame(run, test.ids, scores, predictions)
+    frame = submission_frame(run.task, run.config.data, test.ids, scores, predictions)
     return write_submission(frame, stage.submission_path, run.config.data.sample_submission)
 
 
@@ -93,13 +93,5 @@ def rehearse_submission(run: Run, best: Candidate, ids: npt.NDArray[np.str_]) ->
         return
     one = run.task.scores(stored.logits[:1])
     scores = np.broadcast_to(one, (len(ids), *one.shape[1:]))  # any answer serves, and takes no memory
-    frame = _submission_frame(run, ids, scores, run.task.predict(one).repeat(len(ids), axis=0))
+    frame = submission_frame(run.task, run.config.data, ids, scores, run.task.predict(one).repeat(len(ids), axis=0))
     arrange_submission(frame, run.config.data.sample_submission)
-
-
-def _submission_frame(run: Run, ids: npt.NDArray[np.str_], scores: Array, predictions: Array) -> pd.DataFrame:
-    data = run.config.data
-    sample = data.sample_submission
-    columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
-    sizes = sizes_to_submit(run.task, data, ids)
-    return run.task.submission_frame(ids, predictions, columns, scores=scores, image_sizes=sizes)

@@ -14,25 +14,15 @@ import pandas as pd
 from results.errors import RunCorrupt
 from results.files import read_npz, write_csv
 from results.places import StorePath
-from results.submission import arrange_submission, read_sample
-from search.config import DataConfig
+from results.submission import arrange_submission
 from search.dataset import read_unlabelled
 from search.errors import InputError
-from search.originals import sizes_to_submit
 from search.runs import Run
+from search.submissionframe import submission_frame
 from search.sweep import Source, Swept
-from trainers.tasks import Task
 
 Array = npt.NDArray[Any]
 _LONGEST = 150
-
-
-def submission_frame(task: Task, data: DataConfig, ids: npt.NDArray[np.str_], scores: Array, predictions: Array) -> Any:
-    """Rows of a submission in the order of `ids` (T,), with the sample's columns, or the id's and the target's."""
-    sample = data.sample_submission
-    columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
-    sizes = sizes_to_submit(task, data, ids)
-    return task.submission_frame(ids, predictions, columns, scores=scores, image_sizes=sizes)
 
 
 def scores_to_submit(run: Run, source: Source, trial_id: str | None) -> tuple[npt.NDArray[np.str_], list[Array]]:
