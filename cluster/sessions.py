@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cluster.addresses import Address, parse_address, require_answer
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, StartFailed
 from cluster.shipping import in_job, runtime_env
 from cluster.tokens import guard_own, guard_running, heed_mode
 
@@ -46,6 +46,7 @@ def session(
 
     Raises:
         ClusterError: no cluster answers at `address`, or it is not to be trusted.
+        StartFailed: no embedded Ray comes up.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -70,9 +71,11 @@ def session(
             # A job's code came with the job; its workers inherit it.
             code = None if in_job() else runtime_env()
             ray.init(address=joined.text, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
-        where = f"no Ray cluster answers at {address!r}" if address else "Ray cannot start on this machine"
-        raise ClusterError(f"{where}: {' '.join(str(error).split())[:300]}") from None
+    except Exception as error:  # where Ray's own processes do not come up, it raises a bare Exception
+        said = " ".join(str(error).split())[:300]
+        if address is None:
+            raise StartFailed(f"Ray cannot start on this machine: {said}") from error
+        raise ClusterError(f"no Ray cluster answers at {address!r}: {said}") from error
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
         yield

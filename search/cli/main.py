@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, StartFailed
 from results.errors import ResultsError, RunBusy, RunCorrupt, StorageError
 from search.cli.app import app
 from search.cli.terminal import errors
@@ -57,7 +57,7 @@ def exit_code(error: Exception) -> int | None:
     """Code of an error that was meant for the user; None for one that was not."""
     if isinstance(error, FoldtuneError):
         return error.exit_code
-    if isinstance(error, (RunBusy, RunCorrupt, StorageError)):
+    if isinstance(error, (RunBusy, RunCorrupt, StartFailed, StorageError)):
         return FAILED
     if isinstance(error, (ResultsError, DataError, SettingsError, SpaceError, ClusterError)):
         return WRONG_INPUT

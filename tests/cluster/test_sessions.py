@@ -1,11 +1,14 @@
-"""Addresses that no cluster answers at, found out without Ray."""
+"""Addresses that no cluster answers at, found out without Ray; a Ray that does not come up."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, StartFailed
 from cluster.sessions import session
+from search.cli.main import exit_code
 
 
 def test_nobody_listens(closed_port: int) -> None:
@@ -27,3 +30,10 @@ def test_a_session_joins_from_within(address: str) -> None:
 def test_no_such_place(address: str) -> None:
     with pytest.raises(ClusterError, match=r"no Ray cluster answers|write auto"), session(address):
         pass
+
+
+def test_ray_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("a" * 100)))  # the path of a socket has 107 bytes at most
+    with pytest.raises(StartFailed, match=r"Ray cannot start on this machine: .*107 bytes") as caught, session():
+        pass
+    assert exit_code(caught.value) == 1
