@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 COMMAND = [sys.executable, "-c", "from search.cli import main; main()"]
-COMMANDS = ["", "validate", "search", "runs", "results", "leaderboard", "ensemble", "score", "predict", "data digits"]
 HEAVY = {"torch", "ray", "timm", "pandas", "optuna", "sklearn", "scipy", "albumentations"}
 PATIENCE_S = 60.0
 
@@ -84,23 +83,42 @@ def start(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[s
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, **options)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_teaches_and_imports_nothing_heavy(command: str) -> None:
-    code = (
-        "import sys; from search.cli.main import run; run(sys.argv[1:]);"
-        f"print(*sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
-    )
+HELP_OF_EACH = f"""
+import contextlib, io, json, sys
+import typer
+from search.cli.app import app
+from search.cli.main import run
+
+def paths(command, path=()):
+    yield path
+    for name, below in getattr(command, "commands", {{}}).items():
+        yield from paths(below, (*path, name))
+
+def shown(path):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = run([*path, "--help"])
+    return code, said.getvalue(), sorted({HEAVY!r} & set(sys.modules))
+
+print(json.dumps({{" ".join(path): shown(path) for path in paths(typer.main.get_command(app))}}))
+"""
+
+
+def test_help_teaches_and_imports_nothing_heavy() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", code, *command.split(), "--help"],
+        [sys.executable, "-c", HELP_OF_EACH],
         capture_output=True,
         text=True,
         env={**os.environ, "COLUMNS": "80"},
         timeout=60,
     )
-    assert done.returncode == 0
-    assert done.stderr.strip() == ""
-    assert "Usage: foldtune" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert (done.returncode, done.stderr) == (0, "")
+    commands = json.loads(done.stdout)
+    assert {"", "search", "ensemble", "predict", "data digits", "cluster check"} <= set(commands)
+    for command, (code, shown, heavy) in commands.items():
+        assert (code, heavy) == (0, []), command
+        assert "Usage: foldtune" in shown, command
+        assert max(map(len, shown.splitlines())) <= 80, command
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import errno
 import os
@@ -85,27 +86,34 @@ def assert_same_state(left: Any, right: Any) -> None:
         assert left == right
 
 
-@pytest.mark.parametrize("interrupted_after", [1, 2, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_resumed_training_equals_an_uninterrupted_one(
-    kind: str, interrupted_after: int, start: Start, tmp_path: Path
-) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(kind: str, start: Start, tmp_path: Path) -> None:
     make = lambda: start(epochs=EPOCHS, metric="balanced_accuracy", **KINDS[kind])  # noqa: E731
-    whole, first, second = make(), make(), make()
-    expected = [without_times(whole.step()) for _ in range(EPOCHS)]
-    for _ in range(interrupted_after):
-        first.step()
-    first.save(tmp_path / "checkpoint.pt")
-    torch.manual_seed(99)  # a global state that the restored training must not care about
-    second.restore(tmp_path / "checkpoint.pt")
-    assert second.epoch == interrupted_after
-    np.testing.assert_array_equal(second.valid_logits, first.valid_logits)
-    assert_same_state(second.best_weights(), first.best_weights())
-    got = [without_times(second.step()) for _ in range(EPOCHS - interrupted_after)]
-    assert got == expected[interrupted_after:]
-    np.testing.assert_array_equal(second.valid_logits, whole.valid_logits)
-    assert_same_state(second.best_weights(), whole.best_weights())
-    assert_same_state(second._learner.state_dict(), whole._learner.state_dict())
+    whole, expected = make(), []
+    interrupted = []  # after each epoch: its scores and its best weights
+    for epoch in range(EPOCHS):
+        expected.append(without_times(whole.step()))
+        whole.save(tmp_path / f"{epoch + 1}.pt")
+        interrupted.append((whole.valid_logits.copy(), copy.deepcopy(whole.best_weights())))
+    for after in range(1, EPOCHS):
+        second = make()
+        torch.manual_seed(99)  # a global state that the restored training must not care about
+        second.restore(tmp_path / f"{after}.pt")
+        assert second.epoch == after
+        np.testing.assert_array_equal(second.valid_logits, interrupted[after - 1][0])
+        assert_same_state(second.best_weights(), interrupted[after - 1][1])
+        got = [without_times(second.step()) for _ in range(EPOCHS - after)]
+        assert got == expected[after:]
+        np.testing.assert_array_equal(second.valid_logits, whole.valid_logits)
+        assert_same_state(second.best_weights(), whole.best_weights())
+        assert_same_state(second._learner.state_dict(), whole._learner.state_dict())
+
+
+def test_saving_changes_nothing(start: Start, tmp_path: Path) -> None:
+    saved, left_alone = (start(epochs=3, **KINDS["all random parts, EMA"]) for _ in range(2))
+    for _ in range(3):
+        assert without_times(saved.step()) == without_times(left_alone.step())
+        saved.save(tmp_path / "checkpoint.pt")
 
 
 def test_patience_counts_on_after_a_resume(start: Start, tmp_path: Path) -> None:
