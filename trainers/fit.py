@@ -6,31 +6,26 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers.augment import build_augmentation
 from trainers.checkpoint import read_checkpoint, write_checkpoint
-from trainers.crops import as_evaluated, output_size, training_crop
-from trainers.failures import failing_plainly
 from trainers.fit_types import Best, EpochReport, FitResult, FoldData, Logits
-from trainers.inference import Predictor, eval_batch
 from trainers.judge import Judge
 from trainers.learner import Learner
-from trainers.loader import Batches
-from trainers.models import count_params_m, create_model, has_batch_norm
-from trainers.runtime import choose_device, follow_omp_threads, free_gpu_cache, seeded
-from trainers.samplers import build_sampler
+from trainers.models import count_params_m
+from trainers.parallel.group import Group
+from trainers.parallel.team import Team
+from trainers.replica import Job, Replica
+from trainers.runtime import choose_device
 from trainers.settings import TrialSettings, settings_to_dict
 from trainers.tasks.base import Task
 
 __all__ = ["EpochReport", "Fit", "FitResult", "FoldData", "fit"]
-
-_MODEL_SEED = 0  # epochs are numbered from 1
-_EVAL_BATCH = 64  # without gradients larger batches fit than in training
 
 
 class Fit:
@@ -44,11 +39,14 @@ class Fit:
         epochs: budget of epochs and length of the lr schedule.
         seed: at least 0.
         device: "cpu", "cuda", "cuda:1"; by default the first GPU, or the CPU.
-        num_workers: processes that read and augment; 0 does it in this one.
+        num_workers: processes that read and augment; 0 does it in those that train.
+        team: processes that train together, each with its share of every batch: gradients, metrics and checkpoints
+            are those of one process. It has one training at a time and outlives it; `device` is its own.
 
     Raises:
         SettingsError: the metric is unknown, the warm-up too long, or the model lacks what is asked of it.
         TrialFailed: the model cannot be had, or not at this image size.
+        ProcessLost: a process of the team is gone, here and in every method that trains.
     """
 
     def __init__(
@@ -62,71 +60,28 @@ class Fit:
         seed: int,
         device: str | None = None,
         num_workers: int = 0,
+        team: Team | None = None,
     ) -> None:
-        follow_omp_threads()
         train_targets = data.targets[data.train_rows]
         self.settings, self.task, self.data = settings, task.for_training(train_targets), data
         self.metric = metric
         self._judge = Judge(self.task, data, metric, settings.postprocess)
         self.epochs, self.seed = epochs, seed
-        self.device = choose_device(device)
+        self.device = choose_device(device) if team is None else team.device
         self.epoch = 0
         self.best: Best | None = None
         self._best_weights: dict[str, Tensor] = {}
         self._broken_off = False
-        self._classes = task.sampling_classes(train_targets)
-        self._sampler = build_sampler(settings.sampler.name, **settings.sampler.params)
-        epoch_size = self._sampler.epoch_size(self._classes)
-        with seeded(self.device, seed, _MODEL_SEED), failing_plainly(settings):
-            model = create_model(task, settings, data.images.shape[1:3])
-            self._batches = self._build_batches(model, epoch_size, num_workers)
-            self._learner: Learner | None = Learner(
-                model,
-                task.build_loss(settings, train_targets),
-                settings,
-                device=self.device,
-                epochs=epochs,
-                steps_per_epoch=self._batches.steps(epoch_size),
-                mode=self._judge.mode,
-            )
-        self._predictor = Predictor(
-            data.images,
-            data.valid_rows,
-            batch_size=eval_batch(_EVAL_BATCH, data.images.shape[1:3], settings.batch_size),
-            device=self.device,
-            amp=settings.amp,
-            channels_last=settings.channels_last,
-            num_workers=num_workers,
-            tta=settings.tta,
-            crop=as_evaluated(settings.crop, whole=task.judges_whole_images),
-            compact=task.compact,
-        )
-        self.params_m = count_params_m(model)
-
-    def _build_batches(self, model: nn.Module, epoch_size: int, num_workers: int) -> Batches:
-        settings, data, task = self.settings, self.data, self.task
-        image_size = data.images.shape[1:3]
-        augmentation = build_augmentation(
-            settings.augmentation.name,
-            size=max(output_size(settings.crop, image_size)),
-            first=training_crop(settings.crop, image_size),
-            points=task.judges_whole_images,
-            **settings.augmentation.params,
-        )
-        return Batches(
-            data.images,
-            data.targets,
-            data.train_rows,
-            batch_size=settings.batch_size,
-            augmentation=augmentation,
-            augment=task.augment if task.judges_whole_images else None,
-            collate=task.collate,
-            seed=self.seed,
-            num_workers=num_workers,
-            # A last batch of one image has no variance to normalise by.
-            drop_last=has_batch_norm(model) and epoch_size % settings.batch_size == 1,
-            pin_memory=self.device.type == "cuda",
-        )
+        self._team = team
+        job = Job(settings, task, data, epochs, seed, self._judge.mode, num_workers)
+        if team is not None:
+            team.start()
+        self._replica = replica = Replica(job, Group() if team is None else team.group, self.device)
+        if team is not None:
+            team.open(job, replica)
+        self._learner: Learner | None = replica.learner
+        self._batches, self._sampler, self._classes = replica.batches, replica.sampler, replica.classes
+        self.params_m = count_params_m(replica.learner.model)
 
     @property
     def done(self) -> bool:
@@ -148,45 +103,50 @@ class Fit:
     def halve_micro_batch(self) -> None:
         """Compute a batch in smaller parts from now on; the batch and its gradient stay what they are."""
         self._between_epochs().micro.halve()
+        if self._team is not None:
+            self._team.ask("halve")
 
     def step(self) -> EpochReport:
         """Train one epoch and validate.
 
         Raises:
             TrialFailed: loss, logits or metric are not finite, or memory is out at the smallest micro-batch.
+            ProcessLost: a process of the team is gone.
         """
         learner, epoch = self._between_epochs(), self.epoch + 1
         if self.done:
             raise RuntimeError(f"the training ended after epoch {self.epoch}")
         self._broken_off = True  # until the epoch is whole
         started = time.perf_counter()
-        with seeded(self.device, self.seed, epoch), failing_plainly(self.settings):
-            order = self._sampler.order(self.data.train_rows, self._classes, epoch, self.seed)
-            train_loss, images = learner.train_epoch(self._batches.epoch(epoch, order), epoch)
-            trained = time.perf_counter()
-            lr = learner.lr
-            logits = self._predictor(learner.eval_model)
+        if self._team is None:
+            trained = self._replica.run_epoch(epoch)
+            logits = trained.logits
+        else:
+            trained, logits = self._team.run_epoch(self._replica, epoch)
+        assert logits is not None
         metrics = self._judge.metrics(logits, epoch)
         is_best = self._judge.better(metrics[self.metric], self.best)
         if is_best:
             tuned = {f"{self.metric}_tuned": self._judge.tuned(logits, metrics)}
             self.best = Best(epoch, metrics[self.metric], metrics | tuned, logits)
             self._best_weights = _copy_to_cpu(learner.eval_model)
-        learner.lr_scheduler.after_epoch(epoch, metrics[self.metric])
+        self._replica.end_epoch(epoch, metrics[self.metric])
+        if self._team is not None:
+            self._team.ask("end_epoch", epoch, metrics[self.metric])
         self.epoch = epoch
         self._broken_off = False
         best = self._require_best()
         return EpochReport(
             epoch=epoch,
-            metrics=metrics | {"train_loss": train_loss},
+            metrics=metrics | {"train_loss": trained.loss},
             best_metrics=dict(best.metrics),
             best_epoch=best.epoch,
             best_value=best.value,
             is_best=is_best,
             done=self.done,
             time_s=time.perf_counter() - started,
-            images_per_s=images / (trained - started),
-            lr=lr,
+            images_per_s=trained.images / trained.time_s,
+            lr=trained.lr,
             micro_batch_size=learner.micro.size,
         )
 
@@ -215,7 +175,9 @@ class Fit:
         """
         learner = self._between_epochs()
         state = read_checkpoint(path, self._fingerprint())
-        learner.load_state_dict(state["learner"])
+        self._replica.load(state["learner"])
+        if self._team is not None:
+            self._team.ask("restore", path, self._fingerprint())
         self.epoch = state["epoch"]
         self.best = Best(**state["best"], logits=state["best_logits"].numpy())
         weights = state["best_weights"]
@@ -223,10 +185,12 @@ class Fit:
 
     def close(self) -> None:
         """Free the model, the workers and the GPU's cache; the best epoch's logits and weights stay."""
+        if self._learner is None:
+            return
         self._learner = None
-        self._batches.close()
-        self._predictor.close()
-        free_gpu_cache(self.device)
+        self._replica.close()
+        if self._team is not None:
+            self._team.release()
 
     def _between_epochs(self) -> Learner:
         if self._learner is None:
@@ -262,27 +226,39 @@ def fit(
     resume: Path | None = None,
     device: str | None = None,
     num_workers: int = 0,
+    processes: int = 1,
 ) -> FitResult:
     """Train to the end, from a checkpoint where `resume` names one; `report` is called after each epoch.
 
+    Several `processes` share every batch: one a GPU, or so many on the CPU.
+
     Raises:
-        SettingsError, TrialFailed, CheckpointError: as `Fit` and its methods do.
+        SettingsError, TrialFailed, CheckpointError, ProcessLost: as `Fit` and its methods do.
     """
     started = time.perf_counter()
-    training = Fit(
-        settings, task, data, metric=metric, epochs=epochs, seed=seed, device=device, num_workers=num_workers
-    )
-    reports = []
-    try:
-        if resume is not None:
-            training.restore(resume)
-        while not training.done:
-            reports.append(training.step())
-            if report is not None:
-                report(reports[-1], training)
-        best = training._require_best()
-    finally:
-        training.close()
+    with nullcontext() if processes == 1 else Team(processes, device) as team:
+        training = Fit(
+            settings,
+            task,
+            data,
+            metric=metric,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            num_workers=num_workers,
+            team=team,
+        )
+        reports = []
+        try:
+            if resume is not None:
+                training.restore(resume)
+            while not training.done:
+                reports.append(training.step())
+                if report is not None:
+                    report(reports[-1], training)
+            best = training._require_best()
+        finally:
+            training.close()
     return FitResult(
         reports=tuple(reports),
         best_epoch=best.epoch,

@@ -15,8 +15,11 @@ from trainers.inputs import Normalize
 from trainers.lr_schedulers import LrScheduler
 from trainers.microbatch import MicroBatches
 from trainers.mixup import Mix
-from trainers.models import has_batch_norm, input_stats
+from trainers.models import input_stats
 from trainers.optim import build_optimizer
+from trainers.parallel.group import Group, Ranks
+from trainers.parallel.norms import apart, own_statistics, shares_statistics
+from trainers.parallel.shares import Share
 from trainers.precision import choose_precision
 from trainers.settings import TrialSettings
 
@@ -33,6 +36,8 @@ class Learner:
         epochs: length of the whole training, for the lr.
         steps_per_epoch: batches an epoch.
         mode: which way the metric given to `end_epoch` is better.
+        group: the processes that train together.
+        share: the rows of every batch that this one computes.
     """
 
     def __init__(
@@ -45,6 +50,8 @@ class Learner:
         epochs: int,
         steps_per_epoch: int,
         mode: Literal["max", "min"],
+        group: Group,
+        share: Share,
     ) -> None:
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
@@ -60,8 +67,11 @@ class Learner:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.scaled)
         # Its decay is warmed up: a short training would else average mostly the random start.
         self.ema = ModelEmaV3(self.model, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay > 0 else None
-        self.micro = MicroBatches(settings.batch_size, smallest=2 if has_batch_norm(model) else 1)
+        self.micro = MicroBatches(share.most(settings.batch_size), share=share, out_of_memory=self._out_of_memory)
         self.step = 0
+        self._group, self._share = group, share
+        self._meets = shares_statistics(model)
+        self._tried = 0
         self._steps_per_epoch = steps_per_epoch
         self._clip_grad = settings.clip_grad
         self._mixup = settings.mixup
@@ -81,7 +91,8 @@ class Learner:
     def train_epoch(self, batches: Iterable[tuple[Tensor, Any, Any]], epoch: int) -> tuple[float, int]:
         """One step a batch of (uint8 images, targets, rows). Returns the mean loss and the number of images.
 
-        `epoch` (1-based) is for messages.
+        Of several processes each gets its share of the images and targets, and all rows; the gradient and the
+        figures are those of the whole batch. `epoch` (1-based) is for messages.
 
         Raises:
             TrialFailed: a loss is not finite, or the smallest micro-batch does not fit into memory.
@@ -90,26 +101,35 @@ class Learner:
         for norm in self._frozen_norms:
             norm.eval()
         losses = _Losses(self._steps_per_epoch, self.device, lambda *found: self._explain(epoch, *found))
-        for images, targets, _ in batches:
+        for images, targets, rows in batches:
             self.lr_scheduler.before_step(self.step)
             images = images.to(self.device, non_blocking=True)
             targets = map_tensors(lambda tensor: tensor.to(self.device, non_blocking=True), targets)
-            losses.add(self._gradient(images, targets), len(images))
+            losses.add(self._gradient(images, targets, len(rows)), len(rows))
             self._update()
+        if self._group.size > 1:
+            self._group.average(own_statistics(self.model, None if self.ema is None else self.ema.module))
         return losses.finish()
 
-    def _gradient(self, images: Tensor, targets: Any) -> Tensor:
-        """Leave the batch's gradient in the parameters; return its mean loss, on the device."""
-        batch = len(images)
+    def _gradient(self, images: Tensor, targets: Any, batch: int | None = None) -> Tensor:
+        """Leave the batch's gradient in the parameters; return its mean loss, on the device.
+
+        `images` (B, …) and `targets` are this process's share of the `batch`; all of it by default.
+        """
+        batch = len(images) if batch is None else batch
         mix = Mix(self._mixup, batch) if self._mixup > 0 else None
+        if mix is not None and self._group.size > 1:
+            mix = self._drawn_once(mix)
+        all_images, all_targets = (images, targets) if mix is None else self._whole(images, targets, batch)
+        first = self._share.of(batch).start
 
         def losses(rows: slice) -> Tensor:
             pixels, wanted = self.normalize(images[rows]), map_tensors(lambda tensor: tensor[rows], targets)
             if mix is None:
                 return self._losses(self.model(pixels), wanted)
-            partners = mix.partners[rows].to(self.device)
-            others = map_tensors(lambda tensor: tensor[partners], targets)
-            output = self.model(mix.blend(pixels, self.normalize(images[partners])))
+            partners = mix.partners[first + rows.start : first + rows.stop].to(self.device)
+            others = map_tensors(lambda tensor: tensor[partners], all_targets)
+            output = self.model(mix.blend(pixels, self.normalize(all_images[partners])))
             return mix.blend(self._losses(output, wanted), self._losses(output, others))
 
         def part(rows: slice) -> Tensor:
@@ -118,7 +138,40 @@ class Learner:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             return loss.detach()
 
-        return self.micro.run(batch, part, self.optimizer.zero_grad)
+        if self._meets and self._tried != self.micro.size:
+            self._try_apart(lambda: self.micro.run(batch, part, self.optimizer.zero_grad))
+        loss = self._group.add(self.micro.run(batch, part, self.optimizer.zero_grad))
+        self._group.add_gradients(self._parameters)
+        return loss
+
+    def _try_apart(self, run: Callable[[], Tensor]) -> None:
+        """Find the micro-batch that fits before processes meet in the forward pass, where none may leave the others."""
+        assert isinstance(self._group, Ranks)
+        self._meets = False
+        with apart(self.model, self._group.alone):
+            run()
+        self.optimizer.zero_grad()
+        self._meets, self._tried = True, self.micro.size
+
+    def _out_of_memory(self, reason: str | None) -> str | None:
+        if reason is not None and self._meets:
+            raise TrialFailed(f"out of memory at micro-batch {self.micro.size}, which had fitted before ({reason})")
+        return self._group.out_of_memory(reason)
+
+    def _drawn_once(self, mix: Mix) -> Mix:
+        """The draw of the first process, in all of them."""
+        weight = torch.tensor([mix.weight], dtype=torch.float64)
+        drawn = self._group.first(torch.cat([weight, mix.partners.double()]))
+        mix.weight, mix.partners = float(drawn[0]), drawn[1:].long()
+        return mix
+
+    def _whole(self, images: Tensor, targets: Any, batch: int) -> tuple[Tensor, Any]:
+        """The whole batch: an image's partner may be another process's."""
+
+        def whole(part: Tensor) -> Tensor:
+            return self._group.whole(part, batch, self._share)
+
+        return whole(images), map_tensors(whole, targets)
 
     def _losses(self, output: Any, targets: Any) -> Tensor:
         losses: Tensor = self.criterion(output, targets)
@@ -161,7 +214,7 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.lr_scheduler.load_state_dict(state["lr_scheduler"])
         self.scaler.load_state_dict(state["scaler"])
-        self.micro.size = state["micro_batch_size"]
+        self.micro.size = min(self.micro.size, state["micro_batch_size"])
         self.step = state["step"]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from trainers.data.cache import ImageSource
+from trainers.parallel.shares import Share
 
 Batch: TypeAlias = tuple[torch.Tensor, Any, npt.NDArray[np.int64]]
 Image: TypeAlias = npt.NDArray[np.uint8]
@@ -32,10 +33,12 @@ class _Key(NamedTuple):
     epoch: int
     batch: int
     rows: npt.NDArray[np.int64]
+    share: slice
+    """Which of the rows are read."""
 
 
 class _BatchReader(Dataset[Batch]):
-    """Reads, augments and collates the whole batch that a key names."""
+    """Reads, augments and collates the batch that a key names."""
 
     def __init__(
         self,
@@ -54,10 +57,13 @@ class _BatchReader(Dataset[Batch]):
         self._seed = seed
 
     def __getitem__(self, key: _Key) -> Batch:
-        images = self._source.read(key.rows)
-        targets = self._targets[key.rows]
+        rows = key.rows[key.share]
+        images = self._source.read(rows)
+        targets = self._targets[rows]
         if self._augmentation is not None:
-            state = np.random.SeedSequence([self._seed, key.epoch, key.batch]).generate_state(1)
+            # The first share of a batch is augmented as in the whole batch.
+            place = [key.share.start] if key.share.start else []
+            state = np.random.SeedSequence([self._seed, key.epoch, key.batch, *place]).generate_state(1)
             self._augmentation.reseed(int(state[0]))
             images = self._augmented(self._augmentation, images, targets)
         height, width = images.shape[1:3]
@@ -96,6 +102,7 @@ class Batches:
         augment: (augmentation, image, target) -> (image, target), for targets that lie in the image;
             by default images alone are augmented.
         pin_memory: by default where a CUDA device is there.
+        share: the part of every batch that is read, by default all of it; a process without a part gets one image.
     """
 
     def __init__(
@@ -112,6 +119,7 @@ class Batches:
         drop_last: bool = False,
         augment: Augment | None = None,
         pin_memory: bool | None = None,
+        share: Share | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -120,6 +128,7 @@ class Batches:
         self._rows = np.asarray(rows, dtype=np.int64)
         self._batch_size = batch_size
         self._drop_last = drop_last
+        self._share = share or Share()
         self._keys: list[_Key] = []
         if augmentation is not None:
             _use_one_cv2_thread()
@@ -145,17 +154,22 @@ class Batches:
         return whole + (rest > 0 and not (self._drop_last and whole > 0))
 
     def epoch(self, epoch: int, order: npt.NDArray[np.int64] | None = None) -> Iterator[Batch]:
-        """Yield (images (B, H, W, 3) uint8, collated targets, rows (B,)) of one epoch.
+        """Yield (images (B, H, W, 3) uint8, collated targets, rows (B,)) of one epoch, of a share all of its rows.
 
         `order` holds the rows to visit, repeats allowed, such as a sampler's; by default all, in their order.
         """
         rows = self._rows if order is None else np.asarray(order, dtype=np.int64)
-        self._keys[:] = [_Key(epoch, batch, part) for batch, part in enumerate(self._split(rows))]
+        parts = self._split(rows)
+        self._keys[:] = [_Key(epoch, batch, part, self._read(len(part))) for batch, part in enumerate(parts)]
         yield from self._loader
 
     def close(self) -> None:
         """End the worker processes; the next epoch would start new ones."""
         self._loader._iterator = None
+
+    def _read(self, batch: int) -> slice:
+        share = self._share.of(batch)
+        return share if share.stop > share.start else slice(batch - 1, batch)
 
     def _split(self, rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
         parts = [rows[at : at + self._batch_size] for at in range(0, len(rows), self._batch_size)]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import itertools
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from trainers.errors import TrialFailed
+from trainers.parallel.shares import Share, cut, micro_parts
 
 _MEMORY_MESSAGES = (
     "out of memory",
@@ -32,39 +31,55 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY_MESSAGES)
 
 
-def slices(batch: int, size: int, smallest: int = 1) -> Iterator[slice]:
+def slices(batch: int, size: int, smallest: int = 1) -> list[slice]:
     """Cut `batch` rows into nearly equal parts of about `size`, none under `smallest` where that is possible.
 
     Equal parts rather than full ones and a rest: a rest of one image would break batch normalisation.
     """
-    parts = max(1, min(math.ceil(batch / size), batch // smallest))
-    edges = [batch * part // parts for part in range(parts + 1)]
-    return (slice(start, stop) for start, stop in itertools.pairwise(edges))
+    return cut(batch, micro_parts(batch, batch, size, smallest))
 
 
 class MicroBatches:
-    """Runs a batch in parts that fit. `size` only ever shrinks, and is part of a checkpoint."""
+    """Runs a batch in parts that fit. `size` only ever shrinks, and is part of a checkpoint.
 
-    def __init__(self, size: int, *, smallest: int = 1) -> None:
+    Args:
+        size: images at a time to begin with.
+        share: the rows of a batch that this process computes.
+        out_of_memory: tells in each of several processes why any of them ran out of memory, given why this one did.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        share: Share | None = None,
+        out_of_memory: Callable[[str | None], str | None] = lambda reason: reason,
+    ) -> None:
         self.size = size
-        self._smallest = smallest
+        self._share = share or Share()
+        self._out_of_memory = out_of_memory
 
     def run(self, batch: int, part: Callable[[slice], Tensor], undo: Callable[[], None]) -> Tensor:
-        """The sum of ``part(rows)`` over slices of the batch's rows.
+        """The sum of ``part(rows)`` over slices of this process's share of the batch's rows, 0 where it has none.
 
-        `part` adds its rows' share of the batch's gradient; `undo` forgets what parts have added so far.
+        `part` adds its rows' share of the batch's gradient; `undo` forgets what parts have added so far. Several
+        processes try again together.
 
         Raises:
             TrialFailed: the smallest part does not fit.
         """
         while True:
+            losses: list[Tensor] = []
+            reason = None
             try:
-                losses = [part(rows) for rows in slices(batch, self.size, self._smallest)]
-                return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+                losses = [part(rows) for rows in self._share.micro(batch, self.size)]
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 reason = str(error).splitlines()[0] if str(error) else "no memory"
+            reason = self._out_of_memory(reason)
+            if reason is None:
+                return losses[0] if len(losses) == 1 else torch.stack(losses or [torch.zeros(())]).sum()
             # Only here, with the exception and its frames gone, can the activations be freed.
             undo()
             gc.collect()
@@ -74,11 +89,12 @@ class MicroBatches:
 
     def halve(self) -> None:
         """Take parts half as large from now on, where there are smaller ones."""
-        self.size = max(self._smallest, self.size // 2)
+        self.size = max(self._share.smallest, self.size // 2)
 
     def _halve(self, batch: int, reason: str) -> None:
-        tried = min(self.size, batch)
-        if tried <= self._smallest:
-            needs = "; batch normalisation needs 2" if self._smallest > 1 else ""
+        smallest = self._share.smallest
+        tried = min(self.size, self._share.most(batch))
+        if tried <= smallest:
+            needs = "; batch normalisation needs 2" if smallest > 1 else ""
             raise TrialFailed(f"out of memory at micro-batch {tried}{needs} ({reason}); use a smaller model or image")
-        self.size = max(self._smallest, tried // 2)
+        self.size = max(smallest, tried // 2)

@@ -11,11 +11,14 @@ import numpy as np
 import torch
 
 
-def follow_omp_threads() -> None:
-    """Give torch OMP_NUM_THREADS threads: it looks at import alone, a reused worker's share may change."""
+def follow_omp_threads(processes: int = 1) -> None:
+    """Give torch OMP_NUM_THREADS threads: it looks at import alone, a reused worker's share may change.
+
+    Several `processes` of one training share them.
+    """
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if first.isdigit() and int(first) not in (0, torch.get_num_threads()):
-        torch.set_num_threads(int(first))
+    if first.isdigit() and int(first) > 0 and (threads := max(1, int(first) // processes)) != torch.get_num_threads():
+        torch.set_num_threads(threads)
 
 
 def choose_device(device: str | None) -> torch.device:
