@@ -19,9 +19,10 @@ import numpy.typing as npt
 import pandas as pd
 import yaml
 
+from results.arrays import ByRows, load_npz, save_npz
 from results.disk import DiskEntry
 from results.entries import Entry, FileState, Save
-from results.errors import RunCorrupt
+from results.errors import RunCorrupt, StorageFull
 from results.objects import ObjectEntry
 from results.patience import attempt
 from results.patience import storage_errors as storage_errors
@@ -190,23 +191,26 @@ def write_csv(path: StorePath, frame: pd.DataFrame) -> None:
     write_bytes_atomic(path, frame.to_csv(index=False, lineterminator="\n").encode())
 
 
-def write_npz(path: StorePath, arrays: Mapping[str, npt.NDArray[Any]], *, compressed: bool = False) -> None:
+def write_npz(path: StorePath, arrays: Mapping[str, npt.NDArray[Any] | ByRows], *, compressed: bool = False) -> None:
     """Write named arrays, whole or not at all; arrays of Python objects are refused with a TypeError."""
     unfit = [name for name, array in arrays.items() if array.dtype.hasobject]
     if unfit:
         raise TypeError(f"arrays of Python objects are not stored: {', '.join(unfit)}")
-    save = np.savez_compressed if compressed else np.savez
-    write_whole(path, lambda file: save(file, **arrays))  # type: ignore[arg-type]
+    write_whole(path, lambda file: save_npz(file, arrays, compressed=compressed))
 
 
 def read_npz(path: StorePath) -> dict[str, npt.NDArray[Any]] | None:
-    """Return the arrays by name, or None where there is no such file. Raises RunCorrupt, StorageError."""
+    """Return the arrays by name, or None where there is no such file; large compressed ones are mapped from files.
+
+    Raises RunCorrupt, StorageError.
+    """
     with read_locally(path) as local:
         if local is None:
             return None
         try:
-            with np.load(local, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+            return load_npz(local)
+        except StorageFull:
+            raise
         except Exception as error:  # a broken zip raises nearly anything, from BadZipFile to MemoryError
             raise RunCorrupt(f"{path} is not a whole .npz file: {error}") from error
 

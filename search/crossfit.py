@@ -11,6 +11,7 @@ import numpy.typing as npt
 from search.ballots import Ballot, fit_method, methods_for
 from search.evaluation import gain_sign, metric_of
 from trainers.postprocess.crossfit import make_splits
+from trainers.rows import joined
 from trainers.tasks import Task
 
 Array = npt.NDArray[Any]
@@ -96,13 +97,13 @@ class CrossFit:
     def _join(self, ballots: dict[int, Ballot]) -> tuple[Array, Array]:
         """Scores and predictions of the rows of these splits, each by its ballot, in the order of the rows."""
         splits = self._splits[np.isin(self._splits, list(ballots))]
-        joined: list[Array] = []
-        for name, ballot in ballots.items():
-            parts = ballot.apply(self._task, [scores[self._splits == name] for scores in self._scores])
-            joined = joined or [np.empty((len(splits), *part.shape[1:]), dtype=part.dtype) for part in parts]
-            for whole, part in zip(joined, parts, strict=True):
-                whole[splits == name] = part
-        return joined[0], joined[1]
+        answers = [
+            ballot.apply(self._task, [scores[self._splits == name] for scores in self._scores])
+            for name, ballot in ballots.items()
+        ]
+        order = np.argsort(np.concatenate([np.flatnonzero(splits == name) for name in ballots]))
+        scores, predictions = zip(*answers, strict=True)
+        return joined(scores)[order], joined(predictions)[order]
 
     def _fit(self, method: str, without: frozenset[int]) -> Ballot:
         """The ballot fitted on the rows outside of the splits `without`; unfitted where there are none."""

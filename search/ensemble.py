@@ -22,6 +22,7 @@ from search.race import LEAST, Dropped, drop_weak
 from search.recorder import finalists
 from search.sources import Source, source_of
 from search.submitting import plain, write_test_rows
+from trainers.rows import stacked
 
 Array = npt.NDArray[Any]
 Train: TypeAlias = Callable[
@@ -218,7 +219,7 @@ def _vote(
         "targets": targets,
         "scores": judged.scores,
         "predictions": judged.predictions,
-        "member_scores": np.stack([member.scores for member in members]),
+        "member_scores": stacked([member.scores for member in members]),
     }
     if groups is not None:
         oof["groups"] = groups

@@ -27,6 +27,7 @@ from trainers.data.preprocess import steps_to_list
 from trainers.data.table import Table
 from trainers.errors import TrialFailed
 from trainers.judge import Judge
+from trainers.rows import joined, total
 from trainers.settings import TrialSettings, parse_settings
 from trainers.trained import trained_logits
 from trainers.weights import save_weights
@@ -52,10 +53,12 @@ class Unlabelled:
 
     def complete(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Scores (T, ...) of every row from those of `table`: an unreadable image gets the mean of the others."""
-        full = np.empty((len(self.ids), *scores.shape[1:]), dtype=scores.dtype)
-        full[self.readable] = scores
-        full[~self.readable] = scores.mean(axis=0)
-        return full
+        if self.readable.all():
+            return scores
+        mean = np.asarray(total(scores) / len(scores), dtype=scores.dtype)
+        places = np.where(self.readable, np.cumsum(self.readable) - 1, len(scores))  # the mean is behind the others
+        completed: npt.NDArray[Any] = joined([scores, mean[None]])[places]
+        return completed
 
 
 @dataclass(frozen=True)

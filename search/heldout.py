@@ -21,6 +21,7 @@ from search.recorder import finalists
 from search.runs import Run, open_run
 from trainers.errors import DataError
 from trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
+from trainers.rows import unmade
 from trainers.tasks import Task, task_from_dict
 
 Array = npt.NDArray[Any]
@@ -116,7 +117,8 @@ def of_ensemble(directory: EnsembleDir, name: str) -> HeldOut:
         run = open_run(str(directory.root.resolve().parent), ".")
         groups = groups_of(groups_by_id(run), stored["ids"])
     predictions = judged_predictions(task, description, stored)
-    return HeldOut(name, task, metric, stored["ids"], stored["targets"], stored["scores"], predictions, groups)
+    scores = unmade(stored["scores"])
+    return HeldOut(name, task, metric, stored["ids"], stored["targets"], scores, predictions, groups)
 
 
 def judged_predictions(task: Task, description: Mapping[str, Any], stored: Mapping[str, Array]) -> Array:
@@ -136,7 +138,7 @@ def judged_predictions(task: Task, description: Mapping[str, Any], stored: Mappi
     ids = [str(member["trial_id"]) for member in description["members"]]
     return estimate(
         task,
-        [Member(trial_id, scores, ()) for trial_id, scores in zip(ids, stored["member_scores"], strict=True)],
+        [Member(trial_id, unmade(scores), ()) for trial_id, scores in zip(ids, stored["member_scores"], strict=True)],
         stored["targets"],
         stored["folds"],
         str(description["metric"]),

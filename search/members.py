@@ -13,7 +13,10 @@ from search.candidates import Candidate
 from search.errors import WorkError
 from search.foldmodel import Unlabelled, views_of
 from search.sources import Source, arranged
+from trainers.rows import joined
 from trainers.settings import TrialSettings, parse_settings
+from trainers.tasks.votes import Votes
+from trainers.voting import mean_scores
 
 Array = npt.NDArray[Any]
 NOTHING = np.zeros((), dtype=np.float16)
@@ -53,13 +56,16 @@ class StoredMember:
         """
         stored = [self.fold_scores(fold) for fold in range(folds)]
         offsets = self.fold_offsets(folds)
-        logits = [_moved(each.logits, offset) for each, offset in zip(stored, offsets, strict=True)]
-        scores = self.candidate.run.task.scores(np.concatenate(logits))
-        return arranged(scores, np.concatenate([each.ids for each in stored]), ids)
+        task = self.candidate.run.task
+        scores = [task.scores(_moved(each.logits, offset)) for each, offset in zip(stored, offsets, strict=True)]
+        return arranged(joined(scores), np.concatenate([each.ids for each in stored]), ids)
 
     def fold_offsets(self, folds: int) -> list[Array]:
         """What each fold model's logits need so that all speak on one level (0 where nothing); raises WorkError."""
-        offsets = self.candidate.run.task.fold_offsets([self.fold_scores(fold).logits for fold in range(folds)])
+        task = self.candidate.run.task
+        if type(task).fold_offsets is Votes.fold_offsets:  # which looks at none of the logits
+            return [NOTHING] * folds
+        offsets = task.fold_offsets([self.fold_scores(fold).logits for fold in range(folds)])
         return [NOTHING] * folds if offsets is None else [offset.astype(np.float32) for offset in offsets]
 
     def fold_scores(self, fold: int) -> Scores:
@@ -74,7 +80,7 @@ class StoredMember:
         """Mean scores (T, ...) of the rows to submit `ids` (T,) over its fold models; raises WorkError."""
         offsets = self.fold_offsets(folds)
         of_folds = [self.fold_test_scores(fold, ids, offset) for fold, offset in enumerate(offsets)]
-        return self.candidate.run.task.vote(of_folds, voting="soft")[0]
+        return mean_scores(of_folds)
 
     def fold_test_scores(self, fold: int, ids: npt.NDArray[np.str_], offset: Array = NOTHING) -> Array:
         """Scores (T, ...) of one fold's model, whose logits `offset` is added to; raises WorkError."""

@@ -23,10 +23,12 @@ from search.newimages import NewImages, find_images
 from search.originals import sizes_of
 from search.sights import Sight, unread
 from trainers.data.cache import Prepared
+from trainers.rows import total
 from trainers.settings import parse_settings
 from trainers.tasks import Task, task_from_dict
 from trainers.trained import trained_logits
 from trainers.tta import TTA
+from trainers.voting import mean_scores
 
 __all__ = ["NewImages", "StoredEnsemble", "find_images"]
 
@@ -195,7 +197,7 @@ class StoredEnsemble:
             scores: Sequence[npt.NDArray[Any]],
             paths: Sequence[Path],
         ) -> pd.DataFrame:
-            sums[:] = [total + own.sum(axis=0, dtype=np.float64) for total, own in zip(sums, scores, strict=True)]
+            sums[:] = [before + total(own) for before, own in zip(sums, scores, strict=True)]
             sizes = sizes_of(self.task, paths)
             return self.task.submission_frame([""] * len(mean), predictions, columns, scores=mean, image_sizes=sizes)
 
@@ -203,7 +205,7 @@ class StoredEnsemble:
         if found.empty:
             raise WorkError(f"none of the {len(images.ids)} images can be read (first: {images.ids[0]}: {reasons[0]})")
         if reasons:
-            mean, predictions = self.ballot().apply(self.task, [total[None] / len(found) for total in sums])
+            mean, predictions = self.ballot().apply(self.task, [each[None] / len(found) for each in sums])
             filled = self.task.submission_frame([""], predictions, columns, scores=mean)
             found = pd.concat([found, *(filled.set_index(pd.Index([place])) for place in reasons)]).sort_index()
         return found.assign(**{columns[0]: images.ids}), {images.ids[place]: why for place, why in reasons.items()}
@@ -241,7 +243,8 @@ class StoredEnsemble:
                 name: self._member(member, seen[self._sight(member)], keep, work, counted)
                 for name, member in self.voters.items()
             }
-        silent = np.zeros_like(next(iter(asked.values())))  # of no weight, whatever it says
+        one = next(iter(asked.values()))
+        silent = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # of no weight, whatever it says
         scores = [asked.get(_name(member), silent) for member in self.description["members"]]
         mean, predictions = self.ballot().apply(self.task, scores)
         return render(mean, predictions, scores, [paths[row] for row in rows.tolist()]).set_index(rows), reasons
@@ -274,8 +277,9 @@ class StoredEnsemble:
                     device=work.device,
                     progress=counted.work(),
                 )
-            fold_scores.append(self.task.scores(logits + np.asarray(offset, dtype=logits.dtype)))
-        return self.task.vote(fold_scores, voting="soft")[0]
+            added = np.asarray(offset, dtype=logits.dtype)
+            fold_scores.append(self.task.scores(logits + added if added.any() else logits))
+        return mean_scores(fold_scores)
 
     def _frame(
         self,

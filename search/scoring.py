@@ -16,6 +16,7 @@ from search.errors import InputError, unknown
 from search.runs import Run
 from search.submitting import own_postprocess
 from trainers.errors import DataError
+from trainers.rows import unmade
 
 _PLACE = "\0place"
 
@@ -42,7 +43,7 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
     names = {"ensemble": "", f"best single trial ({single})": "single_"}
     stored = _predicted(run, stored, description, str(single))
     return {
-        name: run.task.evaluate(stored[f"{of}scores"][rows], stored[f"{of}predictions"][rows], targets)
+        name: run.task.evaluate(unmade(stored[f"{of}scores"])[rows], stored[f"{of}predictions"][rows], targets)
         for name, of in names.items()
     }
 
@@ -58,8 +59,8 @@ def _predicted(run: Run, stored: dict[str, Any], description: Mapping[str, Any],
     own = own_postprocess(run, record, held_out)
     return {
         **stored,
-        "predictions": Ballot.from_dict(description).apply(run.task, list(stored["member_scores"]))[1],
-        "single_predictions": run.task.predict(stored["single_scores"], own),
+        "predictions": Ballot.from_dict(description).apply(run.task, list(map(unmade, stored["member_scores"])))[1],
+        "single_predictions": run.task.predict(unmade(stored["single_scores"]), own),
     }
 
 

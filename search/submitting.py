@@ -17,6 +17,7 @@ from search.foldmodel import Unlabelled
 from search.members import StoredMember
 from search.runs import Run
 from search.submissionframe import submission_frame
+from trainers.rows import stacked
 from trainers.tasks.base import Postprocess
 
 Array = npt.NDArray[Any]
@@ -48,7 +49,7 @@ def write_test_rows(
                 "ids": test.ids,
                 "scores": scores,
                 "predictions": predictions,
-                "member_scores": np.stack(member_scores),
+                "member_scores": stacked(member_scores),
                 "single_scores": single_scores,
                 "single_predictions": single_predictions,
             }

@@ -15,7 +15,9 @@ from search.ensembling import Ballot
 from search.errors import InputError, unknown
 from search.prediction import StoredEnsemble
 from search.runs import Run
+from trainers.rows import unmade
 from trainers.tasks import Task
+from trainers.voting import mean_scores
 
 Array = npt.NDArray[Any]
 MOST_SETTINGS = 10_000
@@ -164,12 +166,23 @@ def ensemble_source(run: Run) -> Source:
     stored = run.store.ensemble.read_oof()
     if stored is None or not {"targets", "member_scores"} <= set(stored):
         raise RunCorrupt(f"{run.store.ensemble.oof_path} lacks its scores; run foldtune ensemble again")
-    return Source("the ensemble", ensemble.task, list(stored["member_scores"]), stored["targets"], ensemble.ballot())
+    members = list(map(unmade, stored["member_scores"]))
+    return Source("the ensemble", ensemble.task, members, stored["targets"], ensemble.ballot())
 
 
 def sweep(source: Source, settings: Sequence[Setting], progress: Callable[[int, int], None]) -> Iterator[Swept]:
     """Judge each setting, in their order; `progress` is told (done, total)."""
-    for done, setting in enumerate(settings, start=1):
-        scores, predictions = source.answer(setting, source.member_scores)
-        yield Swept(setting, source.task.evaluate(scores, predictions, source.targets))
+    for done, (setting, metrics) in enumerate(zip(settings, _judged(source, settings), strict=True), start=1):
+        yield Swept(setting, metrics)
         progress(done, len(settings))
+
+
+def _judged(source: Source, settings: Sequence[Setting]) -> Iterator[dict[str, float]]:
+    """Every metric with each setting; where one array of scores decides, the task shares work between them."""
+    task, targets = source.task, source.targets
+    if source.ballot is None or source.ballot.voting == "soft":
+        one = source.member_scores[0] if source.ballot is None else mean_scores(source.member_scores)
+        yield from task.evaluate_each(one, [setting.postprocess for setting in settings], targets)
+        return
+    for setting in settings:
+        yield task.evaluate(*source.answer(setting, source.member_scores), targets)

@@ -20,6 +20,8 @@ from search.errors import InputError
 from search.runs import Run
 from search.submissionframe import submission_frame
 from search.sweep import Source, Swept
+from trainers.rows import joined, total, unmade
+from trainers.voting import mean_scores
 
 Array = npt.NDArray[Any]
 _LONGEST = 150
@@ -39,7 +41,7 @@ def scores_to_submit(run: Run, source: Source, trial_id: str | None) -> tuple[np
             )
         if not {"ids", "member_scores"} <= set(stored):
             raise RunCorrupt(f"{run.store.ensemble.test_path} lacks its scores; run foldtune ensemble again")
-        return stored["ids"], list(stored["member_scores"])
+        return stored["ids"], list(map(unmade, stored["member_scores"]))
     return _trial_scores(run, source, trial_id)
 
 
@@ -55,8 +57,7 @@ def _trial_scores(run: Run, source: Source, trial_id: str) -> tuple[npt.NDArray[
         )
     ids = found[0]["ids"]
     same = [arrays["logits"] for arrays in found if np.array_equal(arrays["ids"], ids)]
-    mean, _ = source.task.vote([source.task.scores(logits) for logits in same], voting="soft")
-    return _complete(run, ids, mean)
+    return _complete(run, ids, mean_scores([source.task.scores(logits) for logits in same]))
 
 
 def _test_paths(run: Run, trial_id: str) -> list[StorePath]:
@@ -72,8 +73,11 @@ def _complete(run: Run, ids: npt.NDArray[np.str_], scores: Array) -> tuple[npt.N
             f"{run.config.data.test}: no longer holds {len(strange)} rows that were predicted (first: {strange[0]}); "
             f"foldtune ensemble {run.store.name} predicts its rows as they are now"
         )
-    mean = scores.mean(axis=0)
-    return every, [np.stack([scores[place[name]] if name in place else mean for name in every.tolist()])]
+    lacking = [name for name in every.tolist() if name not in place]
+    if lacking:  # all of them find the mean behind the others
+        mean = np.asarray(total(scores) / len(scores), dtype=scores.dtype)
+        scores, place = joined([scores, mean[None]]), {**place, **dict.fromkeys(lacking, len(scores))}
+    return every, [scores[np.array([place[name] for name in every.tolist()])]]
 
 
 def write_submissions(

@@ -20,6 +20,7 @@ from trainers.microbatch import is_out_of_memory, slices
 from trainers.models import input_stats
 from trainers.precision import choose_precision
 from trainers.runtime import choose_device, free_gpu_cache
+from trainers.scratch import Gathered
 from trainers.tta import mean_output, views
 
 Logits = npt.NDArray[np.float32]
@@ -58,7 +59,8 @@ def predict_logits(
     The model is moved to `device` and keeps its mode. `mean` and `std` (0–1, a channel) default to the
     model's own. A batch that does not fit into memory is halved. `progress` gets (done, all) a batch. `tta` names
     views of `trainers.tta`, whose mean is returned; V views cost V times as much. `crop` is the one that the model was
-    trained with, whose fixed form is applied; None is none. `compact` makes of each batch's outputs what is kept.
+    trained with, whose fixed form is applied; None is none. `compact` makes of each batch's outputs what is kept; where
+    that is much (maps) it is mapped from a file.
 
     Raises:
         TrialFailed: a single image does not fit into memory.
@@ -140,18 +142,19 @@ class Predictor:
 
         training = model.training
         model.eval()
-        parts: list[npt.NDArray[Any]] = []
+        gathered = Gathered(self._count)
         done = 0
         try:
             with torch.inference_mode():
                 for images, _, rows in self._batches.epoch(0):
-                    parts += self._in_parts(forward, images.to(self._device, non_blocking=True))
+                    for part in self._in_parts(forward, images.to(self._device, non_blocking=True)):
+                        gathered.add(part)
                     done += len(rows)
                     if progress is not None:
                         progress(done, self._count)
         finally:
             model.train(training)
-        return np.concatenate(parts)
+        return gathered.whole()
 
     def close(self) -> None:
         """End the worker processes."""

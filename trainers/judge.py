@@ -38,7 +38,7 @@ class Judge:
         Raises:
             TrialFailed: logits or the metric are not finite.
         """
-        if not np.isfinite(logits).all():
+        if np.issubdtype(logits.dtype, np.floating) and not np.isfinite(logits).all():
             raise TrialFailed(f"validation logits are not finite after epoch {epoch}; the lr may be too high")
         scores = self._task.scores(logits)
         metrics = self._task.evaluate(scores, self.predictions(scores), self._targets)

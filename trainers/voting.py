@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from trainers.errors import Problem, SettingsError, unknown
+from trainers.rows import Rows
 
 RANKS = 256
 _RANK_PLACES = (np.arange(RANKS) + 0.5) / RANKS
@@ -26,10 +27,13 @@ def mean_scores(
 ) -> npt.NDArray[Any]:
     """The (weighted) mean (N, ...) of M members' scores (N, ...) in float64; of half-precision maps in their own type.
 
-    A part of the rows is in memory at a time besides the result, so members may be memory-mapped.
+    A part of the rows is in memory at a time besides the result, so members may be memory-mapped. Of members whose
+    rows are not made yet, neither are those of the mean.
 
     ``weights`` are M numbers >= 0 with a positive sum; they need not sum to 1.
     """
+    if any(isinstance(scores, Rows) for scores in member_scores):
+        return cast("npt.NDArray[Any]", _unmade_mean(member_scores, weights))
     shape = np.shape(member_scores[0])
     half = all(np.asarray(scores[:0]).dtype == np.float16 for scores in member_scores)
     rows = max(1, _PART // max(1, len(member_scores) * math.prod(shape[1:])))
@@ -38,6 +42,23 @@ def mean_scores(
         part = slice(first, first + rows)
         mean[part] = _mean_of_part([scores[part] for scores in member_scores], weights)
     return mean
+
+
+def _unmade_mean(member_scores: Sequence[Any] | npt.NDArray[Any], weights: Sequence[float] | None) -> Rows:
+    half = all(scores.dtype == np.float16 for scores in member_scores)
+
+    def make(place: int) -> npt.NDArray[Any]:
+        own = [scores[place] for scores in member_scores]
+        if not half or weights is not None:
+            return np.asarray(_mean_of_part([row[None] for row in own], weights)[0], dtype=kind)
+        summed = np.zeros(own[0].shape, dtype=np.float64)
+        for row in own:
+            summed += row  # exact, so in any order: half floats are multiples of 2^-24
+        return np.asarray(summed / len(own), dtype=kind)
+
+    kind = np.dtype(np.float16 if half else np.float64)
+    shape = member_scores[0].shape
+    return Rows(make, np.arange(shape[0]), tuple(shape[1:]), kind)
 
 
 def _mean_of_part(

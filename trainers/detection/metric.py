@@ -44,6 +44,10 @@ class Counts(NamedTuple):
         total = self.boxes + self.polygons
         return 2 * self.found / total if total else 0.0
 
+    def figures(self) -> dict[str, float]:
+        """H-mean, precision and recall by their names."""
+        return {"hmean": self.hmean, "precision": self.precision, "recall": self.recall}
+
 
 class _Known:
     """How many polygons each of the last images' boxes found: a bootstrap asks for the same images again and again."""

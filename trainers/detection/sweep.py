@@ -24,9 +24,9 @@ from trainers.detection.postprocess import BoxSettings, Map, Regions, find_regio
 from trainers.detection.rectangles import EXACT
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
-Curves: TypeAlias = npt.NDArray[np.int32]
+Curves: TypeAlias = npt.NDArray[np.integer[Any]]
 
-_REMEMBERED = 4096
+_REMEMBERED = 16_384  # a few kB each
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class Memory:
         key = _key(probabilities, target, grid)
         found = self._known.pop(key, None)
         if found is None:
-            found = curves(probabilities, target, grid)
+            counted = curves(probabilities, target, grid)
+            found = counted.astype(np.min_scalar_type(int(counted.max(initial=0))))
         self._known[key] = found
         while len(self._known) > self._most:
             self._known.popitem(last=False)
@@ -123,6 +124,19 @@ def sweep(
         total[:2] += one(each, target, grid)
     total[2] = int((~np.isnan(targets[:, :, 0, 0])).sum())
     return total
+
+
+def judge_each(probabilities: Sequence[Map] | Map, targets: Floats, settings: Sequence[BoxSettings]) -> list[Counts]:
+    """Counts of N maps (H, W) with each of the settings, by a sweep over all combinations of their values."""
+    grid = Grid(
+        thresh=tuple(dict.fromkeys(each.thresh for each in settings)),
+        box_thresh=tuple(dict.fromkeys(each.box_thresh for each in settings)),
+        max_candidates=tuple(dict.fromkeys(each.max_candidates for each in settings)),
+        unclip_ratio=tuple(dict.fromkeys(each.unclip_ratio for each in settings)),
+    )
+    place = {each: number for number, each in enumerate(grid.settings())}
+    counted = sweep(probabilities, targets, grid).reshape(3, -1)
+    return [Counts(*map(int, counted[:, place[each]])) for each in settings]
 
 
 def best(counted: npt.NDArray[np.int64], grid: Grid, metric: str, default: BoxSettings) -> BoxSettings:

@@ -1,7 +1,8 @@
 """The arrays that a task moves about, by the names that its methods' types have.
 
 Whoever knows only the protocol relies on two things: the first axis is the row (one image), and fancy indexing by
-rows selects. What the arrays are:
+rows selects. Scores may be ``trainers.rows.Rows``, which do both, but of which one row is made at a time: who joins or
+averages scores does it with ``trainers.rows`` and ``trainers.voting``. What the arrays are:
 
 multiclass
     targets (N,) int; logits (N, C); scores (N, C), rows sum to 1; predictions (N,) int.
@@ -15,7 +16,7 @@ ordinal
     K-1 points.
 text detection
     targets (N, P, V, 2) float, corners as shares of width and height, padded with NaN to P polygons;
-    logits (N, 1, H, W), kept as probabilities in a byte each; scores (N, H, W) float16 in [0, 1];
+    logits (N, 1, H, W), kept as probabilities in a byte each; scores (N, H, W) Rows of float16 in [0, 1];
     predictions (N,) object, for each image an array (p, 9) of four corners and a score.
 
 Targets, logits and scores are stored without pickle, so they are plain numeric arrays, padded where rows

@@ -7,7 +7,7 @@ and look into none of them: what the arrays hold, task by task, :mod:`trainers.t
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -209,6 +209,16 @@ class Task(Votes):
 
         It runs at each epoch, so it must cost milliseconds (text detection: match each image once).
         """
+
+    def evaluate_each(
+        self, scores: Scores, postprocesses: Sequence[Postprocess], targets: Targets
+    ) -> Iterator[dict[str, float]]:
+        """:meth:`evaluate` of the predictions with each post-processing, in their order.
+
+        Text detection: a sweep, in which settings share what they have in common.
+        """
+        for each in postprocesses:
+            yield self.evaluate(scores, self.predict(scores, each), targets)
 
     def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
         """One metric of :meth:`evaluate` alone, for those who ask very often."""

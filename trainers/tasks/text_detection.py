@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainers.detection import frames
 from trainers.detection.marking import marks_of
 from trainers.detection.metric import Counts, count, map_loss
-from trainers.detection.polygons import Points, balanced_bins, count_polygons, pad, summary, unpad
+from trainers.detection.polygons import balanced_bins, count_polygons, pad, summary
 from trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
-from trainers.detection.sweep import USUAL, Memory, best, sweep
+from trainers.detection.sweep import USUAL, Memory, best, judge_each, sweep
 from trainers.detection.table import read_polygons, read_text_frame
 from trainers.detection.voting import vote_boxes
 from trainers.errors import DataError, Problem, TrialFailed
+from trainers.rows import Rows
 from trainers.tasks.base import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets, Task
 
 if TYPE_CHECKING:
@@ -177,9 +179,9 @@ class TextDetection(Task):
         return np.asarray(np.rint(255 * expit(logits)), dtype=np.uint8)
 
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
-        """(N, H, W) float16 of logits, compact or not."""
+        """(N, H, W) float16 of logits, compact or not; each map is made when it is looked at."""
         compact = logits if logits.dtype == np.uint8 else self.compact(logits)
-        return np.asarray(_PROBABILITIES[compact[:, 0]])
+        return cast("Scores", Rows.of(compact, lambda each: np.asarray(_PROBABILITIES[each[0]])))
 
     def default_postprocess(self) -> dict[str, Any]:
         return BoxSettings().to_dict()
@@ -192,9 +194,14 @@ class TextDetection(Task):
         return _objects([find_boxes(each, settings) for each in scores])
 
     def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
-        counts = count(predictions, targets)
-        values = {name: getattr(counts, name) for name in ("hmean", "precision", "recall")}
-        return {**values, "loss": map_loss(scores, targets)}
+        return {**count(predictions, targets).figures(), "loss": map_loss(scores, targets)}
+
+    def evaluate_each(
+        self, scores: Scores, postprocesses: Sequence[Postprocess], targets: Targets
+    ) -> Iterator[dict[str, float]]:
+        loss = map_loss(scores, targets)
+        for counts in judge_each(scores, targets, [BoxSettings.of(each) for each in postprocesses]):
+            yield {**counts.figures(), "loss": loss}
 
     def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
         if metric in self.tunable_metrics:
@@ -228,37 +235,20 @@ class TextDetection(Task):
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
     ) -> pd.DataFrame:
-        """Two columns, ids and polygons: ``x1 y1 x2 y2 x3 y3 x4 y4|…``, empty for an image without text.
+        """As :func:`trainers.detection.frames.submission_frame`.
 
         Coordinates are pixels of the original pictures where `image_sizes` are given, else of the prepared images.
         """
-        if len(columns) != 2:
-            wanted = f"an id and the polygons, not {', '.join(columns)}"
-            raise DataError([f"a submission of {self.name} has two columns, {wanted}"])
-        sizes = np.broadcast_to(self.image_size, (len(ids), 2)) if image_sizes is None else image_sizes
-        rows = [
-            "|".join(_text(polygon * (width, height)) for polygon in _polygons(boxes))
-            for boxes, (height, width) in zip(predictions, sizes, strict=True)
-        ]
-        return pd.DataFrame({columns[0]: list(ids), columns[1]: pd.Series(rows, dtype=object)})
+        return frames.submission_frame(list(ids), predictions, columns, self._sizes(predictions, image_sizes))
 
     def prediction_frame(
         self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
     ) -> pd.DataFrame:
-        """`label` is text or none, `score` the best box's, `score_text` the map's highest probability; then the number
-        of `boxes`, their `polygons` as in a submission, and their `box_scores`, between bars too."""
-        names = [""] * len(predictions)
-        submitted = self.submission_frame(names, predictions, ("id", "polygons"), image_sizes=image_sizes)
-        return pd.DataFrame(
-            {
-                "label": ["text" if len(boxes) else "none" for boxes in predictions],
-                "score": [float(boxes[0, 8]) if len(boxes) else 0.0 for boxes in predictions],
-                "score_text": [float(each.max()) for each in scores],
-                "boxes": [len(boxes) for boxes in predictions],
-                "polygons": submitted["polygons"],
-                "box_scores": ["|".join(f"{score:.3f}" for score in boxes[:, 8]) for boxes in predictions],
-            }
-        )
+        """As :func:`trainers.detection.frames.prediction_frame`, coordinates as those of a submission."""
+        return frames.prediction_frame(scores, predictions, self._sizes(predictions, image_sizes))
+
+    def _sizes(self, predictions: Predictions, given: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+        return np.broadcast_to(self.image_size, (len(predictions), 2)) if given is None else given
 
     def marks(self, predictions: npt.NDArray[Any], target: npt.NDArray[Any] | None = None) -> list[Mark]:
         return marks_of(predictions, target)
@@ -278,12 +268,3 @@ def _objects(arrays: Sequence[npt.NDArray[Any]]) -> Predictions:
     for place, each in enumerate(arrays):
         rows[place] = each
     return rows
-
-
-def _polygons(boxes: npt.NDArray[Any]) -> list[Points]:
-    """Polygons (V, 2) of one image's boxes (p, 9), or of its target (P, V, 2)."""
-    return unpad(boxes) if boxes.ndim == 3 else list(np.asarray(boxes, dtype=np.float64)[:, :8].reshape(-1, 4, 2))
-
-
-def _text(polygon: Points) -> str:
-    return " ".join(f"{value:.1f}" for value in polygon.ravel())
