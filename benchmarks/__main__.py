@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import overhead, postprocess, throughput
+from benchmarks import detection, overhead, postprocess, throughput
 from benchmarks.images import DEFAULT_DATA, NoData, check_data
 from benchmarks.report import Figure, cores, machine_line, parser, publish
 
@@ -25,6 +25,7 @@ def main() -> None:
     except NoData as error:
         print(f"throughput is left out: {error}", file=sys.stderr)
     sections[postprocess.TITLE] = postprocess.run(quick=given.quick, scratch=given.scratch)
+    sections[detection.TITLE] = detection.run(quick=given.quick)
     sections[overhead.TITLE] = overhead.run(quick=given.quick, workers=min(2, cores()))
     publish(sections, machine, given.output)
 
