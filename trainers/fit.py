@@ -104,7 +104,7 @@ class Fit:
         """Compute a batch in smaller parts from now on; the batch and its gradient stay what they are."""
         self._between_epochs().micro.halve()
         if self._team is not None:
-            self._team.ask("halve")
+            self._team.ask(self._replica, "halve")
 
     def step(self) -> EpochReport:
         """Train one epoch and validate.
@@ -132,7 +132,7 @@ class Fit:
             self._best_weights = _copy_to_cpu(learner.eval_model)
         self._replica.end_epoch(epoch, metrics[self.metric])
         if self._team is not None:
-            self._team.ask("end_epoch", epoch, metrics[self.metric])
+            self._team.ask(self._replica, "end_epoch", epoch, metrics[self.metric])
         self.epoch = epoch
         self._broken_off = False
         best = self._require_best()
@@ -177,7 +177,7 @@ class Fit:
         state = read_checkpoint(path, self._fingerprint())
         self._replica.load(state["learner"])
         if self._team is not None:
-            self._team.ask("restore", path, self._fingerprint())
+            self._team.ask(self._replica, "restore", path, self._fingerprint())
         self.epoch = state["epoch"]
         self.best = Best(**state["best"], logits=state["best_logits"].numpy())
         weights = state["best_weights"]
@@ -190,7 +190,7 @@ class Fit:
         self._learner = None
         self._replica.close()
         if self._team is not None:
-            self._team.release()
+            self._team.release(self._replica)
 
     def _between_epochs(self) -> Learner:
         if self._learner is None:

@@ -79,7 +79,7 @@ class Replica:
             together = norms and device.type == "cuda" and 1 < group.size <= min(settings.batch_size, epoch_size)
             if together:
                 model = share_statistics(model)
-            share = Share(group.rank, group.size, smallest=2 if norms and not together else 1)
+            share = Share(group.rank, group.size, smallest=2 if norms and not together else 1, even=together)
             # A last batch of one image has no variance to normalise by; where all normalise together, all take part.
             fewest = 0 if not norms else group.size if together else 2
             self.batches = self._build_batches(share, drop_last=0 < epoch_size % settings.batch_size < fewest)

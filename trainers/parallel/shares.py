@@ -14,7 +14,7 @@ def cut(rows: int, parts: int) -> list[slice]:
 
 
 def micro_parts(most: int, fewest: int, size: int, smallest: int) -> int:
-    """Parts of about `size` of `most` images, such that those of `fewest` images are none under `smallest`."""
+    """Parts into which to cut `most` rows for about `size` each, and `fewest` rows for none under `smallest`."""
     return max(1, min(math.ceil(most / size), fewest // smallest))
 
 
@@ -26,11 +26,13 @@ class Share:
         rank: of the process, from 0.
         processes: in all.
         smallest: images without which there is no part: a smaller batch is computed by fewer processes.
+        even: whether each process cuts its rows into as many parts as all others, since they meet in each of them.
     """
 
     rank: int = 0
     processes: int = 1
     smallest: int = 1
+    even: bool = False
 
     def of(self, batch: int) -> slice:
         """This process's rows of a batch of so many; none where the batch is too small for all processes."""
@@ -42,11 +44,11 @@ class Share:
         return math.ceil(batch / self._taking_part(batch))
 
     def micro(self, batch: int, size: int) -> list[slice]:
-        """This process's rows of a batch, counted from its first, in as many parts of about `size` as all others."""
-        taking_part = self._taking_part(batch)
+        """This process's rows of a batch, counted from its first, in parts of about `size`."""
         own = self.of(batch)
-        parts = micro_parts(math.ceil(batch / taking_part), batch // taking_part, size, self.smallest)
-        return cut(own.stop - own.start, parts) if own.stop > own.start else []
+        rows = own.stop - own.start
+        most, fewest = (self.most(batch), batch // self._taking_part(batch)) if self.even else (rows, rows)
+        return cut(rows, micro_parts(most, fewest, size, self.smallest)) if rows else []
 
     def _taking_part(self, batch: int) -> int:
         return max(1, min(self.processes, batch // self.smallest))

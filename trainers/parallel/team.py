@@ -1,20 +1,14 @@
-"""The further processes of a training, as the first one sees them: started, told what to do, watched, ended."""
+"""The processes of a training, as the first one leads them: told what to do, watched, ended together."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +17,7 @@ import torch
 
 from trainers.errors import Problem, SettingsError, TrialFailed
 from trainers.models import without_pretrained
+from trainers.parallel.child import LAST_WORDS_S, Child
 from trainers.parallel.errors import Disconnected, ProcessLost
 from trainers.parallel.group import Ranks
 from trainers.runtime import choose_device
@@ -33,17 +28,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 600.0
 """Seconds that one process waits for another: far more than two shares of one batch can differ."""
-_LAST_WORDS_S = 10.0
 _LOOK_EVERY_S = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class _Member:
-    """Another process: its number for messages, counted from 1 as people do, and the line to it."""
-
-    number: int
-    process: subprocess.Popen[bytes]
-    line: Connection
 
 
 class Team:
@@ -72,9 +57,9 @@ class Team:
             raise SettingsError([Problem("processes", f"{processes} need a GPU each, and this process sees {gpus}")])
         self.group = Ranks(0, processes, chosen)
         self._timeout_s = timeout_s
-        self._members: list[_Member] = []
+        self._children: list[Child] = []
         self._folder: Path | None = None
-        self._busy = False
+        self._replica: Replica | None = None
 
     @property
     def device(self) -> torch.device:
@@ -84,7 +69,7 @@ class Team:
     @property
     def pids(self) -> tuple[int, ...]:
         """Of the children; none before the first training, nor after something went wrong."""
-        return tuple(member.process.pid for member in self._members)
+        return tuple(child.pid for child in self._children)
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +79,9 @@ class Team:
 
     def start(self) -> None:
         """Start the children where there are none; they load their libraries while this process goes on."""
-        if not self._members:
-            self._members = [self._started(rank) for rank in range(1, self.group.size)]
+        if not self._children:
+            ranks = range(1, self.group.size)
+            self._children = [Child(rank, self.group.size, self.device.type) for rank in ranks]
 
     def open(self, job: Job, replica: Replica) -> None:
         """Begin a training, of which this process has `replica`.
@@ -104,14 +90,14 @@ class Team:
             RuntimeError: an earlier one is not released yet.
             TrialFailed, ProcessLost: as `run_epoch`.
         """
-        if self._busy:
-            raise RuntimeError("the team has one training at a time: close the last one first")
+        if self._replica is not None:
+            raise RuntimeError("a team has one training at a time: close the earlier one first")
         self.start()
         if self._folder is None:
             self._meet()
         with self._together("open", replace(job, settings=without_pretrained(job.settings))):
             replica.align()
-        self._busy = True
+        self._replica = replica
 
     def run_epoch(self, replica: Replica, epoch: int) -> tuple[Trained, Logits]:
         """Train an epoch in all processes. Gives this one's part, and all validation logits in the order of the rows.
@@ -120,135 +106,100 @@ class Team:
             TrialFailed: the training cannot work, for the reason of the process that noticed.
             ProcessLost: a process died, or says nothing.
         """
+        self._require(replica)
         with self._together("run_epoch", epoch) as answers:
             trained = replica.run_epoch(epoch)
-        logits = np.concatenate([part for part in (trained.logits, *answers) if part is not None])
-        return trained, logits
+        return trained, np.concatenate([part for part in (trained.logits, *answers) if part is not None])
 
-    def ask(self, command: str, *given: Any) -> None:
+    def ask(self, replica: Replica, command: str, *given: Any) -> None:
         """Have the other processes do what this one did by itself; raises as `run_epoch`."""
+        self._require(replica)
         with self._together(command, *given):
             pass
 
-    def release(self) -> None:
-        """End the training and keep the processes; nothing where they are gone."""
-        self._busy = False
-        if self._members:
-            with suppress(ProcessLost, TrialFailed):
-                self.ask("release")
+    def release(self, replica: Replica) -> None:
+        """End the training of `replica`, where it has not ended with a process, and keep the processes."""
+        if self._replica is replica:
+            try:
+                self.ask(replica, "release")
+            except (TrialFailed, ProcessLost):
+                return  # they are gone, and the next training starts others
+            self._replica = None
 
     def close(self) -> None:
         """End the children; a later training would start new ones."""
-        for member in self._members:
-            member.line.close()  # which tells them
+        for child in self._children:
+            child.hang_up()
         self.group.leave()
-        deadline = time.monotonic() + _LAST_WORDS_S
-        for member in self._members:
-            with suppress(subprocess.TimeoutExpired):
-                member.process.wait(max(0.0, deadline - time.monotonic()))
-        self._end()
+        deadline = time.monotonic() + LAST_WORDS_S
+        self._end(deadline)
 
-    def _started(self, rank: int) -> _Member:
-        ours, theirs = Pipe()
-        with theirs:
-            command = [sys.executable, "-m", "trainers.parallel.member", str(theirs.fileno())]
-            process = subprocess.Popen(
-                [*command, str(rank), str(self.group.size), self.device.type, str(os.getpid())],
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # so that its loaders end with it
-            )
-        return _Member(rank + 1, process, ours)
+    def _require(self, replica: Replica) -> None:
+        if self._replica is not replica:
+            raise ProcessLost("the other processes of the training are gone; restore a checkpoint into a new one")
 
     def _meet(self) -> None:
-        """Connect the processes, once all are there."""
-        folder = Path(tempfile.mkdtemp(prefix="foldtune-team-"))
-        self._folder = folder
-        with self._together("connect", folder / "meeting", self._timeout_s):
-            self.group.connect(folder / "meeting", self._timeout_s)
+        """Connect the processes, once all have loaded their libraries and said so."""
+        self._folder = Path(tempfile.mkdtemp(prefix="foldtune-team-"))
+        meeting = self._folder / "meeting"
+        with self._ending_on_errors():
+            for child in self._children:
+                self._answer(child)
+        with self._together("connect", meeting, self._timeout_s):
+            self.group.connect(meeting, self._timeout_s)
 
     @contextmanager
     def _together(self, command: str, *given: Any) -> Iterator[list[Any]]:
         """Have the others run `command` while the block does this process's part; afterwards holds their answers."""
         answers: list[Any] = []
-        try:
-            self._greet(command)
-            for member in self._members:
-                self._tell(member, (command, given))
+        with self._ending_on_errors():
+            for child in self._children:
+                child.tell((command, given))
             with self._aborting():
                 yield answers
-            answers += [self._answer(member) for member in self._members]
-        except BaseException as error:
-            told = self._told(error)
-            self._end(broken=True)
-            if told is not None:
-                raise told from error
-            raise
+            answers += [self._answer(child) for child in self._children]
 
-    def _greet(self, command: str) -> None:
-        if not self._members:
-            raise ProcessLost("the other processes of the training are gone; restore a checkpoint into a new one")
-        if command == "connect":
-            for member in self._members:
-                self._answer(member)  # its first word, once its libraries are loaded
-
-    def _tell(self, member: _Member, message: Any) -> None:
+    @contextmanager
+    def _ending_on_errors(self) -> Iterator[None]:
+        """End the others where the block fails, and raise what they say it was where one of them knows."""
         try:
-            member.line.send(message)
-        except OSError:
-            raise Disconnected(self._name(member)) from None
+            yield
+        except BaseException as error:
+            cause = self._cause(error)
+            self._end(broken=True)
+            if cause is None:
+                raise
+            raise cause from error
 
-    def _answer(self, member: _Member) -> Any:
+    def _answer(self, child: Child) -> Any:
         """What a process says next."""
         deadline = time.monotonic() + self._timeout_s
         while time.monotonic() < deadline:
-            if (said := self._heard(member, _LOOK_EVERY_S)) is not None:
-                kind, value = said
-                if kind == "done":
-                    return value
-                if kind == "failed":
-                    raise TrialFailed(value)
-                raise Disconnected(value)
-            if member.process.poll() is not None and not member.line.poll():
-                raise self._lost(member)
-        raise ProcessLost(f"{self._name(member)} said nothing for {self._timeout_s:g} s")
+            said = child.heard(_LOOK_EVERY_S)
+            if said is not None:
+                return _judged(*said)
+            if child.ended:
+                raise child.obituary()
+        raise ProcessLost(f"{child.name} said nothing for {self._timeout_s:g} s")
 
-    def _told(self, error: BaseException) -> Exception | None:
-        """The cause in another process where `error` is but its consequence here, else None."""
+    def _cause(self, error: BaseException) -> Exception | None:
+        """What happened in another process where `error` is but its consequence in this one, else None."""
         if not isinstance(error, Exception) or isinstance(error, TrialFailed | ProcessLost):
             return None
-        deadline = time.monotonic() + _LAST_WORDS_S
-        silent = list(self._members)
-        while silent and time.monotonic() < deadline:
-            for member in list(silent):
-                said = self._heard(member, _LOOK_EVERY_S)
-                if said is None and member.process.poll() is None:
-                    continue
-                if said is None and not member.line.poll():
-                    return self._lost(member)
+        deadline = time.monotonic() + LAST_WORDS_S
+        unheard = list(self._children)
+        while unheard and time.monotonic() < deadline:
+            for child in list(unheard):
+                said = child.heard(_LOOK_EVERY_S)
                 if said is not None and said[0] == "failed":
                     return TrialFailed(said[1])
-                if said is not None and said[0] == "lost":
-                    silent.remove(member)
-        return ProcessLost(f"the processes of the training lost each other: {error}") if _is_lost(error) else None
-
-    def _heard(self, member: _Member, wait_s: float) -> tuple[str, Any] | None:
-        """The next words of a process, None where there are none."""
-        try:
-            return member.line.recv() if member.line.poll(wait_s) else None
-        except (EOFError, OSError):
-            with suppress(subprocess.TimeoutExpired):
-                member.process.wait(_LAST_WORDS_S)
+                if said is None and child.ended:
+                    return child.obituary()
+                if said is not None:  # it knows no more than this one
+                    unheard.remove(child)
+        if not isinstance(error, Disconnected):
             return None
-
-    def _lost(self, member: _Member) -> ProcessLost:
-        code = member.process.poll()
-        how = f"ended with code {code}" if code is None or code >= 0 else f"was killed by {signal.Signals(-code).name}"
-        return ProcessLost(f"{self._name(member)} {how}")
-
-    def _name(self, member: _Member) -> str:
-        return f"process {member.number} of {self.group.size} of the training (pid {member.process.pid})"
+        return ProcessLost(f"the processes of the training lost each other: {error}")
 
     @contextmanager
     def _aborting(self) -> Iterator[None]:
@@ -260,7 +211,7 @@ class Team:
 
         def watch() -> None:
             while not over.wait(10 * _LOOK_EVERY_S):
-                if any(member.process.poll() is not None for member in self._members):
+                if any(child.exited for child in self._children):
                     self.group.abort()
                     return
 
@@ -272,21 +223,22 @@ class Team:
             over.set()
             watcher.join()
 
-    def _end(self, *, broken: bool = False) -> None:
+    def _end(self, deadline: float = 0.0, *, broken: bool = False) -> None:
         """Leave nothing: no process, no connection, no file."""
-        for member in self._members:
-            if member.process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(member.process.pid, signal.SIGKILL)
-            member.process.wait()
-            member.line.close()
-        self._members = []
-        self._busy = False
+        for child in self._children:
+            child.end(max(0.0, deadline - time.monotonic()))
+        self._children = []
+        self._replica = None
         self.group.leave(broken=broken)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
 
-def _is_lost(error: BaseException) -> bool:
-    return isinstance(error, Disconnected)
+def _judged(kind: str, value: Any) -> Any:
+    """The answer in what a process said; raises where it is none."""
+    if kind == "failed":
+        raise TrialFailed(value)
+    if kind == "lost":
+        raise Disconnected(value)
+    return value
