@@ -49,7 +49,7 @@ imports: $(INSTALLED)
 # A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
 suite: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not integration and not faults" --numprocesses auto --dist loadfile
-	$(BIN)/python -m pytest -m "integration and not faults" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "integration and not faults" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Several nodes on this machine, an object store and a database that stop, kills in a row.
 faults: $(INSTALLED)

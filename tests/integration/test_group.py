@@ -27,7 +27,7 @@ def test_a_group_from_search_to_score(foldtune: Any, wait_for: Callable[..., Any
     config = {
         "name": "both",
         "targets": {
-            "label": {"task": "multiclass", "search": {"max_epochs": 60}},
+            "label": {"task": "multiclass", "search": {"max_epochs": 15}},
             "odd": {"task": "binary", "space": {"lr": {"loguniform": [0.001, 0.01]}}},
         },
         "data": {

@@ -68,7 +68,7 @@ class RunFiles:
         ]
 
 
-def test_ctrl_c_then_resume_then_extend_equals_a_search_that_ran_through(
+def test_ctrl_c_then_resume_and_extend_equals_a_search_that_ran_through(
     foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any]
 ) -> None:
     search = {"num_samples": 4, "max_epochs": EPOCHS, "startup_trials": 3, "grace_epochs": 3, "seed": 5}
@@ -90,17 +90,12 @@ def test_ctrl_c_then_resume_then_extend_equals_a_search_that_ran_through(
     assert len(done) < 4
     (paused,) = set(run.ids()) - set(done)
 
-    resumed = foldtune.run("search", file, "--resume")
+    resumed = foldtune.run("search", file, "--resume", "--trials", "2")
     assert resumed.stdout.splitlines()[-1].startswith("best trial: ")
-    assert run.ids() == run.finished() == [f"{n:04d}" for n in range(4)]
+    assert run.ids() == run.finished() == [f"{n:04d}" for n in range(6)]
     assert run.stamps(done) == before, "finished trials are not trained again"
     repeated = [epoch for epoch, times in Counter(run.epochs(paused)).items() if times > 1]
     assert len(repeated) <= 1, "it goes on from its last epoch"
-
-    before = run.stamps(run.finished())
-    foldtune.run("search", file, "--resume", "--trials", "2")
-    assert run.ids() == run.finished() == [f"{n:04d}" for n in range(6)]
-    assert {path: stamp for path, stamp in run.stamps(run.ids()).items() if path in before} == before
     (trials,) = run.studies()
     assert [trial.number for trial in trials] == list(range(6))
 
