@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from search.bootstrap import Interval, paired_interval
 from search.errors import InputError
+from search.evaluation import differing
 from search.heldout import HeldOut
 from trainers.errors import SettingsError
 from trainers.tasks.base import Mode
@@ -111,23 +112,13 @@ def _shared(a: HeldOut, b: HeldOut) -> tuple[npt.NDArray[np.int64], npt.NDArray[
             f"{a.name} ({len(a.ids)} rows) and {b.name} ({len(b.ids)} rows) share no held-out row: "
             "compare what was judged on the same data"
         )
-    wrong = np.flatnonzero(_differ(a.targets[in_a], b.targets[in_b]))
+    wrong = np.flatnonzero(differing(a.targets[in_a], b.targets[in_b]))
     if len(wrong):
         first = a.ids[in_a[wrong[0]]]
         raise InputError(
             f"{len(wrong)} of {len(in_a)} shared rows have another label in {a.name} than in {b.name} (first: {first})"
         )
     return in_a, in_b
-
-
-def _differ(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which rows (N,) of the targets (N, ...) are not the same; NaN is what is not there, in both or in one."""
-    if one.shape != other.shape:
-        return np.ones(len(one), dtype=np.bool_)
-    same = one == other
-    if one.dtype.kind == "f":
-        same |= np.isnan(one) & np.isnan(other)
-    return np.asarray(~same.reshape(len(one), -1).all(axis=1))
 
 
 def _other_labels(a: HeldOut, b: HeldOut) -> str:

@@ -37,6 +37,16 @@ def fitted_value(task: Task, metric: str, scores: Array, targets: Array) -> floa
     return metric_of(task, metric, scores, predictions, targets)
 
 
+def differing(one: Array, other: Array) -> npt.NDArray[np.bool_]:
+    """(N,) whether the targets (N, ...) of a row differ; NaN is what is not there, in both or in one."""
+    if one.shape != other.shape:
+        return np.ones(len(one), dtype=np.bool_)
+    same = np.asarray(one == other)
+    if one.dtype.kind == "f":
+        same |= np.isnan(one) & np.isnan(other)
+    return np.asarray(~same.reshape(len(one), -1).all(axis=1))
+
+
 def gain_sign(task: Task, metric: str) -> float:
     """1 where more is better, else -1."""
     return 1.0 if task.mode(metric) == "max" else -1.0

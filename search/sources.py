@@ -11,6 +11,7 @@ from results.places import StorePath, address
 from search.candidates import Candidate
 from search.dataset import Labelled, Progress, open_images, read_unlabelled
 from search.errors import InputError
+from search.evaluation import differing
 from search.foldmodel import FoldWork, Unlabelled
 from search.runs import Run, reopen_labelled
 from search.training import TrialWork
@@ -87,7 +88,7 @@ def _difference(first: Source, other: Source) -> str | None:
     order = [place[row] for row in ours.table.ids.tolist()]
     assert ours.table.targets is not None
     assert theirs.table.targets is not None
-    unlike = (ours.table.targets != theirs.table.targets[order]).reshape(len(order), -1).any(axis=1)
+    unlike = differing(ours.table.targets, theirs.table.targets[order])
     if unlike.any():
         return f"{differs} labels of {int(unlike.sum())} rows (first: {ours.table.ids[unlike.argmax()]})"
     moved = ours.folds != theirs.folds[order]

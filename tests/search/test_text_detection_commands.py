@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,22 @@ import pytest
 import torch
 from PIL import Image
 
+from cluster.resources import TrialResources
 from results.ensembledir import EnsembleDir
+from search.candidates import check_runs, choose_finalists
+from search.ensemble import build_ensemble
 from search.ensembling import Member, estimate
+from search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
+from search.loading import check
 from search.newimages import NewImages
+from search.plans import EnsembleOptions, plan_ensemble
 from search.prediction import StoredEnsemble
+from search.race import Dropped
+from search.runs import Run, new_store, start_run
+from search.sources import check_sources, open_source
 from search.sweep import Setting, Source, sweep
+from search.training import TrialWork, open_fit, store_epoch
+from search.validation import check_run
 from trainers.detection.polygons import pad
 from trainers.detection.targets import draw_text
 from trainers.settings import parse_settings
@@ -151,6 +162,71 @@ def test_wrong_pictures_are_refused(pages: dict[str, Any], foldtune: Command) ->
         assert code == 2
         assert message in " ".join(err.split())
     assert not Path("found.csv").exists()
+
+
+class Silent:
+    """Watches an ensemble come along and says nothing."""
+
+    def on_outcome(self, outcome: FoldOutcome) -> None: ...
+
+    def on_dropped(self, dropped: Sequence[Dropped]) -> None: ...
+
+
+def train_here(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob]) -> Iterator[FoldOutcome]:
+    for job in jobs:
+        yield make_ready(works[job.run][0], job)
+
+
+def searched(name: str, model_name: str) -> Run:
+    """A run as a search leaves it, with one trial of an epoch on crops."""
+    Path("test.csv").write_text("image\n00.png\n01.png\nnone.png\n")
+    Path("images/none.png").write_bytes(b"no picture")
+    space = {"model_name": model_name, "batch_size": 4, "crop": {"name": "random_crop", "size": 64}, "lr": 0.01}
+    data = {"train": "train.json", "test": "test.csv", "images": "images", "target": "boxes"}
+    config: dict[str, Any] = {
+        "name": name,
+        "task": "text_detection",
+        "data": {**data, "image_size": [HEIGHT, WIDTH], "on_broken": "skip"},
+        "space": space,
+        "search": {"num_samples": 1, "max_epochs": 1},
+        "ensemble": {"top": 2, "folds": 2},
+        "storage": str(Path("runs").resolve()),
+    }
+    checked = check_run(check(config, Path.cwd()))
+    with new_store(checked.config) as store:
+        run, labelled = start_run(checked, store, 1, None)
+    trial = store.trial("0000")
+    trial.write_config(0, {}, {**space, "augmentation": {"name": "shift", "strength": 0.5}})
+    fit = open_fit(TrialWork(str(store.root), labelled, run.goal.metric, 1, 0, 0), trial)
+    store_epoch(trial, fit, fit.step())
+    fit.close()
+    trial.finish("COMPLETE")
+    return run
+
+
+def test_two_encoders_with_odd_labels_train_vote_and_submit(
+    pages: dict[str, Any], foldtune: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLDTUNE_CACHE", str(Path("cache").resolve()))
+    runs = [searched("one", "test_resnet"), searched("two", "test_efficientnet")]
+    check_runs(runs)
+    sources = [open_source(run, 1, None) for run in runs]
+    check_sources(sources)
+    plan = plan_ensemble(runs[0], EnsembleOptions(voting="hard", min_votes=2, race=False))
+    built = build_ensemble(sources, plan, choose_finalists(runs, plan), train_here, Silent())
+    assert [each["id"] for each in built.description["members"]] in (["0000", "two/0000"], ["two/0000", "0000"])
+    assert built.description["rows"] == 12
+    assert built.submission is not None
+    assert built.submission["image"].tolist() == ["00.png", "01.png", "none.png"]
+    grid = ["--grid", "thresh=0.2,0.3,0.4", "--grid", "box_thresh=0.3,0.5,0.7", "--submissions", "nine"]
+    for arguments in (["one"], ["one", *grid], ["one", "--ensemble", *grid]):
+        code, _, err = foldtune("thresholds", *arguments)
+        assert code == 0, err
+    listed = pd.read_csv("nine/settings.csv")
+    assert len(listed) == 9
+    assert set(pd.read_csv(Path("nine") / listed["file"][0])["image"]) == {"00.png", "01.png", "none.png"}
+    code, _, err = foldtune("compare", "one/trials/0000", "two/trials/0000")
+    assert code == 0, err
 
 
 def maps(strength: list[float], place: list[float]) -> tuple[np.ndarray, np.ndarray]:
