@@ -185,6 +185,7 @@ class ResourcesConfig(Section):
     max_concurrent_trials: int | None = Field(None, ge=1, description="as many as fit by default")
     autoscale_to: int | None = Field(None, ge=1, description="trials at a time that an autoscaler is asked for")
     loader_workers: int = Field(0, ge=0, le=64, description="processes that augment, for each trial")
+    processes_per_trial: int | None = Field(None, ge=1, le=64, description="that share every batch; one a GPU")
 
     @field_validator("gpus_per_trial")
     @classmethod
@@ -192,6 +193,19 @@ class ResourcesConfig(Section):
         if value > 1 and value != int(value):
             raise ValueError("must be a fraction of one GPU, such as 0.5, or a whole number of them")
         return value
+
+    @field_validator("processes_per_trial")
+    @classmethod
+    def _one_a_gpu(cls, value: int | None, info: ValidationInfo) -> int | None:
+        gpus = info.data.get("gpus_per_trial") or 0.0
+        if value is not None and gpus and value != max(1, int(gpus)):
+            raise ValueError(f"must be one a GPU, which gpus_per_trial: {gpus:g} gives by itself; leave it out")
+        return value
+
+    @property
+    def processes(self) -> int:
+        """Processes that train one trial together."""
+        return self.processes_per_trial or max(1, int(self.gpus_per_trial))
 
 
 Voting = Literal["soft", "hard", "weighted", "greedy", "rank", "auto"]

@@ -6,6 +6,7 @@ says under other test-time views than its configuration's is stored beside, by t
 
 from __future__ import annotations
 
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -21,7 +22,7 @@ from results.places import StorePath, address, as_path
 from results.records import Scores, TrialRecord
 from results.store import RunStore
 from search.dataset import ImagePlan, open_once
-from search.training import TrialWork, resumed_fit, store_scores
+from search.training import TrialWork, resumed_fit, store_scores, team_of
 from trainers.data.cache import ImageSource
 from trainers.data.preprocess import steps_to_list
 from trainers.data.table import Table
@@ -197,8 +198,10 @@ def _take(scores: Scores | None, source: StorePath, directory: FoldDir, weights:
 
 
 def _train(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
-    fit = resumed_fit(work, settings, fold, directory.checkpoint_path)
-    try:
+    with (
+        team_of(work) or nullcontext() as team,
+        closing(resumed_fit(work, settings, fold, directory.checkpoint_path, team)) as fit,
+    ):
         while not fit.done:
             fit.step()
             if not fit.done:
@@ -209,8 +212,6 @@ def _train(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldD
         save_file(weights, partial(save_weights, fit.best_weights()))
         store_scores(directory, fit, best.epoch)
         return best.value
-    finally:
-        fit.close()
 
 
 def _value_as_seen(work: FoldWork, settings: TrialSettings, fold: int, weights: StorePath, seen: FoldDir) -> float:

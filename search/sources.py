@@ -42,6 +42,8 @@ class Source:
             epochs=config.search.max_epochs,
             seed=config.search.seed,
             loader_workers=config.resources.loader_workers,
+            processes=config.resources.processes,
+            gpus=config.resources.gpus_per_trial,
         )
         return FoldWork(trial, self.test, address(home), tta)
 

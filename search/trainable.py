@@ -20,6 +20,7 @@ from ray import tune
 if TYPE_CHECKING:
     from search.training import TrialWork
     from trainers.fit import Fit
+    from trainers.parallel.team import Team
 
 TRIAL_KEY = "trial_key"
 """Key of a result, and of a trial's configuration, that holds foldtune's trial id."""
@@ -34,6 +35,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Called once a worker process, with its first trial and the pickled `TrialWork`."""
         self._packed = work
         self._work: TrialWork | None = None
+        self._team: Team | None = None
         self._begin(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
@@ -43,8 +45,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def cleanup(self) -> None:
-        """Free the model and the GPU's cache."""
+        """Free the model and the GPU's cache, and end the processes that trained with this one."""
         self._release()
+        if self._team is not None:
+            self._team.close()
 
     def _begin(self, config: Mapping[str, Any]) -> None:
         # Built in the first step, so that what fails there is a result with its reason.
@@ -61,7 +65,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Train one epoch and store it; a failure is a result with `error`."""
         from results.errors import StorageError
         from results.store import RunStore
-        from search.training import open_fit, short_reason, store_epoch
+        from search.training import open_fit, short_reason, store_epoch, team_of
+        from trainers.parallel.errors import ProcessLost
 
         if self._work is None:
             self._work = pickle.loads(self._packed)
@@ -69,12 +74,15 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         directory = RunStore(work.root).trial(self._key)
         try:
             if self._fit is None:
-                self._fit = open_fit(work, directory, halvings=self._halvings)
+                self._team = self._team or team_of(work)
+                self._fit = open_fit(work, directory, halvings=self._halvings, team=self._team)
             report = self._fit.step()
             store_epoch(directory, self._fit, report)
         except Exception as error:
             with suppress(OSError, StorageError):
                 directory.write_error(traceback.format_exc())
+            if isinstance(error, ProcessLost):
+                raise  # as though this process had died
             return {TRIAL_KEY: self._key, "error": short_reason(error), "done": True}
         return {
             TRIAL_KEY: self._key,

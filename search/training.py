@@ -14,6 +14,7 @@ from search.dataset import Labelled, open_once
 from trainers.checkpoint import CheckpointError
 from trainers.errors import TrialFailed
 from trainers.fit import EpochReport, Fit
+from trainers.parallel.team import Team
 from trainers.settings import TrialSettings, parse_settings
 from trainers.weights import save_weights
 
@@ -24,6 +25,7 @@ class TrialWork:
 
     Attributes:
         root: address of the run's store.
+        processes: that train one trial together, each on a GPU where `gpus` are given to the trial.
     """
 
     root: str
@@ -33,6 +35,13 @@ class TrialWork:
     seed: int
     loader_workers: int
     fold: int = 0
+    processes: int = 1
+    gpus: float = 0.0
+
+
+def team_of(work: TrialWork) -> Team | None:
+    """The processes that share a trial's batches; they outlive it and are to be closed. None where one does all."""
+    return Team(work.processes, "cuda" if work.gpus else "cpu") if work.processes > 1 else None
 
 
 def short_reason(error: BaseException) -> str:
@@ -43,19 +52,22 @@ def short_reason(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
-def open_fit(work: TrialWork, directory: TrialDir, halvings: int = 0) -> Fit:
+def open_fit(work: TrialWork, directory: TrialDir, halvings: int = 0, team: Team | None = None) -> Fit:
     """A trial's training, gone on with where its checkpoint stands, in smaller parts of a batch where `halvings`."""
     labelled = work.labelled
     record = directory.record()
     if record is None:
         raise TrialFailed(f"{directory.config_path} is gone")
-    fit = resumed_fit(work, parse_settings(record.config, labelled.task), work.fold, directory.checkpoint_path)
+    settings = parse_settings(record.config, labelled.task)
+    fit = resumed_fit(work, settings, work.fold, directory.checkpoint_path, team)
     for _ in range(halvings):
         fit.halve_micro_batch()
     return fit
 
 
-def resumed_fit(work: TrialWork, settings: TrialSettings, fold: int, checkpoint: StorePath) -> Fit:
+def resumed_fit(
+    work: TrialWork, settings: TrialSettings, fold: int, checkpoint: StorePath, team: Team | None = None
+) -> Fit:
     """A training on a fold, gone on with where its checkpoint stands; one of other data or code is left aside."""
     labelled = work.labelled
     fit = Fit(
@@ -66,6 +78,7 @@ def resumed_fit(work: TrialWork, settings: TrialSettings, fold: int, checkpoint:
         epochs=work.epochs,
         seed=work.seed,
         num_workers=work.loader_workers,
+        team=team,
     )
     with read_locally(checkpoint) as local, suppress(CheckpointError):
         if local is not None:

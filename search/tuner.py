@@ -208,6 +208,8 @@ class Search:
             epochs=self.config.search.max_epochs,
             seed=self.config.search.seed,
             loader_workers=self.config.resources.loader_workers,
+            processes=self.config.resources.processes,
+            gpus=self.config.resources.gpus_per_trial,
         )
 
     def _farewell(self) -> str:

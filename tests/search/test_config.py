@@ -33,6 +33,27 @@ def test_shares_of_a_gpu_or_whole_ones(gpus: float) -> None:
     assert ResourcesConfig(gpus_per_trial=gpus).gpus_per_trial == gpus
 
 
+@pytest.mark.parametrize(
+    ("given", "processes"),
+    [
+        ({}, 1),
+        ({"gpus_per_trial": 0.5}, 1),
+        ({"gpus_per_trial": 1}, 1),
+        ({"gpus_per_trial": 4}, 4),
+        ({"gpus_per_trial": 4, "processes_per_trial": 4}, 4),
+        ({"processes_per_trial": 3}, 3),
+    ],
+)
+def test_processes_of_a_trial_are_its_gpus_or_asked_for(given: dict[str, Any], processes: int) -> None:
+    assert ResourcesConfig(**given).processes == processes
+
+
+@pytest.mark.parametrize(("gpus", "processes"), [(0.5, 2), (4, 2), (2, 1)])
+def test_each_process_has_one_gpu(gpus: float, processes: int) -> None:
+    with pytest.raises(ValidationError, match=f"one a GPU, which gpus_per_trial: {gpus:g} gives by itself"):
+        ResourcesConfig(gpus_per_trial=gpus, processes_per_trial=processes)
+
+
 def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     config = DataConfig(train=Path("t"), target="y")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
