@@ -67,6 +67,17 @@ def overlaps(boxes: Shapes, polygons: Shapes, least_iou: float = LEAST_IOU) -> P
     return Pairs(first[close], second[close], iou[close])
 
 
+def quad_overlaps(quads: Array, polygons: Shapes, least_iou: float = LEAST_IOU) -> Pairs:
+    """As :func:`overlaps`, of boxes (p, 4, 2); those too small for any polygon, mostly noise, are looked at no further.
+
+    IoU > t needs an area of more than t times the polygon's, and a box has at most that of its bounds.
+    """
+    at_most = np.prod(quads.max(axis=1) - quads.min(axis=1), axis=1)
+    near = np.flatnonzero(at_most >= least_iou * polygons.areas.min(initial=np.inf) * (1 - 1e-9))
+    pairs = overlaps(as_shapes(quads[near]), polygons, least_iou)
+    return pairs._replace(boxes=near[pairs.boxes])
+
+
 def hits_in_order(pairs: Pairs, boxes: int) -> npt.NDArray[np.bool_]:
     """(boxes,) whether each box raises the size of the largest one-to-one matching of the boxes up to it.
 

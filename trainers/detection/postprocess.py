@@ -87,11 +87,15 @@ class Regions(NamedTuple):
     scores: Array  # (K,)
 
 
-def find_regions(probabilities: Map, thresh: float) -> Regions:
-    """All regions above `thresh` of a map (H, W) in [0, 1], each with the mean of its pixels.
+def find_regions(probabilities: Map, thresh: float, *, least_score: float = 0.0, most: int | None = None) -> Regions:
+    """The regions above `thresh` of a map (H, W) in [0, 1], each with the mean of its pixels.
 
     They are in the order of their scores, then of their areas: nothing that is cut off at the end is cut for its
     place on the page, which OpenCV's order is.
+
+    Args:
+        least_score: of the regions that are wanted; a rectangle is fitted to no other (an early map has thousands).
+        most: regions that are wanted, those with the highest scores.
     """
     probabilities = np.asarray(probabilities, dtype=np.float32)
     above = (probabilities > thresh).astype(np.uint8)
@@ -103,15 +107,20 @@ def find_regions(probabilities: Map, thresh: float) -> Regions:
     sums = np.bincount(of_pixel, weights=probabilities.ravel()[places], minlength=count)[1:]
     areas = np.bincount(of_pixel, minlength=count)[1:]
     scores = np.asarray(sums / areas)
-    rectangles = np.zeros((count - 1, 5))
+    order = np.lexsort((-areas, -scores))
+    order = order[scores[order] >= least_score][:most]
+    row_of_label = np.full(count, -1)
+    row_of_label[order + 1] = np.arange(len(order))
+    rectangles = np.zeros((len(order), 5))
     contours, hierarchy = cv2.findContours(above, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     for contour, (_, _, _, parent) in zip(contours, hierarchy[0], strict=True):
-        if parent < 0:  # not the edge of a hole
-            x, y = contour[0, 0]
+        if parent >= 0:  # the edge of a hole
+            continue
+        x, y = contour[0, 0]
+        row = row_of_label[labels[y, x]]
+        if row >= 0:
             (left, top), (width, height), angle = cv2.minAreaRect(contour)
-            rectangles[labels[y, x] - 1] = left + 0.5, top + 0.5, width, height, angle
-    order = np.lexsort((-areas, -scores))
-    rectangles = rectangles[order]
+            rectangles[row] = left + 0.5, top + 0.5, width, height, angle
     # Corners are centres of pixels, as they were drawn; a line of pixels has some height all the same.
     return Regions(rectangles[:, :2], np.maximum(rectangles[:, 2:4], 1.0), rectangles[:, 4], scores[order])
 
@@ -130,8 +139,8 @@ def grow(regions: Regions, unclip_ratio: float | str, size: tuple[int, int]) -> 
 
 def find_boxes(probabilities: Map, settings: BoxSettings) -> Array:
     """The boxes (p, 9) of a map (H, W): four corners in shares of width and height, and the score; best first."""
-    regions = find_regions(probabilities, settings.thresh)
-    kept = min(int((regions.scores >= settings.box_thresh).sum()), settings.max_candidates)
-    regions = Regions(*(values[:kept] for values in regions))
+    regions = find_regions(
+        probabilities, settings.thresh, least_score=settings.box_thresh, most=settings.max_candidates
+    )
     quads, large = grow(regions, settings.unclip_ratio, (probabilities.shape[0], probabilities.shape[1]))
     return in_order(np.concatenate([quads.reshape(-1, 8), regions.scores[:, None]], axis=1)[large])

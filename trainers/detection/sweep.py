@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from trainers.detection.matching import as_shapes, hits_in_order, overlaps
+from trainers.detection.matching import as_shapes, hits_in_order, quad_overlaps
 from trainers.detection.metric import Counts
 from trainers.detection.polygons import unpad
-from trainers.detection.postprocess import BoxSettings, Map, Regions, find_regions, grow
+from trainers.detection.postprocess import BoxSettings, Map, find_regions, grow
 from trainers.detection.rectangles import EXACT
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -69,14 +69,13 @@ def curves(probabilities: Map, target: Floats, grid: Grid) -> Curves:
     counted = np.zeros((2, *grid.shape), dtype=np.int32)
     most = np.asarray(grid.max_candidates)
     for row, thresh in enumerate(grid.thresh):
-        regions = find_regions(probabilities, thresh)
+        regions = find_regions(probabilities, thresh, least_score=min(grid.box_thresh), most=int(most.max()))
         reached = len(regions.scores) - np.searchsorted(regions.scores[::-1], grid.box_thresh, side="left")
         kept = np.minimum(reached[:, None], most)
-        regions = Regions(*(values[: kept.max()] for values in regions))
         size = (probabilities.shape[0], probabilities.shape[1])
         for column, unclip in enumerate(grid.unclip_ratio):
             quads, large = grow(regions, unclip, size)
-            hits = hits_in_order(overlaps(as_shapes(quads[large]), wanted), int(large.sum()))
+            hits = hits_in_order(quad_overlaps(quads[large], wanted), int(large.sum()))
             found = np.zeros(len(large) + 1, dtype=np.int32)
             found[1:][large] = hits
             counted[0, row, column] = found.cumsum()[kept]
