@@ -6,7 +6,7 @@ says under other test-time views than its configuration's is stored beside, by t
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -28,12 +28,15 @@ from trainers.data.preprocess import steps_to_list
 from trainers.data.table import Table
 from trainers.errors import TrialFailed
 from trainers.judge import Judge
+from trainers.parallel.errors import ProcessLost
 from trainers.rows import joined, total
 from trainers.settings import TrialSettings, parse_settings
 from trainers.trained import trained_logits
 from trainers.weights import save_weights
 
 PREDICT_BATCH = 256
+ATTEMPTS = 4
+"""At a fold whose training loses a process."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +201,13 @@ def _take(scores: Scores | None, source: StorePath, directory: FoldDir, weights:
 
 
 def _train(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
+    for _ in range(ATTEMPTS - 1):
+        with suppress(ProcessLost):  # from the last checkpoint again
+            return _trained(work, settings, fold, directory, weights)
+    return _trained(work, settings, fold, directory, weights)
+
+
+def _trained(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
     with (
         team_of(work) or nullcontext() as team,
         closing(resumed_fit(work, settings, fold, directory.checkpoint_path, team)) as fit,

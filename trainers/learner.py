@@ -17,7 +17,7 @@ from trainers.microbatch import MicroBatches
 from trainers.mixup import Mix
 from trainers.models import input_stats
 from trainers.optim import build_optimizer
-from trainers.parallel.group import Group, Ranks
+from trainers.parallel.group import Group
 from trainers.parallel.norms import apart, own_statistics, shares_statistics
 from trainers.parallel.shares import Share
 from trainers.precision import choose_precision
@@ -65,6 +65,7 @@ class Learner:
             self.optimizer, settings, epochs=epochs, steps_per_epoch=steps_per_epoch, mode=mode
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.scaled)
+        self.scaler.scale(torch.zeros((), device=device))  # it begins with that, and a process may have no image
         # Its decay is warmed up: a short training would else average mostly the random start.
         self.ema = ModelEmaV3(self.model, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay > 0 else None
         self.micro = MicroBatches(share.most(settings.batch_size), share=share, out_of_memory=self._out_of_memory)
@@ -146,9 +147,8 @@ class Learner:
 
     def _try_apart(self, run: Callable[[], Tensor]) -> None:
         """Find the micro-batch that fits before processes meet in the forward pass, where none may leave the others."""
-        assert isinstance(self._group, Ranks)
         self._meets = False
-        with apart(self.model, self._group.alone):
+        with apart(self.model):
             run()
         self.optimizer.zero_grad()
         self._meets, self._tried = True, self.micro.size

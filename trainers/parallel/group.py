@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -69,8 +68,6 @@ class Ranks(Group):
     def __init__(self, rank: int, size: int, device: torch.device) -> None:
         self.rank, self.size = rank, size
         self.device = torch.device("cuda", rank) if device.type == "cuda" else device
-        self.alone: Any = None
-        """Process group of this process alone, on GPUs."""
 
     def connect(self, meeting: Path, timeout_s: float) -> None:
         """Meet the others at a file that is not there yet; an exchange that takes longer than `timeout_s` fails."""
@@ -85,8 +82,6 @@ class Ranks(Group):
                 world_size=self.size,
                 timeout=timedelta(seconds=timeout_s),
             )
-            if on_gpu:
-                self.alone = dist.new_subgroups(1)[0]
 
     def leave(self, *, broken: bool = False) -> None:
         """Part from the others; where one is gone, without waiting for what it owes."""
@@ -113,7 +108,7 @@ class Ranks(Group):
         return reason or f"in process {int(flags.argmax()) + 1} of {self.size}"
 
     def add(self, value: Tensor) -> Tensor:
-        total = value.to(self.device)
+        total = value.to(self.device, torch.float32)
         self._add(total)
         return total
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -30,26 +28,16 @@ def shares_statistics(model: nn.Module) -> bool:
 
 
 @contextmanager
-def apart(model: nn.Module, alone: Any) -> Iterator[None]:
-    """Inside, each process normalises by itself, and running statistics are afterwards what they were.
-
-    Args:
-        alone: process group of this process alone.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.SyncBatchNorm)]
-    buffers = [buffer for module in norms for buffer in module.buffers()]
-    kept = [buffer.clone() for buffer in buffers]
-    groups = [module.process_group for module in norms]
-    for module in norms:
-        module.process_group = alone
+def apart(model: nn.Module) -> Iterator[None]:
+    """Inside, processes do not meet in the forward pass: it takes the running statistics, and changes none."""
+    norms = [module for module in model.modules() if isinstance(module, nn.SyncBatchNorm) and module.training]
+    for norm in norms:
+        norm.eval()
     try:
         yield
     finally:
-        for module, group in zip(norms, groups, strict=True):
-            module.process_group = group
-        with torch.no_grad():
-            for buffer, value in zip(buffers, kept, strict=True):
-                buffer.copy_(value)
+        for norm in norms:
+            norm.train()
 
 
 def own_statistics(model: nn.Module, judged: nn.Module | None = None) -> list[Tensor]:

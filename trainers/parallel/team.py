@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import torch
 
 from trainers.errors import Problem, SettingsError, TrialFailed
@@ -21,6 +20,7 @@ from trainers.parallel.child import LAST_WORDS_S, Child
 from trainers.parallel.errors import Disconnected, ProcessLost
 from trainers.parallel.group import Ranks
 from trainers.runtime import choose_device
+from trainers.scratch import Gathered
 
 if TYPE_CHECKING:
     from trainers.fit_types import Logits
@@ -109,7 +109,11 @@ class Team:
         self._require(replica)
         with self._together("run_epoch", epoch) as answers:
             trained = replica.run_epoch(epoch)
-        return trained, np.concatenate([part for part in (trained.logits, *answers) if part is not None])
+        parts = [part for part in (trained.logits, *answers) if part is not None]
+        logits = Gathered(sum(map(len, parts)))
+        for part in parts:
+            logits.add(part)
+        return trained, logits.whole()
 
     def ask(self, replica: Replica, command: str, *given: Any) -> None:
         """Have the other processes do what this one did by itself; raises as `run_epoch`."""
