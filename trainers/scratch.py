@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from trainers.errors import TrialFailed
 
-LARGE_BYTES = 16 << 20
+LARGE_BYTES = 4 << 20
 """Of the whole array, from which on it lies in a file."""
 
 
