@@ -29,7 +29,7 @@ Train: TypeAlias = Callable[
     [Mapping[str, tuple[FoldWork, TrialResources]], Sequence[FoldJob]],
     Iterator[FoldOutcome],
 ]
-"""Where fold models are trained, as `search.finalists.train_folds`, which does so in a Ray session."""
+"""Where fold models come from, as `search.finalists.make_all_ready`, which trains in a Ray session."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""The finalists on every fold, as Ray tasks: a killed one goes on from its checkpoint, a finished one stays."""
+"""The finalists on every fold: a finished one stays, the others are Ray tasks; a killed one goes on from its
+checkpoint."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import ray
@@ -11,17 +12,38 @@ import ray
 from cluster.resources import TrialResources
 from results.ensembledir import EnsembleDir
 from results.places import as_path
-from search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
+from search.foldmodel import FoldJob, FoldOutcome, FoldWork, is_ready, make_ready
 from search.training import short_reason
 
 TASK_RETRIES = 3
 """Times that Ray starts a fold again whose worker died."""
 
 
+def make_all_ready(
+    works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob], connect: Callable[[], None]
+) -> Iterator[FoldOutcome]:
+    """Each fold model's outcome: those on disk first and without Ray, the others as `train_folds` gives them.
+
+    Args:
+        works: as of `train_folds`.
+        connect: connects to Ray; called where something is left to train.
+    """
+    missing = []
+    for job in jobs:
+        work, _ = works[job.run]
+        if is_ready(work, job):
+            yield make_ready(work, job)
+        else:
+            missing.append(job)
+    if missing:
+        connect()
+        yield from train_folds(works, missing)
+
+
 def train_folds(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob]) -> Iterator[FoldOutcome]:
     """Train fold models in the connected Ray session; gives each outcome as it comes.
 
-    A fold whose result is on disk costs a look. What runs when the iterator is left ends with the session: cancelling
+    What runs when the iterator is left ends with the session: cancelling
     it by force in the moment in which a task ends aborts the driver (Ray 2.60).
 
     Args:

@@ -118,34 +118,75 @@ class FoldOutcome:
     error: str | None = None
 
 
+class _Place:
+    """Where a fold model lies, and what of it is there.
+
+    Attributes:
+        own: what was found by the configuration's own views.
+        seen: the same by the views asked for.
+        result: the marker, None where the model has to be made.
+    """
+
+    def __init__(self, work: FoldWork, job: FoldJob) -> None:
+        home = EnsembleDir(as_path(work.home))
+        self.store = RunStore(work.trial.root)
+        record = self.store.find_trial(job.trial_id).record()
+        if record is None:
+            raise TrialFailed(f"trial {job.trial_id} has no configuration on disk")
+        self.record = record
+        self.settings = parse_settings(record.config, work.trial.labelled.task)
+        self.weights, self.own = home.weights_path(job.member, job.fold), home.member(job.member, job.fold)
+        self.seen = self.own.viewed(views_of(work.tta, self.settings))
+        self.test = work.test if job.test else None
+        self.made_of = _made_of(work.trial, record)
+        self.result = self._stored_result(job)
+
+    def _stored_result(self, job: FoldJob) -> dict[str, Any] | None:
+        result = self.own.result()
+        if result is None or result.get("made_of", self.made_of) != self.made_of or not is_file(self.own.scores_path):
+            return None
+        return result if is_file(self.weights) or (self.told and not job.model) else None
+
+    @property
+    def told(self) -> bool:
+        """All that is asked of the model is written down."""
+        return is_file(self.seen.scores_path) and self.test_told
+
+    @property
+    def test_told(self) -> bool:
+        return self.test is None or self.seen.read_test_logits(self.test.table.ids) is not None
+
+
+def is_ready(work: FoldWork, job: FoldJob) -> bool:
+    """Whether `make_ready` would only look at what is there: no model is trained or asked.
+
+    Raises:
+        TrialFailed: the trial is gone.
+    """
+    place = _Place(work, job)
+    return place.result is not None and place.told
+
+
 def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
     """Bring one fold model to its end: weights, validation scores, marker, test scores. What is there is kept.
 
     Raises:
         TrialFailed, and what the trainer raises.
     """
-    store, home = RunStore(work.trial.root), EnsembleDir(as_path(work.home))
-    record = store.find_trial(job.trial_id).record()
-    if record is None:
-        raise TrialFailed(f"trial {job.trial_id} has no configuration on disk")
-    settings = parse_settings(record.config, work.trial.labelled.task)
-    weights, own = home.weights_path(job.member, job.fold), home.member(job.member, job.fold)
-    seen = own.viewed(views_of(work.tta, settings))
-    test = work.test if job.test else None
-    result, made_of = own.result(), _made_of(work.trial, record)
-    if result is not None and (result.get("made_of", made_of) != made_of or not is_file(own.scores_path)):
-        result = None
-    told = is_file(seen.scores_path) and (test is None or seen.read_test_logits(test.table.ids) is not None)
-    if result is None or not (is_file(weights) or (told and not job.model)):
+    place = _Place(work, job)
+    settings, weights, own, seen = place.settings, place.weights, place.own, place.seen
+    result = place.result
+    if result is None:
         own.clear()
-        result = _model(work.trial, store, record, settings, job.fold, own, weights) | {"made_of": made_of}
+        model = _model(work.trial, place.store, place.record, settings, job.fold, own, weights)
+        result = model | {"made_of": place.made_of}
         own.finish(result)
         remove_file(own.checkpoint_path)
     value = result["value"] if seen is own else _value_as_seen(work, settings, job.fold, weights, seen)
-    if test is not None and seen.read_test_logits(test.table.ids) is None:
-        source = open_once(test.table.paths, test.images)
-        logits = _logits(work, settings, weights, source, np.arange(len(source)))
-        seen.write_test_logits(test.table.ids, logits)
+    if place.test is not None and not place.test_told:
+        table = place.test.table
+        source = open_once(table.paths, place.test.images)
+        seen.write_test_logits(table.ids, _logits(work, settings, weights, source, np.arange(len(source))))
     return FoldOutcome(job.member, job.fold, value, reused=bool(result["reused"]))
 
 

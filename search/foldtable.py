@@ -65,7 +65,7 @@ class FoldTable:
     def _legend(self) -> list[Text]:
         lines = []
         if any(outcome.reused for outcome in self._seen.values()):
-            lines.append(Text.assemble(("0.0000", "cyan"), (" the search's own model", "dim")))
+            lines.append(Text.assemble(("cyan", "cyan"), (": the search's own model", "dim")))
         if self._dropped:
             lines.append(Text(f"out: {len(self._dropped)} clearly weaker after two folds", style="dim"))
         return lines

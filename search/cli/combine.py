@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ def build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
     """Choose the finalists, check what can be checked before any training, and build the ensemble."""
     from search.candidates import choose_finalists
     from search.ensemble import build_ensemble
-    from search.finalists import train_folds
+    from search.finalists import make_all_ready
     from search.foldtable import showing_folds
     from search.sources import check_sources
     from search.submitting import rehearse_submission
@@ -86,12 +87,14 @@ def build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
     check_sources(sources)
     if sources[0].test is not None:
         rehearse_submission(runs[0], chosen[0], sources[0].test.ids)
+
+    def connect() -> None:
+        for run in runs:
+            ray.connect(run.config.resources)
+
     try:
-        with ray.ending_workers():
-            for run in runs:
-                ray.connect(run.config.resources)
-            with showing_folds(errors(), [each.id for each in chosen], plan.folds) as watcher:
-                return build_ensemble(sources, plan, chosen, train_folds, watcher)
+        with ray.ending_workers(), showing_folds(errors(), [each.id for each in chosen], plan.folds) as watcher:
+            return build_ensemble(sources, plan, chosen, partial(make_all_ready, connect=connect), watcher)
     except KeyboardInterrupt:
         note("stopped; what is trained is kept: the same command goes on from there")
         raise typer.Exit(130) from None

@@ -253,7 +253,7 @@ def test_fewer_members_another_vote_then_again(home: Path, copy: Callable[[str],
         np.testing.assert_allclose(test["member_scores"][place], expected, atol=1e-5)
     assert sorted((run / "ensemble/weights").rglob("*.safetensors")) == weights, "the run's own top stays"
 
-    foldtune(home, "ensemble", run)
+    assert "starting Ray" not in foldtune(home, "ensemble", run).stderr, "nothing is left to train"
     base = home / "runs/base/ensemble"
     for name in ("submission.csv", "ensemble.json"):
         again = (run / "ensemble" / name).read_bytes().replace(run.name.encode(), b"base")

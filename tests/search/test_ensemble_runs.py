@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from sklearn.datasets import load_digits
 
 from cluster.resources import TrialResources
 from search.candidates import check_runs, choose_finalists
-from search.ensemble import Ensemble, build_ensemble
+from search.ensemble import Ensemble, Train, build_ensemble
 from search.errors import InputError
+from search.finalists import make_all_ready
 from search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
 from search.loading import check
 from search.plans import EnsembleOptions, plan_ensemble
@@ -119,12 +121,12 @@ def two(home: Path) -> Run:
     return searched(home, "two", 1, data={"image_size": 24})
 
 
-def ensemble(runs: Sequence[Run], watch: Watch | None = None, **asked: Any) -> Ensemble:
+def ensemble(runs: Sequence[Run], watch: Watch | None = None, train: Train = train_here, **asked: Any) -> Ensemble:
     plan = plan_ensemble(runs[0], EnsembleOptions(**asked))
     check_runs(runs)
     sources = [open_source(run, 1, None) for run in runs]
     check_sources(sources)
-    return build_ensemble(sources, plan, choose_finalists(runs, plan), train_here, watch or Watch())
+    return build_ensemble(sources, plan, choose_finalists(runs, plan), train, watch or Watch())
 
 
 def stored(run: Run, name: str) -> dict[str, npt.NDArray[Any]]:
@@ -213,6 +215,25 @@ def test_views_do_not_mix_with_the_models_own_scores(one: Run) -> None:
 
 def by_fold(folds: npt.NDArray[np.int64]) -> list[npt.NDArray[np.bool_]]:
     return [folds == fold for fold in range(FOLDS)]
+
+
+def test_ray_is_asked_for_only_where_something_is_missing(home: Path) -> None:
+    class Asked(Exception):
+        pass
+
+    def connect() -> None:
+        raise Asked
+
+    run, without_ray = searched(home, "rayless", 2), partial(make_all_ready, connect=connect)
+    with pytest.raises(Asked):
+        ensemble([run], train=without_ray)
+    trained, again = Watch(), Watch()
+    ensemble([run], trained, voting="soft")
+    second = ensemble([run], again, without_ray, voting="hard")
+    assert second.description["voting"] == "hard"
+    assert sorted(map(str, again.outcomes)) == sorted(map(str, trained.outcomes))
+    with pytest.raises(Asked):
+        ensemble([run], train=without_ray, tta="hflip")
 
 
 def test_a_clearly_weak_finalist_drops_out_and_leaves_no_weights(home: Path) -> None:
