@@ -29,9 +29,9 @@ class Child:
         with theirs:
             given = [theirs.fileno(), rank, size, device, os.getpid()]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "trainers.parallel.member", *map(str, given)],
+                [sys.executable, "-P", "-m", "trainers.parallel.member", *map(str, given)],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # so that its loaders end with it
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import threading
 import time
@@ -58,7 +57,7 @@ class Team:
         self.group = Ranks(0, processes, chosen)
         self._timeout_s = timeout_s
         self._children: list[Child] = []
-        self._folder: Path | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._replica: Replica | None = None
 
     @property
@@ -144,8 +143,8 @@ class Team:
 
     def _meet(self) -> None:
         """Connect the processes, once all have loaded their libraries and said so."""
-        self._folder = Path(tempfile.mkdtemp(prefix="foldtune-team-"))
-        meeting = self._folder / "meeting"
+        self._folder = tempfile.TemporaryDirectory(prefix="foldtune-team-", ignore_cleanup_errors=True)
+        meeting = Path(self._folder.name) / "meeting"
         with self._ending_on_errors():
             for child in self._children:
                 self._answer(child)
@@ -235,7 +234,7 @@ class Team:
         self._replica = None
         self.group.leave(broken=broken)
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()
             self._folder = None
 
 
