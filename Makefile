@@ -48,7 +48,7 @@ imports: $(INSTALLED)
 
 # A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
 suite: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not integration and not faults" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "not integration and not faults and not bench" --numprocesses auto --dist loadfile
 	$(BIN)/python -m pytest -m "integration and not faults" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Several nodes on this machine, an object store and a database that stop, kills in a row.
@@ -56,6 +56,7 @@ faults: $(INSTALLED)
 	$(BIN)/python -m pytest -m faults
 
 bench: $(INSTALLED)
+	$(BIN)/python -m pytest -m bench
 	$(BIN)/python -m benchmarks
 
 soak: $(INSTALLED)

@@ -83,7 +83,7 @@ def test_postprocess_measures_a_stored_run(tmp_path: Path) -> None:
     assert scores.logits.tolist() == storedscores.mapped(Path(str(stored.scores_path)), "logits").tolist()
 
 
-@pytest.mark.integration
+@pytest.mark.bench
 def test_overhead_compares_the_three_ways(tmp_path: Path) -> None:
     from benchmarks import overhead, report
 

@@ -44,7 +44,7 @@ class Started:
 
     def __init__(self, arguments: list[str], folder: Path) -> None:
         self._out, self._err = folder / "stdout.log", folder / "stderr.log"
-        environment = {**os.environ, "FOLDTUNE_CACHE": str(folder / "cache"), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "FOLDTUNE_CACHE": str(folder / "cache"), "COLUMNS": "200"}
         with open(self._out, "w") as out, open(self._err, "w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", "from search.cli.main import main; main()", *arguments],

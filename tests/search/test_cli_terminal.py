@@ -79,10 +79,6 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         one.close()
 
 
-def start(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, **options)
-
-
 HELP_OF_EACH = f"""
 import contextlib, io, json, sys
 import typer
@@ -157,13 +153,12 @@ def test_watch_shows_what_comes_and_ends_with_the_search(project: Any, terminal:
     assert watching.end() == 0
 
 
-def test_no_cluster_at_an_address(project: Any) -> None:
+def test_no_cluster_at_an_address(project: Any, foldtune: Callable[..., tuple[int, str, str]]) -> None:
     """Checked before Ray, which would try for many minutes."""
     project.stored_run()
-    done = start(["search", project.config(), "--resume", "--trials", "5", "--address", "127.0.0.1:1"])
-    assert done.returncode == 2, done.stderr
-    assert "no Ray cluster answers at '127.0.0.1:1' (Connection refused)" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, _, said = foldtune("search", project.config(), "--resume", "--trials", "5", "--address", "127.0.0.1:1")
+    assert code == 2, said
+    assert "no Ray cluster answers at '127.0.0.1:1' (Connection refused)" in said
     assert (project.folder / "runs/tiny/trials/0001/trial.json").is_file()
 
 
