@@ -59,7 +59,7 @@ class Group:
 class Ranks(Group):
     """Several processes of one machine: NCCL between GPUs, gloo elsewhere and for what steers them.
 
-    A process uses it once `connect` has met the others. Nothing but the loopback interface is listened on.
+    A process uses it once `connect` has met the others. gloo listens on the loopback interface alone.
 
     Raises (all methods):
         Disconnected: another process left.
@@ -87,17 +87,18 @@ class Ranks(Group):
         """Part from the others; where one is gone, without waiting for what it owes."""
         if not dist.is_initialized():
             return
-        with suppress(RuntimeError, ValueError):
-            if broken and self.device.type == "cuda":
-                self.abort()
-            else:
+        if broken and self.device.type == "cuda":
+            self.abort()
+        else:
+            with suppress(RuntimeError, ValueError):
                 dist.destroy_process_group()
 
     def abort(self) -> None:
         """Let whoever waits for a GPU's exchange wait no longer; it fails."""
         from torch.distributed.distributed_c10d import _abort_process_group
 
-        _abort_process_group()
+        with suppress(RuntimeError, ValueError):  # not connected yet, or no longer
+            _abort_process_group()
 
     def out_of_memory(self, reason: str | None) -> str | None:
         flags = torch.zeros(self.size, dtype=torch.int32)  # on the CPU: a GPU's number would have to be waited for
