@@ -26,10 +26,11 @@ def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None, mod
     Keys: metric, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
     {metric: value}; optional: asked (the voting asked for), compared {voting: value}, tta, dropped [{id, value,
     leader, difference {value, low, high}}], interval [low, high], best_single {trial_id, value}, gain,
-    gain_interval [low, high], per_class [{label, precision, recall, f1, support}]. ``mode`` says which way the
-    metric is better (default: losses "min", others "max").
+    gain_interval [low, high], per_class [{label, precision, recall, f1, support}], mode. ``mode`` says which way the
+    metric is better (default: the ensemble's own; without one losses "min", others "max").
     """
-    direction: Mode = mode or ("min" if str(ensemble["metric"]).endswith("loss") else "max")
+    guessed: Mode = "min" if str(ensemble["metric"]).endswith("loss") else "max"
+    direction: Mode = mode or ensemble.get("mode") or guessed
     parts: list[Table | Text] = [_members(ensemble, direction, width)]
     if ensemble.get("dropped"):
         parts.append(_dropped(ensemble["dropped"]))

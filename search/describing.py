@@ -46,6 +46,7 @@ def describe(
         "folds": plan.folds,
         **judged.ballot.to_dict(),
         "asked": plan.voting,
+        "asked_min_votes": plan.min_votes,
         "compared": dict(judged.compared),
         "tta": plan.tta,
         **_images(home),

@@ -142,8 +142,9 @@ def judged_predictions(task: Task, description: Mapping[str, Any], stored: Mappi
         stored["targets"],
         stored["folds"],
         str(description["metric"]),
-        voting=str(description["voting"]),
-        min_votes=description["min_votes"],
+        voting=str(description.get("asked", description["voting"])),
+        min_votes=description.get("asked_min_votes", description["min_votes"]),
+        groups=stored.get("groups"),
         samples=0,
     ).predictions
 

@@ -32,7 +32,7 @@ class Refit:
     """What fitting the post-processing of a trial comes to, by one metric.
 
     Attributes:
-        before: with the post-processing that the trial was judged by.
+        before: with the post-processing that the trial was judged by; a tuned one cross-fitted for the run's metric.
         tuned: cross-fitted: each part of the rows with a fit on the other parts. The figure to believe.
         fitted: on the rows of the fit; it flatters.
         postprocess: fitted to all rows, for new ones.
@@ -51,6 +51,7 @@ class _Job:
 
     task: Task
     metric: str
+    judged_by: str
     groups: Mapping[str, str] | None
 
     def __call__(self, directory: TrialDir, own: Mapping[str, Any] | str | None) -> Refit | None:
@@ -64,11 +65,18 @@ class _Job:
         def value(predictions: npt.NDArray[Any]) -> float:
             return metric_of(self.task, self.metric, scores, predictions, targets)
 
-        tuned = value(cross_fitted_predictions(self.task, scores, targets, self.metric, splits))
+        def cross_fitted(metric: str) -> float:
+            return value(cross_fitted_predictions(self.task, scores, targets, metric, splits))
+
+        tuned = cross_fitted(self.metric)
+        if not isinstance(own, str):
+            before = value(self.task.predict(scores, own))
+        else:
+            before = tuned if self.metric == self.judged_by else cross_fitted(self.judged_by)
         postprocess = self.task.fit_postprocess(scores, targets, self.metric)
         return Refit(
             trial_id=directory.trial_id,
-            before=tuned if isinstance(own, str) else value(self.task.predict(scores, own)),
+            before=before,
             tuned=tuned,
             fitted=value(self.task.predict(scores, postprocess)),
             postprocess=postprocess,
@@ -97,7 +105,7 @@ def refit(
     metric = metric or run.goal.metric
     mode = check_metric(run, metric)
     records = _records(run, trial_id)
-    job = _Job(run.task, metric, groups_by_id(run))
+    job = _Job(run.task, metric, run.goal.metric, groups_by_id(run))
     found = []
     for done, each in enumerate(_refits(job, run, records, processes), start=1):
         if each is not None:

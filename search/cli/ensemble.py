@@ -62,7 +62,13 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
         file: Annotated[
             Path | None,
-            typer.Option("--output", "-o", metavar="F", help="The submission; RUN/ensemble/submission.csv by default."),
+            typer.Option(
+                "--output",
+                "-o",
+                metavar="F",
+                dir_okay=False,
+                help="The submission; RUN/ensemble/submission.csv by default.",
+            ),
         ] = None,
         as_json: Annotated[
             str, typer.Option("--format", metavar="table|json", help="How the result is printed.")

@@ -34,7 +34,8 @@ def add_to(app: typer.Typer) -> None:
             typer.Argument(help="A folder of images, one image, or a CSV that names them.", show_default=False),
         ],
         file: Annotated[
-            Path, typer.Option("--output", "-o", metavar="F", help="The CSV to write.", show_default=False)
+            Path,
+            typer.Option("--output", "-o", metavar="F", dir_okay=False, help="The CSV to write.", show_default=False),
         ],
         sample: Annotated[
             Path | None,

@@ -252,6 +252,12 @@ def test_an_ensemble_says_who_dropped_out_and_what_was_compared() -> None:
     assert "x/c dropped out after two folds: 0.5000, -0.3000 [-0.4000, -0.2000] against a" in text
 
 
+def test_of_an_error_less_is_better() -> None:
+    error = {"metric": "mae", "mode": "min", "estimate": {"mae": 0.5}, "gain": -0.1}
+    text = "\n".join(lines(ensemble_table({**ENSEMBLE, **error, "compared": {"soft": 0.5, "hard": 0.6}}), 100))
+    assert "compared: soft 0.5000 · hard 0.6000" in text
+
+
 def test_many_classes_show_the_weakest() -> None:
     rows = [{"label": f"c{i}", "precision": 1, "recall": 1, "f1": i / 40, "support": 9} for i in range(40)]
     text = lines(ensemble_table({**ENSEMBLE, "per_class": rows}), 100)

@@ -17,8 +17,9 @@ from results.ensembledir import EnsembleDir
 from results.records import EpochRow
 from results.store import RunStore
 from search.comparison import compare
+from search.ensembling import Member, estimate
 from search.errors import InputError
-from search.heldout import HeldOut, find_held_out
+from search.heldout import HeldOut, find_held_out, judged_predictions
 from search.runs import open_run
 from trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
 from trainers.tasks.multiclass import Multiclass
@@ -166,6 +167,23 @@ def test_groups_are_known_from_the_run_around_an_ensemble(project: Any) -> None:
     found = find_held_out("tiny/ensemble", "runs")
     assert found.groups is not None
     assert found.groups.tolist() == groups
+
+
+def test_predictions_that_were_not_stored_are_those_of_the_estimate() -> None:
+    """Chosen anew for each fold, as then; with what came out on all rows each row would help to choose its vote."""
+    rng = np.random.default_rng(1)
+    targets, folds = rng.integers(3, size=90), np.arange(90) % 3
+    scores = rng.dirichlet(np.ones(3), size=(3, 90))
+    members = [Member(str(place), each, ()) for place, each in enumerate(scores)]
+    judged = estimate(TASK, members, targets, folds, "accuracy", voting="auto", min_votes=3, samples=0)
+    description = {
+        "members": [{"trial_id": member.trial_id} for member in members],
+        **{"metric": "accuracy", "asked": "auto", "asked_min_votes": 3, **judged.ballot.to_dict()},
+    }
+    stored = {"targets": targets, "folds": folds, "member_scores": scores}
+    np.testing.assert_array_equal(judged_predictions(TASK, description, stored), judged.predictions)
+    description |= {"asked": judged.ballot.voting, "asked_min_votes": judged.ballot.min_votes}
+    assert (judged_predictions(TASK, description, stored) != judged.predictions).any(), "the choice must matter here"
 
 
 def test_what_is_not_there(project: Any, foldtune: Command) -> None:

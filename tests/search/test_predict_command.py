@@ -158,6 +158,12 @@ def test_nothing_to_predict_with(project: Any, foldtune: Command) -> None:
         assert (code, word in err) == (2, True), err
 
 
+def test_a_folder_in_place_of_the_file_is_refused_before_any_work(ensemble: EnsembleDir, foldtune: Command) -> None:
+    for command in (("predict", str(ensemble.root), "images"), ("ensemble", "tiny")):
+        code, _, err = foldtune(*command, "--output", "images")
+        assert (code, "is a directory" in err) == (2, True), err
+
+
 def test_several_targets_side_by_side(project: Any, foldtune: Command) -> None:
     other = Multiclass("b", ("x", "y", "z"), (1, 1, 1))
     for seed, (target, task) in enumerate({"a": TASK, "b": other}.items()):

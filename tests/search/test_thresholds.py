@@ -14,7 +14,7 @@ from search import thresholds
 from search.cli.main import run as foldtune
 from search.runs import open_run
 from search.thresholds import refit
-from trainers.postprocess.crossfit import cross_fitted_score, make_splits
+from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
 from trainers.tasks.multiclass import Multiclass
 
 TASK = Multiclass("label", ("a", "b", "c"), (60, 30, 10))
@@ -70,6 +70,18 @@ def test_a_sampled_postprocess_is_what_was_before(store: RunStore, tmp_path: Pat
     predictions = TASK.predict(scores, {"prior_power": 1.0})
     expected = TASK.evaluate(scores, predictions, targets)["macro_f1"]
     assert refit(open_run("r", tmp_path))[0].before == pytest.approx(expected)
+
+
+def test_before_another_metric_stands_what_the_runs_own_was_tuned_for(store: RunStore, tmp_path: Path) -> None:
+    logits = write_trial(store, 0, 1.0, "tuned")
+    scores, targets = TASK.scores(logits.astype(np.float32)), np.repeat([0, 1, 2], [60, 30, 10])
+    splits = make_splits(TASK.strata(targets))
+    judged = cross_fitted_predictions(TASK, scores, targets, "macro_f1", splits)
+    found = refit(open_run("r", tmp_path), "accuracy")[0]
+    assert found.before == pytest.approx((judged == targets).mean())
+    assert found.before != found.tuned
+    own = refit(open_run("r", tmp_path))[0]
+    assert own.before == own.tuned
 
 
 def test_rows_of_a_group_are_never_on_both_sides(store: RunStore, tmp_path: Path) -> None:
