@@ -27,13 +27,13 @@ RANKING_METRICS = frozenset({"auroc", "map"})
 _WEIGHTED = ("weighted", "greedy")
 
 
-def methods_for(task: Task, metric: str) -> tuple[str, ...]:
+def methods_for(task: Task | type[Task], metric: str) -> tuple[str, ...]:
     """The METHODS that can serve this task and metric."""
     known = {"soft", *task.votings} | ({"greedy"} if "weighted" in task.votings else set())
     return tuple(name for name in METHODS if name in known or (name == "rank" and metric in RANKING_METRICS))
 
 
-def check_voting(task: Task, metric: str, voting: str, members: int, min_votes: int | None = None) -> None:
+def check_voting(task: Task | type[Task], metric: str, voting: str, members: int, min_votes: int | None = None) -> None:
     """Refuse a vote that this task, metric and number of members do not allow.
 
     Raises:

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 from search.errors import InputError, unknown
-from search.loading import parse_yaml
+from search.loading import beside, parse_yaml
 
 CLASS_FIGURES = ("precision", "recall", "f1", "support")
 """What a gate may ask of one class."""
@@ -90,7 +90,7 @@ def read_gates(path: Path) -> list[Gate]:
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
-        raise InputError(f"cannot read the gates {path}: {error.strerror}") from None
+        raise InputError(f"cannot read the gates {path}: {error.strerror}{beside(path)}") from None
     return parse_gates(parse_yaml(text, str(path)), str(path))
 
 

@@ -153,11 +153,11 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
-        raise InputError(f"cannot read the configuration {path}: {error.strerror}{_beside(path)}") from None
+        raise InputError(f"cannot read the configuration {path}: {error.strerror}{beside(path)}") from None
 
 
-def _beside(path: Path) -> str:
-    """The configuration beside a missing one that may have been meant."""
+def beside(path: Path) -> str:
+    """The YAML file beside a missing one that may have been meant, as the end of a message."""
     if path.is_dir() or not path.parent.is_dir():
         return ""
     near = nearest(path.name, [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")])

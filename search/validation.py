@@ -14,6 +14,7 @@ import optuna
 
 from results.errors import SubmissionError
 from results.submission import read_sample
+from search.ballots import check_voting
 from search.config import RunConfig
 from search.dataset import read_labelled, read_unlabelled, split
 from search.errors import InputError, unknown
@@ -75,6 +76,7 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
     goal = checks.run(["search"], lambda: _goal(config, task_class)) if task_class else None
     checks.run(["search", "space"], lambda: _samples_something(config, space) if space else None)
     checks.run(["ensemble"], lambda: _votes(config))
+    checks.run(["ensemble", "search"], lambda: _voting(config, task_class, goal) if task_class and goal else None)
     read = checks.run(["data"], lambda: read_labelled(config.data, config.task)) if task_class else None
     folds = test = None
     if read is not None:
@@ -191,6 +193,14 @@ def _votes(config: RunConfig) -> None:
             f"ensemble.min_votes: each of {ensemble.top} configurations (ensemble.top) has one vote, so "
             f"{ensemble.min_votes} cannot come together; give 1 to {ensemble.top}"
         )
+
+
+def _voting(config: RunConfig, task_class: type[Task], goal: Goal) -> None:
+    ensemble = config.ensemble
+    try:
+        check_voting(task_class, goal.metric, ensemble.voting, ensemble.top)
+    except InputError as error:
+        raise InputError(f"ensemble.voting: {str(error).removeprefix('voting ')}") from None
 
 
 def _sample(config: RunConfig, test: Table | None) -> None:

@@ -80,6 +80,10 @@ SPACE = {
         ["space.postprocess.prior_powr", "'prior_power'", "space.postprocess.offsets.c9: unknown label", "c0, c1, c2"],
     ),
     "nothing sampled": ({"space": {"lr": 0.01}}, ["space: nothing in it is sampled, so all 2 trials"]),
+    "a vote that the metric does not allow": (
+        {"ensemble.voting": "rank", "search.metric": "macro_f1"},
+        ["ensemble.voting: rank: task multiclass can average ranks only for metrics of an order", "not for macro_f1"],
+    ),
     "metric of another task": ({"search.metric": "qwk"}, ["search.metric: unknown metric of task multiclass: 'qwk'"]),
     "metric misspelt": ({"search.metric": "macro-f1"}, ["search.metric: unknown metric", "did you mean 'macro_f1'"]),
 }

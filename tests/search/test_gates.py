@@ -133,4 +133,4 @@ def test_the_command_ends_with_what_the_gates_say(project: Any, foldtune: Comman
     assert "1 of 2 conditions fail" in out
     code, _, err = foldtune("gate", "tiny", "gate.yaml")
     assert code == 2
-    assert "gate.yaml" in err
+    assert "cannot read the gates gate.yaml: No such file or directory; did you mean 'gates.yaml'?" in err
