@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -12,9 +13,12 @@ from results.formatting import metric_text, number_text
 from results.tables import BEST_STYLE
 
 
-def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int) -> Table:
-    """Return the first ``top`` rows {trial_id, before, tuned, fitted, postprocess}, which come best first."""
-    table = Table(box=None, pad_edge=False, title=f"{metric}, post-processing refitted", title_justify="left")
+def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int, tuned: Collection[str] = ()) -> Group:
+    """Return the first ``top`` rows {trial_id, before, tuned, fitted, postprocess}, which come best first.
+
+    ``tuned`` names the trials that were judged with post-processing tuned for this metric: they cannot gain.
+    """
+    table = Table(box=None, pad_edge=False)
     for column in ("trial", "before", "cross-fitted", "gain", "on its own rows"):
         table.add_column(column, justify="left" if column == "trial" else "right")
     best = rows[0]["tuned"] if rows else None
@@ -27,10 +31,21 @@ def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int) -> Tab
             f"{gain:+.4f}",
             Text(metric_text(row["fitted"]), style="dim"),
         )
+    parts: list[Table | Text] = [Text(f"{metric}, post-processing refitted", style="italic"), table]
     if len(rows) == 1:
-        table.caption = Text(postprocess_text(rows[0]["postprocess"]), style="dim")
-        table.caption_justify = "left"
-    return table
+        parts.append(Text(postprocess_text(rows[0]["postprocess"]), style="dim"))
+    if already := _already_tuned([str(row["trial_id"]) in tuned for row in rows[:top]]):
+        parts.append(Text(already, style="dim"))
+    return Group(*parts)
+
+
+def _already_tuned(trials: Sequence[bool]) -> str:
+    """What to say of those that cannot gain; "" where there are none."""
+    if not any(trials):
+        return ""
+    who = "this trial was" if len(trials) == 1 else "these trials were"
+    some = "" if all(trials) else f"{sum(trials)} of "
+    return f"{some}{who} searched with postprocess: tuned, cross-fitted already: no gain is left"
 
 
 def postprocess_text(postprocess: Mapping[str, Any]) -> str:

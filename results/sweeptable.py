@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +17,7 @@ from results.tables import metric_column
 
 def sweep_table(
     rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mode], *, title: str, width: int | None = None
-) -> Table:
+) -> Group:
     """Return one row a setting {values: {key: value}, metrics: {name: value}}, as given; a metric's best is bold.
 
     ``metrics`` are the ones to show, the most important first, and which way each is better.
@@ -27,10 +28,10 @@ def sweep_table(
         values = [float(row["metrics"][name]) for row in rows]
         columns.append(metric_column(name, values, mode, min(place, 3), strong=place == 0))
     fitted, dropped = fit_columns(columns, width)
-    table = build_table(fitted, title=title)
+    parts: list[Table | Text] = [Text(title, style="italic"), build_table(fitted)]
     if dropped:
-        table.caption = Text(f"{dropped} more columns in a wider window, or as csv or json", style="dim")
-    return table
+        parts.append(Text(f"{dropped} more columns in a wider window, or as csv or json", style="dim"))
+    return Group(*parts)
 
 
 def _cell(value: object) -> Text:

@@ -118,6 +118,13 @@ def refit(
     return sorted(found, key=lambda each: (-each.tuned if mode == "max" else each.tuned, place[each.trial_id]))
 
 
+def tuned_trials(run: Run, metric: str) -> set[str]:
+    """Ids of the trials that were judged with post-processing tuned for this metric: their refit is what was before."""
+    if metric != run.goal.metric:
+        return set()
+    return {each.trial_id for each in run.store.trials() if isinstance(each.config.get("postprocess"), str)}
+
+
 def check_metric(run: Run, metric: str) -> str:
     """Whether more ("max") or less ("min") of the metric is better.
 

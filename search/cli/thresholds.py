@@ -79,7 +79,7 @@ def _refit(
 ) -> None:
     """Refit one run, or the runs of a group by target."""
     from results.refittable import refit_table
-    from search.thresholds import refit
+    from search.thresholds import refit, tuned_trials
 
     found: dict[str, list[dict[str, Any]]] = {}
     for name, run in runs.items():
@@ -100,7 +100,8 @@ def _refit(
         for name, fitted in found.items():
             if grouped:
                 output().print(f"target {name}", style="bold")
-            output().print(refit_table(fitted, metric or runs[name].goal.metric, top))
+            chosen = metric or runs[name].goal.metric
+            output().print(refit_table(fitted, chosen, top, tuned_trials(runs[name], chosen)))
 
 
 def _sweep(

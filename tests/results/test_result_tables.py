@@ -17,7 +17,9 @@ from results.ensembletable import ensemble_table
 from results.formatting import duration_text, metric_text, number_text, parameter_text
 from results.leaderboard import leaderboard
 from results.records import TrialRecord
+from results.refittable import refit_table
 from results.runs import RunSummary
+from results.sweeptable import sweep_table
 from results.tables import results_table, runs_table
 
 Make = Callable[..., TrialRecord]
@@ -264,3 +266,15 @@ def test_many_classes_show_the_weakest() -> None:
     labels = [line.split()[0] for line in text if line.strip().startswith("c") and "class" not in line]
     assert labels == [f"c{i}" for i in range(15)]
     assert "the 15 weakest of 40 classes" in "\n".join(text)
+
+
+def test_what_stands_above_and_below_a_narrow_table_takes_the_whole_width() -> None:
+    title = "trial 0001 of run skin, 2,003 rows that it was not trained on"
+    swept = [{"values": {"threshold": 0.5}, "metrics": {"f1": 0.25}}]
+    assert lines(sweep_table(swept, {"f1": "max"}, title=title, width=160), 160)[0] == title
+    offsets = {f"class {number}": 0.25 for number in range(8)}
+    row = {"trial_id": "0001", "before": 0.5, "tuned": 0.75, "fitted": 0.8, "postprocess": {"offsets": offsets}}
+    shown = lines(refit_table([row], "macro_f1", 20), 160)
+    assert shown[0] == "macro_f1, post-processing refitted"
+    assert "+0.2500" in shown[2]
+    assert shown[3] == "offsets: " + ", ".join(f"{label} 0.25" for label in offsets)

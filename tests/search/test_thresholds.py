@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from results.records import EpochRow
@@ -17,14 +18,15 @@ from search.thresholds import refit
 from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
 from trainers.tasks.multiclass import Multiclass
 
+Array = npt.NDArray[np.float64]
 TASK = Multiclass("label", ("a", "b", "c"), (60, 30, 10))
 
 
-def write_trial(store: RunStore, number: int, strength: float, postprocess: object = None) -> np.ndarray:
+def write_trial(store: RunStore, number: int, strength: float, postprocess: object = None) -> Array:
     """A finished trial whose logits know the class by `strength` and lean towards the frequent class."""
     rng = np.random.default_rng(number)
     targets = np.repeat([0, 1, 2], [60, 30, 10])
-    logits = rng.normal(size=(100, 3)) + strength * np.eye(3)[targets] + np.log([0.6, 0.3, 0.1])
+    logits: Array = rng.normal(size=(100, 3)) + strength * np.eye(3)[targets] + np.log([0.6, 0.3, 0.1])
     trial = store.trial(f"{number:04d}")
     config = {"model_name": "test_resnet"} | ({} if postprocess is None else {"postprocess": postprocess})
     trial.write_config(number=number, params={}, config=config)
@@ -158,6 +160,24 @@ def test_command_prints_json_table_and_one_trial(
     shown = capsys.readouterr().out
     assert "offsets: a" in shown
     assert "0000" not in shown
+
+
+def test_trials_that_cannot_gain_are_told_in_a_line(
+    store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    write_trial(store, 0, 1.0, "tuned")
+    command = ["thresholds", "r", "--storage", str(tmp_path)]
+    said = " searched with postprocess: tuned, cross-fitted already: no gain is left"
+    for trials, who in ((1, "this trial was"), (2, "these trials were"), (3, "2 of these trials were")):
+        if trials > 1:
+            write_trial(store, trials - 1, 1.0 + trials, "tuned" if trials == 2 else {"prior_power": 1.0})
+        assert foldtune(command) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "macro_f1, post-processing refitted"
+        assert lines[-1] == who + said
+    assert foldtune([*command, "--metric", "accuracy"]) == 0
+    assert "no gain is left" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
