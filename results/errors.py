@@ -66,6 +66,11 @@ class StorageDenied(StorageError):
     """No permission, or a read-only file system."""
 
 
+def no_ensemble(run: str) -> str:
+    """Return what to say of a run, by the name that the user gave it, of which no ensemble was made."""
+    return f"run {run!r} has no ensemble yet: foldtune ensemble {run} makes one"
+
+
 def unknown(kind: str, given: str, valid: Iterable[str], shown: int = 20) -> str:
     """Return "no run 'skni' …; did you mean 'skin'? there are: …", naming at most ``shown`` valid ones."""
     names = sorted(valid)

@@ -10,6 +10,11 @@ import pandas as pd
 DASH = "–"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: "1 image", "2 images"; the noun's plural must end in s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def duration_text(seconds: float | None) -> str:
     """Return "4.2s", "42s", "1m 23s", "2h 05m" or "3d 04h"; a dash where there is none."""
     if seconds is None or not math.isfinite(seconds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from results.ensembledir import EnsembleDir
-from results.errors import RunNotFound, unknown
+from results.errors import RunNotFound, no_ensemble, unknown
 from results.names import candidates, is_run, run_names
 from search.prediction import StoredEnsemble
 
@@ -29,5 +29,5 @@ def open_ensembles(name: str, storage: Path | str) -> dict[str | None, StoredEns
     if group is not None:
         return {target: StoredEnsemble.open(run.store.root) for target, run in group.open_all().items()}
     if any(is_run(root) for root in places):
-        raise RunNotFound(f"run {name!r} has no ensemble yet: foldtune ensemble {name} makes one")
+        raise RunNotFound(no_ensemble(name))
     raise RunNotFound(f"{unknown('run or ensemble', name, run_names(storage))} (in {storage})")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from results.ensembledir import EnsembleDir
-from results.errors import RunCorrupt
+from results.errors import RunCorrupt, RunNotFound, no_ensemble
 from results.names import candidates
 from search.runs import open_run
 
@@ -21,7 +21,10 @@ def find_ensemble(name: str, storage: Path | str) -> EnsembleDir:
     for root in candidates(name, storage):
         if EnsembleDir(root).exists():
             return EnsembleDir(root)
-    return EnsembleDir.open(open_run(name, storage).store.ensemble.root)
+    ensemble = open_run(name, storage).store.ensemble
+    if not ensemble.exists():
+        raise RunNotFound(no_ensemble(name))
+    return ensemble
 
 
 def read_ensemble(name: str, storage: Path | str) -> dict[str, Any]:

@@ -105,6 +105,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _predict(ensembles: Mapping[str | None, StoredEnsemble], images: Any, file: Path, work: Mapping[str, Any]) -> None:
     from results.files import write_csv
+    from results.formatting import counted
     from search.targettables import side_by_side
 
     frames: dict[str | None, pd.DataFrame] = {}
@@ -114,7 +115,8 @@ def _predict(ensembles: Mapping[str | None, StoredEnsemble], images: Any, file: 
     frame = side_by_side(frames, work["id_column"])
     write_csv(file, frame)
     broken = int(frame["error"].notna().sum())
-    note(f"{len(frame) - broken} images predicted in {file}" + (f", {broken} could not be read" if broken else ""))
+    unread = f", {broken} could not be read" if broken else ""
+    note(f"{counted(len(frame) - broken, 'image')} predicted in {file}{unread}")
     if (drawing := work.get("seen")) is not None:
         counted = ", ".join(f"{number} {kind}" for kind, number in sorted(drawing.counts.items()))
         note(f"{drawing.drawn} pictures in {drawing.folder}: {counted or 'nothing found'}")
@@ -134,6 +136,7 @@ def _drawing(
 def _submit(
     ensembles: Mapping[str | None, StoredEnsemble], images: Any, sample: Path, file: Path, work: Mapping[str, Any]
 ) -> None:
+    from results.formatting import counted
     from results.submission import read_sample, write_submission
     from search.targettables import joined
 
@@ -146,10 +149,10 @@ def _submit(
             frames[target], unread = each.submission(images, wanted, progress=progress, **work)
             broken |= unread
     write_submission(joined(frames), file, sample)
-    note(f"{len(images.ids)} images predicted in {file}, in the form of {sample}")
+    note(f"{counted(len(images.ids), 'image')} predicted in {file}, in the form of {sample}")
     if broken:
         first = next(iter(broken))
-        note(f"{len(broken)} images cannot be read and get the mean of the others' scores")
+        note(f"{counted(len(broken), 'image')} cannot be read: scored by the mean of the others")
         note(f"first: {first}: {broken[first]}")
 
 

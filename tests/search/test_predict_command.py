@@ -92,7 +92,7 @@ def test_an_image_that_cannot_be_read_has_the_mean_of_the_others(ensemble: Ensem
     Path("sample.csv").write_text("image,ash,birch,Ölbaum\n" + "".join(f"{n},,,\n" for n in ("broken.png", *NAMES)))
     code, _, err = foldtune("predict", "r", "images", "-o", "out.csv", "--submission", "sample.csv")
     assert code == 0
-    assert "1 images cannot be read" in err
+    assert "1 image cannot be read: scored by the mean of the others" in err
     assert "broken.png" in err
     found = pd.read_csv("out.csv", index_col=0)
     assert found.index.tolist() == ["broken.png", *NAMES]
@@ -100,6 +100,8 @@ def test_an_image_that_cannot_be_read_has_the_mean_of_the_others(ensemble: Ensem
     code, _, err = foldtune("predict", "r", "images", "-o", "rows.csv")
     assert (code, "4 images predicted in rows.csv, 1 could not be read" in err) == (0, True)
     assert pd.read_csv("rows.csv", index_col="image")["error"].notna().sum() == 1
+    code, _, err = foldtune("predict", "r", "images/a.png", "-o", "one.csv")
+    assert (code, err) == (0, "1 image predicted in one.csv\n")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,10 @@ def test_a_member_without_a_say_is_not_asked(ensemble: EnsembleDir) -> None:
 
 def test_nothing_to_predict_with(project: Any, foldtune: Command) -> None:
     project.stored_run()
+    Path("gates.yaml").write_text("- macro_f1 > 0.6\n")
+    for command in (("promote", "tiny", "--to", "model"), ("gate", "tiny", "gates.yaml")):
+        code, _, err = foldtune(*command)
+        assert (code, "run 'tiny' has no ensemble yet: foldtune ensemble tiny makes one" in err) == (2, True), err
     for name, word in (("tiny", "foldtune ensemble tiny makes one"), ("tinny", "did you mean 'tiny'")):
         code, _, err = foldtune("predict", name, "images", "-o", "out.csv")
         assert (code, word in err) == (2, True), err
