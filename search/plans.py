@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from results.errors import RunCorrupt
 from search.ballots import check_voting
 from search.errors import InputError, unknown
 from search.runs import Run
@@ -73,6 +75,17 @@ def plan_ensemble(run: Run, asked: EnsembleOptions) -> EnsemblePlan:
     if problems:
         raise InputError(problems)
     return plan
+
+
+def left_views(run: Run, asked: EnsembleOptions, plan: EnsemblePlan) -> str | None:
+    """One line where nobody asked for views and the run's present ensemble has others; None elsewhere."""
+    stored = None
+    with suppress(RunCorrupt):  # it is about to be replaced
+        stored = (run.store.ensemble.read() or {}).get("tta")
+    if asked.tta is not None or stored not in TTA or stored == plan.tta:
+        return None
+    now = f"{plan.tta} views" if plan.tta else "each configuration's own views"
+    return f"the ensemble of run {run.store.name!r} has {stored} views; this one takes {now}: --tta {stored} keeps them"
 
 
 def _problems(plan: EnsemblePlan, frozen: int) -> list[str]:

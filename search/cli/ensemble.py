@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Address, RunName, Storage
-from search.cli.terminal import output, print_json
+from search.cli.options import Address, RunName, Storage, TableOrJson
+from search.cli.terminal import note, output, print_json
 from search.cli.views import ViewsCommand
 
 
@@ -36,8 +36,9 @@ def add_to(app: typer.Typer) -> None:
             typer.Option(
                 metavar="soft|hard|weighted|greedy|rank|auto",
                 help="How members become one answer. soft: mean of scores. hard: each configuration has one vote. "
-                "weighted: mean by fitted weights. greedy: mean of those that help, chosen again and again. "
-                "rank: mean of ranks, for auroc and map. auto: whichever does best on rows it was not fitted on.",
+                "weighted: mean by the weights of least log loss, whatever the metric. greedy: mean of those that "
+                "help, chosen again and again. rank: mean of ranks, for auroc and map. auto: whichever does best on "
+                "rows it was not fitted on.",
             ),
         ] = None,
         min_votes: Annotated[
@@ -70,9 +71,7 @@ def add_to(app: typer.Typer) -> None:
                 help="The submission; RUN/ensemble/submission.csv by default.",
             ),
         ] = None,
-        as_json: Annotated[
-            str, typer.Option("--format", metavar="table|json", help="How the result is printed.")
-        ] = "table",
+        format: Annotated[TableOrJson, typer.Option(help="How the result is printed.")] = TableOrJson.table,
         address: Address = None,
         storage: Storage = "runs",
     ) -> None:
@@ -88,13 +87,14 @@ def add_to(app: typer.Typer) -> None:
         """
         from search.cli.combine import ALONE, build, find_runs, holding, show, submit, submit_group
         from search.cli.raysession import RaySession
-        from search.plans import EnsembleOptions, plan_ensemble
+        from search.plans import EnsembleOptions, left_views, plan_ensemble
 
-        if as_json not in ("table", "json"):
-            raise typer.BadParameter("valid are table, json", param_hint="--format")
         group, by_target = find_runs(runs, storage)
         asked = EnsembleOptions(top, folds, voting, min_votes, tta, race)
         plans = {name: plan_ensemble(each[0], asked) for name, each in by_target.items()}
+        for text in dict.fromkeys(left_views(each[0], asked, plans[name]) for name, each in by_target.items()):
+            if text is not None:
+                note(text)
         built = {}
         with RaySession(address) as ray:
             for name, each in by_target.items():
@@ -104,7 +104,7 @@ def add_to(app: typer.Typer) -> None:
                         target = submit(each[0], built[name], file)
         if group is not None:
             target = submit_group(group, built, file)
-        if as_json == "table":
+        if format is TableOrJson.table:
             show(built, target)
             return
         submission = {"submission": str(target) if target else None}
@@ -116,7 +116,7 @@ def add_to(app: typer.Typer) -> None:
         run: RunName,
         labels: Annotated[Path, typer.Option(help="CSV of the test rows with their labels.", show_default=False)],
         storage: Storage = "runs",
-        as_json: Annotated[str, typer.Option("--format", metavar="table|json", help="How it is printed.")] = "table",
+        format: Annotated[TableOrJson, typer.Option(help="How it is printed.")] = TableOrJson.table,
     ) -> None:
         """Score an ensemble's test predictions by labels that were held back, beside the best single trial's."""
         from results.scorestable import scores_table
@@ -127,7 +127,7 @@ def add_to(app: typer.Typer) -> None:
         group = find_group(run, storage)
         runs = {run: open_run(run, storage)} if group is None else group.open_all()
         figures = {name: score_ensemble(each, labels) for name, each in runs.items()}
-        if as_json == "json":
+        if format is TableOrJson.json:
             print_json(figures[run] if group is None else figures)
             return
         for name, each in runs.items():

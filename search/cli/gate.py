@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Storage
+from search.cli.options import Storage, TableOrJson
 from search.cli.terminal import output, print_json
 
 
@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
             ),
         ],
         gates: Annotated[Path, typer.Argument(metavar="GATES", help="A YAML list of conditions.", show_default=False)],
-        as_json: Annotated[str, typer.Option("--format", metavar="table|json", help="How it is printed.")] = "table",
+        format: Annotated[TableOrJson, typer.Option(help="How it is printed.")] = TableOrJson.table,
         storage: Storage = "runs",
     ) -> None:
         """Check conditions on what an ensemble is worth on rows that it has not seen; exit with 1 where one fails.
@@ -41,12 +41,10 @@ def add_to(app: typer.Typer) -> None:
         from search.gates import judge, read_gates
         from search.stored import read_ensemble
 
-        if as_json not in ("table", "json"):
-            raise typer.BadParameter("valid are table, json", param_hint="--format")
         conditions = read_gates(gates)
         verdicts = [verdict.to_dict() for verdict in judge(conditions, read_ensemble(run, storage))]
         passed = all(verdict["passed"] for verdict in verdicts)
-        if as_json == "json":
+        if format is TableOrJson.json:
             print_json({"passed": passed, "gates": verdicts})
         else:
             output().print(gates_table(verdicts, title=f"{run}: cross-fitted figures"))

@@ -51,6 +51,13 @@ class Format(StrEnum):
     json = "json"
 
 
+class TableOrJson(StrEnum):
+    """How a command prints what would be no single CSV."""
+
+    table = "table"
+    json = "json"
+
+
 def decoders() -> int:
     """Processes that decode images: one a CPU that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

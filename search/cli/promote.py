@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import Storage
+from search.cli.options import Storage, TableOrJson
 from search.cli.terminal import note, output, print_json
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
         rollback: Annotated[
             str | None, typer.Option(metavar="DIR", help="Go back to the newest backup instead.", show_default=False)
         ] = None,
-        as_json: Annotated[str, typer.Option("--format", metavar="table|json", help="How it is printed.")] = "table",
+        format: Annotated[TableOrJson, typer.Option(help="How it is printed.")] = TableOrJson.table,
         storage: Storage = "runs",
     ) -> None:
         """Put an ensemble into use where it is better than the one in use; exit with 1 where it is not.
@@ -50,24 +50,24 @@ def add_to(app: typer.Typer) -> None:
         foldtune predict models/skin new_images --output predictions.csv
         foldtune promote --rollback models/skin
         """
-        if as_json not in ("table", "json"):
-            raise typer.BadParameter("valid are table, json", param_hint="--format")
         if rollback is not None:
             if ensemble is not None or to is not None:
                 raise typer.BadParameter(
                     "it takes the folder alone: foldtune promote --rollback DIR", param_hint="--rollback"
                 )
-            _rollback(rollback, as_json)
+            _rollback(rollback, format)
             return
         if ensemble is None or to is None:
             raise typer.BadParameter(
                 "give both: foldtune promote ENSEMBLE --to DIR; or foldtune promote --rollback DIR",
                 param_hint="ENSEMBLE and --to",
             )
-        _promote(ensemble, to, gates, min_gain, force, as_json, storage)
+        _promote(ensemble, to, gates, min_gain, force, format, storage)
 
 
-def _promote(name: str, to: str, gates: Path | None, min_gain: float, force: bool, as_json: str, storage: str) -> None:
+def _promote(
+    name: str, to: str, gates: Path | None, min_gain: float, force: bool, format: TableOrJson, storage: str
+) -> None:
     from search.gates import read_gates
     from search.promotion import judge_promotion, promote
     from search.stored import find_ensemble
@@ -81,7 +81,7 @@ def _promote(name: str, to: str, gates: Path | None, min_gain: float, force: boo
         judgement = judge_promotion(new, name, current, conditions, min_gain=min_gain, force=force)
         allowed = judgement.allows(force=force)
         backup = promote(new, current, judgement, name) if allowed else None
-    if as_json == "json":
+    if format is TableOrJson.json:
         print_json(_told(judgement, allowed, current, backup))
     else:
         _show(judgement, allowed, current, backup)
@@ -121,7 +121,8 @@ def _show(judgement: Judgement, allowed: bool, current: ModelDir, backup: Path |
     for reason in judgement.reasons:
         console.print(f"{'forced, though' if allowed else 'refused'}: {reason}", markup=False, soft_wrap=True)
     if not allowed:
-        console.print(f"{current.root} is as it was", markup=False, soft_wrap=True)
+        left = "is as it was" if current.exists() else "holds no model yet"
+        console.print(f"{current.root} {left}", markup=False, soft_wrap=True)
         return
     console.print(f"promoted to {current.root}", style="bold green", markup=False, soft_wrap=True)
     if backup is not None:
@@ -130,12 +131,12 @@ def _show(judgement: Judgement, allowed: bool, current: ModelDir, backup: Path |
         )
 
 
-def _rollback(name: str, as_json: str) -> None:
+def _rollback(name: str, format: TableOrJson) -> None:
     current = _model(name)
     current.check_own()
     with current.lock():
         back, withdrawn = current.rollback()
-    if as_json == "json":
+    if format is TableOrJson.json:
         print_json({"to": str(current.root), "backup": str(back), "withdrawn": str(withdrawn) if withdrawn else None})
         return
     console = output()

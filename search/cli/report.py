@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import RunName, Storage
+from search.cli.options import RunName, Storage, TableOrJson
 from search.cli.terminal import note, output, print_json
 
 
@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
         device: Annotated[
             str | None, typer.Option(help="Where it is timed: cpu, cuda …; a GPU where there is one by default.")
         ] = None,
-        as_json: Annotated[str, typer.Option("--format", metavar="table|json", help="How it is printed.")] = "table",
+        format: Annotated[TableOrJson, typer.Option(help="How it is printed.")] = TableOrJson.table,
         storage: Storage = "runs",
     ) -> None:
         """Write the figures by which a team judges a run and chooses a model: CSV and JSON files in a folder.
@@ -36,20 +36,19 @@ def add_to(app: typer.Typer) -> None:
 
         foldtune report skin --output report
         """
+        from results.errors import no_ensemble
         from results.modeltable import model_table
         from search.report import make_report
         from search.runs import open_run
 
-        if as_json not in ("table", "json"):
-            raise typer.BadParameter("valid are table, json", param_hint="--format")
         opened = open_run(run, storage)
         made = make_report(opened, timing=timing, device=device)
         written = made.write(folder)
-        if as_json == "json":
+        if format is TableOrJson.json:
             print_json(made.to_dict())
             return
         console = output()
         console.print(model_table(made.models, opened.goal.metric, opened.goal.mode, width=console.width))
         note(f"in {folder}: {', '.join(path.name for path in written)}")
         if made.estimate is None:
-            note("figures of the classes come with an ensemble: foldtune ensemble makes one")
+            note(f"no figures of the classes: {no_ensemble(run)}")

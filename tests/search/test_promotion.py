@@ -139,8 +139,10 @@ def test_one_that_is_not_better_or_fails_a_gate_stays_out(
 def test_a_gate_holds_for_the_first_one_too(foldtune: Command) -> None:
     stored("good", 0.8)
     Path("gates.yaml").write_text("- accuracy > 0.85\n")
-    code, _, _ = foldtune("promote", "runs/good/ensemble", "--to", "model", "--gates", "gates.yaml")
+    code, out, _ = foldtune("promote", "runs/good/ensemble", "--to", "model", "--gates", "gates.yaml")
     assert (code, Path("model").exists()) == (1, False)
+    assert "model holds no model yet" in out
+    assert "as it was" not in out
     Path("gates.yaml").write_text("- accuracy > 0.75\n")
     code, out, _ = foldtune("promote", "runs/good/ensemble", "--to", "model", "--gates", "gates.yaml")
     assert (code, used()) == (0, "good")
@@ -218,7 +220,7 @@ def test_weights_that_are_gone_leave_the_one_in_use(foldtune: Command) -> None:
         (["runs/god/ensemble", "--to", "model"], "no run"),
         (["runs/good/ensemble", "--to", "s3://bucket/model"], "must be a folder"),
         (["runs/good/ensemble", "--to", "model", "--gates", "gates.yml"], "gates.yml"),
-        (["runs/good/ensemble", "--to", "model", "--format", "csv"], "table, json"),
+        (["runs/good/ensemble", "--to", "model", "--format", "csv"], "'table', 'json'"),
     ],
 )
 def test_wrong_arguments(foldtune: Command, arguments: list[str], word: str) -> None:

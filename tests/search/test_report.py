@@ -100,6 +100,8 @@ def test_each_model_has_the_row_of_its_best_trial(project: Any, foldtune: Comman
     }
     assert told["confusion"] is told["per_class"] is told["estimate"] is None
     assert [path.name for path in Path("out").iterdir()] == ["models.csv"]
+    code, _, err = foldtune("report", "tiny", "-o", "out", "--no-timing")
+    assert "no figures of the classes: run 'tiny' has no ensemble yet: foldtune ensemble tiny makes one" in err
 
 
 def test_inference_is_timed_and_counts_the_views(project: Any, foldtune: Command) -> None:
