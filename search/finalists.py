@@ -4,40 +4,63 @@ checkpoint."""
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import ray
 
 from cluster.resources import TrialResources
 from results.ensembledir import EnsembleDir
 from results.places import as_path
-from search.foldmodel import FoldJob, FoldOutcome, FoldWork, is_ready, make_ready
+from search.foldmodel import FoldJob, FoldOutcome, FoldWork, Lack, lack, make_ready
 from search.training import short_reason
 
 TASK_RETRIES = 3
 """Times that Ray starts a fold again whose worker died."""
 
 
+@dataclass(frozen=True)
+class Missing:
+    """Fold models that are not ready.
+
+    Attributes:
+        counts: how many by what they lack; what none lacks is left out.
+        of: fold models looked at, ready ones too.
+        race: they are those that finalists race over.
+    """
+
+    counts: Mapping[Lack, int]
+    of: int
+    race: bool
+
+    def __str__(self) -> str:
+        """In words: "7 of 15 fold models to train, 3 to take over"."""
+        (first, number), *others = ((each, self.counts[each]) for each in Lack if each in self.counts)
+        models = "fold models of the race" if self.race else "fold models"
+        return ", ".join([f"{number} of {self.of} {models} {first.value}", *(f"{n} {e.value}" for e, n in others)])
+
+
 def make_all_ready(
-    works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob], connect: Callable[[], None]
+    works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob], connect: Callable[[Missing], None]
 ) -> Iterator[FoldOutcome]:
     """Each fold model's outcome: those on disk first and without Ray, the others as `train_folds` gives them.
 
     Args:
         works: as of `train_folds`.
-        connect: connects to Ray; called where something is left to train.
+        connect: connects to Ray; called where something is left to do, with how much.
     """
-    missing = []
+    missing: dict[FoldJob, Lack] = {}
     for job in jobs:
         work, _ = works[job.run]
-        if is_ready(work, job):
+        if (lacking := lack(work, job)) is None:
             yield make_ready(work, job)
         else:
-            missing.append(job)
+            missing[job] = lacking
     if missing:
-        connect()
-        yield from train_folds(works, missing)
+        connect(Missing(Counter(missing.values()), len(jobs), race=not all(job.model for job in jobs)))
+        yield from train_folds(works, list(missing))
 
 
 def train_folds(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob]) -> Iterator[FoldOutcome]:

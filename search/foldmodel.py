@@ -6,8 +6,9 @@ says under other test-time views than its configuration's is stored beside, by t
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from hashlib import sha256
 from shutil import copyfile
@@ -21,22 +22,20 @@ from results.files import copy_whole, is_file, json_text, read_locally, remove_f
 from results.places import StorePath, address, as_path
 from results.records import Scores, TrialRecord
 from results.store import RunStore
+from results.trialdir import FitDir
 from search.dataset import ImagePlan, open_once
-from search.training import TrialWork, resumed_fit, store_scores, team_of
+from search.foldtraining import train_fold
+from search.training import TrialWork
 from trainers.data.cache import ImageSource
 from trainers.data.preprocess import steps_to_list
 from trainers.data.table import Table
 from trainers.errors import TrialFailed
 from trainers.judge import Judge
-from trainers.parallel.errors import ProcessLost
 from trainers.rows import joined, total
 from trainers.settings import TrialSettings, parse_settings
 from trainers.trained import trained_logits
-from trainers.weights import save_weights
 
 PREDICT_BATCH = 256
-ATTEMPTS = 4
-"""At a fold whose training loses a process."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,14 +156,26 @@ class _Place:
         return self.test is None or self.seen.read_test_logits(self.test.table.ids) is not None
 
 
-def is_ready(work: FoldWork, job: FoldJob) -> bool:
-    """Whether `make_ready` would only look at what is there: no model is trained or asked.
+class Lack(Enum):
+    """What `make_ready` has to do before a fold model is ready."""
+
+    TRAINING = "to train"
+    TAKING_OVER = "to take over"
+    ASKING = "to ask"
+
+
+def lack(work: FoldWork, job: FoldJob) -> Lack | None:
+    """What is yet to be done, None where `make_ready` would only look at what is there.
 
     Raises:
         TrialFailed: the trial is gone.
     """
     place = _Place(work, job)
-    return place.result is not None and place.told
+    if place.result is not None:
+        return None if place.told else Lack.ASKING
+    found = _elsewhere(work.trial, place.store, place.record, job.fold, place.own)
+    there = any(is_file(source.scores_path) and is_file(weights) for source, weights, _ in found)
+    return Lack.TAKING_OVER if there else Lack.TRAINING
 
 
 def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
@@ -213,18 +224,25 @@ def _model(
     weights: StorePath,
 ) -> dict[str, Any]:
     """The result of a fold model: the search's own, one of the run's own ensemble, or a newly trained one."""
+    for source, path, result in _elsewhere(work, store, record, fold, directory):
+        if _take(source.read_scores(), path, directory, weights):
+            return result
+    return {"value": train_fold(work, settings, fold, directory, weights), "reused": False}
+
+
+def _elsewhere(
+    work: TrialWork, store: RunStore, record: TrialRecord, fold: int, directory: FoldDir
+) -> Iterator[tuple[FitDir, StorePath, dict[str, Any]]]:
+    """Where a finished model may be taken from, its weights, and its result."""
     # A stopped trial's model has not seen the end of its lr schedule; its other folds will.
     if fold == work.fold and record.status == "COMPLETE":
         trial = store.trial(record.trial_id)
-        if _take(trial.read_scores(), trial.weights_path, directory, weights):
-            return {"value": record.value(work.metric), "reused": True}
+        yield trial, trial.weights_path, {"value": record.value(work.metric), "reused": True}
     theirs = store.ensemble.member(record.trial_id, fold)
     result = None if address(theirs.root) == address(directory.root) else theirs.result()
     if result is not None:
-        source = store.ensemble.weights_path(record.trial_id, fold)
-        if _take(theirs.read_scores(), source, directory, weights):
-            return {"value": result["value"], "reused": result["reused"]}
-    return {"value": _train(work, settings, fold, directory, weights), "reused": False}
+        weights = store.ensemble.weights_path(record.trial_id, fold)
+        yield theirs, weights, {"value": result["value"], "reused": result["reused"]}
 
 
 def _take(scores: Scores | None, source: StorePath, directory: FoldDir, weights: StorePath) -> bool:
@@ -239,30 +257,6 @@ def _take(scores: Scores | None, source: StorePath, directory: FoldDir, weights:
             save_file(weights, partial(copyfile, local))
     directory.write_scores(ids=scores.ids, logits=scores.logits, targets=scores.targets, epoch=scores.epoch)
     return True
-
-
-def _train(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
-    for _ in range(ATTEMPTS - 1):
-        with suppress(ProcessLost):  # from the last checkpoint again
-            return _trained(work, settings, fold, directory, weights)
-    return _trained(work, settings, fold, directory, weights)
-
-
-def _trained(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
-    with (
-        team_of(work) or nullcontext() as team,
-        closing(resumed_fit(work, settings, fold, directory.checkpoint_path, team)) as fit,
-    ):
-        while not fit.done:
-            fit.step()
-            if not fit.done:
-                save_file(directory.checkpoint_path, fit.save)
-        best = fit.best
-        if best is None:
-            raise TrialFailed("no epoch was run")
-        save_file(weights, partial(save_weights, fit.best_weights()))
-        store_scores(directory, fit, best.epoch)
-        return best.value
 
 
 def _value_as_seen(work: FoldWork, settings: TrialSettings, fold: int, weights: StorePath, seen: FoldDir) -> float:

@@ -17,6 +17,7 @@ from search.cli.terminal import errors, note, output, progress_bar
 if TYPE_CHECKING:
     from results.places import StorePath
     from search.ensemble import Ensemble
+    from search.finalists import Missing
     from search.groups import Group
     from search.plans import EnsemblePlan
     from search.runs import Run
@@ -88,9 +89,9 @@ def build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
     if sources[0].test is not None:
         rehearse_submission(runs[0], chosen[0], sources[0].test.ids)
 
-    def connect() -> None:
+    def connect(missing: Missing) -> None:
         for run in runs:
-            ray.connect(run.config.resources)
+            ray.connect(run.config.resources, f"{missing}: starting Ray …")
 
     try:
         with ray.ending_workers(), showing_folds(errors(), [each.id for each in chosen], plan.folds) as watcher:
@@ -101,13 +102,14 @@ def build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
 
 
 def _open(run: Run) -> Source:
+    from results.formatting import counted
     from search.sources import open_source
 
     with progress_bar("decoding images") as progress:
         source = open_source(run, decoders(), progress)
     if source.broken:
         note(
-            f"{len(source.broken)} images to submit cannot be read and get the mean of the others' scores "
+            f"{counted(len(source.broken), 'image')} to submit cannot be read: scored by the mean of the others "
             f"(first: {source.broken[0]})"
         )
     return source

@@ -24,7 +24,7 @@ from cluster.resources import TrialResources
 from search.candidates import check_runs, choose_finalists
 from search.ensemble import Ensemble, Train, build_ensemble
 from search.errors import InputError
-from search.finalists import make_all_ready
+from search.finalists import Missing, make_all_ready
 from search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
 from search.loading import check
 from search.plans import EnsembleOptions, plan_ensemble
@@ -221,18 +221,18 @@ def test_ray_is_asked_for_only_where_something_is_missing(home: Path) -> None:
     class Asked(Exception):
         pass
 
-    def connect() -> None:
-        raise Asked
+    def connect(missing: Missing) -> None:
+        raise Asked(str(missing))
 
     run, without_ray = searched(home, "rayless", 2), partial(make_all_ready, connect=connect)
-    with pytest.raises(Asked):
-        ensemble([run], train=without_ray)
+    with pytest.raises(Asked, match=r"^4 of 6 fold models to train, 2 to take over$"):
+        ensemble([run], train=without_ray, race=False)
     trained, again = Watch(), Watch()
     ensemble([run], trained, voting="soft")
     second = ensemble([run], again, without_ray, voting="hard")
     assert second.description["voting"] == "hard"
     assert sorted(map(str, again.outcomes)) == sorted(map(str, trained.outcomes))
-    with pytest.raises(Asked):
+    with pytest.raises(Asked, match=r"^6 of 6 fold models to ask$"):
         ensemble([run], train=without_ray, tta="hflip")
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from search.dataset import ImagePlan
-from search.foldmodel import Unlabelled
+from search.finalists import Missing
+from search.foldmodel import Lack, Unlabelled
 from trainers.data.table import Table
 
 
@@ -17,3 +18,9 @@ def test_unreadable_rows_get_the_mean_of_the_others() -> None:
     test = Unlabelled(table, ImagePlan((8, 8), "squash", None, 1, "skip"), ids, np.array([True, False, True]))
     full = test.complete(np.array([[0.2, 0.8], [0.6, 0.4]]))
     np.testing.assert_allclose(full, [[0.2, 0.8], [0.4, 0.6], [0.6, 0.4]])
+
+
+def test_what_is_missing_in_words() -> None:
+    counts = {Lack.ASKING: 3, Lack.TRAINING: 7}
+    assert str(Missing(counts, 15, race=False)) == "7 of 15 fold models to train, 3 to ask"
+    assert str(Missing({Lack.TAKING_OVER: 1}, 4, race=True)) == "1 of 4 fold models of the race to take over"
