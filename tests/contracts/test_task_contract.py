@@ -248,6 +248,12 @@ def test_evaluation_gives_every_metric_for_any_rows(life: Life) -> None:
         assert all(type(value) is float and np.isfinite(value) for value in some.values())
 
 
+def test_one_metric_is_that_of_all(life: Life) -> None:
+    scores, predictions = life.scores, life.task.predict(life.scores)
+    for metric, value in life.task.evaluate(scores, predictions, life.targets).items():
+        assert life.task.metric_value(metric, scores, predictions, life.targets) == pytest.approx(value, nan_ok=True)
+
+
 def test_a_better_model_gets_better_metrics(life: Life) -> None:
     task = life.task
     good = task.scores(life.logits.sum(axis=0))

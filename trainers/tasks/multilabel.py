@@ -148,6 +148,11 @@ class Multilabel(Task):
         values["loss"] = binary_log_loss(scores, targets)
         return {name: values[name] for name in self.metrics}
 
+    def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
+        if metric in PREDICTION_METRICS:
+            return PREDICTION_METRICS[metric](targets, predictions)
+        return super().metric_value(metric, scores, predictions, targets)
+
     def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
         counts = label_counts(targets, predictions)
         figures = (*(values.tolist() for values in precision_recall_f1(*counts)), counts[2].tolist())
