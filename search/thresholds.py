@@ -170,7 +170,7 @@ def _in_processes(job: _Job, work: list[tuple[TrialDir, Any]], workers: int) -> 
     from joblib.externals.loky import ProcessPoolExecutor, as_completed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    pool = ProcessPoolExecutor(workers, timeout=30, initializer=_start, initargs=(job,))
+    pool = ProcessPoolExecutor(workers, timeout=30, initializer=_start, initargs=(job,), env=KEEP_MEMORY)
     try:
         for future in as_completed([pool.submit(_run, *each) for each in work]):
             yield future.result()
@@ -180,6 +180,8 @@ def _in_processes(job: _Job, work: list[tuple[TrialDir, Any]], workers: int) -> 
         pool.shutdown(wait=True, kill_workers=True)
 
 
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+"""Of glibc: large arrays come and go by the hundred, and fresh pages for each cost a quarter of the time."""
 _JOB: list[_Job] = []  # of a fitting process, which gets it once instead of with every trial
 
 
