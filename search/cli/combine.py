@@ -89,12 +89,14 @@ def build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
     if sources[0].test is not None:
         rehearse_submission(runs[0], chosen[0], sources[0].test.ids)
 
+    console = errors()
+
     def connect(missing: Missing) -> None:
         for run in runs:
-            ray.connect(run.config.resources, f"{missing}: starting Ray …")
+            ray.connect(run.config.resources, f"{missing}: starting Ray …", console)
 
     try:
-        with ray.ending_workers(), showing_folds(errors(), [each.id for each in chosen], plan.folds) as watcher:
+        with ray.ending_workers(), showing_folds(console, [each.id for each in chosen], plan.folds) as watcher:
             return build_ensemble(sources, plan, chosen, partial(make_all_ready, connect=connect), watcher)
     except KeyboardInterrupt:
         note("stopped; what is trained is kept: the same command goes on from there")

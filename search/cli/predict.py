@@ -118,8 +118,8 @@ def _predict(ensembles: Mapping[str | None, StoredEnsemble], images: Any, file: 
     unread = f", {broken} could not be read" if broken else ""
     note(f"{counted(len(frame) - broken, 'image')} predicted in {file}{unread}")
     if (drawing := work.get("seen")) is not None:
-        counted = ", ".join(f"{number} {kind}" for kind, number in sorted(drawing.counts.items()))
-        note(f"{drawing.drawn} pictures in {drawing.folder}: {counted or 'nothing found'}")
+        found = ", ".join(f"{number} {kind}" for kind, number in sorted(drawing.counts.items()))
+        note(f"{counted(drawing.drawn, 'picture')} in {drawing.folder}: {found or 'nothing found'}")
 
 
 def _drawing(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 from search.cli.terminal import note
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from search.config import ResourcesConfig
 
 
@@ -47,11 +49,12 @@ class RaySession:
             self.close()
             raise
 
-    def connect(self, resources: ResourcesConfig, what: str = "starting Ray …") -> None:
+    def connect(self, resources: ResourcesConfig, what: str = "starting Ray …", console: Console | None = None) -> None:
         """Connect, and make sure that a trial finds room.
 
         Args:
             what: is told where Ray has to be started.
+            console: of a live table that is shown.
 
         Raises:
             cluster.errors.ClusterError: no cluster answers, or none of its nodes can hold a trial.
@@ -60,7 +63,7 @@ class RaySession:
         from cluster.sessions import session
 
         if not self._connected:
-            note(what)
+            note(what, console)
             self._stack.enter_context(session(self._address, allow_no_token=self._allow_no_token))
             self._connected = True
         require_slot(

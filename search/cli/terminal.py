@@ -22,9 +22,9 @@ def errors() -> Console:
     return Console(file=sys.stderr, highlight=False)
 
 
-def note(text: str) -> None:
-    """One line about what is being done."""
-    errors().print(text, style="dim", markup=False, soft_wrap=True)
+def note(text: str, console: Console | None = None) -> None:
+    """One line about what is being done; on the console of a live table, where there is one, it stands above that."""
+    (console or errors()).print(text, style="dim", markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

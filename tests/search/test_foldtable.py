@@ -7,6 +7,7 @@ import io
 from rich.console import Console
 
 from search.bootstrap import Interval
+from search.cli.terminal import note
 from search.foldmodel import FoldOutcome
 from search.foldtable import FoldTable, fold_line, showing_folds
 from search.race import Dropped
@@ -48,6 +49,17 @@ def test_who_drops_out_is_counted_and_shown_as_out() -> None:
     assert lines[0].startswith("4/5 fold models")
     assert lines[4].split() == ["0011", "0.5000", "0.5000", "out"]
     assert lines[-1] == "out: 1 clearly weaker after two folds"
+
+
+def test_a_note_stands_above_the_live_table() -> None:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=80, highlight=False)
+    with showing_folds(console, ["0004", "0011"], 3) as watcher:
+        watcher.on_outcome(READY)
+        note("4 of 6 fold models to train", console)
+    before, after = text.getvalue().split("4 of 6 fold models to train")
+    assert before.removesuffix("\x1b[2m").endswith("\x1b[2K"), "the table's lines are erased first"
+    assert "0004" in after
 
 
 def test_a_line_says_why_a_trial_drops_out() -> None:
