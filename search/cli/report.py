@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search.cli.options import RunName, Storage, TableOrJson
 from search.cli.terminal import note, output, print_json
+
+if TYPE_CHECKING:
+    from search.report import Report
+    from search.runs import Run
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,21 +39,33 @@ def add_to(app: typer.Typer) -> None:
         ensemble, on its cross-fitted predictions: per_class.csv and per_class.json (precision, recall, F1, rows) and,
         where each image has one label, confusion.csv.
 
+        Of several targets each has a folder of its own in it.
+
         foldtune report skin --output report
         """
-        from results.errors import no_ensemble
-        from results.modeltable import model_table
+        from search.groups import find_group
         from search.report import make_report
         from search.runs import open_run
 
-        opened = open_run(run, storage)
-        made = make_report(opened, timing=timing, device=device)
-        written = made.write(folder)
+        group = find_group(run, storage)
+        runs = {run: open_run(run, storage)} if group is None else group.open()
+        made = {name: make_report(each, timing=timing, device=device) for name, each in runs.items()}
+        written = {name: each.write(folder if group is None else folder / name) for name, each in made.items()}
         if format is TableOrJson.json:
-            print_json(made.to_dict())
+            print_json(made[run].to_dict() if group is None else {name: each.to_dict() for name, each in made.items()})
             return
-        console = output()
-        console.print(model_table(made.models, opened.goal.metric, opened.goal.mode, width=console.width))
-        note(f"in {folder}: {', '.join(path.name for path in written)}")
-        if made.estimate is None:
-            note(f"no figures of the classes: {no_ensemble(run)}")
+        for name, each in runs.items():
+            if group is not None:
+                output().print(f"target {name}", style="bold")
+            _show(each, made[name], written[name])
+
+
+def _show(run: Run, made: Report, written: Sequence[Path]) -> None:
+    from results.errors import no_ensemble
+    from results.modeltable import model_table
+
+    console = output()
+    console.print(model_table(made.models, run.goal.metric, run.goal.mode, width=console.width))
+    note(f"in {written[0].parent}: {', '.join(path.name for path in written)}")
+    if made.estimate is None:
+        note(f"no figures of the classes: {no_ensemble(run.store.name)}")

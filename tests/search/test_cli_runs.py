@@ -140,7 +140,7 @@ def test_resume_with_another_configuration_says_what_differs(project: Any, foldt
         (["ensemble", "tiny", "--voting", "hrad"], ["--voting", "did you mean 'hard'?"]),
         (["ensemble", "tiny", "--voting", "hard", "--top", "2", "--min-votes", "3"], ["--min-votes 3", "give 1 to 2"]),
         (["ensemble", "tiny", "--min-votes", "1"], ["--min-votes", "voting hard"]),
-        (["ensemble", "tiny", "--format", "csv"], ["--format", "table, json"]),
+        (["ensemble", "tiny", "--format", "csv"], ["'--format': 'csv' is not one of 'table', 'json'"]),
         (["leaderboard", "tiny"], ["--output"]),
         (["serch"], ["serch", "search"]),
         (["validate"], ["CONFIG"]),

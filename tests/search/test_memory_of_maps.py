@@ -49,7 +49,7 @@ def stored(folder: Path, count: int) -> np.ndarray:
 
 
 def thresholds(folder: Path, targets: np.ndarray) -> None:
-    refit = _Job(TASK, "hmean", None)(TrialDir(folder / "0"), None)  # type: ignore[arg-type]
+    refit = _Job(TASK, "hmean", "hmean", None)(TrialDir(folder / "0"), None)  # type: ignore[arg-type]
     assert refit is not None
     assert refit.tuned > 0.9
 

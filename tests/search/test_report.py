@@ -110,7 +110,7 @@ def test_inference_is_timed_and_counts_the_views(project: Any, foldtune: Command
     code, out, err = foldtune("report", "tiny", "-o", "out", "--device", "cpu")
     assert code == 0
     assert "ms/image" in out
-    assert "foldtune ensemble makes one" in err
+    assert "foldtune ensemble tiny makes one" in err
     assert (pd.read_csv("out/models.csv")["inference_ms"] > 0).all()
     task = get_task("multiclass").from_frame(pd.DataFrame({"label": ["a", "b"]}), "label")
     plain, all_views = (

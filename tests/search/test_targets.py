@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from results.errors import RunExists, RunNotFound, SubmissionError
+from results.records import EpochRow
 from search.errors import InputError
 from search.groups import find_group, new_group, reopen_group
 from search.runs import new_store, open_run, reopen_labelled, start_run
@@ -216,6 +217,25 @@ def test_results_of_a_group_have_a_part_a_target(several: Any, project: Any, fol
     assert foldtune("leaderboard", "many", "--output", "board.csv")[0] == 0
     assert pd.read_csv("board.csv")["target"].nunique() == 3
     assert foldtune("thresholds", "many")[0] == 2
+
+
+def test_a_report_of_a_group_has_a_folder_a_target(several: Any, foldtune: Command) -> None:
+    checked = check_targets(read(several()))
+    group = new_group(checked)
+    start(checked, *TARGETS)
+    for run in group.open().values():
+        trial = run.store.trial("0000")
+        trial.write_config(number=0, params={}, config={})
+        metrics = {run.goal.metric: 0.5, f"{run.goal.metric}_tuned": 0.5, "loss": 0.5}
+        trial.append_epoch(EpochRow(1, metrics, 1, metrics, 2.0, 100.0, 1e-3, 64, 0.4))
+        trial.finish("COMPLETE")
+    code, out, err = foldtune("report", "many", "--output", "figures", "--no-timing")
+    assert code == 0, err
+    assert [out.count(f"target {target}") for target in TARGETS] == [1, 1, 1]
+    written = {path.as_posix() for path in Path("figures").rglob("*.csv")}
+    assert written == {f"figures/{target}/models.csv" for target in TARGETS}
+    told = json.loads(foldtune("report", "many", "--output", "figures", "--no-timing", "--format", "json")[1])
+    assert [len(told[target]["models"]) for target in TARGETS] == [1, 1, 1]
 
 
 def test_one_submission_has_a_column_a_target_in_the_form_of_the_sample(several: Any, project: Any) -> None:
