@@ -305,7 +305,7 @@ def test_unreadable_images_to_submit_are_set_apart(
     opened = open_run(str(run), "runs")
     test = _open(opened).test
     assert isinstance(test, Unlabelled)
-    assert "1 images to submit cannot be read" in capsys.readouterr().err
+    assert "1 image to submit cannot be read" in capsys.readouterr().err
     assert test.ids.tolist() == table["image"].tolist()
     assert test.readable.tolist() == [True, False, True]
     assert test.table.ids.tolist() == [ids[0], ids[1]]
