@@ -14,7 +14,7 @@ import ray
 from cluster.resources import TrialResources
 from results.ensembledir import EnsembleDir
 from results.places import as_path
-from search.foldmodel import FoldJob, FoldOutcome, FoldWork, Lack, lack, make_ready
+from search.foldmodel import FoldJob, FoldOutcome, FoldWork, Lack, look, make_ready
 from search.training import short_reason
 
 TASK_RETRIES = 3
@@ -54,10 +54,11 @@ def make_all_ready(
     missing: dict[FoldJob, Lack] = {}
     for job in jobs:
         work, _ = works[job.run]
-        if (lacking := lack(work, job)) is None:
-            yield make_ready(work, job)
+        found = look(work, job)
+        if isinstance(found, Lack):
+            missing[job] = found
         else:
-            missing[job] = lacking
+            yield found
     if missing:
         connect(Missing(Counter(missing.values()), len(jobs), race=not all(job.model for job in jobs)))
         yield from train_folds(works, list(missing))
@@ -66,8 +67,8 @@ def make_all_ready(
 def train_folds(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob]) -> Iterator[FoldOutcome]:
     """Train fold models in the connected Ray session; gives each outcome as it comes.
 
-    What runs when the iterator is left ends with the session: cancelling
-    it by force in the moment in which a task ends aborts the driver (Ray 2.60).
+    What runs when the iterator is left ends with the session: cancelling it by force in the moment in which a task ends
+    aborts the driver (Ray 2.60).
 
     Args:
         works: by name of the run: what its folds share, and what each of them takes.

@@ -6,7 +6,7 @@ says under other test-time views than its configuration's is stored beside, by t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -144,7 +144,7 @@ class _Place:
         result = self.own.result()
         if result is None or result.get("made_of", self.made_of) != self.made_of or not is_file(self.own.scores_path):
             return None
-        return result if is_file(self.weights) or (self.told and not job.model) else None
+        return result if is_file(self.weights) or (not job.model and self.told) else None
 
     @property
     def told(self) -> bool:
@@ -164,15 +164,15 @@ class Lack(Enum):
     ASKING = "to ask"
 
 
-def lack(work: FoldWork, job: FoldJob) -> Lack | None:
-    """What is yet to be done, None where `make_ready` would only look at what is there.
+def look(work: FoldWork, job: FoldJob) -> FoldOutcome | Lack:
+    """A fold model that is ready, or what is yet to be done; no model is trained or asked.
 
     Raises:
         TrialFailed: the trial is gone.
     """
     place = _Place(work, job)
     if place.result is not None:
-        return None if place.told else Lack.ASKING
+        return _outcome(work, job, place, place.result) if place.told else Lack.ASKING
     found = _elsewhere(work.trial, place.store, place.record, job.fold, place.own)
     there = any(is_file(source.scores_path) and is_file(weights) for source, weights, _ in found)
     return Lack.TAKING_OVER if there else Lack.TRAINING
@@ -185,7 +185,7 @@ def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
         TrialFailed, and what the trainer raises.
     """
     place = _Place(work, job)
-    settings, weights, own, seen = place.settings, place.weights, place.own, place.seen
+    settings, weights, own = place.settings, place.weights, place.own
     result = place.result
     if result is None:
         own.clear()
@@ -193,11 +193,19 @@ def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
         result = model | {"made_of": place.made_of}
         own.finish(result)
         remove_file(own.checkpoint_path)
-    value = result["value"] if seen is own else _value_as_seen(work, settings, job.fold, weights, seen)
+    outcome = _outcome(work, job, place, result)
     if place.test is not None and not place.test_told:
         table = place.test.table
         source = open_once(table.paths, place.test.images)
-        seen.write_test_logits(table.ids, _logits(work, settings, weights, source, np.arange(len(source))))
+        place.seen.write_test_logits(table.ids, _logits(work, settings, weights, source, np.arange(len(source))))
+    return outcome
+
+
+def _outcome(work: FoldWork, job: FoldJob, place: _Place, result: Mapping[str, Any]) -> FoldOutcome:
+    """What a made model is worth by the views asked for; its scores by these are made where they are missing."""
+    value = result["value"]
+    if place.seen is not place.own:
+        value = _value_as_seen(work, place.settings, job.fold, place.weights, place.seen)
     return FoldOutcome(job.member, job.fold, value, reused=bool(result["reused"]))
 
 

@@ -109,6 +109,16 @@ def find_group(name: str, storage: StorePath | str) -> Group | None:
     return None
 
 
+def open_targets(name: str, storage: StorePath | str) -> Mapping[str | None, Run]:
+    """The runs of a group by target, of those whose search was started; one run alone stands under None.
+
+    Raises:
+        results.errors.RunNotFound: no such run or group, or no search of it was started.
+    """
+    group = find_group(name, storage)
+    return {None: open_run(name, storage)} if group is None else dict(group.open().items())
+
+
 def _read(root: StorePath) -> Group:
     path = root / GROUP_FILE
     values = read_json(path) or {}

@@ -15,7 +15,6 @@ from search.foldmodel import Unlabelled, views_of
 from search.sources import Source, arranged
 from trainers.rows import joined
 from trainers.settings import TrialSettings, parse_settings
-from trainers.tasks.votes import Votes
 from trainers.voting import mean_scores
 
 Array = npt.NDArray[Any]
@@ -62,10 +61,7 @@ class StoredMember:
 
     def fold_offsets(self, folds: int) -> list[Array]:
         """What each fold model's logits need so that all speak on one level (0 where nothing); raises WorkError."""
-        task = self.candidate.run.task
-        if type(task).fold_offsets is Votes.fold_offsets:  # which looks at none of the logits
-            return [NOTHING] * folds
-        offsets = task.fold_offsets([self.fold_scores(fold).logits for fold in range(folds)])
+        offsets = self.candidate.run.task.fold_offsets(self.fold_scores(fold).logits for fold in range(folds))
         return [NOTHING] * folds if offsets is None else [offset.astype(np.float32) for offset in offsets]
 
     def fold_scores(self, fold: int) -> Scores:

@@ -34,17 +34,7 @@ class Source:
 
     def work(self, home: StorePath, tta: str | None) -> FoldWork:
         """What the folds of its trials share, for an ensemble in the folder `home`."""
-        config = self.run.config
-        trial = TrialWork(
-            root=self.run.store.address,
-            labelled=self.labelled,
-            metric=self.run.goal.metric,
-            epochs=config.search.max_epochs,
-            seed=config.search.seed,
-            loader_workers=config.resources.loader_workers,
-            processes=config.resources.processes,
-            gpus=config.resources.gpus_per_trial,
-        )
+        trial = TrialWork.of(self.run.store.address, self.labelled, self.run.goal.metric, self.run.config)
         return FoldWork(trial, self.test, address(home), tta)
 
 

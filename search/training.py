@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Self
 
 from results.files import read_locally, save_file
 from results.places import StorePath
@@ -17,6 +18,9 @@ from trainers.fit import EpochReport, Fit
 from trainers.parallel.team import Team
 from trainers.settings import TrialSettings, parse_settings
 from trainers.weights import save_weights
+
+if TYPE_CHECKING:
+    from search.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,21 @@ class TrialWork:
     fold: int = 0
     processes: int = 1
     gpus: float = 0.0
+
+    @classmethod
+    def of(cls, root: str, labelled: Labelled, metric: str, config: RunConfig) -> Self:
+        """As a run's configuration says it, for its search and for its fold models alike."""
+        resources = config.resources
+        return cls(
+            root=root,
+            labelled=labelled,
+            metric=metric,
+            epochs=config.search.max_epochs,
+            seed=config.search.seed,
+            loader_workers=resources.loader_workers,
+            processes=resources.processes,
+            gpus=resources.gpus_per_trial,
+        )
 
 
 def team_of(work: TrialWork) -> Team | None:

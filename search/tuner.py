@@ -201,16 +201,7 @@ class Search:
         return slots(self._resources(), resources.max_concurrent_trials, resources.autoscale_to)
 
     def _work(self) -> TrialWork:
-        return TrialWork(
-            root=self.store.address,
-            labelled=self.labelled,
-            metric=self.goal.metric,
-            epochs=self.config.search.max_epochs,
-            seed=self.config.search.seed,
-            loader_workers=self.config.resources.loader_workers,
-            processes=self.config.resources.processes,
-            gpus=self.config.resources.gpus_per_trial,
-        )
+        return TrialWork.of(self.store.address, self.labelled, self.goal.metric, self.config)
 
     def _farewell(self) -> str:
         return (

@@ -80,7 +80,6 @@ class Fit:
         if team is not None:
             team.open(job, replica)
         self._learner: Learner | None = replica.learner
-        self._batches, self._sampler, self._classes = replica.batches, replica.sampler, replica.classes
         self.params_m = count_params_m(replica.learner.model)
 
     @property

@@ -43,21 +43,20 @@ def add_to(app: typer.Typer) -> None:
 
         foldtune report skin --output report
         """
-        from search.groups import find_group
+        from search.groups import open_targets
         from search.report import make_report
-        from search.runs import open_run
 
-        group = find_group(run, storage)
-        runs = {run: open_run(run, storage)} if group is None else group.open()
-        made = {name: make_report(each, timing=timing, device=device) for name, each in runs.items()}
-        written = {name: each.write(folder if group is None else folder / name) for name, each in made.items()}
+        runs = open_targets(run, storage)
+        made = {target: make_report(each, timing=timing, device=device) for target, each in runs.items()}
+        written = {target: each.write(folder / (target or "")) for target, each in made.items()}
         if format is TableOrJson.json:
-            print_json(made[run].to_dict() if group is None else {name: each.to_dict() for name, each in made.items()})
+            told = {target: each.to_dict() for target, each in made.items()}
+            print_json(told.get(None, told))
             return
-        for name, each in runs.items():
-            if group is not None:
-                output().print(f"target {name}", style="bold")
-            _show(each, made[name], written[name])
+        for target, each in runs.items():
+            if target is not None:
+                output().print(f"target {target}", style="bold")
+            _show(each, made[target], written[target])
 
 
 def _show(run: Run, made: Report, written: Sequence[Path]) -> None:

@@ -58,9 +58,11 @@ def add_to(app: typer.Typer) -> None:
         foldtune results skin --watch
         foldtune results skin --format json | jq '.[0]'
         """
+        from search.groups import open_targets
+
         if watch and format is not Format.table:
             raise typer.BadParameter(f"it draws a table; leave it out, or --format {format}", param_hint="--watch")
-        opened = _open(run, storage)
+        opened = open_targets(run, storage)
         if watch:
             _watch(run, storage, sort, top)
         elif format is Format.table:
@@ -85,8 +87,9 @@ def add_to(app: typer.Typer) -> None:
         other metrics, params_*, error.
         """
         from results.files import write_csv
+        from search.groups import open_targets
 
-        frame = _joined(_open(run, storage), sort)
+        frame = _joined(open_targets(run, storage), sort)
         write_csv(file, frame)
         note(f"{len(frame)} trials in {file}")
 
@@ -115,15 +118,6 @@ def _job_states(address: str) -> dict[str, str] | None:
         return {job.job_id: job.state for job in JobServer(address, allow_no_token=True).jobs()}
     except ClusterError:
         return None
-
-
-def _open(name: str, storage: str) -> Mapping[str | None, Run]:
-    """The runs of a group by target; one run alone stands under None."""
-    from search.groups import find_group
-    from search.runs import open_run
-
-    group = find_group(name, storage)
-    return {None: open_run(name, storage)} if group is None else dict(group.open().items())
 
 
 def _joined(runs: Mapping[str | None, Run], sort: str | None, top: int | None = None) -> pd.DataFrame:
@@ -172,12 +166,15 @@ def _watch(name: str, storage: str, sort: str | None, top: int | None) -> None:
 
     from rich.live import Live
 
+    from search.groups import open_targets
+
     console = output()
-    runs = _open(name, storage)
+    runs = open_targets(name, storage)
     with Live(_tables(runs, sort, top), console=console, auto_refresh=False) as live:
         while console.is_terminal and _is_busy(name, storage, runs):
             time.sleep(REFRESH_S)
-            runs = {**_open(name, storage), **runs}  # a group's next target may have begun; stores keep what they read
+            # A group's next target may have begun; stores keep what they read.
+            runs = {**open_targets(name, storage), **runs}
             live.update(_tables(runs, sort, top), refresh=True)
 
 

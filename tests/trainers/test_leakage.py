@@ -89,8 +89,8 @@ def of_loss(training: Fit) -> dict[str, Any]:
 
 def draws(training: Fit) -> list[list[int]]:
     """The rows of three epochs."""
-    rows, classes = training.data.train_rows, training._classes
-    return [training._sampler.order(rows, classes, epoch, training.seed).tolist() for epoch in (1, 2, 3)]
+    rows, classes = training.data.train_rows, training._replica.classes
+    return [training._replica.sampler.order(rows, classes, epoch, training.seed).tolist() for epoch in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(("name", "loss", "sampler"), COMBINATIONS)

@@ -90,7 +90,7 @@ def test_gradients_of_parts_add_up_to_that_of_the_batch(start: Callable[..., Fit
     for limit in (12, 3):
         fit = start(batch_size=12, **plain)
         limit_memory(fit, limit)
-        images, targets, _ = next(iter(fit._batches.epoch(1)))
+        images, targets, _ = next(iter(fit._replica.batches.epoch(1)))
         loss = fit._learner._gradient(images, targets)
         gradients.append((loss, [p.grad.clone() for p in fit._learner.model.parameters()]))
         assert fit._learner.micro.size == limit
@@ -113,7 +113,7 @@ def test_what_a_broken_off_attempt_has_added_is_forgotten(start: Callable[..., F
                 raise torch.OutOfMemoryError("no room for the second half")
 
         learner.model.register_forward_pre_hook(refuse)
-        images, targets, _ = next(iter(fit._batches.epoch(1)))
+        images, targets, _ = next(iter(fit._replica.batches.epoch(1)))
         learner._gradient(images, targets)
         gradients.append([p.grad.clone() for p in learner.model.parameters()])
     for expected, got in zip(*gradients, strict=True):

@@ -266,8 +266,8 @@ def test_an_ordinal_head_goes_with_its_loss_a_sampled_head_and_frozen_layers(los
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 def test_an_imbalanced_sampler_draws_by_its_strength(name: str, strength: float) -> None:
     training = start(name, sampler={"name": "imbalanced", "strength": strength})
-    rows, classes = training.data.train_rows, training._classes
-    drawn = training._sampler.order(rows, classes, 1, 0)
+    rows, classes = training.data.train_rows, training._replica.classes
+    drawn = training._replica.sampler.order(rows, classes, 1, 0)
     numbers, sizes = np.unique(classes, return_counts=True)
     wanted = sizes ** (1 - strength) * np.exp(np.log(sizes).mean() * strength)
     counts = [int((classes[drawn] == number).sum()) for number in numbers]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
@@ -71,8 +71,8 @@ class Ordinal(Multiclass):
         _check_levels(task.labels, task.target)
         return task
 
-    def fold_offsets(self, fold_logits: Sequence[FloatArray]) -> list[FloatArray]:
-        return common_level(fold_logits)
+    def fold_offsets(self, fold_logits: Iterable[FloatArray]) -> list[FloatArray]:
+        return common_level(list(fold_logits))
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
         from trainers.models import build_model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy.typing as npt
@@ -21,11 +21,11 @@ class Votes(ABC):
     def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
         """Predictions of scores; absent keys are the default's. Ties always fall the same way."""
 
-    def fold_offsets(self, fold_logits: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | None:
+    def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | None:
         """What to add to the logits of each fold's model before :meth:`scores`, so that all speak on one level.
 
         ``fold_logits`` are of rows that the models were not trained on; no label is asked for. None (the default):
-        nothing.
+        nothing, and none of them is looked at, so they may be read as they are asked for.
         """
         return None
 
