@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
+
+from results.store import RunStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -53,3 +56,38 @@ def test_trials_of_two_processes_each(
     assert not alive
     stored = (foldtune.folder / "runs/parallel/config.yaml").read_text()
     assert "processes_per_trial: 2" in stored
+
+
+@pytest.mark.faults
+def test_a_process_that_dies_costs_its_trial_an_epoch(
+    foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any]
+) -> None:
+    epochs = 8
+    file = write_search(
+        "bereft",
+        {"model_name": "test_vit", "lr": {"loguniform": [0.003, 0.01]}},
+        search={"metric": "macro_f1", "num_samples": 2, "max_epochs": epochs, "trial_scheduler": "none"},
+        resources={"cpus_per_trial": 2, "max_concurrent_trials": 1, "processes_per_trial": 2},
+    )
+    run = foldtune.folder / "runs/bereft"
+
+    def written(trial_id: str) -> list[int]:
+        lines = (run / "trials" / trial_id / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line)["epoch"] for line in lines]
+
+    started = foldtune.start("search", file)
+    first = run / "trials/0000/metrics.jsonl"
+    wait_for(lambda: started.ended() or (first.is_file() and members(started)), "an epoch")
+    (victim,) = members(started)
+    victim.kill()
+    ended = started.end()
+    assert ended.code == 0, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    store = RunStore(run)
+    assert [record.status for record in store.trials()] == ["COMPLETE"] * 2
+    (death,) = store.trial("0000").deaths()
+    assert 1 <= death["epoch"] < epochs
+    assert "was killed by SIGKILL" in death["reason"]
+    for trial_id in ("0000", "0001"):
+        assert sorted(set(written(trial_id))) == list(range(1, epochs + 1))
+        assert len(written(trial_id)) <= epochs + 1
