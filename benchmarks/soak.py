@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import secrets
 import statistics
 import subprocess
 import sys
@@ -29,10 +30,10 @@ from benchmarks.report import Figure, machine_line, parser, publish
 
 TITLE = "soak: a search under random kills"
 EPOCHS = 3
-LOOPBACK = "127.0.0.1"
 MOST_GROWTH_MB = 50.0
 RAY = {
-    "RAY_AUTH_MODE": "disabled",  # it listens to this machine alone, for some minutes
+    "RAY_AUTH_MODE": "token",  # it listens to more than this machine
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "5",
@@ -79,10 +80,10 @@ def cluster(nodes: int) -> Iterator[Any]:
     """A head without CPUs and `nodes` nodes of one CPU each, in processes of this machine."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "node_ip_address": LOOPBACK})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         for _ in range(nodes):
-            made.add_node(num_cpus=1, node_ip_address=LOOPBACK)
+            made.add_node(num_cpus=1)
         yield made
     finally:
         made.shutdown()
@@ -106,7 +107,7 @@ def harm(made: Any, log: Log, rng: random.Random) -> None:
     workers = trainable_workers()
     if rng.random() < 0.25 and made.worker_nodes:
         made.remove_node(rng.choice(sorted(made.worker_nodes, key=id)), allow_graceful=False)
-        made.add_node(num_cpus=1, node_ip_address=LOOPBACK)
+        made.add_node(num_cpus=1)
         log.nodes += 1
     elif workers:
         try:

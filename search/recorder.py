@@ -85,6 +85,10 @@ class Recorder:
         """Tell the study an epoch's best-so-far value."""
         report(self._study, int(key), epoch, value)
 
+    def trained(self, key: str) -> int:
+        """Epochs of a trial that are stored, 0 for none: the driver may not have heard of the last one."""
+        return max((row.epoch for row in self._store.trial(key).epochs()), default=0)
+
     def lost(self, key: str, epoch: int, reason: str) -> None:
         """Note that a trial's worker died after an epoch, and that the trial goes on."""
         self._store.trial(key).append_death(epoch, reason)

@@ -70,7 +70,6 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._deaths = deaths
         self._on_failure = on_failure
         self._live: dict[str, str] = {}
-        self._epochs: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Configuration of Ray's next trial; None while there is no free slot, FINISHED once no trial can follow."""
@@ -107,7 +106,6 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         key, value = self._live.get(trial_id), result.get(self.metric)
         if key is None or value is None:
             return
-        self._epochs[key] = int(result["epoch"])
         self._guarded(lambda: self._recorder.report(key, int(result["epoch"]), value))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
@@ -115,14 +113,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         key = self._live.pop(trial_id, None)
         if key is None:
             return
-        if not error:
-            self._guarded(lambda: self._recorder.finish(key, result or {}))
-        elif self._deaths.goes_on(key, epoch := self._epochs.get(key, 0)):
+        self._guarded(lambda: self._lost(key) if error else self._recorder.finish(key, result or {}))
+
+    def _lost(self, key: str) -> None:
+        epoch = self._recorder.trained(key)
+        if self._deaths.goes_on(key, epoch):
             self._waiting.insert(0, key)
             self._left += 1
-            self._guarded(lambda: self._recorder.lost(key, epoch, self._deaths.reason(key)))
+            self._recorder.lost(key, epoch, self._deaths.reason(key))
         else:
-            self._guarded(lambda: self._recorder.finish(key, {"error": self._deaths.verdict(key)}))
+            self._recorder.finish(key, {"error": self._deaths.verdict(key)})
 
     def _guarded(self, step: Callable[[], T]) -> T | None:
         try:

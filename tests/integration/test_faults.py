@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 SPACE = {"lr": {"loguniform": [0.001, 0.03]}, "batch_size": 16}
 EPOCHS = 6
-LOOPBACK = "127.0.0.1"
 
 
 class Trials:
@@ -53,7 +53,7 @@ class Trials:
         store = RunStore(self.root)
         return {r.trial_id: noted for r in store.trials() if (noted := store.trial(r.trial_id).deaths())}
 
-    def check_whole(self, trials: int) -> None:
+    def check_whole(self, trials: int, epochs: int = EPOCHS) -> None:
         """Each trial is there once, in the leaderboard too; a complete one has each epoch, one a death more at most."""
         records, deaths = RunStore(self.root).trials(), self.deaths()
         assert [record.number for record in records] == list(range(trials))
@@ -64,7 +64,7 @@ class Trials:
             written = [row["epoch"] for row in self.rows(record.trial_id)]
             assert len(written) - len(set(written)) <= len(deaths.get(record.trial_id, [])), written
             if record.status == "COMPLETE":
-                assert sorted(set(written)) == list(range(1, EPOCHS + 1))
+                assert sorted(set(written)) == list(range(1, epochs + 1))
 
 
 def test_a_worker_that_hangs_is_ended_and_one_that_dies_is_replaced(
@@ -119,6 +119,8 @@ sys.meta_path.insert(0, Injects())
 """
 """As `sitecustomize` of every process: a device with room for 8 images."""
 ROOM_BYTES, BALLAST_BYTES = 3 * 2**30, 4 * 2**30
+LONG = 120
+"""Epochs of a trial that outlasts the filling of the memory by far."""
 
 
 @pytest.fixture
@@ -140,7 +142,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_memory_that_runs_out_makes_the_parts_of_a_batch_smaller(
     foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any]
 ) -> None:
-    search = {"num_samples": 2, "max_epochs": EPOCHS, "trial_scheduler": "none"}
+    search = {"num_samples": 2, "max_epochs": LONG, "trial_scheduler": "none"}
     file = write_search("starved", SPACE, search=search, resources={"max_concurrent_trials": 1})
     trials = Trials(foldtune.folder / "runs/starved")
     started = foldtune.start("search", file)
@@ -151,7 +153,7 @@ def test_memory_that_runs_out_makes_the_parts_of_a_batch_smaller(
         ballast.kill()
     ended = started.end()
     assert ended.code == 0, ended.stdout + ended.stderr
-    trials.check_whole(2)
+    trials.check_whole(2, LONG)
     assert [record.status for record in trials.finished()] == ["COMPLETE"] * 2
     ((starved, noted),) = trials.deaths().items()
     assert [death["reason"] for death in noted] == ["its node ran out of host memory, and Ray ended the worker"]
@@ -169,13 +171,14 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     # Short, since the paths of sockets lie below it; not the user's, since Ray notes its running cluster there.
     temporary = tempfile.mkdtemp(prefix="ft-")
     monkeypatch.setenv("RAY_TMPDIR", temporary)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # it listens to more than this machine
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for name, value in {"initial_delay_ms": 1000, "period_ms": 1000, "failure_threshold": 5}.items():
         monkeypatch.setenv(f"RAY_health_check_{name}", str(value))
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "node_ip_address": LOOPBACK})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [made.head_node]
     add = made.add_node
-    made.add_node = lambda **options: nodes.append(add(node_ip_address=LOOPBACK, **options)) or nodes[-1]
+    made.add_node = lambda **options: nodes.append(add(**options)) or nodes[-1]
     yield made
     for node in nodes:
         node.kill_all_processes(check_alive=False, allow_graceful=False)

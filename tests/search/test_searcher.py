@@ -150,6 +150,15 @@ def test_a_trial_whose_worker_died_is_proposed_again_before_any_other(driver: Ca
     assert [record.status for record in here.finished] == ["COMPLETE"] * 3
 
 
+def test_an_epoch_that_the_driver_never_heard_of_counts_where_it_is_stored(driver: Callable[..., Driver]) -> None:
+    here = driver(slots=1)
+    here.searcher.suggest("a")
+    row = EpochRow(1, {METRIC: 0.4}, 1, {METRIC: 0.4}, 1.0, 100.0, 1e-3, 64, 0.4)
+    here.store.trial("0000").append_epoch(row)
+    here.searcher.on_trial_complete("a", error=True)
+    assert here.store.trial("0000").deaths() == [{"epoch": 1, "reason": "killed"}]
+
+
 def test_a_worker_that_dies_again_and_again_in_one_epoch_fails_the_trial(driver: Callable[..., Driver]) -> None:
     here = driver(slots=1)
     for death in range(MOST_DEATHS):
