@@ -28,6 +28,9 @@ STOP_WAIT_S = 300
 POLL_S = 0.5
 RETRIES = 5
 """Times in a row that a lost connection to a log is made again, after 1, 2, 4, … seconds."""
+NO_AGENT = "No available agent"
+"""What a server says that answers before the head's agent has started, which runs the jobs."""
+AGENT_WAIT_S = 60.0
 API_SERVER = "RAY_API_SERVER_ADDRESS"
 TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",
@@ -114,13 +117,21 @@ class JobServer:
             ClusterError: the server refused it.
         """
         env = runtime_env(working_dir=str(working_dir), env_vars={**ENVIRONMENT, **(environment or {})})
-        with self._errors():
-            self._client.submit_job(
-                entrypoint=shlex.join(["python", "-m", "search.cli", *arguments]),
-                submission_id=job_id,
-                runtime_env=env,
-                metadata={RUN_KEY: run} if run else {},
-            )
+        deadline_s = time.monotonic() + AGENT_WAIT_S
+        while True:
+            try:
+                with self._errors():
+                    self._client.submit_job(
+                        entrypoint=shlex.join(["python", "-m", "search.cli", *arguments]),
+                        submission_id=job_id,
+                        runtime_env=env,
+                        metadata={RUN_KEY: run} if run else {},
+                    )
+                return
+            except ClusterError as error:
+                if NO_AGENT not in str(error) or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(POLL_S)
 
     def job(self, job_id: str) -> Job:
         """A job as it is now.

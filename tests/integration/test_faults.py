@@ -118,7 +118,7 @@ class Injects(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Injects())
 """
 """As `sitecustomize` of every process: a device with room for 8 images."""
-ROOM_BYTES, BALLAST_BYTES = 3 * 2**30, 4 * 2**30
+ROOM_BYTES, BALLAST_BYTES = 5 * 2**30, 6 * 2**30
 LONG = 120
 """Epochs of a trial that outlasts the filling of the memory by far."""
 
