@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cluster.tokens import heed_mode
 from results.records import TrialRecord
 from results.store import RunStore
 
@@ -175,6 +176,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for name, value in {"initial_delay_ms": 1000, "period_ms": 1000, "failure_threshold": 5}.items():
         monkeypatch.setenv(f"RAY_health_check_{name}", str(value))
+    heed_mode()
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [made.head_node]
     add = made.add_node
