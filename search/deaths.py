@@ -14,6 +14,8 @@ MOST_HALVINGS = 1
 """Times that a trial is started again with half the micro-batch because its node ran out of memory."""
 _OUT_OF_MEMORY = "running low on memory"
 """What Ray says where its memory monitor ended a worker."""
+_DEAD, _ADVICE = "The actor is dead because", "Some common causes include"
+"""Where in Ray's words its reason begins, and where its guesses do."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,18 @@ def noted_cause(error_file: str | None) -> Cause:
     path = Path(error_file or "")
     noted = path.read_text(errors="replace") if path.is_file() else ""
     _, _, last = noted.rpartition("Failure #")
-    text = " ".join(line.strip() for line in last.split("\n")[1:] if line.strip())
-    if _OUT_OF_MEMORY in text:
+    lines = [line.strip() for line in last.split("\n")[1:] if line.strip()]
+    if any(_OUT_OF_MEMORY in line for line in lines):
         return Cause("memory", "its node ran out of host memory, and Ray ended the worker")
-    return Cause("lost", text[-300:] or "no reason was noted")
+    return Cause("lost", _reason(lines)[:300] or "no reason was noted")
+
+
+def _reason(lines: list[str]) -> str:
+    """The error of a traceback, else what Ray says of a worker's end without its advice."""
+    if any(line.startswith('File "') for line in lines):
+        return lines[-1].partition(": ")[2] or lines[-1]
+    text = " ".join(lines).partition(_ADVICE)[0].rstrip()
+    return text[max(0, text.find(_DEAD)) :]
 
 
 class Deaths:

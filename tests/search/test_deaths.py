@@ -53,6 +53,37 @@ def test_the_last_of_several_deaths_counts(tmp_path: Path) -> None:
     assert noted_cause(str(noted)).kind == "memory"
 
 
+KILLED = """The actor died unexpectedly before finishing this task.
+\tclass_name: with_resources.<locals>.ResourceTrainable
+\tpid: 16005
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker \
+unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the process was killed \
+by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly.
+"""
+TRACE = """ray::ResourceTrainable.train() (pid=3235, ip=192.0.2.2)
+  File "search/trainable.py", line 79, in step
+    report = self._fit.step()
+             ^^^^^^^^^^^^^^^^
+trainers.parallel.errors.ProcessLost: process 2 of 2 of the training (pid 3281) was killed by SIGKILL
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            KILLED,
+            "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: "
+            "Worker unexpectedly exits with a connection error code 2. End of file.",
+        ),
+        (TRACE, "process 2 of 2 of the training (pid 3281) was killed by SIGKILL"),
+    ],
+)
+def test_a_reason_is_what_happened_without_guesses_and_frames(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at 1)\n{text}")
+    assert noted_cause(str(tmp_path / "error.txt")) == Cause("lost", reason)
+
+
 def test_a_death_without_a_note_is_a_lost_worker(tmp_path: Path) -> None:
     for file in (None, str(tmp_path / "absent.txt")):
         assert noted_cause(file) == Cause("lost", "no reason was noted")
