@@ -30,7 +30,7 @@ RETRIES = 5
 """Times in a row that a lost connection to a log is made again, after 1, 2, 4, … seconds."""
 NO_AGENT = "No available agent"
 """What a server says that answers before the head's agent has started, which runs the jobs."""
-AGENT_WAIT_S = 60.0
+AGENT_WAIT_S = 30.0
 API_SERVER = "RAY_API_SERVER_ADDRESS"
 TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",

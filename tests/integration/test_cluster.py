@@ -55,7 +55,9 @@ def cluster(foldtune: Any, wait_for: Callable[..., Any]) -> Iterator[Cluster]:
     environment = {**os.environ, **changes}
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
     ports = [f"--port={port}", f"--ray-client-server-port={free_port()}"]
-    head = [*ports, "--head", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
+    # Without a port of its own there are no jobs where another Ray runs on this machine.
+    agent = f"--dashboard-agent-listen-port={free_port()}"
+    head = [*ports, "--head", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", agent]
     hidden = 'mount -t tmpfs none "$0" && exec "$@"'
     apart = ["unshare", "--mount", "sh", "-c", hidden, str(foldtune.folder / "own")]
     log = folder / "second.log"
