@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -93,6 +94,19 @@ def environment(again: str | None, job_id: str | None = None, address: str | Non
 def this_driver() -> Driver:
     """This process as the one that searches a run, with the job whose command it is."""
     return Driver.here(os.environ.get(JOB_ID), os.environ.get(JOB_ADDRESS))
+
+
+def settled(config: Path) -> Path:
+    """The absolute path of a file, where this process is the command of a job that we sent: it leaves its folder.
+
+    Ray unpacks a job's folder anew where a second node of the same machine needs it, and the command would stand in a
+    deleted one. Nothing in a parcel is relative to it.
+    """
+    if JOB_ID not in os.environ:
+        return config
+    absolute = config.absolute()
+    os.chdir(tempfile.gettempdir())
+    return absolute
 
 
 def arguments(config: str, *, resume: bool, more: int | None) -> Sequence[str]:

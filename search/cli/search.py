@@ -59,7 +59,7 @@ def add_to(app: typer.Typer) -> None:
         """
         import os
 
-        from search.jobs import AGAIN
+        from search.jobs import AGAIN, settled
         from search.loading import load_config
         from search.targets import read_targets
         from search.validation import check_file
@@ -70,7 +70,7 @@ def add_to(app: typer.Typer) -> None:
         if door is not None:
             run_away(door, _errand(config, override or [], flags, resume, trials, again), allow_no_token=allow_no_token)
             return
-        again = os.environ.get(AGAIN, again)
+        again, config = os.environ.get(AGAIN, again), settled(config)
         several = read_targets(config, override or [], flags)
         with RaySession(address, allow_no_token=allow_no_token) as ray:
             if several is not None:

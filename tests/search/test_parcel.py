@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from search.jobs import AGAIN, JOB_ADDRESS, JOB_ID, arguments, environment, new_job_id, parcel, this_driver
+from search.jobs import AGAIN, JOB_ADDRESS, JOB_ID, arguments, environment, new_job_id, parcel, settled, this_driver
 from search.loading import check
 
 
@@ -57,6 +57,17 @@ def test_the_job_knows_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (this_driver().job_id, this_driver().job_address) == (job_id, "http://head:8265")
     assert this_driver().process() is not None
     assert not {JOB_ID, JOB_ADDRESS} & environment("again").keys()
+
+
+def test_a_sent_command_does_not_stay_where_its_folder_may_be_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settled(Path("config.yaml")) == Path("config.yaml"), "nobody sent this one"
+    assert Path.cwd() == tmp_path
+    monkeypatch.setenv(JOB_ID, "foldtune-skin-1")
+    assert settled(Path("config.yaml")) == tmp_path / "config.yaml"
+    assert Path.cwd() != tmp_path
 
 
 def test_trials_are_added_only_where_the_search_is_resumed() -> None:
