@@ -20,7 +20,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from results.files import names_in, read_bytes
+from results.files import is_file, names_in, read_bytes
 from results.store import RunStore
 from search.cli.main import run as run_here
 from search.study import Outcome, open_study, report, tell
@@ -28,6 +28,7 @@ from search.study import Outcome, open_study, report, tell
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 EPOCHS = 2
+AWAY_S = 20.0
 SPACE = {"lr": {"loguniform": [0.003, 0.03]}, "drop_rate": {"uniform": [0.0, 0.2]}}
 
 
@@ -130,6 +131,43 @@ def test_the_run_lies_in_the_store_whole_and_without_secrets(
     stored = read_bytes(searched.config_path) or b""
     assert yaml.safe_load(stored)["search"]["study_storage"] == postgres.url
     assert password.encode() not in stored
+
+
+def test_a_store_that_is_away_for_twenty_seconds_costs_a_search_nothing_but_time(
+    s3: Any,
+    foldtune: Any,
+    write_search: Callable[..., str],
+    wait_for: Callable[..., Any],
+    storage: str,
+    postgres: Postgres,
+    password: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    epochs = 20
+    search = {"num_samples": 2, "max_epochs": epochs, "trial_scheduler": "none", "study_storage": postgres.url}
+    file = write_search("patient", SPACE, search=search, resources={"max_concurrent_trials": 2}, storage=storage)
+    monkeypatch.setenv("STUDY_PASSWORD", password)
+    started = foldtune.start("search", file)
+    store = RunStore(f"{storage}/patient")
+    wait_for(lambda: started.ended() or is_file(store.trials_root / "0000" / "metrics.jsonl"), "an epoch")
+    before = len(store.trial("0000").epochs())
+    s3.stop()
+    back = threading.Timer(AWAY_S, s3.start)
+    back.start()
+    try:
+        ended = started.end()
+    finally:
+        back.join()
+    assert ended.code == 0, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert before < epochs, "the store went while the trial was trained"
+    assert [(record.status, record.epochs) for record in store.trials()] == [("COMPLETE", epochs)] * 2
+    for trial_id in ("0000", "0001"):
+        lines = (read_bytes(store.trials_root / trial_id / "metrics.jsonl") or b"").splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == list(range(1, epochs + 1)), "each once, and whole"
+        assert not store.trial(trial_id).deaths()
+    board = (read_bytes(store.leaderboard_path) or b"").decode()
+    assert board.count("COMPLETE") == 2
 
 
 def test_a_database_that_comes_back_is_waited_for(
