@@ -128,6 +128,21 @@ def test_where_nothing_is_gained_the_default_stays() -> None:
     assert TASK.fit_postprocess(scores, np.arange(4), "qwk") == {"cuts": "rounding"}
 
 
+def test_by_accuracy_cuts_must_be_surely_better_than_the_likeliest_level() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.dirichlet(np.full(4, 0.5), 400)
+    drawn = (rng.random((400, 1)) > scores.cumsum(axis=1)).sum(axis=1)  # as the scores say, so argmax is best
+    assert TASK.fit_postprocess(scores, drawn, "accuracy") == {"cuts": "argmax"}
+    assert isinstance(TASK.fit_postprocess(scores, drawn, "qwk")["cuts"], list)
+
+    upper = np.roll(scores, 1, axis=1)  # a model whose likeliest level says nothing, and whose mean does
+    upper[:, 0] = 0.0
+    targets = (expected := (upper @ np.arange(4)) / upper.sum(axis=1)).argsort().argsort() * 4 // 400
+    fitted = TASK.fit_postprocess(upper, targets, "accuracy")["cuts"]
+    assert isinstance(fitted, list)
+    assert (np.searchsorted(fitted, expected, side="right") == targets).mean() > 0.99
+
+
 def test_fitting_pays_on_rows_that_it_has_not_seen() -> None:
     scores, targets = unsure_scores(1000)
     plain = TASK.evaluate(scores, TASK.predict(scores), targets)["qwk"]
