@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import Figure, machine_line, parser, publish
@@ -23,25 +23,20 @@ WINDOW = 100
 
 @dataclass(frozen=True)
 class Plan:
-    """Trials, reports of each, logical workers, and the numbers of trials at which both sides are compared.
-
-    Plain Ray Tune runs `plain_trials` alone: it starts a process for nearly every trial and takes 30 min for 1,000.
-    Larger sizes compare with its pace up to there, which does not rise.
-    """
+    """Trials, reports of each, logical workers, and the numbers of trials at which both sides are compared."""
 
     trials: int = 1000
-    plain_trials: int = 200
     reports: int = 20
     workers: int = 64
-    sizes: tuple[int, ...] = (100, 200, 1000)
+    sizes: tuple[int, ...] = (200, 500, 1000)
 
 
-QUICK = Plan(trials=300, plain_trials=100, reports=10, workers=16, sizes=(100, 300))
+QUICK = Plan(trials=300, reports=10, workers=16, sizes=(100, 300))
 
 
 def measure(plan: Plan, folder: Path) -> list[Figure]:
     """Both sides, one after the other, then the resumption of ours."""
-    plain = read_usage(_run("benchmarks.scale.plain", folder / "plain", replace(plan, trials=plan.plain_trials)))
+    plain = read_usage(_run("benchmarks.scale.plain", folder / "plain", plan))
     ours = read_usage(_run("benchmarks.scale.ours", folder / "ours", plan))
     resume_s = float(json.loads(_run("benchmarks.scale.ours", folder / "ours", plan, "resume").splitlines()[-1]))
     return figures(plan, ours, plain, resume_s)
@@ -60,13 +55,13 @@ def figures(plan: Plan, ours: Usage, plain: Usage, resume_s: float) -> list[Figu
     """Rates from the end of the first trial on; times of a proposal as CPU time of the driver."""
     found = []
     for size in plan.sizes:
-        mine, theirs = trials_a_minute(ours.ends_s, size), trials_a_minute(plain.ends_s, min(size, plan.plain_trials))
+        mine, theirs = trials_a_minute(ours.ends_s, size), trials_a_minute(plain.ends_s, size)
         detail = f"{mine:,.0f} against {theirs:,.0f} a minute"
         found.append(
             Figure(f"trials a minute over plain Ray Tune, {size} trials", mine / theirs, "x", 1.0, detail=detail)
         )
     found.append(slower_by(ours, "a proposal late over early", MOST_TIMES_SLOWER))
-    found.append(slower_by(plain, "the same of plain Ray Tune, to its last trial"))
+    found.append(slower_by(plain, "the same of plain Ray Tune"))
     found.append(Figure(f"opening a run of {plan.trials} trials again", resume_s, "s", MOST_RESUME_S, True))
     for name, usage in (("foldtune", ours), ("plain Ray Tune", plain)):
         found.append(Figure(f"CPU time of the driver, {name}", 1e3 * usage.cpu_s / len(usage.ends_s), "ms a trial"))

@@ -77,12 +77,19 @@ def main(folder: str, trials: str, reports: str, workers: str) -> None:
     ray.init(address="local", num_cpus=int(workers), include_dashboard=False, log_to_driver=False)
     searcher = Timed(propose, metric=METRIC, mode="max")
     searcher.usage = usage
-    tune.Tuner(
+    results = tune.Tuner(
         tune.with_parameters(ReplayTrainable, reports=int(reports)),
         tune_config=tune.TuneConfig(search_alg=searcher, num_samples=int(trials), reuse_actors=True),
-        run_config=tune.RunConfig(storage_path=folder, callbacks=[Ends(usage)], verbose=0),
+        run_config=tune.RunConfig(
+            storage_path=folder,
+            callbacks=[Ends(usage)],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # there is nothing to keep
+            verbose=0,
+        ),
     ).fit()
     ray.shutdown()
+    if results.errors:
+        raise results.errors[0]
     usage.tell()
 
 
