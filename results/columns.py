@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -76,6 +77,11 @@ def build_table(columns: Iterable[tuple[str, Column]], *, title: str | None = No
     for row in zip(*(column.cells for _, column in pairs), strict=True):
         table.add_row(*row)
     return table
+
+
+def titled(title: str, table: Table) -> Group:
+    """Return a table under a title, which a table of its own would break at its width."""
+    return Group(Text(title, style="italic"), table)
 
 
 def short_names(names: Sequence[str], taken: Iterable[str] = ()) -> dict[str, str]:

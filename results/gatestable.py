@@ -6,18 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from results.columns import titled
 from results.formatting import DASH, metric_text, number_text
 
 
-def gates_table(verdicts: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Table:
+def gates_table(verdicts: Sequence[Mapping[str, Any]], *, title: str) -> Group:
     """Return one row a verdict {condition, metric, value, margin, passed}; the caption counts those that fail.
 
     ``value`` and ``margin`` may be None or NaN where there is no such figure.
     """
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", caption_justify="left")
+    table = Table(box=None, pad_edge=False, caption_justify="left")
     for column in ("condition", "value", "margin", ""):
         table.add_column(column, justify="left" if column in ("condition", "") else "right", overflow="fold")
     for row in verdicts:
@@ -30,9 +32,14 @@ def gates_table(verdicts: Sequence[Mapping[str, Any]], *, title: str | None = No
             Text("pass" if passed else "FAIL", style=style),
         )
     failed = sum(not row["passed"] for row in verdicts)
-    caption = f"{failed} of {len(verdicts)} conditions fail" if failed else f"all {len(verdicts)} conditions hold"
-    table.caption = Text(caption, style="bold red" if failed else "green")
-    return table
+    table.caption = Text(_caption(failed, len(verdicts)), style="bold red" if failed else "green")
+    return titled(title, table)
+
+
+def _caption(failed: int, total: int) -> str:
+    if total == 1:
+        return "the condition fails" if failed else "the condition holds"
+    return f"{failed} of {total} conditions fail" if failed else f"all {total} conditions hold"
 
 
 def _value(row: Mapping[str, Any]) -> str:

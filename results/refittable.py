@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from results.columns import titled
 from results.formatting import metric_text, number_text
 from results.tables import BEST_STYLE
 
@@ -31,7 +32,7 @@ def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int, tuned:
             f"{gain:+.4f}",
             Text(metric_text(row["fitted"]), style="dim"),
         )
-    parts: list[Table | Text] = [Text(f"{metric}, post-processing refitted", style="italic"), table]
+    parts: list[Group | Text] = [titled(f"{metric}, post-processing refitted", table)]
     if len(rows) == 1:
         parts.append(Text(postprocess_text(rows[0]["postprocess"]), style="dim"))
     if already := _already_tuned([str(row["trial_id"]) in tuned for row in rows[:top]]):

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from results.columns import titled
 from results.formatting import metric_text
 from results.records import Mode
 from results.tables import BEST_STYLE
 
 
-def scores_table(figures: Mapping[str, Mapping[str, float]], metric: str, modes: Mapping[str, Mode]) -> Table:
+def scores_table(figures: Mapping[str, Mapping[str, float]], metric: str, modes: Mapping[str, Mode]) -> Group:
     """Return one row a metric, the run's own first, and one column for each predictor of ``figures``.
 
     ``figures`` is {predictor: {metric: value}}; the best value of a row is bold.
     """
-    table = Table(box=None, pad_edge=False, title="on the held labels", title_justify="left")
+    table = Table(box=None, pad_edge=False)
     table.add_column("")
     for name in figures:
         table.add_column(name, justify="right")
@@ -26,4 +28,4 @@ def scores_table(figures: Mapping[str, Mapping[str, float]], metric: str, modes:
         best = max(values) if modes[name] == "max" else min(values)
         cells = [Text(metric_text(value), style=BEST_STYLE if value == best else "") for value in values]
         table.add_row(Text(name, style="bold" if name == metric else ""), *cells)
-    return table
+    return titled("on the held labels", table)

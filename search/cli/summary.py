@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from results.columns import titled
 from search.validation import Checked
 from trainers.data.labels import described
 
@@ -32,8 +33,8 @@ def summary(checked: Checked) -> Group:
     return Group(head, budget, _classes(checked), _space(checked), Text("valid", style="bold green"))
 
 
-def _classes(checked: Checked) -> Table:
-    table = Table(title="rows of each class", title_justify="left", box=None, pad_edge=False)
+def _classes(checked: Checked) -> Group:
+    table = Table(box=None, pad_edge=False)
     for column in ("class", "rows", "least in a fold"):
         table.add_column(column, justify="left" if column == "class" else "right")
     targets = checked.table.targets
@@ -42,13 +43,13 @@ def _classes(checked: Checked) -> Table:
     folds = [checked.task.support(targets[checked.folds == fold]) for fold in np.unique(checked.folds)]
     for name, rows in sorted(total.items(), key=lambda item: -item[1]):
         table.add_row(name, str(rows), str(min(fold[name] for fold in folds)))
-    return table
+    return titled("rows of each class", table)
 
 
-def _space(checked: Checked) -> Table:
-    table = Table(title="search space", title_justify="left", box=None, pad_edge=False)
+def _space(checked: Checked) -> Group:
+    table = Table(box=None, pad_edge=False)
     for column in ("parameter", "kind", "range", "where"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=column in ("parameter", "kind"), overflow="fold")
     for row in checked.space.describe():
         table.add_row(row.name, row.kind, row.range, row.condition or "")
-    return table
+    return titled("search space", table)
