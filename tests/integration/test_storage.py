@@ -144,6 +144,7 @@ def test_a_store_that_is_away_for_twenty_seconds_costs_a_search_nothing_but_time
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     epochs = 20
+    storage = f"{storage}-patient"  # a folder of its own: the other holds the one run that `foldtune runs` lists
     search = {"num_samples": 2, "max_epochs": epochs, "trial_scheduler": "none", "study_storage": postgres.url}
     file = write_search("patient", SPACE, search=search, resources={"max_concurrent_trials": 2}, storage=storage)
     monkeypatch.setenv("STUDY_PASSWORD", password)
