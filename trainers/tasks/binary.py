@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from scipy.special import expit
 from trainers.errors import DataError, Problem, unknown
 from trainers.metrics import COUNT_METRICS, confusion_counts, precision_recall_f1
 from trainers.multilabel_metrics import binary_log_loss, mean_auroc, mean_average_precision
+from trainers.postprocess.levels import common_rates
 from trainers.postprocess.thresholds import (
     BINARY_TERMS,
     DEFAULT_THRESHOLD,
@@ -106,6 +107,9 @@ class Binary(Task):
 
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
         return np.asarray(expit(np.asarray(logits, dtype=np.float64).reshape(len(logits))))
+
+    def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        return common_rates(list(fold_logits))
 
     def default_postprocess(self) -> dict[str, Any]:
         return {"threshold": DEFAULT_THRESHOLD}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from trainers.multilabel_metrics import (
     top_k_hits,
 )
 from trainers.postprocess.crossfit import rarest_label
+from trainers.postprocess.levels import common_rates
 from trainers.postprocess.thresholds import (
     DEFAULT_THRESHOLD,
     apply_thresholds,
@@ -113,6 +114,9 @@ class Multilabel(Task):
 
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
         return np.asarray(expit(np.asarray(logits, dtype=np.float64)))
+
+    def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        return common_rates(list(fold_logits))
 
     def default_postprocess(self) -> dict[str, Any]:
         return {"threshold": DEFAULT_THRESHOLD, "thresholds": {}}
