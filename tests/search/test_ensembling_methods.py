@@ -59,6 +59,13 @@ def test_weights_follow_skill(voting: str) -> None:
     assert weights[2] < 0.1 < min(weights[:2])
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_member_that_does_not_help_has_no_say_at_all(seed: int) -> None:
+    scores, targets, _ = draw(300, [2.0, 1.8, 0.3, 0.2], seed)
+    weights = fit_ballot(TASK, scores, targets, "loss", voting="weighted").weights
+    assert weights[2:] == (0.0, 0.0), "and not 2e-16, for which predictions would ask its models"
+
+
 def test_blend_weights_have_the_least_loss_of_a_fine_grid() -> None:
     scores, targets, _ = draw(300, [2.0, 1.0, 0.5])
 
