@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from cluster import jobs, tokens
 from cluster.errors import ClusterError
 from cluster.jobs import NO_AGENT, JobServer
+from tests.cluster.servers import Quiet, serving
 
 ANSWERS = {
     "/api/authentication_mode": {"authentication_mode": "disabled"},
@@ -35,7 +34,7 @@ def job_server(refusals: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """A server that has every package, refuses the first jobs with these texts, then takes them; with the ids sent."""
     sent: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             self._answer(200, ANSWERS.get(self.path, {}))
 
@@ -52,17 +51,8 @@ def job_server(refusals: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Not into the test's output."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", sent
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield address, sent
 
 
 def test_a_job_waits_for_the_agent_of_a_starting_head(tmp_path: Path) -> None:

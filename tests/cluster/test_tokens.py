@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import grpc
@@ -16,6 +14,7 @@ import pytest
 from cluster import tokens
 from cluster.addresses import Address, parse_address
 from cluster.errors import ClusterError
+from tests.cluster.servers import Quiet, serving
 
 
 @pytest.fixture(autouse=True)
@@ -29,23 +28,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def job_server(body: bytes) -> Iterator[Address]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Not into the test's output."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield parse_address(f"http://127.0.0.1:{server.server_port}")
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield parse_address(address)
 
 
 @contextmanager
