@@ -60,7 +60,7 @@ def blend_weights(task: Task, member_scores: Sequence[Array], targets: Array, *,
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": lambda w: np.ones(members)},
         options={"maxiter": _MOST_ROUNDS, "ftol": 1e-12},
     ).x
-    found = np.where(found > _STEP, found, 0.0)  # a rounding is no say: predictions would ask that member's models
+    found = np.where(found <= _STEP, 0.0, found)  # a rounding is no say: predictions would ask that member's models
     found = found / found.sum() if np.isfinite(found).all() and found.sum() > 0 else equal
     best = found if loss(found) <= loss(equal) else equal
     weights = np.empty(members)
