@@ -111,6 +111,10 @@ class Ballot:
             scores = mean_scores(ranks)
         return scores, answer
 
+    def with_postprocess(self, postprocess: Mapping[str, Any]) -> Self:
+        """The ballot with another post-processing, of the mean scores and of each member that votes."""
+        return replace(self, postprocess=postprocess, member_postprocess=(postprocess,) * len(self.member_postprocess))
+
     def for_means(self, task: Task, member_scores: Sequence[Array], test_scores: Sequence[Array]) -> Self:
         """The ballot for rows that fold models score by their mean, where a threshold decides.
 

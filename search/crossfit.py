@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,17 +21,14 @@ _NONE: frozenset[int] = frozenset()
 _PLACES = 6  # of a metric: a method that is no better than a simpler one by these is not taken
 
 
-def splits_for_choosing(task: Task, targets: Array, folds: Splits | None, groups: Array | None) -> Splits:
+def splits_for_choosing(task: Task, targets: Array, folds: Splits, groups: Array | None) -> Splits:
     """Splits (N,) on which methods can be compared: the folds, each in two where there are only two.
 
     A choice takes a split to judge it and two more, one to fit and one to compare on. Groups (N,) stay together.
     """
-    strata = task.strata(targets)
-    if folds is None:
-        return make_splits(strata, groups)
     if len(np.unique(folds)) > 2:
         return folds
-    return 2 * folds + make_splits(strata, groups, n_splits=2)
+    return 2 * folds + make_splits(task.strata(targets), groups, n_splits=2)
 
 
 class CrossFit:
@@ -43,6 +40,7 @@ class CrossFit:
         splits: (N,).
         min_votes: of hard votes.
         seed: of fits that draw.
+        untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
     """
 
     def __init__(
@@ -55,10 +53,12 @@ class CrossFit:
         *,
         min_votes: int | None = None,
         seed: int = 0,
+        untuned: Mapping[str, Any] | None = None,
     ) -> None:
         self._task, self._scores, self._targets, self._metric = task, member_scores, targets, metric
         self._splits, self._names = splits, tuple(np.unique(splits).tolist())
         self._min_votes, self._seed = min_votes, seed
+        self._untuned = None if metric in task.tunable_metrics else untuned
         self._methods = methods_for(task, metric)
         self._ballots: dict[tuple[str, frozenset[int]], Ballot] = {}
 
@@ -110,7 +110,7 @@ class CrossFit:
         key = (method, without)
         if key not in self._ballots:
             rows = self._outside(without)
-            self._ballots[key] = (
+            ballot = (
                 fit_method(
                     self._task,
                     [scores[rows] for scores in self._scores],
@@ -123,6 +123,7 @@ class CrossFit:
                 if rows.any()
                 else Ballot.unfitted(self._task, len(self._scores))
             )
+            self._ballots[key] = ballot if self._untuned is None else ballot.with_postprocess(self._untuned)
         return self._ballots[key]
 
     def _outside(self, without: frozenset[int]) -> npt.NDArray[np.bool_]:

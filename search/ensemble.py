@@ -18,6 +18,7 @@ from search.errors import WorkError
 from search.foldmodel import FoldJob, FoldOutcome, FoldWork
 from search.members import StoredMember
 from search.plans import RACE_FOLDS, EnsemblePlan
+from search.postprocessing import common_postprocess
 from search.race import LEAST, Dropped, drop_weak
 from search.recorder import finalists
 from search.sources import Source, source_of
@@ -197,6 +198,7 @@ def _vote(
         min_votes=plan.min_votes,
         seed=run.config.search.seed,
         groups=groups,
+        untuned=common_postprocess([each.record for each in staying]),
     )
     if test is not None:
         tests = [member.test_scores for member in members if member.test_scores is not None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from search.ballots import VOTINGS, Ballot, check_voting, fit_method
+from search.ballots import VOTINGS, Ballot, check_voting
 from search.bootstrap import SAMPLES, Interval, bootstrap_interval, paired_interval
 from search.crossfit import CrossFit, splits_for_choosing
 from search.evaluation import gain_sign, metric_of
@@ -19,7 +19,7 @@ from trainers.tasks import Task
 if TYPE_CHECKING:
     from search.recorder import Goal  # which knows Optuna; predictions need neither
 
-__all__ = ["VOTINGS", "Ballot", "Estimate", "Member", "best_single", "estimate", "fit_ballot"]
+__all__ = ["VOTINGS", "Ballot", "Estimate", "Member", "best_single", "estimate"]
 
 Array = npt.NDArray[Any]
 
@@ -68,40 +68,6 @@ class Estimate:
     compared: Mapping[str, float] = field(default_factory=dict)
 
 
-def fit_ballot(
-    task: Task,
-    member_scores: Sequence[Array],
-    targets: Array,
-    metric: str,
-    *,
-    voting: str,
-    min_votes: int | None = None,
-    seed: int = 0,
-    folds: npt.NDArray[np.int64] | None = None,
-    groups: Array | None = None,
-) -> Ballot:
-    """Fit a vote on labelled rows.
-
-    Args:
-        member_scores: M arrays (N, ...), of models that were not trained on these rows.
-        targets: (N, ...).
-        metric: what the fit is good at.
-        voting: one of VOTINGS.
-        min_votes: of a hard vote, 1 to M.
-        seed: of greedy's bags, and of the rows that judge where there are very many.
-        folds, groups: (N,) for auto, which compares the methods on each fold by fits on the others; by default five
-            splits are made, which keep groups together.
-
-    Raises:
-        InputError: a voting that does not fit the task, the metric or the number of members.
-    """
-    check_voting(task, metric, voting, len(member_scores), min_votes)
-    if voting != "auto":
-        return fit_method(task, member_scores, targets, metric, voting=voting, min_votes=min_votes, seed=seed)
-    splits = splits_for_choosing(task, targets, folds, groups)
-    return CrossFit(task, member_scores, targets, metric, splits, min_votes=min_votes, seed=seed).ballot(voting)
-
-
 def estimate(
     task: Task,
     members: Sequence[Member],
@@ -114,6 +80,7 @@ def estimate(
     seed: int = 0,
     groups: Array | None = None,
     samples: int = SAMPLES,
+    untuned: Mapping[str, Any] | None = None,
 ) -> Estimate:
     """Fit the vote, and judge it on rows that it was not fitted on.
 
@@ -121,17 +88,19 @@ def estimate(
         targets: (N, ...) of the members' rows.
         folds: (N,) fold of each row; the ballot that judges a fold is fitted on the others.
         voting: one of VOTINGS. For auto the choice of the method, too, is made on the other folds.
-        seed: of greedy's bags and of the bootstrap.
+        min_votes: of a hard vote, 1 to M.
+        seed: of greedy's bags, of the rows that judge where there are very many, and of the bootstrap.
         groups: (N,) rows of one group are drawn together by the bootstrap.
         samples: of the bootstrap; 0 leaves the bounds at the figure.
+        untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
 
     Raises:
-        InputError: as :func:`fit_ballot`.
+        InputError: a voting that does not fit the task, the metric or the number of members.
     """
     check_voting(task, metric, voting, len(members), min_votes)
     member_scores = [member.scores for member in members]
     splits = splits_for_choosing(task, targets, folds, groups) if voting == "auto" else folds
-    fit = CrossFit(task, member_scores, targets, metric, splits, min_votes=min_votes, seed=seed)
+    fit = CrossFit(task, member_scores, targets, metric, splits, min_votes=min_votes, seed=seed, untuned=untuned)
     answers = fit.answers(voting)
     alone = [cross_fitted_predictions(task, scores, targets, metric, folds) for scores in member_scores]
     pairs = zip(member_scores, alone, strict=True)

@@ -17,6 +17,7 @@ from results.records import TrialRecord
 from search.dataset import read_labels
 from search.ensembling import Member, estimate
 from search.errors import InputError
+from search.postprocessing import own_postprocess
 from search.recorder import finalists
 from search.runs import Run, open_run
 from trainers.errors import DataError
@@ -84,16 +85,22 @@ def best_trial(run: Run) -> TrialRecord:
 def of_trial(run: Run, trial_id: str) -> HeldOut:
     """The validation rows of a trial, post-processing fitted for the run's metric on other rows.
 
+    Where the metric is one of scores, so that none can be fitted, the trial's own predicts.
+
     Raises:
         InputError: it has no stored scores.
     """
-    stored = run.store.trial(trial_id).read_scores()
-    if stored is None or stored.targets is None:
+    trial = run.store.trial(trial_id)
+    record, stored = trial.record(), trial.read_scores()
+    if record is None or stored is None or stored.targets is None:
         raise InputError(f"trial {trial_id} of run {run.store.name!r} has no stored scores")
     scores = run.task.scores(stored.logits)
     groups = groups_of(groups_by_id(run), stored.ids)
-    splits = make_splits(run.task.strata(stored.targets), groups)
-    predictions = cross_fitted_predictions(run.task, scores, stored.targets, run.goal.metric, splits)
+    if run.goal.metric in run.task.tunable_metrics:
+        splits = make_splits(run.task.strata(stored.targets), groups)
+        predictions = cross_fitted_predictions(run.task, scores, stored.targets, run.goal.metric, splits)
+    else:
+        predictions = run.task.predict(scores, own_postprocess(run, record, stored))
     name = f"{run.store.name}, trial {trial_id}"
     return HeldOut(name, run.task, run.goal.metric, stored.ids, stored.targets, scores, predictions, groups)
 

@@ -13,8 +13,8 @@ import pandas as pd
 from search.ballots import Ballot
 from search.dataset import label_rules
 from search.errors import InputError, unknown
+from search.postprocessing import own_postprocess
 from search.runs import Run
-from search.submitting import own_postprocess
 from trainers.errors import DataError
 from trainers.rows import unmade
 

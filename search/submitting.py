@@ -9,16 +9,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from results.ensembledir import EnsembleDir
-from results.records import Scores, TrialRecord
 from results.submission import arrange_submission, write_submission
 from search.candidates import Candidate
 from search.ensembling import Ballot, Member
 from search.foldmodel import Unlabelled
 from search.members import StoredMember
+from search.postprocessing import own_postprocess
 from search.runs import Run
 from search.submissionframe import submission_frame
 from trainers.rows import stacked
-from trainers.tasks.base import Postprocess
 
 Array = npt.NDArray[Any]
 
@@ -69,15 +68,6 @@ def _single(run: Run, best: StoredMember, test: Unlabelled) -> tuple[Array, Arra
     scores = best.fold_test_scores(0, test.ids)
     postprocess = own_postprocess(run, best.candidate.record, best.fold_scores(0))
     return scores, run.task.predict(scores, postprocess)
-
-
-def own_postprocess(run: Run, record: TrialRecord, held_out: Scores) -> Postprocess | None:
-    """The post-processing of a trial's own model; a tuned one is fitted on the validation rows, all that it has."""
-    postprocess = record.config.get("postprocess")
-    if not isinstance(postprocess, str):
-        return postprocess
-    assert held_out.targets is not None
-    return run.task.fit_postprocess(run.task.scores(held_out.logits), held_out.targets, run.goal.metric)
 
 
 def rehearse_submission(run: Run, best: Candidate, ids: npt.NDArray[np.str_]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -66,9 +66,7 @@ class Source:
         """Scores and predictions (N, ...) with the setting; in a hard vote each member votes with it."""
         if self.ballot is None:
             return member_scores[0], self.task.predict(member_scores[0], setting.postprocess)
-        own = tuple(setting.postprocess for _ in self.ballot.member_postprocess)
-        ballot = replace(self.ballot, postprocess=setting.postprocess, member_postprocess=own)
-        return ballot.apply(self.task, member_scores)
+        return self.ballot.with_postprocess(setting.postprocess).apply(self.task, member_scores)
 
 
 def parse_grid(texts: Sequence[str], task: Task) -> list[Setting]:

@@ -26,6 +26,7 @@ from search.ensemble import Ensemble, Train, build_ensemble
 from search.errors import InputError
 from search.finalists import Missing, make_all_ready
 from search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
+from search.heldout import of_trial
 from search.loading import check
 from search.plans import EnsembleOptions, plan_ensemble
 from search.prediction import StoredEnsemble, find_images
@@ -102,6 +103,7 @@ def searched(home: Path, name: str, trials: int, **changes: Any) -> Run:
     for number in range(trials):
         trial = store.trial(f"{number:04d}")
         space = {"model_name": "test_resnet", "augmentation": "none", "batch_size": 8}
+        space |= {key: value for key, value in config["space"].items() if key == "postprocess"}
         trial.write_config(number, {"lr": 0.01 / (number + 1)}, {**space, "lr": 0.01 / (number + 1)})
         fit = open_fit(work, trial)
         store_epoch(trial, fit, fit.step())
@@ -211,6 +213,19 @@ def test_views_do_not_mix_with_the_models_own_scores(one: Run) -> None:
         for key, values in stored(one, name).items():
             np.testing.assert_array_equal(values, arrays[key])
     assert one.store.ensemble.submission_path.read_bytes() == first[2]
+
+
+def test_without_a_fit_the_post_processing_that_the_space_fixes_predicts(home: Path) -> None:
+    """Log loss is one of scores: nothing is fitted to it, and the trials were not judged by the default."""
+    fixed = {"offsets": {"c1": 50.0}}
+    run = searched(home, "fixed", 2, search={"metric": "loss"}, space={"postprocess": fixed})
+    built = ensemble([run], top=2, race=False)
+    assert built.description["postprocess"] == fixed
+    assert set(stored(run, "oof.npz")["predictions"].tolist()) == {1}
+    assert built.submission is not None
+    assert set(built.submission["label"]) == {"c1"}
+    alone = of_trial(run, "0000")
+    assert set(alone.predictions.tolist()) == {1}
 
 
 def by_fold(folds: npt.NDArray[np.int64]) -> list[npt.NDArray[np.bool_]]:

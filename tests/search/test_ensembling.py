@@ -10,7 +10,8 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from search.ensembling import Ballot, Member, best_single, estimate, fit_ballot
+from search.ballots import fit_method
+from search.ensembling import Ballot, Member, best_single, estimate
 from search.errors import InputError
 from search.recorder import Goal
 from trainers.tasks.multiclass import Multiclass
@@ -69,7 +70,7 @@ def test_hard_vote_of_the_reference() -> None:
 def test_hard_vote_equals_brute_force(min_votes: int) -> None:
     members, targets, _ = draw(200, 4, skill=1.0)
     scores = [member.scores for member in members]
-    ballot = fit_ballot(TASK, scores, targets, "macro_f1", voting="hard", min_votes=min_votes)
+    ballot = fit_method(TASK, scores, targets, "macro_f1", voting="hard", min_votes=min_votes)
     mean, predictions = ballot.apply(TASK, scores)
     own = np.stack([TASK.predict(s, p) for s, p in zip(scores, ballot.member_postprocess, strict=True)])
     soft = TASK.predict(np.mean(scores, axis=0), ballot.postprocess)

@@ -13,7 +13,7 @@ from scipy.special import expit, softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
 from search.ballots import METHODS, Ballot, check_voting, fit_method, methods_for
-from search.ensembling import Member, estimate, fit_ballot
+from search.ensembling import Member, estimate
 from search.errors import InputError
 from search.evaluation import MOST_ELEMENTS, choose_rows
 from trainers.tasks import Task
@@ -27,6 +27,9 @@ Targets = npt.NDArray[np.int64]
 TASK = Multiclass("label", ("a", "b", "c", "d"), (60, 40, 20, 10))
 BINARY = Binary("label", ("no", "yes"))
 LABELS = Multilabel("labels", ("a", "b", "c"))
+
+
+FIXED = {"prior_power": 1.0, "offsets": {"d": 0.5}}
 
 
 def draw(rows: int, skills: Sequence[float], seed: int = 0) -> tuple[list[Array], Targets, Targets]:
@@ -54,7 +57,7 @@ def test_greedy_takes_the_strong_member_and_leaves_the_useless() -> None:
 @pytest.mark.parametrize("voting", ["weighted", "greedy"])
 def test_weights_follow_skill(voting: str) -> None:
     scores, targets, _ = draw(600, [2.0, 2.0, 0.0])
-    weights = fit_ballot(TASK, scores, targets, "loss", voting=voting).weights
+    weights = fit_method(TASK, scores, targets, "loss", voting=voting).weights
     assert sum(weights) == pytest.approx(1.0)
     assert weights[2] < 0.1 < min(weights[:2])
 
@@ -62,7 +65,7 @@ def test_weights_follow_skill(voting: str) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_a_member_that_does_not_help_has_no_say_at_all(seed: int) -> None:
     scores, targets, _ = draw(300, [2.0, 1.8, 0.3, 0.2], seed)
-    weights = fit_ballot(TASK, scores, targets, "loss", voting="weighted").weights
+    weights = fit_method(TASK, scores, targets, "loss", voting="weighted").weights
     assert weights[2:] == (0.0, 0.0), "and not 2e-16, for which predictions would ask its models"
 
 
@@ -74,7 +77,7 @@ def test_blend_weights_have_the_least_loss_of_a_fine_grid() -> None:
 
     grid = [(a / 40, b / 40, (40 - a - b) / 40) for a in range(41) for b in range(41 - a)]
     best = min(grid, key=loss)
-    weights = fit_ballot(TASK, scores, targets, "macro_f1", voting="weighted").weights
+    weights = fit_method(TASK, scores, targets, "macro_f1", voting="weighted").weights
     assert loss(weights) <= loss(best)
     assert weights == pytest.approx(best, abs=0.05)
 
@@ -82,7 +85,7 @@ def test_blend_weights_have_the_least_loss_of_a_fine_grid() -> None:
 def test_two_candidates_make_the_best_mean_that_greedy_can_reach() -> None:
     """With two members every bag holds both: brute force over all counts up to 6 finds no better first steps."""
     scores, targets, _ = draw(300, [1.5, 1.0])
-    weights = fit_ballot(TASK, scores, targets, "loss", voting="greedy").weights
+    weights = fit_method(TASK, scores, targets, "loss", voting="greedy").weights
 
     def value(counts: tuple[int, int]) -> float:
         return float(log_loss(targets, np.average(np.stack(scores), axis=0, weights=counts), labels=range(4)))
@@ -289,3 +292,33 @@ def test_few_of_very_many_rows_judge_and_the_same_in_any_order() -> None:
     assert set(order[choose_rows(scores[::-1, order])].tolist()) == set(chosen.tolist())
     assert set(choose_rows(scores, seed=1).tolist()) != set(chosen.tolist())
     assert choose_rows(scores[:, :100]).tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("voting", [*methods_for(TASK, "loss"), "auto"])
+def test_where_nothing_is_fitted_a_given_post_processing_predicts(voting: str) -> None:
+    scores, targets, folds = draw(150, (1.0, 0.8, 0.5))
+    members = [Member(f"{place:04d}", own, ()) for place, own in enumerate(scores)]
+    judged, plain = (
+        estimate(TASK, members, targets, folds, "loss", voting=voting, samples=0, untuned=untuned)
+        for untuned in (FIXED, None)
+    )
+    assert judged.ballot.postprocess == FIXED
+    np.testing.assert_array_equal(judged.scores, plain.scores)
+    if judged.ballot.voting == "hard":
+        assert judged.ballot.member_postprocess == (FIXED,) * 3
+    else:
+        np.testing.assert_array_equal(judged.predictions, TASK.predict(judged.scores, FIXED))
+        np.testing.assert_array_equal(plain.predictions, judged.scores.argmax(axis=1))
+    assert (judged.predictions != plain.predictions).any()
+
+
+@pytest.mark.parametrize("voting", METHODS[:4])
+def test_a_fit_does_not_heed_what_is_given_for_metrics_without_one(voting: str) -> None:
+    scores, targets, folds = draw(150, (1.0, 0.8, 0.5))
+    members = [Member(f"{place:04d}", own, ()) for place, own in enumerate(scores)]
+    fitted, plain = (
+        estimate(TASK, members, targets, folds, "macro_f1", voting=voting, samples=0, untuned=untuned)
+        for untuned in (FIXED, None)
+    )
+    assert fitted.ballot == plain.ballot
+    np.testing.assert_array_equal(fitted.predictions, plain.predictions)
