@@ -54,17 +54,10 @@ def fit_columns(columns: Sequence[Column], width: int | None) -> tuple[list[tupl
     return [(_broken(kept[i]), kept[i]) for i in sorted(chosen)], len(kept) - len(chosen)
 
 
-def build_table(columns: Iterable[tuple[str, Column]], *, title: str | None = None) -> Table:
+def build_table(columns: Iterable[tuple[str, Column]]) -> Table:
     """Return a table of the columns, its cells as long as a line."""
     pairs = list(columns)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title=title,
-        title_justify="left",
-        caption_justify="left",
-        header_style="dim",
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption_justify="left", header_style="dim")
     for header, column in pairs:
         table.add_column(
             Text(header, style="bold" if column.strong else ""),

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from results.columns import Column, build_table, fit_columns
+from results.columns import Column, build_table, fit_columns, titled
 from results.formatting import DASH, metric_text, number_text
 from results.records import Mode
 from results.tables import BEST_STYLE, metric_column, parameter_columns
@@ -31,7 +31,7 @@ def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None, mod
     """
     guessed: Mode = "min" if str(ensemble["metric"]).endswith("loss") else "max"
     direction: Mode = mode or ensemble.get("mode") or guessed
-    parts: list[Table | Text] = [_members(ensemble, direction, width)]
+    parts: list[Group | Table | Text] = [_members(ensemble, direction, width)]
     if ensemble.get("dropped"):
         parts.append(_dropped(ensemble["dropped"]))
     parts.append(_estimate(ensemble, direction))
@@ -42,7 +42,7 @@ def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None, mod
     return Group(*parts)
 
 
-def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) -> Table:
+def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) -> Group:
     members: Sequence[Mapping[str, Any]] = ensemble["members"]
     folds = [[_value(v) for v in member.get("fold_values") or ()] for member in members]
     columns = [
@@ -65,10 +65,10 @@ def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) ->
     chosen = f"{voting} voting (auto)" if ensemble.get("asked") == "auto" else f"{voting} voting"
     views = f", {ensemble['tta']} views" if ensemble.get("tta") else ""
     title = f"{len(members)} members, {ensemble['folds']} folds, {chosen}{views}, by {metric}"
-    table = build_table(fitted, title=title)
+    table = build_table(fitted)
     if dropped:
         table.caption = Text(f"{dropped} more columns in a wider window", style="dim")
-    return table
+    return titled(title, table)
 
 
 def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pandas as pd
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
-from results.columns import Column, build_table, fit_columns
+from results.columns import Column, build_table, fit_columns, titled
 from results.formatting import duration_text, metric_text, number_text
 from results.records import Mode
 from results.tables import metric_column
 
 
-def model_table(frame: pd.DataFrame, metric: str, mode: Mode, *, width: int | None = None) -> Table:
+def model_table(frame: pd.DataFrame, metric: str, mode: Mode, *, width: int | None = None) -> Group:
     """Return one row a model: its best trial's metric, size, training time and speed, and its time for an image.
 
     Columns of ``frame``: model_name, <metric>, <metric>_tuned, params_m, fit_time_s, images_per_s, trials, trial_id
@@ -33,7 +33,7 @@ def model_table(frame: pd.DataFrame, metric: str, mode: Mode, *, width: int | No
         Column("best trial", tuple(Text(str(trial_id)) for trial_id in frame["trial_id"]), 2, right=False),
     ]
     fitted, _ = fit_columns(columns, width)
-    return build_table(fitted, title="the best trial of each model")
+    return titled("the best trial of each model", build_table(fitted))
 
 
 def _number(value: float | None) -> str:

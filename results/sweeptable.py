@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from results.columns import Column, build_table, fit_columns
+from results.columns import Column, build_table, fit_columns, titled
 from results.formatting import number_text
 from results.records import Mode
 from results.tables import metric_column
@@ -28,7 +27,7 @@ def sweep_table(
         values = [float(row["metrics"][name]) for row in rows]
         columns.append(metric_column(name, values, mode, min(place, 3), strong=place == 0))
     fitted, dropped = fit_columns(columns, width)
-    parts: list[Table | Text] = [Text(title, style="italic"), build_table(fitted)]
+    parts: list[Group | Text] = [titled(title, build_table(fitted))]
     if dropped:
         parts.append(Text(f"{dropped} more columns in a wider window, or as csv or json", style="dim"))
     return Group(*parts)

@@ -32,7 +32,6 @@ def results_table(
     top: int | None = 10,
     *,
     width: int | None = None,
-    title: str | None = None,
     modes: Mapping[str, Mode] | None = None,
 ) -> Table:
     """Return the first ``top`` rows (None: all) of a leaderboard as a table of at most ``width`` characters.
@@ -43,7 +42,7 @@ def results_table(
     shown = frame if top is None else frame.head(top)
     directions = better(frame, metric, mode, modes)
     fitted, dropped = fit_columns(_result_columns(shown, metric, directions), width)
-    table = build_table(fitted, title=title)
+    table = build_table(fitted)
     table.caption = _caption(frame, dropped)
     table.caption_style = "none"
     return table

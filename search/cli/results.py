@@ -14,7 +14,6 @@ from search.cli.terminal import note, output, print_json
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
-    from rich.table import Table
 
     from results.runs import RunSummary
     from search.runs import Run
@@ -146,18 +145,15 @@ def _leaderboard(run: Run, sort: str | None) -> pd.DataFrame:
     return leaderboard(run.store.trials(), run.goal.metric, run.goal.mode, sort, modes=run.task.metrics)
 
 
-def _table(run: Run, sort: str | None, top: int | None) -> Table:
+def _table(run: Run, sort: str | None, top: int | None) -> Group:
+    from results.columns import titled
     from results.tables import results_table
 
-    return results_table(
-        _leaderboard(run, sort),
-        run.goal.metric,
-        run.goal.mode,
-        top or 20,
-        width=output().width,
-        title=f"run {run.store.name}",
-        modes=run.task.metrics,
+    goal, width = run.goal, output().width
+    table = results_table(
+        _leaderboard(run, sort), goal.metric, goal.mode, top or 20, width=width, modes=run.task.metrics
     )
+    return titled(f"run {run.store.name}", table)
 
 
 def _watch(name: str, storage: str, sort: str | None, top: int | None) -> None:

@@ -231,6 +231,13 @@ def test_ensemble(width: int) -> None:
     assert ("fold 2" in whole) == (width >= 80)
 
 
+def test_a_title_is_not_broken_at_the_width_of_its_table() -> None:
+    title = "2 members, 3 folds, greedy voting (auto), flips views, by balanced_accuracy"
+    narrow = [{**member, "params": {}, "fold_values": []} for member in ENSEMBLE["members"]]
+    long = {**ENSEMBLE, "voting": "greedy", "asked": "auto", "tta": "flips", "members": narrow}
+    assert title in [line.strip() for line in lines(ensemble_table(long, width=90), 90)]
+
+
 def test_ensemble_with_the_least_it_needs() -> None:
     least = {key: ENSEMBLE[key] for key in ("metric", "voting", "folds", "members", "estimate")}
     assert "balanced_accuracy 0.8200  cross-fitted" in "\n".join(lines(ensemble_table(least), 100))
