@@ -102,8 +102,9 @@ def searched(home: Path, name: str, trials: int, **changes: Any) -> Run:
     work = TrialWork(str(store.root), labelled, run.goal.metric, 1, 0, 0)
     for number in range(trials):
         trial = store.trial(f"{number:04d}")
-        space = {"model_name": "test_resnet", "augmentation": "none", "batch_size": 8}
-        space |= {key: value for key, value in config["space"].items() if key == "postprocess"}
+        space: dict[str, Any] = {"model_name": "test_resnet", "augmentation": "none", "batch_size": 8}
+        if "postprocess" in config["space"]:
+            space["postprocess"] = config["space"]["postprocess"]
         trial.write_config(number, {"lr": 0.01 / (number + 1)}, {**space, "lr": 0.01 / (number + 1)})
         fit = open_fit(work, trial)
         store_epoch(trial, fit, fit.step())

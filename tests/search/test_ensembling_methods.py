@@ -13,7 +13,7 @@ from scipy.special import expit, softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
 from search.ballots import METHODS, Ballot, check_voting, fit_method, methods_for
-from search.ensembling import Member, estimate
+from search.ensembling import Estimate, Member, estimate
 from search.errors import InputError
 from search.evaluation import MOST_ELEMENTS, choose_rows
 from trainers.tasks import Task
@@ -27,8 +27,6 @@ Targets = npt.NDArray[np.int64]
 TASK = Multiclass("label", ("a", "b", "c", "d"), (60, 40, 20, 10))
 BINARY = Binary("label", ("no", "yes"))
 LABELS = Multilabel("labels", ("a", "b", "c"))
-
-
 FIXED = {"prior_power": 1.0, "offsets": {"d": 0.5}}
 
 
@@ -294,31 +292,32 @@ def test_few_of_very_many_rows_judge_and_the_same_in_any_order() -> None:
     assert choose_rows(scores[:, :100]).tolist() == list(range(100))
 
 
-@pytest.mark.parametrize("voting", [*methods_for(TASK, "loss"), "auto"])
-def test_where_nothing_is_fitted_a_given_post_processing_predicts(voting: str) -> None:
+def estimates_with_and_without_fixed(metric: str, voting: str) -> tuple[Estimate, Estimate]:
+    """Of the same vote: one is given FIXED for a metric that nothing can be fitted to, the other nothing."""
     scores, targets, folds = draw(150, (1.0, 0.8, 0.5))
     members = [Member(f"{place:04d}", own, ()) for place, own in enumerate(scores)]
-    judged, plain = (
-        estimate(TASK, members, targets, folds, "loss", voting=voting, samples=0, untuned=untuned)
+    given, plain = (
+        estimate(TASK, members, targets, folds, metric, voting=voting, samples=0, untuned=untuned)
         for untuned in (FIXED, None)
     )
-    assert judged.ballot.postprocess == FIXED
-    np.testing.assert_array_equal(judged.scores, plain.scores)
-    if judged.ballot.voting == "hard":
-        assert judged.ballot.member_postprocess == (FIXED,) * 3
+    return given, plain
+
+
+@pytest.mark.parametrize("voting", [*methods_for(TASK, "loss"), "auto"])
+def test_where_nothing_is_fitted_a_given_post_processing_predicts(voting: str) -> None:
+    given, plain = estimates_with_and_without_fixed("loss", voting)
+    assert given.ballot.postprocess == FIXED
+    np.testing.assert_array_equal(given.scores, plain.scores)
+    if given.ballot.voting == "hard":
+        assert given.ballot.member_postprocess == (FIXED,) * 3
     else:
-        np.testing.assert_array_equal(judged.predictions, TASK.predict(judged.scores, FIXED))
-        np.testing.assert_array_equal(plain.predictions, judged.scores.argmax(axis=1))
-    assert (judged.predictions != plain.predictions).any()
+        np.testing.assert_array_equal(given.predictions, TASK.predict(given.scores, FIXED))
+        np.testing.assert_array_equal(plain.predictions, given.scores.argmax(axis=1))
+    assert (given.predictions != plain.predictions).any()
 
 
 @pytest.mark.parametrize("voting", METHODS[:4])
 def test_a_fit_does_not_heed_what_is_given_for_metrics_without_one(voting: str) -> None:
-    scores, targets, folds = draw(150, (1.0, 0.8, 0.5))
-    members = [Member(f"{place:04d}", own, ()) for place, own in enumerate(scores)]
-    fitted, plain = (
-        estimate(TASK, members, targets, folds, "macro_f1", voting=voting, samples=0, untuned=untuned)
-        for untuned in (FIXED, None)
-    )
-    assert fitted.ballot == plain.ballot
-    np.testing.assert_array_equal(fitted.predictions, plain.predictions)
+    given, plain = estimates_with_and_without_fixed("macro_f1", voting)
+    assert given.ballot == plain.ballot
+    np.testing.assert_array_equal(given.predictions, plain.predictions)
