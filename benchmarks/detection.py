@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.report import Figure, machine_line, parser, publish
-from trainers.detection.matching import match
-from trainers.detection.metric import Counts
-from trainers.detection.polygons import pad, unpad
-from trainers.detection.postprocess import BoxSettings, find_boxes
-from trainers.detection.sweep import USUAL, sweep
-from trainers.detection.targets import draw_text
+from foldtune.trainers.detection.matching import match
+from foldtune.trainers.detection.metric import Counts
+from foldtune.trainers.detection.polygons import pad, unpad
+from foldtune.trainers.detection.postprocess import BoxSettings, find_boxes
+from foldtune.trainers.detection.sweep import USUAL, sweep
+from foldtune.trainers.detection.targets import draw_text
 
 TITLE = "text detection: settings of boxes on stored maps"
 LEAST_TIMES = 50.0

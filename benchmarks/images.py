@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from benchmarks.report import cores
 
 if TYPE_CHECKING:
-    from trainers.data.cache import ImageSource
-    from trainers.data.table import Table
-    from trainers.tasks import Task
+    from foldtune.trainers.data.cache import ImageSource
+    from foldtune.trainers.data.table import Table
+    from foldtune.trainers.tasks import Task
 
 SIDE = 64
 DEFAULT_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "ham10000"
@@ -46,9 +46,9 @@ def read_images(root: Path, cache: Path) -> Images:
     Raises:
         NoData: `root` holds no HAM10000.
     """
-    from trainers.data.cache import prepare_images
-    from trainers.data.table import read_table
-    from trainers.tasks import get_task
+    from foldtune.trainers.data.cache import prepare_images
+    from foldtune.trainers.data.table import read_table
+    from foldtune.trainers.tasks import get_task
 
     check_data(root)
     task_class = get_task("multiclass")

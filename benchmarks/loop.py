@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.images import Images
-from trainers.fit import Fit, FoldData
-from trainers.inputs import Normalize
-from trainers.models import create_model, input_stats
-from trainers.optim import build_optimizer
-from trainers.precision import choose_precision
-from trainers.settings import TrialSettings, parse_settings
-from trainers.tasks import Task
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.inputs import Normalize
+from foldtune.trainers.models import create_model, input_stats
+from foldtune.trainers.optim import build_optimizer
+from foldtune.trainers.precision import choose_precision
+from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.tasks import Task
 
 CONFIG = {"model_name": "resnet10t", "batch_size": 64}
 """All else by default, the augmentation too."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainers.data.cache import ImageSource
+    from foldtune.trainers.data.cache import ImageSource
 
 ROLLUP = "/proc/{}/smaps_rollup"
 _ROWS, _WARM_UP_BATCHES = 64, 4
@@ -33,7 +33,7 @@ def _worker(source: ImageSource, channel: Connection) -> None:
     """Say when ready, read every image when told, say so, and stay until told again."""
     import numpy as np
 
-    from trainers.loader import Batches
+    from foldtune.trainers.loader import Batches
 
     batches = Batches(source, np.zeros(len(source), dtype=np.int64), np.arange(len(source)), batch_size=_ROWS)
     for _ in batches.epoch(0, np.arange(min(_ROWS * _WARM_UP_BATCHES, len(source)))):

@@ -50,7 +50,7 @@ class Round:
 
 def measure(plan: Plan, folder: Path) -> list[Figure]:
     """Run the rounds in `folder` and condense them."""
-    from trainers.data.digits import write_digits
+    from foldtune.trainers.data.digits import write_digits
 
     write_digits(folder / "digits")
     return figures([run_round(plan, folder, f"round-{number}") for number in range(plan.rounds)])
@@ -62,7 +62,7 @@ def run_round(plan: Plan, folder: Path, name: str) -> Round:
     config.write_text(yaml.safe_dump(search_config(plan, folder, name)))
     environment = {**os.environ, "FOLDTUNE_CACHE": str(folder / "cache")}
     started = time.time()
-    foldtune = "from search.cli import main; main()"
+    foldtune = "from foldtune.search.cli import main; main()"
     _run(["-c", foldtune, "search", str(config)], environment)
     run = folder / "runs" / name
     search = Timeline(started, trial_ends(run), plan.workers)
@@ -102,7 +102,7 @@ def search_config(plan: Plan, folder: Path, name: str) -> dict[str, object]:
 
 def trial_ends(run: Path) -> tuple[float, ...]:
     """When the driver recorded the end of each trial of a finished run."""
-    from results.store import RunStore
+    from foldtune.results.store import RunStore
 
     store = RunStore.open(run)
     records = store.trials()

@@ -21,12 +21,12 @@ from benchmarks.memory import is_known
 from benchmarks.peak import watch_memory
 from benchmarks.report import Figure, cores, machine_line, parser, publish
 from benchmarks.storedscores import METRIC, MappedScores, mapped, write_run
-from search.ballots import Ballot
-from search.evaluation import metric_of
-from search.runs import Run, open_run
-from search.selection import greedy_weights
-from search.thresholds import Refit, refit
-from trainers.tasks import Task
+from foldtune.search.ballots import Ballot
+from foldtune.search.evaluation import metric_of
+from foldtune.search.runs import Run, open_run
+from foldtune.search.selection import greedy_weights
+from foldtune.search.thresholds import Refit, refit
+from foldtune.trainers.tasks import Task
 
 TITLE = "post-processing from stored scores"
 MOST_MINUTES, MOST_GB, LEAST_TIMES_GRID = 5.0, 4.0, 50.0

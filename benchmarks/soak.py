@@ -119,7 +119,7 @@ def harm(made: Any, log: Log, rng: random.Random) -> None:
 
 def soak(folder: Path, trials: int, nodes: int, pause_s: float, seed: int) -> tuple[int, float, Log, str]:
     """Search to the end while harm is done. Returns exit code, seconds, log and output."""
-    from trainers.data.digits import write_digits
+    from foldtune.trainers.data.digits import write_digits
 
     write_digits(folder / "digits")
     config = folder / "soak.yaml"
@@ -128,7 +128,7 @@ def soak(folder: Path, trials: int, nodes: int, pause_s: float, seed: int) -> tu
     environment = {**os.environ, "FOLDTUNE_CACHE": str(folder / "cache")}
     output = folder / "output.log"
     with cluster(nodes) as made, open(output, "w") as stream:
-        command = [sys.executable, "-c", "from search.cli import main; main()"]
+        command = [sys.executable, "-c", "from foldtune.search.cli import main; main()"]
         command += ["search", str(config), "--address", made.address]
         driver = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, start_new_session=True)
         started_s, next_s = time.monotonic(), 2 * pause_s
@@ -164,7 +164,7 @@ def left_behind(temporary: str) -> list[str]:
 
 def figures(run: Path, trials: int, seconds: float, log: Log, left: list[str]) -> list[Figure]:
     """What became of the trials, and what it cost."""
-    from results.store import RunStore
+    from foldtune.results.store import RunStore
 
     store = RunStore.open(run)
     records = store.trials()

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from results.records import EpochRow
-from results.store import RunStore
-from trainers.tasks import Task
-from trainers.tasks.multilabel import Multilabel
+from foldtune.results.records import EpochRow
+from foldtune.results.store import RunStore
+from foldtune.trainers.tasks import Task
+from foldtune.trainers.tasks.multilabel import Multilabel
 
 METRIC = "macro_f1"
 

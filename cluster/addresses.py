@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from cluster.errors import ClusterError
+from foldtune.errors import ClusterError
 
 Door = Literal["cluster", "client", "jobs"]
 FORMS = "auto, HOST:PORT of the cluster's head (often HOST:6379), ray://HOST:10001, or http://HOST:8265"

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from cluster.nodes import Node, nodes
-from cluster.probe import MARK, Answer, Ask, answer, versions
-from cluster.resources import TrialResources
+from foldtune.cluster.nodes import Node, nodes
+from foldtune.cluster.probe import MARK, Answer, Ask, answer, versions
+from foldtune.cluster.resources import TrialResources
 
 ANSWER_TIMEOUT_S = 90.0
 """A node that has to unpack the code and start a worker first answers within seconds."""

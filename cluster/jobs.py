@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster.addresses import parse_address, require_answer
-from cluster.errors import ClusterError, JobNotFound
-from cluster.shipping import runtime_env
-from cluster.tokens import guard_running, heed_mode
+from foldtune.cluster.addresses import parse_address, require_answer
+from foldtune.cluster.shipping import runtime_env
+from foldtune.cluster.tokens import guard_running, heed_mode
+from foldtune.errors import ClusterError, JobNotFound
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -122,7 +122,7 @@ class JobServer:
             try:
                 with self._errors():
                     self._client.submit_job(
-                        entrypoint=shlex.join(["python", "-m", "search.cli", *arguments]),
+                        entrypoint=shlex.join(["python", "-m", "foldtune.search.cli", *arguments]),
                         submission_id=job_id,
                         runtime_env=env,
                         metadata={RUN_KEY: run} if run else {},

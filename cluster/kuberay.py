@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from cluster.jobs import ENVIRONMENT
-from cluster.manifests import SHARED, Shape, ray_version
+from foldtune.cluster.jobs import ENVIRONMENT
+from foldtune.cluster.manifests import SHARED, Shape, ray_version
 
 API = "ray.io/v1"
 HEAD_CPUS, HEAD_MEMORY_GB = 2, 8

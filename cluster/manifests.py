@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from cluster.errors import ClusterError
+from foldtune.errors import ClusterError
 
 SHARED = "/shared"
 """Where every node sees the shared folder."""

@@ -93,7 +93,7 @@ def _workers(state: Any) -> dict[str, Counter[tuple[str, str]]]:
 
 def _command(entrypoint: str) -> str:
     """A driver's command line, foldtune's own in short."""
-    for start in ("-m search.cli ", "bin/foldtune "):
+    for start in ("-m foldtune.search.cli ", "bin/foldtune "):
         if start in entrypoint:
             return f"foldtune {entrypoint.split(start, 1)[1]}"
     return entrypoint

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from cluster.shipping import code_digest
+from foldtune.cluster.shipping import code_digest
 
 LIBRARIES = ("ray", "torch", "timm", "optuna", "numpy")
 ABSENT = "absent"

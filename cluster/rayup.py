@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.manifests import SHARED, Shape
+from foldtune.cluster.manifests import SHARED, Shape
 
 IDLE_MINUTES = 5
 TOKEN_FILE = "~/.ray/auth_token"

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cluster.addresses import Address, require_answer
-from cluster.errors import ClusterError
-from cluster.shipping import runtime_env
-from cluster.tokens import guard_running, heed_mode
+from foldtune.cluster.addresses import Address, require_answer
+from foldtune.cluster.shipping import runtime_env
+from foldtune.cluster.tokens import guard_running, heed_mode
+from foldtune.errors import ClusterError
 
 POLL_S = 0.5
 TASK_LIMITS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "RAY_JOB_ID")
@@ -41,7 +41,7 @@ class Command:
             Path(self._folder.name, name).write_text(text)
         inherited = {name: value for name, value in os.environ.items() if name not in TASK_LIMITS}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "search.cli", *arguments],
+            [sys.executable, "-m", "foldtune.search.cli", *arguments],
             cwd=self._folder.name,
             env={**inherited, "RAY_ADDRESS": address, "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster.errors import ClusterError
+from foldtune.errors import ClusterError
 
 
 @dataclass(frozen=True)

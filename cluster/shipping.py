@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
-PACKAGES = ("search", "trainers", "spaces", "results", "cluster")
+import foldtune
+
+PARTS = ("search", "trainers", "spaces", "results", "cluster")
 IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Ray sets it for the command of a submitted job, whose code was shipped with it."""
+"""Set by Ray for the command of a submitted job, whose code was shipped with it."""
 
 
 def in_job() -> bool:
@@ -20,29 +24,43 @@ def in_job() -> bool:
 
 
 @cache
-def package_folders() -> tuple[Path, ...]:
-    """Folders of foldtune's packages as they are imported here."""
-    folders = []
-    for name in PACKAGES:
-        spec = find_spec(name)
-        if spec is None or not spec.submodule_search_locations:
-            raise ImportError(f"foldtune's package {name!r} is not a folder that could be shipped")
-        folders.append(Path(spec.submodule_search_locations[0]).resolve())
-    return tuple(folders)
+def package_folder() -> Path:
+    """Folder of the package `foldtune` that holds all of its code as files.
+
+    Where the five parts lie beside it (an editable install of a source tree), this is a copy in a temporary folder.
+    """
+    own = Path(foldtune.__file__).resolve().parent
+    parts = {name: _folder_of(f"foldtune.{name}") for name in PARTS}
+    if all(folder == own / name for name, folder in parts.items()):
+        return own
+    copy = Path(mkdtemp(prefix="foldtune-code-")) / "foldtune"
+    copy.mkdir()
+    for path in own.iterdir():
+        if path.is_file() and path.name not in PARTS:
+            shutil.copy2(path, copy)
+    for name, folder in parts.items():
+        shutil.copytree(folder, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def _folder_of(package: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"{package} is not a folder that could be shipped")
+    return Path(spec.submodule_search_locations[0]).resolve()
 
 
 def runtime_env(**more: Any) -> dict[str, Any]:
-    """Ray's runtime environment that carries the packages; `more` are further keys of it."""
-    modules = [str(folder) for folder in package_folders()]
-    return {"py_modules": modules, "excludes": ["**/__pycache__/"], **more}
+    """Return Ray's runtime environment that carries the package; `more` are further keys of it."""
+    return {"py_modules": [str(package_folder())], "excludes": ["**/__pycache__/"], **more}
 
 
 @cache
 def code_digest() -> str:
-    """Eight characters that differ where any source file of the packages does."""
+    """Eight characters that differ where any source file of the package does."""
     digest = hashlib.sha256()
-    for folder in package_folders():
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{folder.name}/{path.relative_to(folder)}\0".encode())
-            digest.update(path.read_bytes())
+    folder = package_folder()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder)}\0".encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:8]

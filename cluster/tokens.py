@@ -11,8 +11,8 @@ import secrets
 import urllib.request
 from pathlib import Path
 
-from cluster.addresses import ANSWER_S, Address
-from cluster.errors import ClusterError
+from foldtune.cluster.addresses import ANSWER_S, Address
+from foldtune.errors import ClusterError
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 TOKEN_BYTES = 32

@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from results.errors import StorageFull
+from foldtune.errors import StorageFull
 
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -9,9 +9,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from results.columns import Column, build_table, fit_columns
-from results.formatting import metric_text, number_text
-from results.records import Mode
+from foldtune.results.columns import Column, build_table, fit_columns
+from foldtune.results.formatting import metric_text, number_text
+from foldtune.results.records import Mode
 
 _CLASSES = 30
 _HELPS, _HARMS = "green", "red"

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from results.entries import Entry, FileState, Save
-from results.places import StorePath
+from foldtune.results.entries import Entry, FileState, Save
+from foldtune.results.places import StorePath
 
 
 class DiskEntry(Entry):

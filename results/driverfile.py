@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 
-from results.errors import RunCorrupt
-from results.files import read_json, write_json
-from results.store import RunStore
+from foldtune.errors import RunCorrupt
+from foldtune.results.files import read_json, write_json
+from foldtune.results.store import RunStore
 
 NAME = "driver.json"
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from results.errors import RunCorrupt, RunNotFound
-from results.files import (
+from foldtune.errors import RunCorrupt, RunNotFound
+from foldtune.results.files import (
     is_file,
     move_file,
     names_in,
@@ -19,12 +19,12 @@ from results.files import (
     read_npz,
     remove_file,
     remove_tree,
-    storage_errors,
     write_json,
     write_npz,
 )
-from results.places import StorePath
-from results.trialdir import FitDir
+from foldtune.results.patience import storage_errors
+from foldtune.results.places import StorePath
+from foldtune.results.trialdir import FitDir
 
 
 class FoldDir(FitDir):

@@ -11,10 +11,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from results.columns import Column, build_table, fit_columns, titled
-from results.formatting import DASH, metric_text, number_text
-from results.records import Mode
-from results.tables import BEST_STYLE, metric_column, parameter_columns
+from foldtune.results.columns import Column, build_table, fit_columns, titled
+from foldtune.results.formatting import DASH, metric_text, number_text
+from foldtune.results.records import Mode
+from foldtune.results.tables import BEST_STYLE, metric_column, parameter_columns
 
 _CLASSES = 15
 _WEAK_F1 = 0.5

@@ -1,7 +1,7 @@
 """One name in a storage and what can be done with it: the same few operations on a disk and in an object store.
 
 Every operation is whole or absent, and may be repeated where its outcome is not known. Errors are those of the
-file system; `results.patience` makes words of them.
+file system; `foldtune.results.patience` makes words of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from results.places import StorePath
+from foldtune.results.places import StorePath
 
 Save = Callable[[IO[bytes]], object]
 """Writes a file's content; called again where a write is tried again."""

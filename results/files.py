@@ -19,14 +19,13 @@ import numpy.typing as npt
 import pandas as pd
 import yaml
 
-from results.arrays import ByRows, load_npz, save_npz
-from results.disk import DiskEntry
-from results.entries import Entry, FileState, Save
-from results.errors import RunCorrupt, StorageFull
-from results.objects import ObjectEntry
-from results.patience import attempt
-from results.patience import storage_errors as storage_errors
-from results.places import StorePath
+from foldtune.errors import RunCorrupt, StorageFull
+from foldtune.results.arrays import ByRows, load_npz, save_npz
+from foldtune.results.disk import DiskEntry
+from foldtune.results.entries import Entry, FileState, Save
+from foldtune.results.objects import ObjectEntry
+from foldtune.results.patience import attempt
+from foldtune.results.places import StorePath
 
 
 def write_whole(path: StorePath, save: Save) -> None:

@@ -10,8 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from results.columns import titled
-from results.formatting import DASH, metric_text, number_text
+from foldtune.results.columns import titled
+from foldtune.results.formatting import DASH, metric_text, number_text
 
 
 def gates_table(verdicts: Sequence[Mapping[str, Any]], *, title: str) -> Group:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from results.errors import ColumnNotFound, unknown
-from results.files import json_text
-from results.records import Mode, TrialRecord
+from foldtune.errors import ColumnNotFound, not_found
+from foldtune.results.files import json_text
+from foldtune.results.records import Mode, TrialRecord
 
 _HEAD = ("rank", "trial_id", "status")
 _MEASURES = ("epochs", "fit_time_s", "images_per_s", "params_m")
@@ -93,7 +93,7 @@ def _order(record: TrialRecord, metric: str, mode: Mode) -> tuple[int, float, in
 def _sorted(frame: pd.DataFrame, sort_by: str, modes: Mapping[str, Mode]) -> pd.DataFrame:
     column = sort_by if sort_by in frame.columns else _PREFIX + sort_by
     if column not in frame.columns:
-        raise ColumnNotFound(unknown("column", sort_by, frame.columns, shown=len(frame.columns)))
+        raise ColumnNotFound(not_found("column", sort_by, frame.columns, shown=len(frame.columns)))
     ascending = column != "images_per_s" and modes.get(column, "min") == "min"
     mixed = frame[column].dtype == object
     failed = frame["status"] == "FAIL"

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.errors import RunBusy
-from results.files import file_state, names_in, read_json, remove_file, write_bytes_atomic
-from results.objects import ObjectEntry
-from results.patience import attempt
+from foldtune.errors import RunBusy
+from foldtune.results.files import file_state, names_in, read_json, remove_file, write_bytes_atomic
+from foldtune.results.objects import ObjectEntry
+from foldtune.results.patience import attempt
 
 if TYPE_CHECKING:
     from upath import UPath

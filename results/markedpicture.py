@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from results.errors import StorageError
-from results.files import write_bytes_atomic
+from foldtune.errors import StorageError
+from foldtune.results.files import write_bytes_atomic
 
 COLOURS: Mapping[str, str] = {"found": "#1565c0", "hit": "#2e7d32", "miss": "#ef6c00", "false alarm": "#c62828"}
 _LEGEND, _PAPER, _INK = 22, "#ffffff", "#1a1a1a"

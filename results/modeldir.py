@@ -15,11 +15,11 @@ from typing import Any
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from results.ensembledir import EnsembleDir
-from results.errors import ModelForeign, ModelNotFound, RunBusy, RunCorrupt
-from results.files import read_json, write_json
-from results.patience import storage_errors
-from results.places import StorePath
+from foldtune.errors import ModelForeign, ModelNotFound, RunBusy, RunCorrupt
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.files import read_json, write_json
+from foldtune.results.patience import storage_errors
+from foldtune.results.places import StorePath
 
 MARK = "promotion.json"
 _LOCK_TIMEOUT_S = 1.0

@@ -6,10 +6,10 @@ import pandas as pd
 from rich.console import Group
 from rich.text import Text
 
-from results.columns import Column, build_table, fit_columns, titled
-from results.formatting import duration_text, metric_text, number_text
-from results.records import Mode
-from results.tables import metric_column
+from foldtune.results.columns import Column, build_table, fit_columns, titled
+from foldtune.results.formatting import duration_text, metric_text, number_text
+from foldtune.results.records import Mode
+from foldtune.results.tables import metric_column
 
 
 def model_table(frame: pd.DataFrame, metric: str, mode: Mode, *, width: int | None = None) -> Group:

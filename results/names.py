@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from results.errors import RunNameInvalid
-from results.files import is_file, names_in
-from results.places import StorePath, as_path
+from foldtune.errors import RunNameInvalid
+from foldtune.results.files import is_file, names_in
+from foldtune.results.places import StorePath, as_path
 
 _NAME = re.compile(r"\w[\w.+-]*")
 _NAME_LENGTH = 100
@@ -42,3 +42,8 @@ def candidates(name: StorePath | str, storage: StorePath | str) -> list[StorePat
     if isinstance(own, Path):
         return [as_path(storage) / own, own]
     return [own]
+
+
+def no_ensemble(run: str) -> str:
+    """Return the message for a run, by the name that the user gave, that has no ensemble."""
+    return f"run {run!r} has no ensemble yet: foldtune ensemble {run} makes one"

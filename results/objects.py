@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.entries import Entry, FileState, Save
-from results.places import StorePath
+from foldtune.results.entries import Entry, FileState, Save
+from foldtune.results.places import StorePath
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from results.errors import StorageDenied, StorageError, StorageFull
-from results.places import StorePath
+from foldtune.errors import StorageDenied, StorageError, StorageFull
+from foldtune.results.places import StorePath
 
 T = TypeVar("T")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 from urllib.parse import urlsplit
 
-from results.errors import StorageInvalid
+from foldtune.errors import StorageInvalid, close_matches
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -48,7 +47,7 @@ def _check_url(url: str, protocol: str) -> None:
     import fsspec
 
     if protocol not in fsspec.available_protocols():
-        near = get_close_matches(protocol, fsspec.available_protocols(), n=1, cutoff=0.5)
+        near = close_matches(protocol, fsspec.available_protocols())
         meant = f"; did you mean {near[0]}://…?" if near else ";"
         raise StorageInvalid(f"{url!r}: there is no protocol {protocol!r}{meant} {_EXAMPLE}")
     if "@" in urlsplit(url).netloc:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from results.errors import RunCorrupt
+from foldtune.errors import RunCorrupt
 
 Mode = Literal["max", "min"]
 Status = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]

@@ -9,9 +9,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from results.columns import titled
-from results.formatting import metric_text, number_text
-from results.tables import BEST_STYLE
+from foldtune.results.columns import titled
+from foldtune.results.formatting import metric_text, number_text
+from foldtune.results.tables import BEST_STYLE
 
 
 def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int, tuned: Collection[str] = ()) -> Group:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from results.driverfile import Driver, read_driver
-from results.errors import RunCorrupt
-from results.files import file_state, listing
-from results.names import run_names
-from results.places import StorePath, as_path
-from results.records import FINISHED, Mode, TrialRecord
-from results.store import RunStore
+from foldtune.errors import RunCorrupt
+from foldtune.results.driverfile import Driver, read_driver
+from foldtune.results.files import file_state, listing
+from foldtune.results.names import run_names
+from foldtune.results.places import StorePath, as_path
+from foldtune.results.records import FINISHED, Mode, TrialRecord
+from foldtune.results.store import RunStore
 
 State = Literal["empty", "running", "interrupted", "searched", "ensembled", "unreadable"]
 

@@ -8,10 +8,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from results.columns import titled
-from results.formatting import metric_text
-from results.records import Mode
-from results.tables import BEST_STYLE
+from foldtune.results.columns import titled
+from foldtune.results.formatting import metric_text
+from foldtune.results.records import Mode
+from foldtune.results.tables import BEST_STYLE
 
 
 def scores_table(figures: Mapping[str, Mapping[str, float]], metric: str, modes: Mapping[str, Mode]) -> Group:

@@ -15,17 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from results.ensembledir import EnsembleDir
-from results.entries import FileState
-from results.errors import (
-    RunBusy,
-    RunCorrupt,
-    RunExists,
-    RunNotFound,
-    TrialNotFound,
-    unknown,
-)
-from results.files import (
+from foldtune.errors import RunBusy, RunCorrupt, RunExists, RunNotFound, TrialNotFound, not_found
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.entries import FileState
+from foldtune.results.files import (
     listing,
     names_in,
     read_bytes,
@@ -36,13 +29,13 @@ from results.files import (
     write_json,
     write_yaml,
 )
-from results.leaderboard import leaderboard
-from results.leases import hold, is_held
-from results.names import candidates, check_name, is_run, run_names
-from results.patience import storage_errors
-from results.places import StorePath, address, as_path
-from results.records import FINISHED, Mode, TrialRecord, unreadable_record
-from results.trialdir import TrialDir
+from foldtune.results.leaderboard import leaderboard
+from foldtune.results.leases import hold, is_held
+from foldtune.results.names import candidates, check_name, is_run, run_names
+from foldtune.results.patience import storage_errors
+from foldtune.results.places import StorePath, address, as_path
+from foldtune.results.records import FINISHED, Mode, TrialRecord, unreadable_record
+from foldtune.results.trialdir import TrialDir
 
 _T = TypeVar("_T")
 _FOLD_DTYPES: dict[Hashable, Any] = {"id": str, "fold": "int64"}
@@ -110,13 +103,13 @@ class RunStore:
         for root in places:
             if names_in(root) is not None:
                 raise RunNotFound(f"{root} is not a run: it has no config.yaml")
-        raise RunNotFound(f"{unknown('run', str(run), run_names(storage))} (in {storage})")
+        raise RunNotFound(f"{not_found('run', str(run), run_names(storage))} (in {storage})")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for writing, as long as a search lasts; a killed holder frees it.
 
-        In an object store the holder's death shows after `results.leases.LEASE_S`. Raises RunBusy, StorageError.
+        In an object store the holder's death shows after `foldtune.results.leases.LEASE_S`. Raises RunBusy, StorageError.
         """
         if not isinstance(self.lock_path, Path):
             with hold(self.lock_path, f"run {self.name!r} ({self.root})"):
@@ -257,7 +250,7 @@ class RunStore:
         absent = sorted(set(trial_ids) - stored)
         if absent:
             raise TrialNotFound(
-                "\n".join(unknown("trial", trial_id, stored) for trial_id in absent) + f" (in run {self.name!r})"
+                "\n".join(not_found("trial", trial_id, stored) for trial_id in absent) + f" (in run {self.name!r})"
             )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
 
-from results.errors import SubmissionError
-from results.files import write_csv
-from results.patience import storage_errors
-from results.places import StorePath
+from foldtune.errors import SubmissionError, did_you_mean
+from foldtune.results.files import write_csv
+from foldtune.results.patience import storage_errors
+from foldtune.results.places import StorePath
 
 _NAMED = 5
 
@@ -75,8 +74,7 @@ def _column_problems(given: list[str], wanted: list[str], key: str) -> list[str]
     if key not in wanted:
         problems.append(f"no id column {key!r}; there are: {', '.join(wanted)}")
     for name in [name for name in wanted if name not in given]:
-        near = get_close_matches(name, given, n=1)
-        problems.append(f"the predictions lack column {name!r}" + (f"; is it {near[0]!r}?" if near else ""))
+        problems.append(f"the predictions lack column {name!r}{did_you_mean(name, given)}")
     extra = [name for name in given if name not in wanted]
     if extra:
         problems.append(f"the sample has no column {', '.join(map(repr, extra))}; it has: {', '.join(wanted)}")

@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from results.columns import Column, build_table, fit_columns, titled
-from results.formatting import number_text
-from results.records import Mode
-from results.tables import metric_column
+from foldtune.results.columns import Column, build_table, fit_columns, titled
+from foldtune.results.formatting import number_text
+from foldtune.results.records import Mode
+from foldtune.results.tables import metric_column
 
 
 def sweep_table(

@@ -11,11 +11,11 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from results.columns import Column, build_table, fit_columns, short_names
-from results.formatting import DASH, duration_text, metric_text, number_text, parameter_text
-from results.leaderboard import better, metric_columns, param_columns
-from results.records import Mode
-from results.runs import RunSummary
+from foldtune.results.columns import Column, build_table, fit_columns, short_names
+from foldtune.results.formatting import DASH, duration_text, metric_text, number_text, parameter_text
+from foldtune.results.leaderboard import better, metric_columns, param_columns
+from foldtune.results.records import Mode
+from foldtune.results.runs import RunSummary
 
 STATUS_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan"}
 STATE_STYLES = {"ensembled": "bold green", "searched": "green", "running": "cyan", "interrupted": "yellow"}

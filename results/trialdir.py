@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from results.errors import RunCorrupt
-from results.files import (
+from foldtune.errors import RunCorrupt
+from foldtune.results.files import (
     append_line,
     is_file,
     json_text,
@@ -20,8 +20,8 @@ from results.files import (
     write_json,
     write_npz,
 )
-from results.places import StorePath
-from results.records import FINISHED, EpochRow, Scores, Status, TrialRecord, build_record, current_epochs
+from foldtune.results.places import StorePath
+from foldtune.results.records import FINISHED, EpochRow, Scores, Status, TrialRecord, build_record, current_epochs
 
 
 class FitDir:

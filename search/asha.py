@@ -14,7 +14,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from search.trainable import TRIAL_KEY
+from foldtune.search.trainable import TRIAL_KEY
 
 
 @dataclass(frozen=True)

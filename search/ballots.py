@@ -9,12 +9,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from search.blending import blend_weights
-from search.errors import InputError, unknown
-from search.selection import greedy_weights
-from trainers.postprocess.rates import adapt_thresholds, decides_by_threshold
-from trainers.tasks import Task
-from trainers.voting import mean_scores, rank_reference, ranked
+from foldtune.errors import InputError, unknown
+from foldtune.search.blending import blend_weights
+from foldtune.search.selection import greedy_weights
+from foldtune.trainers.postprocess.rates import adapt_thresholds, decides_by_threshold
+from foldtune.trainers.tasks import Task
+from foldtune.trainers.voting import mean_scores, rank_reference, ranked
 
 Array = npt.NDArray[Any]
 
@@ -68,7 +68,7 @@ class Ballot:
         weights: of each of the M members, >= 0, summing to 1; equal ones but for weighted and greedy.
         postprocess: of the mean scores; a hard vote falls back to it.
         member_postprocess: of each member, for a hard vote; else none.
-        references: of each member, for rank: what its scores are ranked among (see ``trainers.voting``); else none.
+        references: of each member, for rank: what its scores are ranked among (see ``foldtune.trainers.voting``); else none.
     """
 
     voting: str
@@ -119,7 +119,7 @@ class Ballot:
         """The ballot for rows that fold models score by their mean, where a threshold decides.
 
         It was fitted to out-of-fold scores, which are single models' and so more extreme:
-        see ``trainers.postprocess.rates``.
+        see ``foldtune.trainers.postprocess.rates``.
 
         Args:
             member_scores: M arrays (N, ...), out of fold.

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from search.evaluation import choose_rows
-from trainers.tasks import Task
+from foldtune.search.evaluation import choose_rows
+from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
 

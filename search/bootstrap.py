@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from search.evaluation import metric_of
-from trainers.tasks import Task
+from foldtune.search.evaluation import metric_of
+from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
 Answers: TypeAlias = tuple[Array, Array]

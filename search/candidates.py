@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.records import TrialRecord
-from search.errors import InputError
-from search.plans import EnsemblePlan
-from search.recorder import finalists
-from search.runs import Run
+from foldtune.errors import InputError
+from foldtune.results.records import TrialRecord
+from foldtune.search.plans import EnsemblePlan
+from foldtune.search.recorder import finalists
+from foldtune.search.runs import Run
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.check import ClusterCheck, check_cluster
-from cluster.errors import ClusterError
-from cluster.resources import TrialResources
-from search.config import RunConfig
-from search.jobs import everywhere
+from foldtune.cluster.check import ClusterCheck, check_cluster
+from foldtune.cluster.resources import TrialResources
+from foldtune.errors import ClusterError
+from foldtune.search.config import RunConfig
+from foldtune.search.jobs import everywhere
 
 SAMPLED_IMAGES = 5
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from search.bootstrap import Interval, paired_interval
-from search.errors import InputError
-from search.evaluation import differing
-from search.heldout import HeldOut
-from trainers.errors import SettingsError
-from trainers.tasks.base import Mode
+from foldtune.errors import InputError, SettingsError
+from foldtune.search.bootstrap import Interval, paired_interval
+from foldtune.search.evaluation import differing
+from foldtune.search.heldout import HeldOut
+from foldtune.trainers.tasks.base import Mode
 
 FIGURES = ("precision", "recall", "f1")
 

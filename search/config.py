@@ -1,7 +1,7 @@
 """The user's whole configuration: one YAML file as frozen pydantic models.
 
 The models check form and ranges only. What needs the data, the task or the trainer is checked by
-`search.validation`, so that every problem is reported at once and before a worker starts.
+`foldtune.search.validation`, so that every problem is reported at once and before a worker starts.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_serializer, field_validator
 from pydantic_core import PydanticCustomError
 
-from results.errors import RunNameInvalid, StorageInvalid
-from results.names import check_name
-from results.places import as_path
-from search.secrets import masked
-from trainers.data.preprocess import Step, parse_steps, steps_to_list
-from trainers.errors import SettingsError
-from trainers.tta import views
+from foldtune.errors import RunNameInvalid, SettingsError, StorageInvalid
+from foldtune.results.names import check_name
+from foldtune.results.places import as_path
+from foldtune.search.secrets import masked
+from foldtune.trainers.data.preprocess import Step, parse_steps, steps_to_list
+from foldtune.trainers.tta import views
 
 MIN_SIDE, MAX_SIDE = 8, 4096
 """Pixels of an image's side."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from search.ballots import Ballot, fit_method, methods_for
-from search.evaluation import gain_sign, metric_of
-from trainers.postprocess.crossfit import make_splits
-from trainers.rows import joined
-from trainers.tasks import Task
+from foldtune.search.ballots import Ballot, fit_method, methods_for
+from foldtune.search.evaluation import gain_sign, metric_of
+from foldtune.trainers.postprocess.crossfit import make_splits
+from foldtune.trainers.rows import joined
+from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
 Splits = npt.NDArray[np.int64]

@@ -11,16 +11,15 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from search.config import TASK_OPTIONS, DataConfig
-from search.errors import InputError, unknown
-from trainers.data.cache import ImageSource, Prepared, prepare_images
-from trainers.data.folds import assign_folds
-from trainers.data.labels import LabelRules
-from trainers.data.preprocess import Step
-from trainers.data.table import Table, read_table
-from trainers.errors import DataError
-from trainers.fit_types import FoldData
-from trainers.tasks import Task, get_task
+from foldtune.errors import DataError, InputError, unknown
+from foldtune.search.config import TASK_OPTIONS, DataConfig
+from foldtune.trainers.data.cache import ImageSource, Prepared, prepare_images
+from foldtune.trainers.data.folds import assign_folds
+from foldtune.trainers.data.labels import LabelRules
+from foldtune.trainers.data.preprocess import Step
+from foldtune.trainers.data.table import Table, read_table
+from foldtune.trainers.fit_types import FoldData
+from foldtune.trainers.tasks import Task, get_task
 
 Progress = Callable[[int, int], None]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from search.candidates import Candidate
-from search.ensembling import Estimate, Member, best_single
-from search.members import StoredMember
-from search.plans import EnsemblePlan
-from search.race import Dropped
-from search.runs import Run
+from foldtune.search.candidates import Candidate
+from foldtune.search.ensembling import Estimate, Member, best_single
+from foldtune.search.members import StoredMember
+from foldtune.search.plans import EnsemblePlan
+from foldtune.search.race import Dropped
+from foldtune.search.runs import Run
 
 
 def describe(

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from results.markedpicture import write_marked
-from search.errors import InputError, unknown
-from search.newimages import NewImages
-from trainers.errors import DataError
-from trainers.tasks import Task
+from foldtune.errors import DataError, InputError, unknown
+from foldtune.results.markedpicture import write_marked
+from foldtune.search.newimages import NewImages
+from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +37,7 @@ class Drawing:
     drawn: int = 0
 
     def __call__(self, paths: Sequence[Path], predictions: Array) -> None:
-        """Draw these images; raises results.errors.StorageError."""
+        """Draw these images; raises StorageError."""
         ids = dict(zip(self.images.paths, self.images.ids, strict=True))
         for path, prediction in zip(paths, predictions, strict=True):
             name = ids[path]

@@ -10,27 +10,27 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cluster.resources import TrialResources
-from search.candidates import Candidate
-from search.describing import describe
-from search.ensembling import Member, estimate
-from search.errors import WorkError
-from search.foldmodel import FoldJob, FoldOutcome, FoldWork
-from search.members import StoredMember
-from search.plans import RACE_FOLDS, EnsemblePlan
-from search.postprocessing import common_postprocess
-from search.race import LEAST, Dropped, drop_weak
-from search.recorder import finalists
-from search.sources import Source, source_of
-from search.submitting import plain, write_test_rows
-from trainers.rows import stacked
+from foldtune.cluster.resources import TrialResources
+from foldtune.errors import WorkError
+from foldtune.search.candidates import Candidate
+from foldtune.search.describing import describe
+from foldtune.search.ensembling import Member, estimate
+from foldtune.search.foldmodel import FoldJob, FoldOutcome, FoldWork
+from foldtune.search.members import StoredMember
+from foldtune.search.plans import RACE_FOLDS, EnsemblePlan
+from foldtune.search.postprocessing import common_postprocess
+from foldtune.search.race import LEAST, Dropped, drop_weak
+from foldtune.search.recorder import finalists
+from foldtune.search.sources import Source, source_of
+from foldtune.search.submitting import plain, write_test_rows
+from foldtune.trainers.rows import stacked
 
 Array = npt.NDArray[Any]
 Train: TypeAlias = Callable[
     [Mapping[str, tuple[FoldWork, TrialResources]], Sequence[FoldJob]],
     Iterator[FoldOutcome],
 ]
-"""Where fold models come from, as `search.finalists.make_all_ready`, which trains in a Ray session."""
+"""Where fold models come from, as `foldtune.search.finalists.make_all_ready`, which trains in a Ray session."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def build_ensemble(
 
     Raises:
         WorkError: fold models failed; what is ready stays on disk, so running it again trains only the rest.
-        results.errors.SubmissionError: the ids or columns are not those of the sample.
+        SubmissionError: the ids or columns are not those of the sample.
     """
     home = sources[0].run
     training = _Training(sources, plan, train, watcher)

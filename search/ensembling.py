@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from search.ballots import VOTINGS, Ballot, check_voting
-from search.bootstrap import SAMPLES, Interval, bootstrap_interval, paired_interval
-from search.crossfit import CrossFit, splits_for_choosing
-from search.evaluation import gain_sign, metric_of
-from trainers.postprocess.crossfit import cross_fitted_predictions
-from trainers.tasks import Task
+from foldtune.search.ballots import VOTINGS, Ballot, check_voting
+from foldtune.search.bootstrap import SAMPLES, Interval, bootstrap_interval, paired_interval
+from foldtune.search.crossfit import CrossFit, splits_for_choosing
+from foldtune.search.evaluation import gain_sign, metric_of
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions
+from foldtune.trainers.tasks import Task
 
 if TYPE_CHECKING:
-    from search.recorder import Goal  # which knows Optuna; predictions need neither
+    from foldtune.search.recorder import Goal  # which knows Optuna; predictions need neither
 
 __all__ = ["VOTINGS", "Ballot", "Estimate", "Member", "best_single", "estimate"]
 

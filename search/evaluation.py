@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainers.tasks import Task
+from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
 

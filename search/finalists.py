@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import ray
 
-from cluster.resources import TrialResources
-from results.ensembledir import EnsembleDir
-from results.places import as_path
-from search.foldmodel import FoldJob, FoldOutcome, FoldWork, Lack, look, make_ready
-from search.training import short_reason
+from foldtune.cluster.resources import TrialResources
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.places import as_path
+from foldtune.search.foldmodel import FoldJob, FoldOutcome, FoldWork, Lack, look, make_ready
+from foldtune.search.training import short_reason
 
 TASK_RETRIES = 3
 """Times that Ray starts a fold again whose worker died."""

@@ -17,23 +17,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from results.ensembledir import EnsembleDir, FoldDir
-from results.files import copy_whole, is_file, json_text, read_locally, remove_file, save_file
-from results.places import StorePath, address, as_path
-from results.records import Scores, TrialRecord
-from results.store import RunStore
-from results.trialdir import FitDir
-from search.dataset import ImagePlan, open_once
-from search.foldtraining import train_fold
-from search.training import TrialWork
-from trainers.data.cache import ImageSource
-from trainers.data.preprocess import steps_to_list
-from trainers.data.table import Table
-from trainers.errors import TrialFailed
-from trainers.judge import Judge
-from trainers.rows import joined, total
-from trainers.settings import TrialSettings, parse_settings
-from trainers.trained import trained_logits
+from foldtune.errors import TrialFailed
+from foldtune.results.ensembledir import EnsembleDir, FoldDir
+from foldtune.results.files import copy_whole, is_file, json_text, read_locally, remove_file, save_file
+from foldtune.results.places import StorePath, address, as_path
+from foldtune.results.records import Scores, TrialRecord
+from foldtune.results.store import RunStore
+from foldtune.results.trialdir import FitDir
+from foldtune.search.dataset import ImagePlan, open_once
+from foldtune.search.foldtraining import train_fold
+from foldtune.search.training import TrialWork
+from foldtune.trainers.data.cache import ImageSource
+from foldtune.trainers.data.preprocess import steps_to_list
+from foldtune.trainers.data.table import Table
+from foldtune.trainers.judge import Judge
+from foldtune.trainers.rows import joined, total
+from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.trained import trained_logits
 
 PREDICT_BATCH = 256
 

@@ -10,11 +10,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from results.formatting import duration_text
-from search.ensemble import Watcher
-from search.foldmodel import FoldOutcome
-from search.live import bar, live
-from search.race import Dropped
+from foldtune.results.formatting import duration_text
+from foldtune.search.ensemble import Watcher
+from foldtune.search.foldmodel import FoldOutcome
+from foldtune.search.live import bar, live
+from foldtune.search.race import Dropped
 
 
 class FoldTable:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from contextlib import closing, nullcontext, suppress
 from functools import partial
 
-from results.ensembledir import FoldDir
-from results.files import save_file
-from results.places import StorePath
-from search.training import TrialWork, resumed_fit, store_scores, team_of
-from trainers.errors import TrialFailed
-from trainers.parallel.errors import ProcessLost
-from trainers.settings import TrialSettings
-from trainers.weights import save_weights
+from foldtune.errors import ProcessLost, TrialFailed
+from foldtune.results.ensembledir import FoldDir
+from foldtune.results.files import save_file
+from foldtune.results.places import StorePath
+from foldtune.search.training import TrialWork, resumed_fit, store_scores, team_of
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.weights import save_weights
 
 ATTEMPTS = 4
 """At a fold whose training loses a process."""

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from search.config import RunConfig
-from search.errors import nearest, unknown
+from foldtune.errors import close_matches, unknown
+from foldtune.search.config import RunConfig
 
 NOUNS: Mapping[object, str] = {int: "an integer", float: "a number", dict: "a mapping of keys"}
 BOUNDS = (
@@ -61,8 +61,8 @@ def _unknown_key(loc: tuple[str, ...]) -> str:
     key = loc[-1]
     valid = [*_model(loc[:-1]).model_fields, *(["targets"] if len(loc) == 1 else [])]
     elsewhere = [path for path in _paths(RunConfig) if path.split(".")[-1] == key]
-    if elsewhere and not nearest(key, valid):
-        return f"unknown key {key!r} here; did you mean {elsewhere[0]!r}? (valid: {', '.join(sorted(valid))})"
+    if elsewhere and not close_matches(key, valid):
+        return f"unknown key {key!r} here; did you mean {elsewhere[0]!r}? valid: {', '.join(valid)}"
     return unknown("key", key, valid)
 
 

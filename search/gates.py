@@ -21,8 +21,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from search.errors import InputError, unknown
-from search.loading import beside, parse_yaml
+from foldtune.errors import InputError, unknown
+from foldtune.search.loading import beside, parse_yaml
 
 CLASS_FIGURES = ("precision", "recall", "f1", "support")
 """What a gate may ask of one class."""

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.errors import RunCorrupt, RunExists, RunNotFound
-from results.files import is_file, read_json, write_json
-from results.names import candidates, check_name, is_run
-from results.places import StorePath, as_path
-from results.store import RunStore
-from results.submission import write_submission
-from search.errors import InputError
-from search.runs import GROUP_FILE, Run, open_run
-from search.targets import CheckedTargets, TargetsFile
+from foldtune.errors import InputError, RunCorrupt, RunExists, RunNotFound
+from foldtune.results.files import is_file, read_json, write_json
+from foldtune.results.names import candidates, check_name, is_run
+from foldtune.results.places import StorePath, as_path
+from foldtune.results.store import RunStore
+from foldtune.results.submission import write_submission
+from foldtune.search.runs import GROUP_FILE, Run, open_run
+from foldtune.search.targets import CheckedTargets, TargetsFile
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Group:
         return self.root / "submission.csv"
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the group for a search of its targets, one after the other. Raises results.errors.RunBusy."""
+        """Hold the group for a search of its targets, one after the other. Raises RunBusy."""
         return RunStore(self.root).lock()
 
     def is_locked(self) -> bool:
@@ -62,7 +61,7 @@ class Group:
         """The run of each target whose search was started.
 
         Raises:
-            results.errors.RunNotFound: none was.
+            RunNotFound: none was.
         """
         started = [target for target in self.runs if self.has_run(target)]
         if not started:
@@ -90,7 +89,7 @@ class Group:
             file: `submission_path` by default.
 
         Raises:
-            results.errors.SubmissionError: the ids are not those of the sample.
+            SubmissionError: the ids are not those of the sample.
         """
         columns = [frame.set_axis(frame.iloc[:, 0]).iloc[:, 1].rename(target) for target, frame in frames.items()]
         joined = pd.concat(columns, axis=1).rename_axis(self.id_column).reset_index()
@@ -101,7 +100,7 @@ def find_group(name: str, storage: StorePath | str) -> Group | None:
     """A stored group by its name under `storage`, or by the path or URL of its folder; None where there is none.
 
     Raises:
-        results.errors.RunCorrupt: its file cannot be read.
+        RunCorrupt: its file cannot be read.
     """
     for root in candidates(name, storage):
         if is_file(root / GROUP_FILE):
@@ -113,7 +112,7 @@ def open_targets(name: str, storage: StorePath | str) -> Mapping[str | None, Run
     """The runs of a group by target, of those whose search was started; one run alone stands under None.
 
     Raises:
-        results.errors.RunNotFound: no such run or group, or no search of it was started.
+        RunNotFound: no such run or group, or no search of it was started.
     """
     group = find_group(name, storage)
     return {None: open_run(name, storage)} if group is None else dict(group.open().items())
@@ -133,7 +132,7 @@ def new_group(checked: CheckedTargets) -> Group:
     """Write the file of a new group.
 
     Raises:
-        results.errors.RunExists: the name of the group, or of one of its runs, is taken.
+        RunExists: the name of the group, or of one of its runs, is taken.
     """
     first = next(iter(checked.targets.values())).config
     storage = as_path(first.storage)
@@ -150,7 +149,7 @@ def reopen_group(file: TargetsFile) -> Group:
     """Open the group that a configuration file started; targets that were added to the file join it.
 
     Raises:
-        results.errors.RunNotFound: the group was never started.
+        RunNotFound: the group was never started.
         InputError: the file lacks targets of the group, or a key of the wrong form.
     """
     check_name(file.name, "run")

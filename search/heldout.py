@@ -10,20 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from results.ensembledir import EnsembleDir
-from results.errors import RunCorrupt
-from results.names import candidates, is_run
-from results.records import TrialRecord
-from search.dataset import read_labels
-from search.ensembling import Member, estimate
-from search.errors import InputError
-from search.postprocessing import own_postprocess
-from search.recorder import finalists
-from search.runs import Run, open_run
-from trainers.errors import DataError
-from trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
-from trainers.rows import unmade
-from trainers.tasks import Task, task_from_dict
+from foldtune.errors import DataError, InputError, RunCorrupt
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.names import candidates, is_run
+from foldtune.results.records import TrialRecord
+from foldtune.search.dataset import read_labels
+from foldtune.search.ensembling import Member, estimate
+from foldtune.search.postprocessing import own_postprocess
+from foldtune.search.recorder import finalists
+from foldtune.search.runs import Run, open_run
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
+from foldtune.trainers.rows import unmade
+from foldtune.trainers.tasks import Task, task_from_dict
 
 Array = npt.NDArray[Any]
 TRIALS = "trials"
@@ -59,7 +57,7 @@ def find_held_out(name: str, storage: Path | str) -> HeldOut:
         name: a path, or a name under `storage`: `skin`, `skin/ensemble`, `skin/trials/0004`.
 
     Raises:
-        results.errors.ResultsError: nothing there, or damaged.
+        ResultsError: nothing there, or damaged.
         InputError: a group of runs; a run without stored scores; a table that is gone.
     """
     for root in candidates(name, storage):
@@ -109,7 +107,7 @@ def of_ensemble(directory: EnsembleDir, name: str) -> HeldOut:
     """The out-of-fold rows of an ensemble, as its estimate judged them.
 
     Raises:
-        results.errors.RunCorrupt: files that are gone, or do not belong together.
+        RunCorrupt: files that are gone, or do not belong together.
     """
     description, stored = directory.read(), directory.read_oof()
     needed = {"ids", "targets", "scores"}
@@ -136,7 +134,7 @@ def judged_predictions(task: Task, description: Mapping[str, Any], stored: Mappi
         stored: of oof.npz; predictions that it lacks are fitted again, in the same folds.
 
     Raises:
-        results.errors.RunCorrupt: scores that it lacks, too.
+        RunCorrupt: scores that it lacks, too.
     """
     if "predictions" in stored:
         return stored["predictions"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.driverfile import Driver
-from search.errors import InputError
-from search.secrets import has_password
+from foldtune.errors import InputError
+from foldtune.results.driverfile import Driver
+from foldtune.search.secrets import has_password
 
 JOB_ID, JOB_ADDRESS, AGAIN = "FOLDTUNE_JOB_ID", "FOLDTUNE_JOB_ADDRESS", "FOLDTUNE_AGAIN"
 """In the environment of a command that was sent: its job, and the command of its user that goes on with the run."""

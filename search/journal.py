@@ -2,7 +2,7 @@
 
 Optuna flushes each line to the disk: a proposal writes about fifteen and an epoch one, and on a busy disk each waits
 for milliseconds in which the driver answers no worker. Here a trial's end alone waits. What a power cut takes is
-put back from the run's store (`search.study.reconcile`); a killed process loses nothing that it wrote.
+put back from the run's store (`foldtune.search.study.reconcile`); a killed process loses nothing that it wrote.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from results.formatting import duration_text
-from results.records import TrialRecord
-from results.tables import STATUS_STYLES
-from search.monitor import Observer, SearchState
+from foldtune.results.formatting import duration_text
+from foldtune.results.records import TrialRecord
+from foldtune.results.tables import STATUS_STYLES
+from foldtune.search.monitor import Observer, SearchState
 
 
 def headline(state: SearchState) -> Text:

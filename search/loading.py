@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from search.config import RunConfig
-from search.errors import InputError, nearest
-from search.form import describe, shown
+from foldtune.errors import InputError, close_matches, did_you_mean
+from foldtune.search.config import RunConfig
+from foldtune.search.form import describe, shown
 
 MERGE = "tag:yaml.org,2002:merge"  # of `<<: *anchor`
 KINDS = {list: "a list", str: "text", type(None): "empty"}
@@ -132,7 +132,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
         details = error.errors()
         wrong = {str(detail["loc"][0]) for detail in details}
         misspelt = wrong - RunConfig.model_fields.keys()
-        meant = {name for key in misspelt if (name := nearest(key, RunConfig.model_fields))}
+        meant = {name for key in misspelt for name in close_matches(key, RunConfig.model_fields)}
         sound = _sound_part(raw, wrong | meant, folder)
         raise FormError([describe(detail) for detail in details], sound, wrong | meant) from None
     return config.model_copy(update={"data": config.data.resolved(folder)})
@@ -160,8 +160,8 @@ def beside(path: Path) -> str:
     """The YAML file beside a missing one that may have been meant, as the end of a message."""
     if path.is_dir() or not path.parent.is_dir():
         return ""
-    near = nearest(path.name, [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")])
-    return f"; did you mean {str(path.with_name(near))!r}?" if near else ""
+    entries = [str(entry) for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
+    return did_you_mean(str(path), entries)
 
 
 def _override(raw: dict[Any, Any], overrides: Sequence[str], values: Mapping[str, Any]) -> None:

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from results.ensembledir import EnsembleDir, FoldDir
-from results.records import Scores
-from search.candidates import Candidate
-from search.errors import WorkError
-from search.foldmodel import Unlabelled, views_of
-from search.sources import Source, arranged
-from trainers.rows import joined
-from trainers.settings import TrialSettings, parse_settings
-from trainers.voting import mean_scores
+from foldtune.errors import WorkError
+from foldtune.results.ensembledir import EnsembleDir, FoldDir
+from foldtune.results.records import Scores
+from foldtune.search.candidates import Candidate
+from foldtune.search.foldmodel import Unlabelled, views_of
+from foldtune.search.sources import Source, arranged
+from foldtune.trainers.rows import joined
+from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.voting import mean_scores
 
 Array = npt.NDArray[Any]
 NOTHING = np.zeros((), dtype=np.float16)

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from ray.tune import Callback
 
-from results.records import TrialRecord
-from search.recorder import Goal
-from search.trainable import TRIAL_KEY
+from foldtune.results.records import TrialRecord
+from foldtune.search.recorder import Goal
+from foldtune.search.trainable import TRIAL_KEY
 
 
 @dataclass

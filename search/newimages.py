@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from results.submission import read_sample
-from search.errors import InputError, nearest, unknown
-from trainers.tasks.frames import read_csv
+from foldtune.errors import InputError, did_you_mean, unknown
+from foldtune.results.submission import read_sample
+from foldtune.trainers.tasks.frames import read_csv
 
 SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -32,7 +32,7 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
 
     Raises:
         InputError: nothing there, or rows without a name.
-        trainers.errors.DataError: the CSV cannot be read.
+        DataError: the CSV cannot be read.
     """
     if source.is_dir():
         paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -63,7 +63,7 @@ def sample_images(sample: Path, folder: Path) -> NewImages:
 
     Raises:
         InputError: no such folder, or images that are not in it.
-        results.errors.SubmissionError: the sample cannot be read.
+        SubmissionError: the sample cannot be read.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: with --submission, IMAGES is the folder that holds the images of {sample}")
@@ -73,8 +73,7 @@ def sample_images(sample: Path, folder: Path) -> NewImages:
         raise InputError(f"{sample}: {len(repeated)} images are in it more than once (first: {repeated[0]})")
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        near = nearest(missing[0], [path.name for path in folder.iterdir()])
-        hint = f"; is it {near!r}?" if near else ""
+        hint = did_you_mean(missing[0], [path.name for path in folder.iterdir()])
         raise InputError(
             f"{folder}: {len(missing)} of {len(names)} images of {sample} are not there (first: {missing[0]}{hint})"
         )

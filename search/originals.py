@@ -9,10 +9,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from search.config import DataConfig
-from search.dataset import read_unlabelled
-from trainers.data.images import BrokenImage, picture_size
-from trainers.tasks import Task
+from foldtune.errors import BrokenImage
+from foldtune.search.config import DataConfig
+from foldtune.search.dataset import read_unlabelled
+from foldtune.trainers.data.images import picture_size
+from foldtune.trainers.tasks import Task
 
 Sizes: TypeAlias = npt.NDArray[np.int64]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from results.errors import RunCorrupt
-from search.ballots import check_voting
-from search.errors import InputError, unknown
-from search.runs import Run
-from trainers.tta import TTA
+from foldtune.errors import InputError, RunCorrupt, unknown
+from foldtune.search.ballots import check_voting
+from foldtune.search.runs import Run
+from foldtune.trainers.tta import TTA
 
 RACE_FOLDS = 2
 """Folds that every finalist trains before weak ones drop out."""
@@ -34,9 +33,9 @@ class EnsemblePlan:
     Attributes:
         top: configurations that start.
         folds: of the run's frozen assignment, the first so many.
-        voting: one of `search.ballots.VOTINGS`.
+        voting: one of `foldtune.search.ballots.VOTINGS`.
         min_votes: of a hard vote, where each configuration has one.
-        tta: views of `trainers.tta` in which every model sees an image; None are each configuration's own.
+        tta: views of `foldtune.trainers.tta` in which every model sees an image; None are each configuration's own.
         race: whether weak configurations drop out after `RACE_FOLDS` folds.
     """
 

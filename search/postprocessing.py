@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from results.records import Scores, TrialRecord
-from search.runs import Run
-from trainers.tasks.base import Postprocess
+from foldtune.results.records import Scores, TrialRecord
+from foldtune.search.runs import Run
+from foldtune.trainers.tasks.base import Postprocess
 
 
 def own_postprocess(run: Run, record: TrialRecord, held_out: Scores) -> Postprocess | None:

@@ -12,23 +12,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from results.ensembledir import EnsembleDir
-from results.errors import RunCorrupt
-from results.files import read_locally
-from results.places import StorePath
-from search.ballots import Ballot
-from search.counter import Counter
-from search.errors import InputError, WorkError, unknown
-from search.newimages import NewImages, find_images
-from search.originals import sizes_of
-from search.sights import Sight, unread
-from trainers.data.cache import Prepared
-from trainers.rows import total
-from trainers.settings import parse_settings
-from trainers.tasks import Task, task_from_dict
-from trainers.trained import trained_logits
-from trainers.tta import TTA
-from trainers.voting import mean_scores
+from foldtune.errors import InputError, RunCorrupt, WorkError, unknown
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.files import read_locally
+from foldtune.results.places import StorePath
+from foldtune.search.ballots import Ballot
+from foldtune.search.counter import Counter
+from foldtune.search.newimages import NewImages, find_images
+from foldtune.search.originals import sizes_of
+from foldtune.search.sights import Sight, unread
+from foldtune.trainers.data.cache import Prepared
+from foldtune.trainers.rows import total
+from foldtune.trainers.settings import parse_settings
+from foldtune.trainers.tasks import Task, task_from_dict
+from foldtune.trainers.trained import trained_logits
+from foldtune.trainers.tta import TTA
+from foldtune.trainers.voting import mean_scores
 
 __all__ = ["NewImages", "StoredEnsemble", "find_images"]
 
@@ -69,8 +68,8 @@ class StoredEnsemble:
         """Open an ensemble's folder, or the run's that holds one.
 
         Raises:
-            results.errors.RunNotFound: there is none.
-            results.errors.RunCorrupt: it cannot be read.
+            RunNotFound: there is none.
+            RunCorrupt: it cannot be read.
         """
         inner = root / "ensemble"
         directory = EnsembleDir.open(inner if EnsembleDir(inner).exists() else root)
@@ -108,7 +107,7 @@ class StoredEnsemble:
         return Ballot.from_dict(self.description)
 
     def seen_as(self, tta: str) -> StoredEnsemble:
-        """The same ensemble, whose models see every image in the views `tta` (`trainers.tta`) instead of their own.
+        """The same ensemble, whose models see every image in the views `tta` (`foldtune.trainers.tta`) instead of their own.
 
         Raises:
             InputError: no such views.
@@ -144,8 +143,8 @@ class StoredEnsemble:
         Raises:
             InputError: `id_column` is the name of another column of the result.
             WorkError: no room for a part's decoded images.
-            results.errors.RunCorrupt: weights that are gone.
-            trainers.errors.TrainersError: damaged ones.
+            RunCorrupt: weights that are gone.
+            WorkError: damaged ones.
         """
         columns = [*self.task.prediction_frame(*self._nothing()).columns, "votes"]
         if id_column in (*columns, "error"):
@@ -183,9 +182,9 @@ class StoredEnsemble:
 
         Raises:
             WorkError: no room for decoded images, or not one that can be read.
-            trainers.errors.DataError: columns that the task cannot fill.
-            results.errors.RunCorrupt: weights that are gone.
-            trainers.errors.TrainersError: damaged ones.
+            DataError: columns that the task cannot fill.
+            RunCorrupt: weights that are gone.
+            WorkError: damaged ones.
         """
         none, nobody = self._nothing()
         self.task.submission_frame([], nobody, columns, scores=none)  # refuses columns before anything is decoded

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from results.contactsheet import Group, Row, Sheet
-from search.dataset import image_plan, open_images
-from search.validation import Checked
-from trainers.augment import Augmentation, build_augmentation
-from trainers.components import Component
-from trainers.crops import output_size, training_crop
-from trainers.settings import TrialSettings, parse_settings
-from trainers.tasks import Task
+from foldtune.results.contactsheet import Group, Row, Sheet
+from foldtune.search.dataset import image_plan, open_images
+from foldtune.search.validation import Checked
+from foldtune.trainers.augment import Augmentation, build_augmentation
+from foldtune.trainers.components import Component
+from foldtune.trainers.crops import output_size, training_crop
+from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.tasks import Task
 
 SHOWN = ("augmentation", "crop")
 """Settings that change how a training image looks."""

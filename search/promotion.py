@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy.typing as npt
 
-from results.ensembledir import EnsembleDir
-from results.errors import ResultsError, RunCorrupt
-from results.modeldir import ModelDir
-from results.places import StorePath
-from search.comparison import Comparison, compare
-from search.errors import FoldtuneError, InputError
-from search.gates import Gate, Verdict, judge
-from search.heldout import of_ensemble
+from foldtune.errors import FoldtuneError, InputError, ResultsError, RunCorrupt
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.modeldir import ModelDir
+from foldtune.results.places import StorePath
+from foldtune.search.comparison import Comparison, compare
+from foldtune.search.gates import Gate, Verdict, judge
+from foldtune.search.heldout import of_ensemble
 
 _KEPT = ("ids", "folds", "targets", "scores", "predictions", "groups")
 
@@ -55,8 +54,8 @@ def judge_promotion(
 
     Raises:
         InputError: gates on figures that there are not; models that cannot be compared.
-        results.errors.ModelForeign: the folder holds something else.
-        results.errors.RunCorrupt: files that are gone.
+        ModelForeign: the folder holds something else.
+        RunCorrupt: files that are gone.
     """
     current.check_own()
     description = _description(new)
@@ -64,7 +63,7 @@ def judge_promotion(
     if current.exists():
         try:
             comparison = compare(of_ensemble(current.ensemble, str(current.root)), of_ensemble(new, name), None)
-        except (FoldtuneError, ResultsError) as error:
+        except FoldtuneError as error:
             if not force:
                 raise _hinted(error) from None
             reasons.append(f"not compared: {error}")
@@ -96,8 +95,8 @@ def promote(new: EnsembleDir, current: ModelDir, judgement: Judgement, name: str
     """Put the ensemble into use; gives the backup of the one before. Only for a holder of the folder's lock.
 
     Raises:
-        results.errors.RunCorrupt: weights or rows of the ensemble are gone.
-        results.errors.StorageError: the folder cannot be written; nothing has changed.
+        RunCorrupt: weights or rows of the ensemble are gone.
+        StorageError: the folder cannot be written; nothing has changed.
     """
     description, oof = _description(new), new.read_oof()
     if oof is None:

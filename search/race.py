@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import studentized_range
 
-from search.bootstrap import Interval, paired_interval
-from search.recorder import Goal
-from trainers.postprocess.crossfit import cross_fitted_predictions
-from trainers.tasks import Task
+from foldtune.search.bootstrap import Interval, paired_interval
+from foldtune.search.recorder import Goal
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions
+from foldtune.trainers.tasks import Task
 
 LEVEL = 0.95
 """Share of races among equals that lose nobody."""

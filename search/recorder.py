@@ -10,13 +10,13 @@ from typing import Any
 
 import optuna
 
-from results.errors import RunCorrupt
-from results.files import is_file, remove_file
-from results.records import Status, TrialRecord
-from results.store import RunStore
-from results.trialdir import TrialDir
-from search.commonalities import common_params, common_reason
-from search.study import Mode, Outcome, report, tell
+from foldtune.errors import RunCorrupt
+from foldtune.results.files import is_file, remove_file
+from foldtune.results.records import Status, TrialRecord
+from foldtune.results.store import RunStore
+from foldtune.results.trialdir import TrialDir
+from foldtune.search.commonalities import common_params, common_reason
+from foldtune.search.study import Mode, Outcome, report, tell
 
 MANY_TRIALS = 100
 """Trials from which on the leaderboard is not written anew after each one."""

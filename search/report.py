@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from results.errors import RunCorrupt
-from results.files import write_csv, write_json
-from results.records import TrialRecord
-from search.errors import InputError
-from search.heldout import judged_predictions
-from search.recorder import finalists
-from search.runs import Run
-from trainers.settings import TrialSettings, parse_settings
+from foldtune.errors import InputError, RunCorrupt
+from foldtune.results.files import write_csv, write_json
+from foldtune.results.records import TrialRecord
+from foldtune.search.heldout import judged_predictions
+from foldtune.search.recorder import finalists
+from foldtune.search.runs import Run
+from foldtune.trainers.settings import TrialSettings, parse_settings
 
 INFERENCE = "inference_ms"
 
@@ -85,7 +84,7 @@ def make_report(run: Run, *, timing: bool = True, device: str | None = None) -> 
 
     Raises:
         InputError: no trial has finished.
-        results.errors.RunCorrupt: the ensemble's files do not belong together.
+        RunCorrupt: the ensemble's files do not belong together.
     """
     models = model_table(run, timing=timing, device=device)
     description = run.store.ensemble.read()
@@ -98,7 +97,7 @@ def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> 
     """The best trial of each model, the best first.
 
     Columns: model_name, the metric, its tuned value, params_m, fit_time_s (of that trial), images_per_s (in its
-    training), inference_ms (an image; see `trainers.latency`), trials (finished ones of the model), trial_id.
+    training), inference_ms (an image; see `foldtune.trainers.latency`), trials (finished ones of the model), trial_id.
 
     Raises:
         InputError: no trial has finished.
@@ -133,7 +132,7 @@ def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> 
 
 
 def _inference_ms(run: Run, settings: TrialSettings, device: str | None) -> float:
-    from trainers.latency import inference_time_ms
+    from foldtune.trainers.latency import inference_time_ms
 
     return inference_time_ms(run.task, settings, run.config.data.size, device=device)
 

@@ -10,20 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from results.files import read_json
-from results.names import candidates
-from results.places import StorePath
-from results.store import RunStore
-from search.config import RunConfig
-from search.dataset import Labelled, Progress, image_plan, open_images, read_labels, split
-from search.errors import InputError
-from search.loading import check
-from search.recorder import Goal
-from search.validation import Checked
-from spaces import Space, expand_presets
-from trainers.data.table import Table
-from trainers.errors import DataError
-from trainers.tasks import TASKS, Task, task_from_dict
+from foldtune.errors import DataError, InputError
+from foldtune.results.files import read_json
+from foldtune.results.names import candidates
+from foldtune.results.places import StorePath
+from foldtune.results.store import RunStore
+from foldtune.search.config import RunConfig
+from foldtune.search.dataset import Labelled, Progress, image_plan, open_images, read_labels, split
+from foldtune.search.loading import check
+from foldtune.search.recorder import Goal
+from foldtune.search.validation import Checked
+from foldtune.spaces import Space, expand_presets
+from foldtune.trainers.data.table import Table
+from foldtune.trainers.tasks import TASKS, Task, task_from_dict
 
 RESUMABLE = (
     "name",
@@ -62,7 +61,7 @@ def open_run(run: str, storage: StorePath | str) -> Run:
     """Open a run by its name under `storage`, or by its path or URL.
 
     Raises:
-        results.errors.RunNotFound: there is none; names the near ones.
+        RunNotFound: there is none; names the near ones.
         InputError: it is a group of runs.
     """
     for root in candidates(run, storage):
@@ -82,8 +81,8 @@ def new_store(config: RunConfig) -> Iterator[RunStore]:
     """The folder of a new run, locked before anything is decoded or written.
 
     Raises:
-        results.errors.RunExists: the name is taken.
-        results.errors.RunBusy: another process is starting a run of that name.
+        RunExists: the name is taken.
+        RunBusy: another process is starting a run of that name.
     """
     with RunStore.create(config.storage, config.name).lock():
         # Again, since whoever held the lock until now may have made a run of it.

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from search.ballots import Ballot
-from search.dataset import label_rules
-from search.errors import InputError, unknown
-from search.postprocessing import own_postprocess
-from search.runs import Run
-from trainers.errors import DataError
-from trainers.rows import unmade
+from foldtune.errors import DataError, InputError, unknown
+from foldtune.search.ballots import Ballot
+from foldtune.search.dataset import label_rules
+from foldtune.search.postprocessing import own_postprocess
+from foldtune.search.runs import Run
+from foldtune.trainers.rows import unmade
 
 _PLACE = "\0place"
 

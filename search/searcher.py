@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import optuna
 from ray.tune.search import Searcher
 
-from search.deaths import Deaths
-from search.recorder import Recorder
-from search.trainable import HALVINGS_KEY, TRIAL_KEY
-from spaces import Space
+from foldtune.search.deaths import Deaths
+from foldtune.search.recorder import Recorder
+from foldtune.search.trainable import HALVINGS_KEY, TRIAL_KEY
+from foldtune.spaces import Space
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     they take a worker that died between two trials for two deaths of the second, and give it up.
 
     Args:
-        study: opened by `search.study.open_study`.
+        study: opened by `foldtune.search.study.open_study`.
         space: what a trial samples.
         recorder: writes outcomes into the store before the study hears of them.
         sampler: gives the sampler of the trial with this index, counted in stored trials.

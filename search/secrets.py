@@ -6,7 +6,7 @@ import os
 import re
 from urllib.parse import quote
 
-from search.errors import InputError
+from foldtune.errors import InputError
 
 _PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):([^@/\s]*)@")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

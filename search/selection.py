@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from search.evaluation import choose_rows, fitted_value, gain_sign
-from trainers.tasks import Task
+from foldtune.search.evaluation import choose_rows, fitted_value, gain_sign
+from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +28,7 @@ def greedy_weights(
     added, be it again, whose mean with those taken does best by the metric, rounded to 6 places, with the
     post-processing fitted to that mean; among equals one that is in already. A bag ends where nothing helps.
 
-    Many rows are judged by some of them: see :func:`search.evaluation.choose_rows`.
+    Many rows are judged by some of them: see :func:`foldtune.search.evaluation.choose_rows`.
 
     Args:
         member_scores: M arrays (N, ...), of models that were not trained on these rows.

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from search.counter import Counter
-from search.errors import WorkError
-from trainers.data.cache import Prepared, prepare_images
-from trainers.data.preprocess import Step, parse_steps
-from trainers.errors import DataError
+from foldtune.errors import DataError, WorkError
+from foldtune.search.counter import Counter
+from foldtune.trainers.data.cache import Prepared, prepare_images
+from foldtune.trainers.data.preprocess import Step, parse_steps
 
 
 class Sight(NamedTuple):

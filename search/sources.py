@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from results.places import StorePath, address
-from search.candidates import Candidate
-from search.dataset import Labelled, Progress, open_images, read_unlabelled
-from search.errors import InputError
-from search.evaluation import differing
-from search.foldmodel import FoldWork, Unlabelled
-from search.runs import Run, reopen_labelled
-from search.training import TrialWork
+from foldtune.errors import InputError
+from foldtune.results.places import StorePath, address
+from foldtune.search.candidates import Candidate
+from foldtune.search.dataset import Labelled, Progress, open_images, read_unlabelled
+from foldtune.search.evaluation import differing
+from foldtune.search.foldmodel import FoldWork, Unlabelled
+from foldtune.search.runs import Run, reopen_labelled
+from foldtune.search.training import TrialWork
 
 
 @dataclass(frozen=True, eq=False)

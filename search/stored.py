@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from results.ensembledir import EnsembleDir
-from results.errors import RunCorrupt, RunNotFound, no_ensemble
-from results.names import candidates
-from search.runs import open_run
+from foldtune.errors import RunCorrupt, RunNotFound
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.names import candidates, no_ensemble
+from foldtune.search.runs import open_run
 
 
 def find_ensemble(name: str, storage: Path | str) -> EnsembleDir:
     """The ensemble of a run, or that in a folder: names under `storage` (`skin`, `skin/ensemble`), or paths.
 
     Raises:
-        results.errors.RunNotFound: no such run, or none was made of it yet.
+        RunNotFound: no such run, or none was made of it yet.
         InputError: it is a group of runs.
     """
     for root in candidates(name, storage):
@@ -31,8 +31,8 @@ def read_ensemble(name: str, storage: Path | str) -> dict[str, Any]:
     """What ensemble.json of `find_ensemble` holds.
 
     Raises:
-        results.errors.RunNotFound: as `find_ensemble`.
-        results.errors.RunCorrupt: it cannot be read, or lacks its estimate.
+        RunNotFound: as `find_ensemble`.
+        RunCorrupt: it cannot be read, or lacks its estimate.
     """
     directory = find_ensemble(name, storage)
     description = directory.read()

@@ -16,12 +16,11 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBSto
 from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from results.errors import RunCorrupt, RunExists
-from results.patience import attempt
-from results.places import StorePath
-from search.errors import InputError
-from search.journal import RunJournal
-from search.secrets import masked
+from foldtune.errors import InputError, RunCorrupt, RunExists
+from foldtune.results.patience import attempt
+from foldtune.results.places import StorePath
+from foldtune.search.journal import RunJournal
+from foldtune.search.secrets import masked
 
 Mode = Literal["max", "min"]
 
@@ -61,8 +60,8 @@ def open_study(name: str, journal: StorePath, *, url: str | None, mode: Mode, re
 
     Raises:
         InputError: the storage at `url` cannot be used.
-        results.errors.RunExists: a new run, and the storage at `url` holds a study of that name.
-        results.errors.RunCorrupt: the journal cannot be read.
+        RunExists: a new run, and the storage at `url` holds a study of that name.
+        RunCorrupt: the journal cannot be read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = _storage_at(url) if url else _journal(journal) if isinstance(journal, Path) else InMemoryStorage()

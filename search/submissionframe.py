@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from results.submission import read_sample
-from search.config import DataConfig
-from search.originals import sizes_to_submit
-from trainers.tasks import Task
+from foldtune.results.submission import read_sample
+from foldtune.search.config import DataConfig
+from foldtune.search.originals import sizes_to_submit
+from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
 

@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from results.ensembledir import EnsembleDir
-from results.submission import arrange_submission, write_submission
-from search.candidates import Candidate
-from search.ensembling import Ballot, Member
-from search.foldmodel import Unlabelled
-from search.members import StoredMember
-from search.postprocessing import own_postprocess
-from search.runs import Run
-from search.submissionframe import submission_frame
-from trainers.rows import stacked
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.submission import arrange_submission, write_submission
+from foldtune.search.candidates import Candidate
+from foldtune.search.ensembling import Ballot, Member
+from foldtune.search.foldmodel import Unlabelled
+from foldtune.search.members import StoredMember
+from foldtune.search.postprocessing import own_postprocess
+from foldtune.search.runs import Run
+from foldtune.search.submissionframe import submission_frame
+from foldtune.trainers.rows import stacked
 
 Array = npt.NDArray[Any]
 
@@ -37,7 +37,7 @@ def write_test_rows(
         best: the trial that the search ranked first, whose own model is stored beside for comparison.
 
     Raises:
-        results.errors.SubmissionError: the ids or columns are not those of the sample.
+        SubmissionError: the ids or columns are not those of the sample.
     """
     member_scores = [member.test_scores for member in members if member.test_scores is not None]
     scores, predictions = ballot.apply(run.task, member_scores)
@@ -77,7 +77,7 @@ def rehearse_submission(run: Run, best: Candidate, ids: npt.NDArray[np.str_]) ->
         best: any candidate with stored scores.
 
     Raises:
-        results.errors.SubmissionError, trainers.errors.DataError: the ids or columns are not those of the sample.
+        SubmissionError, DataError: the ids or columns are not those of the sample.
     """
     stored = best.run.store.trial(best.record.trial_id).read_scores()
     if stored is None:

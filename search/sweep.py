@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy.typing as npt
 
-from results.errors import RunCorrupt
-from search.ensembling import Ballot
-from search.errors import InputError, unknown
-from search.prediction import StoredEnsemble
-from search.runs import Run
-from trainers.rows import unmade
-from trainers.tasks import Task
-from trainers.voting import mean_scores
+from foldtune.errors import InputError, RunCorrupt, unknown
+from foldtune.search.ensembling import Ballot
+from foldtune.search.prediction import StoredEnsemble
+from foldtune.search.runs import Run
+from foldtune.trainers.rows import unmade
+from foldtune.trainers.tasks import Task
+from foldtune.trainers.voting import mean_scores
 
 Array = npt.NDArray[Any]
 MOST_SETTINGS = 10_000
@@ -144,7 +143,7 @@ def trial_source(run: Run, trial_id: str) -> Source:
     """The validation scores of a trial.
 
     Raises:
-        results.errors.TrialNotFound: no such trial.
+        TrialNotFound: no such trial.
         InputError: it has no stored scores.
     """
     stored = run.store.find_trial(trial_id).read_scores()
@@ -157,8 +156,8 @@ def ensemble_source(run: Run) -> Source:
     """The out-of-fold scores of a run's ensemble.
 
     Raises:
-        results.errors.RunNotFound: the run has none yet.
-        results.errors.RunCorrupt: its scores are gone.
+        RunNotFound: the run has none yet.
+        RunCorrupt: its scores are gone.
     """
     ensemble = StoredEnsemble.open(run.store.ensemble.root)
     stored = run.store.ensemble.read_oof()

@@ -11,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from results.errors import RunCorrupt
-from results.files import read_npz, write_csv
-from results.places import StorePath
-from results.submission import arrange_submission
-from search.dataset import read_unlabelled
-from search.errors import InputError
-from search.runs import Run
-from search.submissionframe import submission_frame
-from search.sweep import Source, Swept
-from trainers.rows import joined, total, unmade
-from trainers.voting import mean_scores
+from foldtune.errors import InputError, RunCorrupt
+from foldtune.results.files import read_npz, write_csv
+from foldtune.results.places import StorePath
+from foldtune.results.submission import arrange_submission
+from foldtune.search.dataset import read_unlabelled
+from foldtune.search.runs import Run
+from foldtune.search.submissionframe import submission_frame
+from foldtune.search.sweep import Source, Swept
+from foldtune.trainers.rows import joined, total, unmade
+from foldtune.trainers.voting import mean_scores
 
 Array = npt.NDArray[Any]
 _LONGEST = 150
@@ -91,8 +90,8 @@ def write_submissions(
     """Write a submission for each setting, each whole, and `settings.csv`, which lists them with their metrics.
 
     Raises:
-        results.errors.SubmissionError, trainers.errors.DataError: ids or columns that are not those of the sample.
-        results.errors.StorageError: the folder cannot be written.
+        SubmissionError, DataError: ids or columns that are not those of the sample.
+        StorageError: the folder cannot be written.
     """
     ids, member_scores = test
     paths = [folder / name for name in _names([str(each.setting) for each in swept])]

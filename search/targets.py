@@ -1,7 +1,7 @@
 """A configuration of several targets: one search a column of labels, from one YAML file.
 
 `targets` stands in the place of `task` and `data.target`. Each target becomes a run of its own, with the sections that
-all share and, over them, its own keys; so nothing beyond this module and `search.groups` knows of several targets.
+all share and, over them, its own keys; so nothing beyond this module and `foldtune.search.groups` knows of several targets.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from results.errors import SubmissionError
-from results.submission import read_sample
-from search.config import RunConfig
-from search.errors import InputError, unknown
-from search.form import shown
-from search.loading import FormError, check, override_value, read_raw
-from search.validation import Checked, check_run
-from trainers.tasks import TASKS
+from foldtune.errors import InputError, SubmissionError, unknown
+from foldtune.results.submission import read_sample
+from foldtune.search.config import RunConfig
+from foldtune.search.form import shown
+from foldtune.search.loading import FormError, check, override_value, read_raw
+from foldtune.search.validation import Checked, check_run
+from foldtune.trainers.tasks import TASKS
 
 TARGETS = "targets"
 OWN_SECTIONS = ("data", "space", "search", "resources", "ensemble")

@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy.typing as npt
 
-from results.records import TrialRecord
-from results.trialdir import TrialDir
-from search.errors import InputError, WorkError
-from search.evaluation import metric_of
-from search.heldout import groups_by_id, groups_of
-from search.recorder import finalists
-from search.runs import Run
-from trainers.errors import SettingsError
-from trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
-from trainers.tasks import Task
+from foldtune.errors import InputError, SettingsError, WorkError
+from foldtune.results.records import TrialRecord
+from foldtune.results.trialdir import TrialDir
+from foldtune.search.evaluation import metric_of
+from foldtune.search.heldout import groups_by_id, groups_of
+from foldtune.search.recorder import finalists
+from foldtune.search.runs import Run
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
+from foldtune.trainers.tasks import Task
 
 WORTH_PROCESSES_S = 6.0
 """Work left from which on processes pay for their start, a second or two."""
@@ -99,7 +98,7 @@ def refit(
 
     Raises:
         InputError: a metric that the task does not have or that post-processing cannot change; no stored scores.
-        results.errors.TrialNotFound: no such trial.
+        TrialNotFound: no such trial.
         WorkError: a process died.
     """
     metric = metric or run.goal.metric

@@ -1,4 +1,4 @@
-"""One trial in a Ray worker: `search.training` epoch by epoch, each epoch on disk before Ray hears of it.
+"""One trial in a Ray worker: `foldtune.search.training` epoch by epoch, each epoch on disk before Ray hears of it.
 
 A class Trainable with `reset_config`, because workers are reused between trials: a cold worker spends
 seconds on imports. Failures of a trial are results, not exceptions, since Ray would retry an exception;
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 if TYPE_CHECKING:
-    from search.training import TrialWork
-    from trainers.fit import Fit
-    from trainers.parallel.team import Team
+    from foldtune.search.training import TrialWork
+    from foldtune.trainers.fit import Fit
+    from foldtune.trainers.parallel.team import Team
 
 TRIAL_KEY = "trial_key"
 """Key of a result, and of a trial's configuration, that holds foldtune's trial id."""
@@ -63,10 +63,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train one epoch and store it; a failure is a result with `error`."""
-        from results.errors import StorageError
-        from results.store import RunStore
-        from search.training import open_fit, short_reason, store_epoch, team_of
-        from trainers.parallel.errors import ProcessLost
+        from foldtune.errors import ProcessLost, StorageError
+        from foldtune.results.store import RunStore
+        from foldtune.search.training import open_fit, short_reason, store_epoch, team_of
 
         if self._work is None:
             self._work = pickle.loads(self._packed)

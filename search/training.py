@@ -1,4 +1,4 @@
-"""One training of a run, epoch by epoch: `trainers.fit` on the run's rows, each epoch on disk as it ends."""
+"""One training of a run, epoch by epoch: `foldtune.trainers.fit` on the run's rows, each epoch on disk as it ends."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from results.files import read_locally, save_file
-from results.places import StorePath
-from results.records import EpochRow
-from results.trialdir import FitDir, TrialDir
-from search.dataset import Labelled, open_once
-from trainers.checkpoint import CheckpointError
-from trainers.errors import TrialFailed
-from trainers.fit import EpochReport, Fit
-from trainers.parallel.team import Team
-from trainers.settings import TrialSettings, parse_settings
-from trainers.weights import save_weights
+from foldtune.errors import CheckpointError, TrialFailed
+from foldtune.results.files import read_locally, save_file
+from foldtune.results.places import StorePath
+from foldtune.results.records import EpochRow
+from foldtune.results.trialdir import FitDir, TrialDir
+from foldtune.search.dataset import Labelled, open_once
+from foldtune.trainers.fit import EpochReport, Fit
+from foldtune.trainers.parallel.team import Team
+from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.weights import save_weights
 
 if TYPE_CHECKING:
-    from search.config import RunConfig
+    from foldtune.search.config import RunConfig
 
 
 @dataclass(frozen=True)

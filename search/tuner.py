@@ -15,28 +15,28 @@ import ray
 from ray import tune
 from ray.tune import Callback
 
-from cluster.resources import TrialResources, slots
-from results.records import TrialRecord
-from results.store import RunStore
-from search.asha import PlainFIFO, ResumableASHA
-from search.config import RunConfig
-from search.dataset import Labelled
-from search.deaths import Deaths, noted_cause
-from search.errors import WorkError
-from search.headwatch import listens, watching_head
-from search.memorydeaths import memory_deaths
-from search.monitor import Monitor, Observer, SearchState
-from search.polling import Polled
-from search.recorder import Goal, Recorder, outcome
-from search.sampling import make_sampler
-from search.searcher import StudySearcher
-from search.secrets import expanded
-from search.stopping import SearchStopper
-from search.study import ensure_default, open_study, reconcile
-from search.trainable import TrialTrainable
-from search.training import TrialWork, short_reason
-from search.watchdog import Watchdog
-from spaces import Space
+from foldtune.cluster.resources import TrialResources, slots
+from foldtune.errors import WorkError
+from foldtune.results.records import TrialRecord
+from foldtune.results.store import RunStore
+from foldtune.search.asha import PlainFIFO, ResumableASHA
+from foldtune.search.config import RunConfig
+from foldtune.search.dataset import Labelled
+from foldtune.search.deaths import Deaths, noted_cause
+from foldtune.search.headwatch import listens, watching_head
+from foldtune.search.memorydeaths import memory_deaths
+from foldtune.search.monitor import Monitor, Observer, SearchState
+from foldtune.search.polling import Polled
+from foldtune.search.recorder import Goal, Recorder, outcome
+from foldtune.search.sampling import make_sampler
+from foldtune.search.searcher import StudySearcher
+from foldtune.search.secrets import expanded
+from foldtune.search.stopping import SearchStopper
+from foldtune.search.study import ensure_default, open_study, reconcile
+from foldtune.search.trainable import TrialTrainable
+from foldtune.search.training import TrialWork, short_reason
+from foldtune.search.watchdog import Watchdog
+from foldtune.spaces import Space
 
 SLOTS_EVERY_S = 1.0
 """Seconds between two looks at the cluster's nodes; the searcher asks at every event."""
@@ -80,7 +80,7 @@ class Search:
 
         Raises:
             WorkError: Ray gave up.
-            results.errors.ResultsError: the run's folder cannot be written or read.
+            ResultsError: the run's folder cannot be written or read.
         """
         stored = self.store.trials()
         study = self._study(stored)

@@ -12,20 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 
-from results.errors import SubmissionError
-from results.submission import read_sample
-from search.ballots import check_voting
-from search.config import RunConfig
-from search.dataset import read_labelled, read_unlabelled, split
-from search.errors import InputError, unknown
-from search.loading import FormError, load_config
-from search.recorder import Goal
-from spaces import Space, SpaceError
-from trainers.crops import check_crop
-from trainers.data.table import Table
-from trainers.errors import SettingsError
-from trainers.settings import parse_settings
-from trainers.tasks import TASKS, Task
+from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError, unknown
+from foldtune.results.submission import read_sample
+from foldtune.search.ballots import check_voting
+from foldtune.search.config import RunConfig
+from foldtune.search.dataset import read_labelled, read_unlabelled, split
+from foldtune.search.loading import FormError, load_config
+from foldtune.search.recorder import Goal
+from foldtune.spaces import Space
+from foldtune.trainers.crops import check_crop
+from foldtune.trainers.data.table import Table
+from foldtune.trainers.settings import parse_settings
+from foldtune.trainers.tasks import TASKS, Task
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from search.deaths import Cause
-from search.trainable import TRIAL_KEY
+from foldtune.search.deaths import Cause
+from foldtune.search.trainable import TRIAL_KEY
 
 LOOK_EVERY_S = 1.0
 STOP_GRACE_S = 3.0

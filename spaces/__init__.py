@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from spaces.errors import Problem, SpaceError
-from spaces.presets import expand_presets, list_presets
-from spaces.space import ParameterRow, Space
+from foldtune.spaces.presets import expand_presets, list_presets
+from foldtune.spaces.space import ParameterRow, Space
 
-__all__ = ["ParameterRow", "Problem", "Space", "SpaceError", "expand_presets", "list_presets"]
+__all__ = ["ParameterRow", "Space", "expand_presets", "list_presets"]

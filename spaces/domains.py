@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spaces.errors import unknown
-from spaces.scalars import Scalar, integer, number, yaml_text
+from foldtune.errors import unknown
+from foldtune.spaces.scalars import Scalar, integer, number, yaml_text
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

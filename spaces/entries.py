@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spaces.domains import Domain
-from spaces.scalars import Scalar, yaml_text
+from foldtune.spaces.domains import Domain
+from foldtune.spaces.scalars import Scalar, yaml_text
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spaces.errors import Problem
+from foldtune.errors import Problem
 
 
 def nest(mapping: Mapping[Any, Any], path: str) -> tuple[dict[str, Any], list[Problem]]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from spaces.entries import Constant, Entry, Parameter, Place
-from spaces.errors import Problem, unknown
-from spaces.keys import nest
-from spaces.leaves import KINDS, OPTIONS, parse_domain
-from spaces.scalars import scalar
+from foldtune.errors import Problem, close_matches, unknown
+from foldtune.spaces.entries import Constant, Entry, Parameter, Place
+from foldtune.spaces.keys import nest
+from foldtune.spaces.leaves import KINDS, OPTIONS, parse_domain
+from foldtune.spaces.scalars import scalar
 
 
 def parse_entries(mapping: Mapping[Any, Any]) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
@@ -122,7 +121,7 @@ def _wrong_kind(content: Mapping[str, Any]) -> str | None:
     (key,) = candidates
     if isinstance(content[key], list | tuple):
         has_options = len(content) > 1
-        return key if has_options or difflib.get_close_matches(key, KINDS, n=1, cutoff=0.7) else None
+        return key if has_options or close_matches(key, KINDS) else None
     if isinstance(content[key], Mapping):
-        return key if difflib.get_close_matches(key, ["choice"], cutoff=0.7) else None
+        return key if close_matches(key, ["choice"]) else None
     return None

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spaces.entries import Entry, Parameter
-from spaces.errors import Problem, SpaceError, unknown
-from spaces.parser import parse_entries
-from spaces.presets import merge_presets
-from spaces.scalars import Scalar
+from foldtune.errors import Problem, SpaceError, unknown
+from foldtune.spaces.entries import Entry, Parameter
+from foldtune.spaces.parser import parse_entries
+from foldtune.spaces.presets import merge_presets
+from foldtune.spaces.scalars import Scalar
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

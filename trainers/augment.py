@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from trainers.components import choice, number
-from trainers.errors import unknown
+from foldtune.errors import unknown
+from foldtune.trainers.components import choice, number
 
 Border = Literal["reflect", "constant"]
 

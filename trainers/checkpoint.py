@@ -10,14 +10,10 @@ from typing import Any
 
 import torch
 
-from trainers.errors import TrainersError
-from trainers.files import write_whole
+from foldtune.errors import CheckpointError
+from foldtune.trainers.files import write_whole
 
 FORMAT = 1
-
-
-class CheckpointError(TrainersError):
-    """The checkpoint is absent, damaged, or belongs to another training. Starting afresh is safe."""
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any], fingerprint: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.errors import Problem, unknown
+from foldtune.errors import Problem, unknown
 
 
 class FrozenMapping(Mapping[str, Any]):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from trainers.augment import Augmentation, import_albumentations
-from trainers.components import Component, number
-from trainers.errors import Problem
+from foldtune.errors import Problem
+from foldtune.trainers.augment import Augmentation, import_albumentations
+from foldtune.trainers.components import Component, number
 
 Size = tuple[int, int]
 """Height and width in pixels."""

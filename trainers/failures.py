@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from trainers.errors import TrialFailed
-from trainers.microbatch import is_out_of_memory
+from foldtune.errors import TrialFailed
+from foldtune.trainers.microbatch import is_out_of_memory
 
 if TYPE_CHECKING:
-    from trainers.settings import TrialSettings
+    from foldtune.trainers.settings import TrialSettings
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from trainers.errors import TrialFailed
+from foldtune.errors import TrialFailed
 
 _FULL = {
     errno.ENOSPC: "the disk is full",

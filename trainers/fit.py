@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers.checkpoint import read_checkpoint, write_checkpoint
-from trainers.fit_types import Best, EpochReport, FitResult, FoldData, Logits
-from trainers.judge import Judge
-from trainers.learner import Learner
-from trainers.models import count_params_m
-from trainers.parallel.group import Group
-from trainers.parallel.team import Team
-from trainers.replica import Job, Replica
-from trainers.runtime import choose_device
-from trainers.settings import TrialSettings, settings_to_dict
-from trainers.tasks.base import Task
+from foldtune.trainers.checkpoint import read_checkpoint, write_checkpoint
+from foldtune.trainers.fit_types import Best, EpochReport, FitResult, FoldData, Logits
+from foldtune.trainers.judge import Judge
+from foldtune.trainers.learner import Learner
+from foldtune.trainers.models import count_params_m
+from foldtune.trainers.parallel.group import Group
+from foldtune.trainers.parallel.team import Team
+from foldtune.trainers.replica import Job, Replica
+from foldtune.trainers.runtime import choose_device
+from foldtune.trainers.settings import TrialSettings, settings_to_dict
+from foldtune.trainers.tasks.base import Task
 
 __all__ = ["EpochReport", "Fit", "FitResult", "FoldData", "fit"]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainers.data.cache import ImageSource
+    from foldtune.trainers.data.cache import ImageSource
 
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]

@@ -7,7 +7,7 @@ from typing import Any
 from timm.models import group_parameters
 from torch import nn
 
-from trainers.errors import Problem, SettingsError
+from foldtune.errors import Problem, SettingsError
 
 
 def freeze_all_but_last(model: nn.Module, groups: int) -> tuple[nn.Module, ...]:

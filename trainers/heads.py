@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from trainers.components import Component, number
+from foldtune.trainers.components import Component, number
 
 if TYPE_CHECKING:
     from torch import nn

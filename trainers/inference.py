@@ -10,18 +10,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from trainers.components import Component
-from trainers.crops import evaluation_crop
-from trainers.data.cache import ImageSource
-from trainers.errors import TrialFailed
-from trainers.inputs import Normalize
-from trainers.loader import Batches
-from trainers.microbatch import is_out_of_memory, slices
-from trainers.models import input_stats
-from trainers.precision import choose_precision
-from trainers.runtime import choose_device, free_gpu_cache
-from trainers.scratch import Gathered
-from trainers.tta import mean_output, views
+from foldtune.errors import TrialFailed
+from foldtune.trainers.components import Component
+from foldtune.trainers.crops import evaluation_crop
+from foldtune.trainers.data.cache import ImageSource
+from foldtune.trainers.inputs import Normalize
+from foldtune.trainers.loader import Batches
+from foldtune.trainers.microbatch import is_out_of_memory, slices
+from foldtune.trainers.models import input_stats
+from foldtune.trainers.precision import choose_precision
+from foldtune.trainers.runtime import choose_device, free_gpu_cache
+from foldtune.trainers.scratch import Gathered
+from foldtune.trainers.tta import mean_output, views
 
 Logits = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -58,7 +58,7 @@ def predict_logits(
 
     The model is moved to `device` and keeps its mode. `mean` and `std` (0–1, a channel) default to the
     model's own. A batch that does not fit into memory is halved. `progress` gets (done, all) a batch. `tta` names
-    views of `trainers.tta`, whose mean is returned; V views cost V times as much. `crop` is the one that the model was
+    views of `foldtune.trainers.tta`, whose mean is returned; V views cost V times as much. `crop` is the one that the model was
     trained with, whose fixed form is applied; None is none. `compact` makes of each batch's outputs what is kept; where
     that is much (maps) it is mapped from a file.
 

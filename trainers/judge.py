@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainers.errors import TrialFailed
-from trainers.fit_types import Best, FoldData, Logits
-from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
-from trainers.settings import TUNED
-from trainers.tasks.base import Predictions, Scores, Task
+from foldtune.errors import TrialFailed
+from foldtune.trainers.fit_types import Best, FoldData, Logits
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
+from foldtune.trainers.settings import TUNED
+from foldtune.trainers.tasks.base import Predictions, Scores, Task
 
 
 class Judge:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainers.crops import as_evaluated
-from trainers.inference import Predictor
-from trainers.models import create_model, without_pretrained
-from trainers.runtime import choose_device
-from trainers.settings import TrialSettings
-from trainers.tasks.base import Task
+from foldtune.trainers.crops import as_evaluated
+from foldtune.trainers.inference import Predictor
+from foldtune.trainers.models import create_model, without_pretrained
+from foldtune.trainers.runtime import choose_device
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.base import Task
 
 _PASSES = 5
 
@@ -34,7 +34,7 @@ def inference_time_ms(
 
     Args:
         image_size: height and width of the prepared images.
-        device: as `trainers.runtime.choose_device` takes it.
+        device: as `foldtune.trainers.runtime.choose_device` takes it.
     """
     source = _Noise((batch_size, *image_size, 3))
     model = create_model(task, without_pretrained(settings), image_size)

@@ -9,19 +9,19 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
-from trainers.errors import TrialFailed
-from trainers.freezing import freeze_all_but_last
-from trainers.inputs import Normalize
-from trainers.lr_schedulers import LrScheduler
-from trainers.microbatch import MicroBatches
-from trainers.mixup import Mix
-from trainers.models import input_stats
-from trainers.optim import build_optimizer
-from trainers.parallel.group import Group
-from trainers.parallel.norms import apart, own_statistics, shares_statistics
-from trainers.parallel.shares import Share
-from trainers.precision import choose_precision
-from trainers.settings import TrialSettings
+from foldtune.errors import TrialFailed
+from foldtune.trainers.freezing import freeze_all_but_last
+from foldtune.trainers.inputs import Normalize
+from foldtune.trainers.lr_schedulers import LrScheduler
+from foldtune.trainers.microbatch import MicroBatches
+from foldtune.trainers.mixup import Mix
+from foldtune.trainers.models import input_stats
+from foldtune.trainers.optim import build_optimizer
+from foldtune.trainers.parallel.group import Group
+from foldtune.trainers.parallel.norms import apart, own_statistics, shares_statistics
+from foldtune.trainers.parallel.shares import Share
+from foldtune.trainers.precision import choose_precision
+from foldtune.trainers.settings import TrialSettings
 
 CHECK_EVERY = 20
 """Steps between two looks at the losses on a GPU: each look waits for the device."""

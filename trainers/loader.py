@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from trainers.data.cache import ImageSource
-from trainers.parallel.shares import Share
+from foldtune.trainers.data.cache import ImageSource
+from foldtune.trainers.parallel.shares import Share
 
 Batch: TypeAlias = tuple[torch.Tensor, Any, npt.NDArray[np.int64]]
 Image: TypeAlias = npt.NDArray[np.uint8]

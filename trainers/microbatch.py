@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from trainers.errors import TrialFailed
-from trainers.parallel.shares import Share, cut, micro_parts
+from foldtune.errors import TrialFailed
+from foldtune.trainers.parallel.shares import Share, cut, micro_parts
 
 _MEMORY_MESSAGES = (
     "out of memory",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trainers.components import Component
-from trainers.errors import Problem
+from foldtune.errors import Problem
+from foldtune.trainers.components import Component
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -12,15 +11,15 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
-from trainers.components import Component
-from trainers.crops import check_crop, output_size
-from trainers.errors import Problem, SettingsError, TrialFailed
-from trainers.heads import find_classifier, install_head
-from trainers.microbatch import is_out_of_memory
+from foldtune.errors import Problem, SettingsError, TrialFailed, did_you_mean
+from foldtune.trainers.components import Component
+from foldtune.trainers.crops import check_crop, output_size
+from foldtune.trainers.heads import find_classifier, install_head
+from foldtune.trainers.microbatch import is_out_of_memory
 
 if TYPE_CHECKING:
-    from trainers.settings import TrialSettings
-    from trainers.tasks.base import Task
+    from foldtune.trainers.settings import TrialSettings
+    from foldtune.trainers.tasks.base import Task
 
 WITH_DROP_PATH = "resnet*, convnext*, efficientnet*, mobilenetv3*, vit*"
 
@@ -174,8 +173,7 @@ def _check_name(model_name: str) -> str:
             tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
             return f"model '{architecture}' has no weights '{tag}'; valid: {', '.join(tags) or 'none'}"
         return ""
-    near = difflib.get_close_matches(model_name, timm.list_models(), n=3)
-    hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    hint = did_you_mean(model_name, timm.list_models(), 3)
     return f"unknown model '{model_name}'{hint} (timm.list_models() names all)"
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from trainers.metrics import FloatArray, IntArray, auroc, precision_recall_f1
+from foldtune.trainers.metrics import FloatArray, IntArray, auroc, precision_recall_f1
 
 _LOG_EPS = float(np.finfo(np.float64).eps)
 

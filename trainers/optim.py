@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from trainers.components import number
-from trainers.errors import Problem, SettingsError
+from foldtune.errors import Problem, SettingsError
+from foldtune.trainers.components import number
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from trainers.settings import TrialSettings
+    from foldtune.trainers.settings import TrialSettings
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Metrics of predicted levels 0 to K-1, all computed from the confusion matrix (K, K) of targets and predictions.
 
 Most are sums of credits: a row of level i that is predicted as j earns credit[i, j]. That is also the form
-in which :mod:`trainers.postprocess.cuts` maximises them. The tests hold them against scikit-learn.
+in which :mod:`foldtune.trainers.postprocess.cuts` maximises them. The tests hold them against scikit-learn.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from trainers.metrics import COUNT_METRICS, FloatArray, IntArray
+from foldtune.trainers.metrics import COUNT_METRICS, FloatArray, IntArray
 
 NEAR_CREDIT = 0.5
 FAR_PENALTY = 0.5

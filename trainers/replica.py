@@ -9,21 +9,21 @@ from typing import Any, Literal
 
 import torch
 
-from trainers.augment import build_augmentation
-from trainers.crops import as_evaluated, output_size, training_crop
-from trainers.failures import failing_plainly
-from trainers.fit_types import FoldData, Logits
-from trainers.inference import Predictor, eval_batch
-from trainers.learner import Learner
-from trainers.loader import Batches
-from trainers.models import create_model, has_batch_norm
-from trainers.parallel.group import Group
-from trainers.parallel.norms import share_statistics
-from trainers.parallel.shares import Share, cut
-from trainers.runtime import follow_omp_threads, free_gpu_cache, seeded
-from trainers.samplers import build_sampler
-from trainers.settings import TrialSettings
-from trainers.tasks.base import Task
+from foldtune.trainers.augment import build_augmentation
+from foldtune.trainers.crops import as_evaluated, output_size, training_crop
+from foldtune.trainers.failures import failing_plainly
+from foldtune.trainers.fit_types import FoldData, Logits
+from foldtune.trainers.inference import Predictor, eval_batch
+from foldtune.trainers.learner import Learner
+from foldtune.trainers.loader import Batches
+from foldtune.trainers.models import create_model, has_batch_norm
+from foldtune.trainers.parallel.group import Group
+from foldtune.trainers.parallel.norms import share_statistics
+from foldtune.trainers.parallel.shares import Share, cut
+from foldtune.trainers.runtime import follow_omp_threads, free_gpu_cache, seeded
+from foldtune.trainers.samplers import build_sampler
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.base import Task
 
 _MODEL_SEED = 0  # epochs are numbered from 1
 _EVAL_BATCH = 64  # without gradients larger batches fit than in training

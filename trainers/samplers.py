@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from trainers.components import number
-from trainers.errors import unknown
+from foldtune.errors import unknown
+from foldtune.trainers.components import number
 
 Rows = npt.NDArray[np.int64]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainers.errors import TrialFailed
+from foldtune.errors import TrialFailed
 
 LARGE_BYTES = 4 << 20
 """Of the whole array, from which on it lies in a file."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from trainers.augment import AUGMENTATIONS
-from trainers.components import (
+from foldtune.errors import Problem, SettingsError, unknown
+from foldtune.trainers.augment import AUGMENTATIONS
+from foldtune.trainers.components import (
     Component,
     FrozenMapping,
     choice,
@@ -16,18 +17,17 @@ from trainers.components import (
     read_component,
     read_fields,
 )
-from trainers.crops import CROPS, check_whole
-from trainers.errors import Problem, SettingsError, unknown
-from trainers.heads import HEADS
-from trainers.losses.registry import LOSSES
-from trainers.lr_schedulers import LR_SCHEDULERS, check_warmup
-from trainers.mixup import check_mixup
-from trainers.optim import OPTIMIZERS
-from trainers.samplers import SAMPLERS
-from trainers.tta import TTA
+from foldtune.trainers.crops import CROPS, check_whole
+from foldtune.trainers.heads import HEADS
+from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.lr_schedulers import LR_SCHEDULERS, check_warmup
+from foldtune.trainers.mixup import check_mixup
+from foldtune.trainers.optim import OPTIMIZERS
+from foldtune.trainers.samplers import SAMPLERS
+from foldtune.trainers.tta import TTA
 
 if TYPE_CHECKING:
-    from trainers.tasks.base import Task
+    from foldtune.trainers.tasks.base import Task
 
 _LOSS_PARAMS: Mapping[str, type] = {name: spec.params for name, spec in LOSSES.items()}
 COMPONENTS: Mapping[str, Mapping[str, type]] = {
@@ -66,8 +66,8 @@ class TrialSettings:
     Zero switches off: clip_grad (largest gradient norm), ema_decay (average of weights used for validation), mixup
     (alpha of its Beta distribution, .1–.4 is usual; only for losses that take soft labels),
     layer_decay (lr factor a layer towards the input), patience (epochs without improvement before the end).
-    `train_last` n > 0 trains the head and the n layer groups before it alone (`trainers.freezing`); 0 trains all.
-    `tta` is how images are shown in validation and prediction (`trainers.tta`), never in training.
+    `train_last` n > 0 trains the head and the n layer groups before it alone (`foldtune.trainers.freezing`); 0 trains all.
+    `tta` is how images are shown in validation and prediction (`foldtune.trainers.tta`), never in training.
     `postprocess` holds fixed values, or is TUNED: then it is fitted to the validation scores of each epoch, and every
     figure of the trial is cross-fitted. amp "auto" is bf16 on a GPU that has it, fp16 on an older one, off on a CPU.
     """
@@ -174,7 +174,7 @@ def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:
 
 
 def _check_model(values: Mapping[str, Any]) -> list[Problem]:
-    from trainers.models import check_layers, check_model
+    from foldtune.trainers.models import check_layers, check_model
 
     if problems := check_model(values["model_name"], values["drop_rate"], values["drop_path_rate"]):
         return problems

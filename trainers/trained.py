@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from trainers.crops import as_evaluated
-from trainers.data.cache import ImageSource
-from trainers.inference import Progress, eval_batch, predict_logits
-from trainers.models import create_model, without_pretrained
-from trainers.settings import TrialSettings
-from trainers.tasks.base import Task
-from trainers.weights import load_weights
+from foldtune.trainers.crops import as_evaluated
+from foldtune.trainers.data.cache import ImageSource
+from foldtune.trainers.inference import Progress, eval_batch, predict_logits
+from foldtune.trainers.models import create_model, without_pretrained
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.base import Task
+from foldtune.trainers.weights import load_weights
 
 
 def load_trained(task: Task, settings: TrialSettings, weights: Path, image_size: tuple[int, int]) -> nn.Module:
     """The network for images of `image_size` (height, width), with trained weights; nothing is downloaded.
 
     Raises:
-        TrainersError: the weights are absent, damaged, or another network's.
+        WorkError: the weights are absent, damaged, or another network's.
     """
     model = create_model(task, without_pretrained(settings), image_size)
     model.load_state_dict(load_weights(weights))
@@ -48,7 +48,7 @@ def trained_logits(
     settings; V views cost V times as much.
 
     Raises:
-        TrainersError: the weights are absent, damaged, or another network's.
+        WorkError: the weights are absent, damaged, or another network's.
         TrialFailed: a single image does not fit into memory.
     """
     return predict_logits(

@@ -14,7 +14,7 @@ from operator import add
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from trainers.errors import unknown
+from foldtune.errors import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,8 +14,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from trainers.errors import Problem, SettingsError, unknown
-from trainers.rows import Rows
+from foldtune.errors import Problem, SettingsError, unknown
+from foldtune.trainers.rows import Rows
 
 RANKS = 256
 _RANK_PLACES = (np.arange(RANKS) + 0.5) / RANKS

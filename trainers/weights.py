@@ -9,8 +9,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from trainers.errors import TrainersError
-from trainers.files import write_whole
+from foldtune.errors import WorkError
+from foldtune.trainers.files import write_whole
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
@@ -28,9 +28,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict, on the CPU.
 
     Raises:
-        TrainersError: the file is absent or not a whole safetensors file.
+        WorkError: the file is absent or not a whole safetensors file.
     """
     try:
         return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise TrainersError(f"cannot read weights {path}: {error}") from error
+        raise WorkError(f"cannot read weights {path}: {error}") from error

@@ -18,22 +18,22 @@ from ray import tune
 
 from benchmarks.scale.replay import METRIC, SPACE, curve_of
 from benchmarks.scale.usage import Usage
-from cluster.sessions import session
-from results.records import EpochRow, TrialRecord
-from results.store import RunStore
-from search.config import RunConfig
-from search.monitor import SearchState
-from search.recorder import Goal
-from search.searcher import StudySearcher
-from search.trainable import TRIAL_KEY
-from search.tuner import Search
-from spaces import Space
+from foldtune.cluster.sessions import session
+from foldtune.results.records import EpochRow, TrialRecord
+from foldtune.results.store import RunStore
+from foldtune.search.config import RunConfig
+from foldtune.search.monitor import SearchState
+from foldtune.search.recorder import Goal
+from foldtune.search.searcher import StudySearcher
+from foldtune.search.trainable import TRIAL_KEY
+from foldtune.search.tuner import Search
+from foldtune.spaces import Space
 
 NAME = "scale"
 
 
 class ReplayTrainable(tune.Trainable):  # type: ignore[misc]
-    """As `search.trainable.TrialTrainable`, each epoch on disk before Ray hears of it, but nothing trained."""
+    """As `foldtune.search.trainable.TrialTrainable`, each epoch on disk before Ray hears of it, but nothing trained."""
 
     def setup(self, config: Mapping[str, Any], root: str, reports: int) -> None:
         """Once a worker."""

@@ -17,7 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.scale.replay import METRIC, SPACE, curve_of
 from benchmarks.scale.usage import Usage
-from spaces import Space
+from foldtune.spaces import Space
 
 
 class ReplayTrainable(tune.Trainable):  # type: ignore[misc]

@@ -1,5 +1,5 @@
 """The command line: `foldtune …`. Each file holds one group of commands; work is done elsewhere."""
 
-from search.cli.main import main
+from foldtune.search.cli.main import main
 
 __all__ = ["main"]

@@ -6,7 +6,7 @@ import inspect
 
 import typer
 
-from search.cli import (
+from foldtune.search.cli import (
     cluster,
     compare,
     data,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from search.cli.terminal import note, output
+from foldtune.search.cli.terminal import note, output
 
 if TYPE_CHECKING:
-    from cluster.addresses import Address
-    from cluster.jobs import Job
+    from foldtune.cluster.addresses import Address
+    from foldtune.cluster.jobs import Job
 
 INTERRUPTED = 130
 
@@ -26,7 +26,7 @@ class Errand:
 
     Attributes:
         arguments: of foldtune, which joins the cluster by `--address auto`.
-        config: of the file `search.jobs.CONFIG` beside it, None where it needs none.
+        config: of the file `foldtune.search.jobs.CONFIG` beside it, None where it needs none.
         run: that it searches, None where it searches none.
         storage: of the run.
         again: the command that goes on with the run.
@@ -42,7 +42,7 @@ class Errand:
         """Texts by name."""
         import yaml
 
-        from search.jobs import CONFIG
+        from foldtune.search.jobs import CONFIG
 
         return {} if self.config is None else {CONFIG: yaml.safe_dump(dict(self.config), sort_keys=False)}
 
@@ -51,9 +51,9 @@ def away(address: str | None) -> Address | None:
     """The door of an address at which a command cannot join from here; None where it can.
 
     Raises:
-        cluster.errors.ClusterError: it is no address.
+        ClusterError: it is no address.
     """
-    from cluster.addresses import parse_address
+    from foldtune.cluster.addresses import parse_address
 
     if address is None:
         return None
@@ -66,12 +66,12 @@ def run_away(address: Address, errand: Errand, *, allow_no_token: bool) -> None:
 
     Raises:
         typer.Exit: with its exit code, where that is not 0.
-        cluster.errors.ClusterError: no cluster answers, or it is not to be trusted.
+        ClusterError: no cluster answers, or it is not to be trusted.
     """
     arguments = [*errand.arguments, *(["--allow-no-token"] if allow_no_token else [])]
     if address.door == "client":
-        from cluster.remote import run_remote
-        from search.jobs import environment
+        from foldtune.cluster.remote import run_remote
+        from foldtune.search.jobs import environment
 
         note(f"running on {address.text}; Ctrl-C stops it there")
         own = {**environment(errand.again), "COLUMNS": str(output().width)}
@@ -84,7 +84,7 @@ def run_away(address: Address, errand: Errand, *, allow_no_token: bool) -> None:
 
 def ending(job: Job, again: str | None = None) -> int:
     """Say how a job ended, where its log does not, and give its exit code."""
-    from cluster.jobs import FAILED, STOPPED
+    from foldtune.cluster.jobs import FAILED, STOPPED
 
     if job.state == STOPPED:
         note(f"job {job.job_id} was stopped{f'; go on with: {again}' if again else ''}")
@@ -105,8 +105,8 @@ def follow(server: Any, job_id: str) -> Job | None:
 
 
 def _run_job(address: Address, arguments: Sequence[str], errand: Errand, allow_no_token: bool) -> int:
-    from cluster.jobs import JobServer
-    from search.jobs import environment, everywhere, new_job_id
+    from foldtune.cluster.jobs import JobServer
+    from foldtune.search.jobs import environment, everywhere, new_job_id
 
     server = JobServer(address.text, allow_no_token=allow_no_token)
     job_id = new_job_id(errand.run or errand.arguments[0])

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli import manifest
-from search.cli.away import Errand, away, run_away
-from search.cli.options import AllowNoToken, ConfigFile, Format, Overrides
-from search.cli.terminal import note, output, print_json
+from foldtune.search.cli import manifest
+from foldtune.search.cli.away import Errand, away, run_away
+from foldtune.search.cli.options import AllowNoToken, ConfigFile, Format, Overrides
+from foldtune.search.cli.terminal import note, output, print_json
 
 if TYPE_CHECKING:
-    from cluster.check import ClusterCheck
-    from search.validation import Checked
+    from foldtune.cluster.check import ClusterCheck
+    from foldtune.search.validation import Checked
 
 ClusterAddress = Annotated[
     str,
@@ -42,9 +42,9 @@ def add_to(app: typer.Typer) -> None:
             return
         from dataclasses import asdict
 
-        from cluster.nodes import nodes, waiting
-        from cluster.sessions import session
-        from search.cli.clustertable import nodes_table, runs_line
+        from foldtune.cluster.nodes import nodes, waiting
+        from foldtune.cluster.sessions import session
+        from foldtune.search.cli.clustertable import nodes_table, runs_line
 
         with session(address, allow_no_token=allow_no_token):
             found, queued = nodes(), waiting()
@@ -69,19 +69,19 @@ def add_to(app: typer.Typer) -> None:
         Resources, the same versions on every node, the storage written and read by every node, the images readable
         there. Ends with 1 and what to do where something is missing.
         """
-        from search.errors import WorkError
+        from foldtune.errors import WorkError
 
         door = away(address)
         if door is not None:
-            from search.jobs import CONFIG, parcel
-            from search.loading import read_raw
+            from foldtune.search.jobs import CONFIG, parcel
+            from foldtune.search.loading import read_raw
 
             packed = parcel(read_raw(config, override or [], {"storage": storage}), config.parent)
             sent = ["cluster", "check", CONFIG, "--address", "auto"]
             run_away(door, Errand(sent, packed.config), allow_no_token=allow_no_token)
             return
-        from cluster.sessions import session
-        from search.cli.clustertable import check_table
+        from foldtune.cluster.sessions import session
+        from foldtune.search.cli.clustertable import check_table
 
         checked = _checked(config, override or [], storage)
         with session(address, allow_no_token=allow_no_token):
@@ -95,8 +95,8 @@ def add_to(app: typer.Typer) -> None:
 
 def _checked(config: Any, override: list[str], storage: str | None) -> Checked:
     """The configuration of a search; of several targets that of the first, which asks for the same of the cluster."""
-    from search.targets import check_target, read_targets
-    from search.validation import check_file
+    from foldtune.search.targets import check_target, read_targets
+    from foldtune.search.validation import check_file
 
     flags = {"storage": storage}
     several = read_targets(config, override, flags)
@@ -106,7 +106,7 @@ def _checked(config: Any, override: list[str], storage: str | None) -> Checked:
 
 
 def _check(checked: Checked) -> ClusterCheck:
-    from search.clustercheck import check_for
+    from foldtune.search.clustercheck import check_for
 
     return check_for(checked.config, checked.table.paths)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from cluster.check import ClusterCheck, NodeCheck
-from cluster.nodes import Node
-from results.columns import Column, build_table, fit_columns
+from foldtune.cluster.check import ClusterCheck, NodeCheck
+from foldtune.cluster.nodes import Node
+from foldtune.results.columns import Column, build_table, fit_columns
 
 DASH = "–"
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search.cli.options import decoders
-from search.cli.raysession import RaySession
-from search.cli.terminal import errors, note, output, progress_bar
+from foldtune.search.cli.options import decoders
+from foldtune.search.cli.raysession import RaySession
+from foldtune.search.cli.terminal import errors, note, output, progress_bar
 
 if TYPE_CHECKING:
-    from results.places import StorePath
-    from search.ensemble import Ensemble
-    from search.finalists import Missing
-    from search.groups import Group
-    from search.plans import EnsemblePlan
-    from search.runs import Run
-    from search.sources import Source
+    from foldtune.results.places import StorePath
+    from foldtune.search.ensemble import Ensemble
+    from foldtune.search.finalists import Missing
+    from foldtune.search.groups import Group
+    from foldtune.search.plans import EnsemblePlan
+    from foldtune.search.runs import Run
+    from foldtune.search.sources import Source
 
 ALONE = ""
 """Name of the only target where there are no groups."""
@@ -33,10 +33,10 @@ def find_runs(names: Sequence[str], storage: str) -> tuple[Group | None, dict[st
     Raises:
         InputError: groups and plain runs together, groups of other targets, runs that cannot vote together.
     """
-    from search.candidates import check_runs
-    from search.errors import InputError
-    from search.groups import find_group
-    from search.runs import open_run
+    from foldtune.errors import InputError
+    from foldtune.search.candidates import check_runs
+    from foldtune.search.groups import find_group
+    from foldtune.search.runs import open_run
 
     groups = [find_group(name, storage) for name in names]
     found = [group for group in groups if group is not None]
@@ -60,7 +60,7 @@ def find_runs(names: Sequence[str], storage: str) -> tuple[Group | None, dict[st
 @contextmanager
 def holding(runs: Sequence[Run]) -> Iterator[None]:
     """Hold the locks of all runs: no search may remove weights that are about to be taken over."""
-    from results.errors import RunBusy
+    from foldtune.errors import RunBusy
 
     with ExitStack() as stack:
         for run in runs:
@@ -73,12 +73,12 @@ def holding(runs: Sequence[Run]) -> Iterator[None]:
 
 def build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
     """Choose the finalists, check what can be checked before any training, and build the ensemble."""
-    from search.candidates import choose_finalists
-    from search.ensemble import build_ensemble
-    from search.finalists import make_all_ready
-    from search.foldtable import showing_folds
-    from search.sources import check_sources
-    from search.submitting import rehearse_submission
+    from foldtune.search.candidates import choose_finalists
+    from foldtune.search.ensemble import build_ensemble
+    from foldtune.search.finalists import make_all_ready
+    from foldtune.search.foldtable import showing_folds
+    from foldtune.search.sources import check_sources
+    from foldtune.search.submitting import rehearse_submission
 
     chosen = choose_finalists(runs, plan)
     if len(chosen) < plan.top:
@@ -104,8 +104,8 @@ def build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
 
 
 def _open(run: Run) -> Source:
-    from results.formatting import counted
-    from search.sources import open_source
+    from foldtune.results.formatting import counted
+    from foldtune.search.sources import open_source
 
     with progress_bar("decoding images") as progress:
         source = open_source(run, decoders(), progress)
@@ -119,7 +119,7 @@ def _open(run: Run) -> Source:
 
 def submit(run: Run, built: Ensemble, file: Path | None) -> StorePath | None:
     """Write the submission of a run's ensemble to `file`; gives where it lies, None where there is none."""
-    from results.files import write_csv
+    from foldtune.results.files import write_csv
 
     if built.submission is None:
         if file is not None:
@@ -144,7 +144,7 @@ def submit_group(group: Group, built: Mapping[str, Ensemble], file: Path | None)
 
 def show(built: Mapping[str, Ensemble], target: StorePath | None) -> None:
     """Print the tables, and where the submission lies."""
-    from results.ensembletable import ensemble_table
+    from foldtune.results.ensembletable import ensemble_table
 
     console = output()
     for name, each in built.items():

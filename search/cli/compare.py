@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import Format, Storage
-from search.cli.terminal import output, print_json
+from foldtune.search.cli.options import Format, Storage
+from foldtune.search.cli.terminal import output, print_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,9 +37,9 @@ def add_to(app: typer.Typer) -> None:
         foldtune compare skin/trials/0004 skin/trials/0007 --metric macro_f1
         foldtune compare models/skin runs/skin2/ensemble --format json
         """
-        from results.comparetable import comparison_table
-        from search.comparison import compare as compare_rows
-        from search.heldout import find_held_out
+        from foldtune.results.comparetable import comparison_table
+        from foldtune.search.comparison import compare as compare_rows
+        from foldtune.search.heldout import find_held_out
 
         first, second = (find_held_out(name, storage) for name in (a, b))
         comparison = compare_rows(first, second, metric)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.terminal import note
+from foldtune.search.cli.terminal import note
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
         DIR gets images/, train.csv, test.csv and sample_submission.csv (columns image,label) and the labels of the
         test rows in test_labels.csv.
         """
-        from trainers.data.digits import write_digits
+        from foldtune.trainers.data.digits import write_digits
 
         write_digits(folder, seed=seed)
         note(f"digits written to {folder}")

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Address, RunName, Storage, TableOrJson
-from search.cli.terminal import note, output, print_json
-from search.cli.views import ViewsCommand
+from foldtune.search.cli.options import Address, RunName, Storage, TableOrJson
+from foldtune.search.cli.terminal import note, output, print_json
+from foldtune.search.cli.views import ViewsCommand
 
 
 def add_to(app: typer.Typer) -> None:
@@ -85,9 +85,9 @@ def add_to(app: typer.Typer) -> None:
         foldtune ensemble skin skin_convnext --top 8 --voting auto --tta hflip
         foldtune ensemble skin --top 5 --voting hard --min-votes 3 --no-race
         """
-        from search.cli.combine import ALONE, build, find_runs, holding, show, submit, submit_group
-        from search.cli.raysession import RaySession
-        from search.plans import EnsembleOptions, left_views, plan_ensemble
+        from foldtune.search.cli.combine import ALONE, build, find_runs, holding, show, submit, submit_group
+        from foldtune.search.cli.raysession import RaySession
+        from foldtune.search.plans import EnsembleOptions, left_views, plan_ensemble
 
         group, by_target = find_runs(runs, storage)
         asked = EnsembleOptions(top, folds, voting, min_votes, tta, race)
@@ -119,10 +119,10 @@ def add_to(app: typer.Typer) -> None:
         format: Annotated[TableOrJson, typer.Option(help="How it is printed.")] = TableOrJson.table,
     ) -> None:
         """Score an ensemble's test predictions by labels that were held back, beside the best single trial's."""
-        from results.scorestable import scores_table
-        from search.groups import find_group
-        from search.runs import open_run
-        from search.scoring import score_ensemble
+        from foldtune.results.scorestable import scores_table
+        from foldtune.search.groups import find_group
+        from foldtune.search.runs import open_run
+        from foldtune.search.scoring import score_ensemble
 
         group = find_group(run, storage)
         runs = {run: open_run(run, storage)} if group is None else group.open_all()

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Storage, TableOrJson
-from search.cli.terminal import output, print_json
+from foldtune.search.cli.options import Storage, TableOrJson
+from foldtune.search.cli.terminal import output, print_json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,9 +37,9 @@ def add_to(app: typer.Typer) -> None:
         foldtune gate skin gates.yaml
         foldtune gate runs/skin/ensemble gates.yaml --format json
         """
-        from results.gatestable import gates_table
-        from search.gates import judge, read_gates
-        from search.stored import read_ensemble
+        from foldtune.results.gatestable import gates_table
+        from foldtune.search.gates import judge, read_gates
+        from foldtune.search.stored import read_ensemble
 
         conditions = read_gates(gates)
         verdicts = [verdict.to_dict() for verdict in judge(conditions, read_ensemble(run, storage))]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.away import ending, follow
-from search.cli.options import AllowNoToken, RunName, Storage
-from search.cli.terminal import note
+from foldtune.search.cli.away import ending, follow
+from foldtune.search.cli.options import AllowNoToken, RunName, Storage
+from foldtune.search.cli.terminal import note
 
 if TYPE_CHECKING:
-    from cluster.jobs import Job, JobServer
-    from results.driverfile import Driver
+    from foldtune.cluster.jobs import Job, JobServer
+    from foldtune.results.driverfile import Driver
 
 JobServerAddress = Annotated[
     str | None,
@@ -79,9 +79,8 @@ def add_to(app: typer.Typer) -> None:
 
 def _job(run: str, storage: str, address: str | None, allow_no_token: bool) -> tuple[JobServer, Job]:
     """The job server of a run, and the run's last job there."""
-    from cluster.errors import JobNotFound
-    from cluster.jobs import JobServer
-    from search.errors import InputError, unknown
+    from foldtune.cluster.jobs import JobServer
+    from foldtune.errors import InputError, JobNotFound, unknown
 
     if address is None:
         driver, _ = _driver(run, storage)
@@ -102,9 +101,9 @@ def _job(run: str, storage: str, address: str | None, allow_no_token: bool) -> t
 
 def _driver(run: str, storage: str) -> tuple[Driver, bool]:
     """Who searches a run, and whether some process holds it."""
-    from results.driverfile import read_driver
-    from search.errors import InputError
-    from search.runs import open_run
+    from foldtune.errors import InputError
+    from foldtune.results.driverfile import read_driver
+    from foldtune.search.runs import open_run
 
     store = open_run(run, storage).store
     driver = read_driver(store)
@@ -120,7 +119,7 @@ def _stop_process(run: str, driver: Driver, busy: bool) -> None:
 
     import psutil
 
-    from search.errors import InputError, WorkError
+    from foldtune.errors import InputError, WorkError
 
     if not busy:
         note(f"no process works on run {run!r}")

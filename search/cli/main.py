@@ -11,13 +11,9 @@ from typing import Any
 
 import typer
 
-from cluster.errors import ClusterError, StartFailed
-from results.errors import ResultsError, RunBusy, RunCorrupt, StorageError
-from search.cli.app import app
-from search.cli.terminal import errors
-from search.errors import FoldtuneError
-from spaces import SpaceError
-from trainers.errors import DataError, SettingsError, TrainersError
+from foldtune.errors import FoldtuneError
+from foldtune.search.cli.app import app
+from foldtune.search.cli.terminal import errors
 
 # Click's base class, wherever the installed Typer keeps Click: it has no public name of its own.
 USAGE_ERROR = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
@@ -54,16 +50,10 @@ def _reader_left() -> int:
 
 
 def exit_code(error: Exception) -> int | None:
-    """Code of an error that was meant for the user; None for one that was not."""
+    """Exit code of an error that was meant for the user; None for one that was not."""
     if isinstance(error, FoldtuneError):
         return error.exit_code
-    if isinstance(error, (RunBusy, RunCorrupt, StartFailed, StorageError)):
-        return FAILED
-    if isinstance(error, (ResultsError, DataError, SettingsError, SpaceError, ClusterError)):
-        return WRONG_INPUT
-    if isinstance(error, (TrainersError, OSError)):
-        return FAILED
-    return None
+    return FAILED if isinstance(error, OSError) else None
 
 
 def _explain(error: Exception) -> int:

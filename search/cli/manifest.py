@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.terminal import note
+from foldtune.search.cli.terminal import note
 
 if TYPE_CHECKING:
-    from cluster.manifests import Shape
+    from foldtune.cluster.manifests import Shape
 
 IMAGE = "foldtune:latest"
 
@@ -72,7 +72,7 @@ def add_to(group: typer.Typer) -> None:
         foldtune cluster manifest --kind ray-up --gpus 2 --head gpu0 --host gpu1 --host gpu2 -o cluster.yaml
         foldtune cluster manifest --kind ray-up --workers 1 --max-workers 8 --aws-region us-west-2 -o cluster.yaml
         """
-        from cluster.manifests import Shape
+        from foldtune.cluster.manifests import Shape
 
         shape = Shape(name, image, workers, max_workers or workers, cpus, gpus, memory_gb)
         documents = (
@@ -84,7 +84,7 @@ def add_to(group: typer.Typer) -> None:
 
 
 def _kuberay(shape: Shape, claim: str | None, job: Path | None) -> list[dict[str, Any]]:
-    from cluster.kuberay import ray_cluster, ray_job
+    from foldtune.cluster.kuberay import ray_cluster, ray_job
 
     if claim is None:
         raise typer.BadParameter("name the PersistentVolumeClaim (ReadWriteMany) of the data", param_hint="--claim")
@@ -98,10 +98,10 @@ def _packed(shape: Shape, job: Path) -> tuple[str, list[str], dict[str, str]]:
     """The configuration with relative paths under the shared folder, and the command that searches by it."""
     import yaml
 
-    from cluster.kuberay import CONFIG_DIR
-    from cluster.manifests import SHARED
-    from search.jobs import CONFIG, arguments, environment, parcel
-    from search.loading import read_raw
+    from foldtune.cluster.kuberay import CONFIG_DIR
+    from foldtune.cluster.manifests import SHARED
+    from foldtune.search.jobs import CONFIG, arguments, environment, parcel
+    from foldtune.search.loading import read_raw
 
     raw = read_raw(job)
     storage = str(raw.get("storage") or "runs")
@@ -116,7 +116,7 @@ def _packed(shape: Shape, job: Path) -> tuple[str, list[str], dict[str, str]]:
 def _ray_up(
     shape: Shape, head: str | None, hosts: list[str], user: str, region: str | None, instance: str, job: Path | None
 ) -> dict[str, Any]:
-    from cluster.rayup import Aws, Machines, on_aws, on_machines
+    from foldtune.cluster.rayup import Aws, Machines, on_aws, on_machines
 
     if job is not None:
         raise typer.BadParameter("`ray up` starts a cluster alone; then foldtune search --address", param_hint="--job")
@@ -134,7 +134,7 @@ def _write(documents: list[dict[str, Any]], output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
-    from results.files import write_bytes_atomic
+    from foldtune.results.files import write_bytes_atomic
 
     write_bytes_atomic(output, text.encode())
     kinds = ", ".join(re.findall(r"^kind: (\w+)$", text, re.MULTILINE)) or "a cluster of `ray up`"

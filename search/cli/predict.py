@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import Storage, decoders
-from search.cli.terminal import note, progress_bar
-from search.cli.views import ViewsCommand
+from foldtune.search.cli.options import Storage, decoders
+from foldtune.search.cli.terminal import note, progress_bar
+from foldtune.search.cli.views import ViewsCommand
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.prediction import StoredEnsemble
+    from foldtune.search.prediction import StoredEnsemble
 
 
 def add_to(app: typer.Typer) -> None:
@@ -81,8 +81,8 @@ def add_to(app: typer.Typer) -> None:
         foldtune predict runs/skin/ensemble new_images --output predictions.csv
         foldtune predict skin test_images --submission sample_submission.csv --output submission.csv
         """
-        from search.newimages import find_images, sample_images
-        from search.opening import open_ensembles
+        from foldtune.search.newimages import find_images, sample_images
+        from foldtune.search.opening import open_ensembles
 
         found = open_ensembles(ensemble, storage)
         if tta is not None:
@@ -104,9 +104,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _predict(ensembles: Mapping[str | None, StoredEnsemble], images: Any, file: Path, work: Mapping[str, Any]) -> None:
-    from results.files import write_csv
-    from results.formatting import counted
-    from search.targettables import side_by_side
+    from foldtune.results.files import write_csv
+    from foldtune.results.formatting import counted
+    from foldtune.search.targettables import side_by_side
 
     frames: dict[str | None, pd.DataFrame] = {}
     for target, each in ensembles.items():
@@ -125,7 +125,7 @@ def _predict(ensembles: Mapping[str | None, StoredEnsemble], images: Any, file: 
 def _drawing(
     ensembles: Mapping[str | None, StoredEnsemble], images: Any, folder: Path, labels: Path | None, id_column: str
 ) -> Any:
-    from search.drawing import start_drawing
+    from foldtune.search.drawing import start_drawing
 
     if len(ensembles) > 1:
         raise typer.BadParameter("name the run of one target", param_hint="--draw")
@@ -136,9 +136,9 @@ def _drawing(
 def _submit(
     ensembles: Mapping[str | None, StoredEnsemble], images: Any, sample: Path, file: Path, work: Mapping[str, Any]
 ) -> None:
-    from results.formatting import counted
-    from results.submission import read_sample, write_submission
-    from search.targettables import joined
+    from foldtune.results.formatting import counted
+    from foldtune.results.submission import read_sample, write_submission
+    from foldtune.search.targettables import joined
 
     columns = list(read_sample(sample).columns)
     frames: dict[str | None, pd.DataFrame] = {}

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import ConfigFile, Overrides
-from search.cli.terminal import note
+from foldtune.search.cli.options import ConfigFile, Overrides
+from foldtune.search.cli.terminal import note
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,10 +32,10 @@ def add_to(app: typer.Typer) -> None:
 
         foldtune preview skin.yaml --output preview.png --rows 8
         """
-        from results.contactsheet import write_sheets
-        from search.preview import preview as build
-        from search.targets import check_targets, read_targets
-        from search.validation import check_file
+        from foldtune.results.contactsheet import write_sheets
+        from foldtune.search.preview import preview as build
+        from foldtune.search.targets import check_targets, read_targets
+        from foldtune.search.validation import check_file
 
         several = read_targets(config, override or [])
         checked = [check_file(config, override or [])] if several is None else check_targets(several).targets.values()

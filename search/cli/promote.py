@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import Storage, TableOrJson
-from search.cli.terminal import note, output, print_json
+from foldtune.search.cli.options import Storage, TableOrJson
+from foldtune.search.cli.terminal import note, output, print_json
 
 if TYPE_CHECKING:
-    from results.modeldir import ModelDir
-    from search.promotion import Judgement
+    from foldtune.results.modeldir import ModelDir
+    from foldtune.search.promotion import Judgement
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,9 +68,9 @@ def add_to(app: typer.Typer) -> None:
 def _promote(
     name: str, to: str, gates: Path | None, min_gain: float, force: bool, format: TableOrJson, storage: str
 ) -> None:
-    from search.gates import read_gates
-    from search.promotion import judge_promotion, promote
-    from search.stored import find_ensemble
+    from foldtune.search.gates import read_gates
+    from foldtune.search.promotion import judge_promotion, promote
+    from foldtune.search.stored import find_ensemble
 
     conditions = [] if gates is None else read_gates(gates)
     new, current = find_ensemble(name, storage), _model(to)
@@ -90,7 +90,7 @@ def _promote(
 
 
 def _model(name: str) -> ModelDir:
-    from results.modeldir import ModelDir
+    from foldtune.results.modeldir import ModelDir
 
     if "://" in name:
         raise typer.BadParameter("must be a folder, in which an exchange is whole; copy it from there", param_hint=name)
@@ -109,8 +109,8 @@ def _told(judgement: Judgement, allowed: bool, current: ModelDir, backup: Path |
 
 
 def _show(judgement: Judgement, allowed: bool, current: ModelDir, backup: Path | None) -> None:
-    from results.comparetable import comparison_table
-    from results.gatestable import gates_table
+    from foldtune.results.comparetable import comparison_table
+    from foldtune.results.gatestable import gates_table
 
     console = output()
     if judgement.comparison is not None:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self
 
-from search.cli.terminal import note
+from foldtune.search.cli.terminal import note
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.config import ResourcesConfig
+    from foldtune.search.config import ResourcesConfig
 
 
 class RaySession:
@@ -57,10 +57,10 @@ class RaySession:
             console: of a live table that is shown.
 
         Raises:
-            cluster.errors.ClusterError: no cluster answers, or none of its nodes can hold a trial.
+            ClusterError: no cluster answers, or none of its nodes can hold a trial.
         """
-        from cluster.resources import TrialResources, require_slot
-        from cluster.sessions import session
+        from foldtune.cluster.resources import TrialResources, require_slot
+        from foldtune.cluster.sessions import session
 
         if not self._connected:
             note(what, console)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import RunName, Storage, TableOrJson
-from search.cli.terminal import note, output, print_json
+from foldtune.search.cli.options import RunName, Storage, TableOrJson
+from foldtune.search.cli.terminal import note, output, print_json
 
 if TYPE_CHECKING:
-    from search.report import Report
-    from search.runs import Run
+    from foldtune.search.report import Report
+    from foldtune.search.runs import Run
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,8 +43,8 @@ def add_to(app: typer.Typer) -> None:
 
         foldtune report skin --output report
         """
-        from search.groups import open_targets
-        from search.report import make_report
+        from foldtune.search.groups import open_targets
+        from foldtune.search.report import make_report
 
         runs = open_targets(run, storage)
         made = {target: make_report(each, timing=timing, device=device) for target, each in runs.items()}
@@ -60,8 +60,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _show(run: Run, made: Report, written: Sequence[Path]) -> None:
-    from results.errors import no_ensemble
-    from results.modeltable import model_table
+    from foldtune.results.modeltable import model_table
+    from foldtune.results.names import no_ensemble
 
     console = output()
     console.print(model_table(made.models, run.goal.metric, run.goal.mode, width=console.width))

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import Format, RunName, Storage
-from search.cli.terminal import note, output, print_json
+from foldtune.search.cli.options import Format, RunName, Storage
+from foldtune.search.cli.terminal import note, output, print_json
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
-    from results.runs import RunSummary
-    from search.runs import Run
+    from foldtune.results.runs import RunSummary
+    from foldtune.search.runs import Run
 
 REFRESH_S = 2.0
 
@@ -30,8 +30,8 @@ def add_to(app: typer.Typer) -> None:
         format: Annotated[Format, typer.Option(help="How it is printed.")] = Format.table,
     ) -> None:
         """List the runs of a storage: their state, trials and best value, and the Ray jobs that search them."""
-        from results.runs import list_runs
-        from results.tables import runs_table
+        from foldtune.results.runs import list_runs
+        from foldtune.results.tables import runs_table
 
         found = _with_job_states(list_runs(storage))
         if format is Format.table:
@@ -57,7 +57,7 @@ def add_to(app: typer.Typer) -> None:
         foldtune results skin --watch
         foldtune results skin --format json | jq '.[0]'
         """
-        from search.groups import open_targets
+        from foldtune.search.groups import open_targets
 
         if watch and format is not Format.table:
             raise typer.BadParameter(f"it draws a table; leave it out, or --format {format}", param_hint="--watch")
@@ -85,8 +85,8 @@ def add_to(app: typer.Typer) -> None:
         Columns: rank, trial_id, status, the metric, its tuned value, epochs, fit_time_s, images_per_s, params_m, the
         other metrics, params_*, error.
         """
-        from results.files import write_csv
-        from search.groups import open_targets
+        from foldtune.results.files import write_csv
+        from foldtune.search.groups import open_targets
 
         frame = _joined(open_targets(run, storage), sort)
         write_csv(file, frame)
@@ -110,8 +110,8 @@ def _state_of(job: str | None, states: Mapping[str, str] | None) -> str:
 
 def _job_states(address: str) -> dict[str, str] | None:
     """States by job id, None where the server does not answer or is not to be trusted."""
-    from cluster.errors import ClusterError
-    from cluster.jobs import JobServer
+    from foldtune.cluster.jobs import JobServer
+    from foldtune.errors import ClusterError
 
     try:
         return {job.job_id: job.state for job in JobServer(address, allow_no_token=True).jobs()}
@@ -140,14 +140,14 @@ def _tables(runs: Mapping[str | None, Run], sort: str | None, top: int | None) -
 
 
 def _leaderboard(run: Run, sort: str | None) -> pd.DataFrame:
-    from results.leaderboard import leaderboard
+    from foldtune.results.leaderboard import leaderboard
 
     return leaderboard(run.store.trials(), run.goal.metric, run.goal.mode, sort, modes=run.task.metrics)
 
 
 def _table(run: Run, sort: str | None, top: int | None) -> Group:
-    from results.columns import titled
-    from results.tables import results_table
+    from foldtune.results.columns import titled
+    from foldtune.results.tables import results_table
 
     goal, width = run.goal, output().width
     table = results_table(
@@ -162,7 +162,7 @@ def _watch(name: str, storage: str, sort: str | None, top: int | None) -> None:
 
     from rich.live import Live
 
-    from search.groups import open_targets
+    from foldtune.search.groups import open_targets
 
     console = output()
     runs = open_targets(name, storage)
@@ -175,7 +175,7 @@ def _watch(name: str, storage: str, sort: str | None, top: int | None) -> None:
 
 
 def _is_busy(name: str, storage: str, runs: Mapping[str | None, Run]) -> bool:
-    from search.groups import find_group
+    from foldtune.search.groups import find_group
 
     group = find_group(name, storage)
     return any(run.store.is_locked() for run in runs.values()) or (group is not None and group.is_locked())

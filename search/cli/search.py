@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.away import Errand, away, run_away
-from search.cli.options import AllowNoToken, AnyAddress, ConfigFile, Overrides, decoders
-from search.cli.raysession import RaySession
-from search.cli.terminal import errors, note, output, progress_bar
+from foldtune.search.cli.away import Errand, away, run_away
+from foldtune.search.cli.options import AllowNoToken, AnyAddress, ConfigFile, Overrides, decoders
+from foldtune.search.cli.raysession import RaySession
+from foldtune.search.cli.terminal import errors, note, output, progress_bar
 
 if TYPE_CHECKING:
-    from search.config import RunConfig
-    from search.dataset import Labelled
-    from search.runs import Run
-    from search.targets import TargetsFile
-    from search.validation import Checked
+    from foldtune.search.config import RunConfig
+    from foldtune.search.dataset import Labelled
+    from foldtune.search.runs import Run
+    from foldtune.search.targets import TargetsFile
+    from foldtune.search.validation import Checked
 
 
 SHOWN = 5
@@ -59,10 +59,10 @@ def add_to(app: typer.Typer) -> None:
         """
         import os
 
-        from search.jobs import AGAIN, settled
-        from search.loading import load_config
-        from search.targets import read_targets
-        from search.validation import check_file
+        from foldtune.search.jobs import AGAIN, settled
+        from foldtune.search.loading import load_config
+        from foldtune.search.targets import read_targets
+        from foldtune.search.validation import check_file
 
         flags = {"name": name, "storage": storage, "search.num_samples": None if resume else trials}
         again = resume_command(config, override or [], name, storage, address, allow_no_token)
@@ -88,9 +88,9 @@ def _search(prepare: Callable[[ExitStack], tuple[Run, Labelled]], ray: RaySessio
 
 def _search_targets(file: TargetsFile, ray: RaySession, resume: bool, more: int, again: str) -> None:
     """One search a target, in the order of the file; a target whose search fails does not stop those after it."""
-    from search.errors import WorkError
-    from search.groups import new_group, reopen_group
-    from search.targets import check_target, check_targets
+    from foldtune.errors import WorkError
+    from foldtune.search.groups import new_group, reopen_group
+    from foldtune.search.targets import check_target, check_targets
 
     checked = None if resume else check_targets(file)
     group = reopen_group(file) if checked is None else new_group(checked)
@@ -129,12 +129,12 @@ def resume_command(
 
 def run_search(run: Run, labelled: Labelled, ray: RaySession, *, resumed: bool, again: str) -> None:
     """Search, and print what came of it; `again` is the command that goes on with it."""
-    from cluster.errors import ClusterError
-    from results.driverfile import write_driver
-    from search.clustercheck import require_fit
-    from search.jobs import this_driver
-    from search.live import showing
-    from search.tuner import Search
+    from foldtune.errors import ClusterError
+    from foldtune.results.driverfile import write_driver
+    from foldtune.search.clustercheck import require_fit
+    from foldtune.search.jobs import this_driver
+    from foldtune.search.live import showing
+    from foldtune.search.tuner import Search
 
     search = Search(run.config, run.store, run.space, labelled, run.goal, resumed=resumed)
     if search.left():
@@ -156,11 +156,11 @@ def _errand(
     config: Path, override: Sequence[str], flags: Mapping[str, Any], resume: bool, trials: int | None, again: str
 ) -> Errand:
     """The search as a command of its own on a cluster; what can be checked here is checked before it is sent."""
-    from search.jobs import CONFIG, arguments, parcel
-    from search.loading import load_config, read_raw
-    from search.targets import check_targets, read_targets
-    from search.validation import check_run
-    from spaces import Space
+    from foldtune.search.jobs import CONFIG, arguments, parcel
+    from foldtune.search.loading import load_config, read_raw
+    from foldtune.search.targets import check_targets, read_targets
+    from foldtune.search.validation import check_run
+    from foldtune.spaces import Space
 
     raw = read_raw(config, override, flags)
     several = read_targets(config, override, flags)
@@ -177,8 +177,8 @@ def _errand(
 
 
 def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, Labelled]:
-    from search.clustercheck import require_fit
-    from search.runs import new_store, start_run
+    from foldtune.search.clustercheck import require_fit
+    from foldtune.search.runs import new_store, start_run
 
     if ray.joins:  # before anything is decoded or written: a folder of this machine alone would be the wrong one
         ray.connect(checked.config.resources, "joining the cluster …")
@@ -195,7 +195,7 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
 
 
 def _tell_left_out(labelled: Labelled) -> None:
-    from trainers.data.labels import described
+    from foldtune.trainers.data.labels import described
 
     if rows := labelled.table.left_out:
         note(f"{sum(rows.values())} rows are left out: {described(rows)}")
@@ -204,7 +204,7 @@ def _tell_left_out(labelled: Labelled) -> None:
 
 
 def _resume(given: RunConfig, more: int, stack: ExitStack) -> tuple[Run, Labelled]:
-    from search.runs import extend, open_run, reopen_labelled
+    from foldtune.search.runs import extend, open_run, reopen_labelled
 
     run = open_run(given.name, given.storage)
     stack.enter_context(run.store.lock())
@@ -216,10 +216,10 @@ def _resume(given: RunConfig, more: int, stack: ExitStack) -> tuple[Run, Labelle
 
 
 def _report(run: Run, again: str | None, stop_reason: str | None) -> None:
-    from results.leaderboard import leaderboard
-    from results.tables import results_table
-    from search.errors import WorkError
-    from search.recorder import finalists
+    from foldtune.errors import WorkError
+    from foldtune.results.leaderboard import leaderboard
+    from foldtune.results.tables import results_table
+    from foldtune.search.recorder import finalists
 
     console = output()
     records = run.store.trials()

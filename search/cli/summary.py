@@ -7,9 +7,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from results.columns import titled
-from search.validation import Checked
-from trainers.data.labels import described
+from foldtune.results.columns import titled
+from foldtune.search.validation import Checked
+from foldtune.trainers.data.labels import described
 
 
 def summary(checked: Checked) -> Group:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import Format, RunName, Storage, decoders
-from search.cli.terminal import note, output, print_json, progress_bar
+from foldtune.search.cli.options import Format, RunName, Storage, decoders
+from foldtune.search.cli.terminal import note, output, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from search.runs import Run
-    from search.sweep import Source, Swept
+    from foldtune.search.runs import Run
+    from foldtune.search.sweep import Source, Swept
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,8 +53,8 @@ def add_to(app: typer.Typer) -> None:
         foldtune thresholds toxins --trial 0007 --grid threshold=0.24,0.26,0.28
         foldtune thresholds skin --ensemble --grid prior_power=0,0.5,1 --grid offsets.mel=0,0.3 --submissions sweep
         """
-        from search.groups import find_group
-        from search.runs import open_run
+        from foldtune.search.groups import find_group
+        from foldtune.search.runs import open_run
 
         if not grid:
             _refuse({"--ensemble": ensemble, "--submissions": submissions}, "it is for settings of --grid")
@@ -78,8 +78,8 @@ def _refit(
     runs: Mapping[str, Run], metric: str | None, trial: str | None, save: bool, top: int, format: Format, grouped: bool
 ) -> None:
     """Refit one run, or the runs of a group by target."""
-    from results.refittable import refit_table
-    from search.thresholds import refit, tuned_trials
+    from foldtune.results.refittable import refit_table
+    from foldtune.search.thresholds import refit, tuned_trials
 
     found: dict[str, list[dict[str, Any]]] = {}
     for name, run in runs.items():
@@ -113,9 +113,9 @@ def _sweep(
     submissions: Path | None,
     format: Format,
 ) -> None:
-    from search.heldout import best_trial
-    from search.sweep import ensemble_source, parse_grid, sweep, trial_source
-    from search.thresholds import check_metric
+    from foldtune.search.heldout import best_trial
+    from foldtune.search.sweep import ensemble_source, parse_grid, sweep, trial_source
+    from foldtune.search.thresholds import check_metric
 
     chosen = metric or run.goal.metric
     if metric is not None:
@@ -125,14 +125,14 @@ def _sweep(
     source = ensemble_source(run) if trial_id is None else trial_source(run, trial_id)
     test = None
     if submissions is not None:
-        from search.sweepfiles import scores_to_submit
+        from foldtune.search.sweepfiles import scores_to_submit
 
         test = scores_to_submit(run, source, trial_id)
     with progress_bar("judging settings") as progress:
         swept = list(sweep(source, settings, progress))
     files: list[Path] = []
     if submissions is not None and test is not None:
-        from search.sweepfiles import write_submissions
+        from foldtune.search.sweepfiles import write_submissions
 
         with progress_bar("writing submissions") as progress:
             files = write_submissions(run, source, swept, test, submissions, progress)
@@ -142,7 +142,7 @@ def _sweep(
 
 
 def _show(run: Run, source: Source, swept: Sequence[Swept], metric: str, format: Format) -> None:
-    from results.sweeptable import sweep_table
+    from foldtune.results.sweeptable import sweep_table
 
     rows = [{"values": dict(each.setting.values), "metrics": dict(each.metrics)} for each in swept]
     if format is Format.json:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from search.cli.options import ConfigFile, Overrides
-from search.cli.terminal import output
+from foldtune.search.cli.options import ConfigFile, Overrides
+from foldtune.search.cli.terminal import output
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,9 +21,9 @@ def add_to(app: typer.Typer) -> None:
         foldtune validate skin.yaml
         foldtune validate skin.yaml --set data.image_size=128
         """
-        from search.cli.summary import summary
-        from search.targets import check_targets, read_targets
-        from search.validation import check_file
+        from foldtune.search.cli.summary import summary
+        from foldtune.search.targets import check_targets, read_targets
+        from foldtune.search.validation import check_file
 
         several = read_targets(config, override or [])
         if several is None:

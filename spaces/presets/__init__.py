@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from spaces.errors import Problem, SpaceError, unknown
+from foldtune.errors import Problem, SpaceError, unknown
 
 _SUFFIX = ".yaml"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.addresses import parse_address, require_answer
-from cluster.errors import ClusterError
+from foldtune.cluster.addresses import parse_address, require_answer
+from foldtune.errors import ClusterError
 
 
 @pytest.mark.parametrize(

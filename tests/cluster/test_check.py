@@ -8,10 +8,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from cluster.check import judge
-from cluster.nodes import Node
-from cluster.probe import MARK, Answer, Ask, answer, try_storage, versions
-from cluster.resources import TrialResources, allowed
+from foldtune.cluster.check import judge
+from foldtune.cluster.nodes import Node
+from foldtune.cluster.probe import MARK, Answer, Ask, answer, try_storage, versions
+from foldtune.cluster.resources import TrialResources, allowed
 
 HEAD = Node("a" * 8, "head", "10.0.0.1", True, 0, 0, 0, 0, 8)
 WORKER = Node("b" * 8, "gpu1", "10.0.0.2", False, 8, 2, 8, 2, 64)

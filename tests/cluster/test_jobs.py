@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import jobs, tokens
-from cluster.errors import ClusterError
-from cluster.jobs import NO_AGENT, JobServer
+from foldtune.cluster import jobs, tokens
+from foldtune.cluster.jobs import NO_AGENT, JobServer
+from foldtune.errors import ClusterError
 from tests.cluster.servers import Quiet, serving
 
 ANSWERS = {

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from cluster.resources import TrialResources
+from foldtune.cluster.resources import TrialResources
 
 
 def placed(cpus: float, gpus: float, trial: TrialResources) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import ClusterError, StartFailed
-from cluster.sessions import session
-from search.cli.main import exit_code
+from foldtune.cluster.sessions import session
+from foldtune.errors import ClusterError, StartFailed
+from foldtune.search.cli.main import exit_code
 
 
 def test_nobody_listens(closed_port: int) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from cluster import tokens
-from cluster.addresses import Address, parse_address
-from cluster.errors import ClusterError
+from foldtune.cluster import tokens
+from foldtune.cluster.addresses import Address, parse_address
+from foldtune.errors import ClusterError
 from tests.cluster.servers import Quiet, serving
 
 

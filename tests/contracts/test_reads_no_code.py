@@ -77,6 +77,6 @@ def test_each_such_reader_would_be_found(line: str) -> None:
 def test_the_loader_of_configurations_is_the_safe_one() -> None:
     import yaml
 
-    from search.loading import _Loader
+    from foldtune.search.loading import _Loader
 
     assert issubclass(_Loader, yaml.SafeLoader)

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from albumentations import HorizontalFlip
 
-from trainers.augment import Augmentation
-from trainers.detection.targets import draw_text
-from trainers.errors import SettingsError
-from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
-from trainers.tasks import TASKS, Task, task_from_dict
+from foldtune.errors import SettingsError
+from foldtune.trainers.augment import Augmentation
+from foldtune.trainers.detection.targets import draw_text
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
+from foldtune.trainers.tasks import TASKS, Task, task_from_dict
 
 MEMBERS = 3
 
@@ -181,8 +181,8 @@ def test_strata_classes_and_counts_belong_to_the_rows(life: Life) -> None:
 
 def test_every_loss_trains_what_the_model_returns_and_all_are_scored_alike(life: Life) -> None:
     torch = pytest.importorskip("torch")
-    from trainers.components import Component
-    from trainers.settings import TrialSettings
+    from foldtune.trainers.components import Component
+    from foldtune.trainers.settings import TrialSettings
 
     task = life.task
     batch = task.collate(life.targets[:8], (32, 32))

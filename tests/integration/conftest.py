@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from trainers.data.digits import write_digits
+from foldtune.trainers.data.digits import write_digits
 
 PATIENCE_S = 240.0
 ROWS = 120
@@ -47,7 +47,7 @@ class Started:
         environment = {**os.environ, "FOLDTUNE_CACHE": str(folder / "cache"), "COLUMNS": "200"}
         with open(self._out, "w") as out, open(self._err, "w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", "from search.cli.main import main; main()", *arguments],
+                [sys.executable, "-c", "from foldtune.search.cli.main import main; main()", *arguments],
                 cwd=folder,
                 env=environment,
                 stdout=out,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from results.store import RunStore
+from foldtune.results.store import RunStore
 
 pytestmark = pytest.mark.integration
 

@@ -24,14 +24,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.metrics import f1_score
 
-from trainers.data.digits import write_digits
+from foldtune.trainers.data.digits import write_digits
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 TRIALS = ("0000", "0001", "0002")
 FOLDS = 3
 PATIENCE_S = 250
-FOLDTUNE = (sys.executable, "-c", "from search.cli.main import main; main()")
+FOLDTUNE = (sys.executable, "-c", "from foldtune.search.cli.main import main; main()")
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -283,12 +283,12 @@ def test_a_wrong_sample_is_found_before_any_training(home: Path, copy: Callable[
 def test_unreadable_images_to_submit_are_set_apart(
     home: Path, copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from search.candidates import choose_finalists
-    from search.cli.combine import _open
-    from search.foldmodel import Unlabelled
-    from search.plans import EnsembleOptions, plan_ensemble
-    from search.runs import open_run
-    from search.submitting import rehearse_submission
+    from foldtune.search.candidates import choose_finalists
+    from foldtune.search.cli.combine import _open
+    from foldtune.search.foldmodel import Unlabelled
+    from foldtune.search.plans import EnsembleOptions, plan_ensemble
+    from foldtune.search.runs import open_run
+    from foldtune.search.submitting import rehearse_submission
 
     run = copy("searched")
     broken = run / "broken.png"
@@ -326,9 +326,9 @@ def test_unreadable_images_to_submit_are_set_apart(
     ],
 )
 def test_what_cannot_be_is_refused(home: Path, asked: dict[str, Any], words: str) -> None:
-    from search.errors import InputError
-    from search.plans import EnsembleOptions, plan_ensemble
-    from search.runs import open_run
+    from foldtune.errors import InputError
+    from foldtune.search.plans import EnsembleOptions, plan_ensemble
+    from foldtune.search.runs import open_run
 
     with pytest.raises(InputError) as raised:
         plan_ensemble(open_run("base", home / "runs"), EnsembleOptions(**asked))

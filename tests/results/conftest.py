@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from results.files import remove_tree
-from results.places import StorePath, as_path
-from results.records import EpochRow, TrialRecord
-from results.store import RunStore
+from foldtune.results.files import remove_tree
+from foldtune.results.places import StorePath, as_path
+from foldtune.results.records import EpochRow, TrialRecord
+from foldtune.results.store import RunStore
 
 URLS = {"memory": "memory://foldtune", "s3": "s3://foldtune"}
 

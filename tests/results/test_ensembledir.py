@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results.ensembledir import EnsembleDir
-from results.files import names_in, write_bytes_atomic
-from results.places import StorePath
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.files import names_in, write_bytes_atomic
+from foldtune.results.places import StorePath
 
 ON_A_DISK = pytest.mark.parametrize("storage", ["folder"], indirect=True)
 
@@ -111,7 +111,7 @@ def killed_after(renames: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
         real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("results.disk.os.replace", replace)
+        patch.setattr("foldtune.results.disk.os.replace", replace)
         yield []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from results.gatestable import gates_table
+from foldtune.results.gatestable import gates_table
 
 VERDICTS: list[dict[str, Any]] = [
     {"condition": "f1 > 0.5", "metric": "f1", "value": 0.625, "margin": 0.125, "passed": True},

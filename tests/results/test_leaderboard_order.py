@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from results.errors import ColumnNotFound
-from results.leaderboard import better, leaderboard, metric_columns, param_columns
-from results.records import TrialRecord
+from foldtune.errors import ColumnNotFound
+from foldtune.results.leaderboard import better, leaderboard, metric_columns, param_columns
+from foldtune.results.records import TrialRecord
 
 Make = Callable[..., TrialRecord]
 HEAD = [

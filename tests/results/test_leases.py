@@ -8,10 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from results.errors import RunBusy
-from results.files import names_in, read_json, write_json
-from results.leases import hold, is_held
-from results.places import StorePath
+from foldtune.errors import RunBusy
+from foldtune.results.files import names_in, read_json, write_json
+from foldtune.results.leases import hold, is_held
+from foldtune.results.places import StorePath
 
 pytestmark = pytest.mark.parametrize("storage", ["memory", "s3"], indirect=True)
 

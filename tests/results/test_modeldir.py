@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from results.errors import ModelForeign, ModelNotFound, RunBusy, StorageError
-from results.modeldir import MARK, ModelDir
+from foldtune.errors import ModelForeign, ModelNotFound, RunBusy, StorageError
+from foldtune.results.modeldir import MARK, ModelDir
 
 STEPS = ((os, "rename"), (os, "replace"), (shutil, "copyfileobj"), (os, "fsync"), (shutil, "rmtree"))
 

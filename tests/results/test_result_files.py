@@ -16,8 +16,8 @@ from typing import IO
 import numpy as np
 import pytest
 
-from results import files
-from results.errors import RunCorrupt, StorageDenied, StorageError, StorageFull
+from foldtune.errors import RunCorrupt, StorageDenied, StorageError, StorageFull
+from foldtune.results import files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -150,7 +150,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from results.files import append_line, json_text, write_json, write_npz
+from foldtune.results.files import append_line, json_text, write_json, write_npz
 folder, i = Path(sys.argv[1]), 0
 while True:
     i += 1
@@ -198,8 +198,8 @@ def test_full_disk_is_named_and_changes_nothing(full_disk: Path) -> None:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from results.errors import StorageFull
-from results.files import append_line, write_bytes_atomic, write_npz
+from foldtune.results.errors import StorageFull
+from foldtune.results.files import append_line, write_bytes_atomic, write_npz
 import numpy as np
 folder = Path(sys.argv[1])
 write_bytes_atomic(folder / "x.bin", b"old")
@@ -238,8 +238,8 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
 DENIED = """
 import os, sys
 from pathlib import Path
-from results.errors import StorageDenied
-from results.files import append_line, read_json, write_json
+from foldtune.results.errors import StorageDenied
+from foldtune.results.files import append_line, read_json, write_json
 os.setuid(65534)
 folder = Path(sys.argv[1])
 for attempt in (

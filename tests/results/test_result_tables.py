@@ -12,15 +12,15 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from results.columns import short_names
-from results.ensembletable import ensemble_table
-from results.formatting import duration_text, metric_text, number_text, parameter_text
-from results.leaderboard import leaderboard
-from results.records import TrialRecord
-from results.refittable import refit_table
-from results.runs import RunSummary
-from results.sweeptable import sweep_table
-from results.tables import results_table, runs_table
+from foldtune.results.columns import short_names
+from foldtune.results.ensembletable import ensemble_table
+from foldtune.results.formatting import duration_text, metric_text, number_text, parameter_text
+from foldtune.results.leaderboard import leaderboard
+from foldtune.results.records import TrialRecord
+from foldtune.results.refittable import refit_table
+from foldtune.results.runs import RunSummary
+from foldtune.results.sweeptable import sweep_table
+from foldtune.results.tables import results_table, runs_table
 
 Make = Callable[..., TrialRecord]
 

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from results.ensembledir import EnsembleDir
-from results.errors import RunBusy, RunCorrupt, RunExists, RunNameInvalid, RunNotFound, TrialNotFound
-from results.records import EpochRow
-from results.runs import list_runs
-from results.store import RunStore
+from foldtune.errors import RunBusy, RunCorrupt, RunExists, RunNameInvalid, RunNotFound, TrialNotFound
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.records import EpochRow
+from foldtune.results.runs import list_runs
+from foldtune.results.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[2]
 MakeRow = Callable[..., EpochRow]
@@ -261,7 +261,7 @@ def board(store: RunStore) -> pd.DataFrame:
 
 HOLDER = """
 import sys
-from results.store import RunStore
+from foldtune.results.store import RunStore
 with RunStore(sys.argv[1]).lock():
     print("held", flush=True)
     sys.stdin.read()

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from results import files
-from results.errors import RunCorrupt, StorageDenied, StorageError, StorageFull, StorageInvalid
-from results.patience import attempt
-from results.places import StorePath, address, as_path
+from foldtune.errors import RunCorrupt, StorageDenied, StorageError, StorageFull, StorageInvalid
+from foldtune.results import files
+from foldtune.results.patience import attempt
+from foldtune.results.places import StorePath, address, as_path
 
 
 def test_whole_files_round_trip(storage: StorePath) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from results.errors import SubmissionError
-from results.submission import write_submission
+from foldtune.errors import SubmissionError
+from foldtune.results.submission import write_submission
 
 
 @pytest.fixture

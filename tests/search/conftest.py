@@ -14,11 +14,11 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from results.records import EpochRow
-from results.store import RunStore
-from search.cli.main import run
-from search.loading import check
-from trainers.tasks import get_task
+from foldtune.results.records import EpochRow
+from foldtune.results.store import RunStore
+from foldtune.search.cli.main import run
+from foldtune.search.loading import check
+from foldtune.trainers.tasks import get_task
 
 CLASSES, ROWS = 3, 8
 DELETE = object()

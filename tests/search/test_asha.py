@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from search.asha import PlainFIFO, ResumableASHA
-from search.trainable import TRIAL_KEY
+from foldtune.search.asha import PlainFIFO, ResumableASHA
+from foldtune.search.trainable import TRIAL_KEY
 
 METRIC = "accuracy"
 MAX_EPOCHS, GRACE, REDUCTION = 27, 2, 3.0

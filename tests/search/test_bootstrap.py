@@ -8,10 +8,10 @@ import pytest
 from scipy.special import expit, softmax
 from scipy.stats import binom
 
-from search.bootstrap import bootstrap_interval, paired_interval
-from trainers.tasks.binary import Binary
-from trainers.tasks.multiclass import Multiclass
-from trainers.tasks.multilabel import Multilabel
+from foldtune.search.bootstrap import bootstrap_interval, paired_interval
+from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.multilabel import Multilabel
 
 Array = npt.NDArray[np.float64]
 TASK = Binary("label", ("no", "yes"))

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from results.driverfile import Driver, read_driver, write_driver
-from results.store import RunStore
+from foldtune.results.driverfile import Driver, read_driver, write_driver
+from foldtune.results.store import RunStore
 
 Command = Callable[..., tuple[int, str, str]]
 
 HOLDER = """
 import signal, sys
 from pathlib import Path
-from results.driverfile import Driver, write_driver
-from results.store import RunStore
+from foldtune.results.driverfile import Driver, write_driver
+from foldtune.results.store import RunStore
 signal.signal(signal.SIGINT, signal.default_int_handler)
 store = RunStore(Path("runs/tiny"))
 with store.lock():

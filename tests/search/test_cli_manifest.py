@@ -14,7 +14,7 @@ import pytest
 import ray.autoscaler._private.util as autoscaler
 import yaml
 
-from search.loading import check
+from foldtune.search.loading import check
 
 Command = Callable[..., tuple[int, str, str]]
 _spec = importlib.util.spec_from_file_location(

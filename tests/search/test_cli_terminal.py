@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-COMMAND = [sys.executable, "-c", "from search.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from foldtune.search.cli import main; main()"]
 HEAVY = {"torch", "ray", "timm", "pandas", "optuna", "sklearn", "scipy", "albumentations"}
 PATIENCE_S = 60.0
 
@@ -82,8 +82,8 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
 HELP_OF_EACH = f"""
 import contextlib, io, json, sys
 import typer
-from search.cli.app import app
-from search.cli.main import run
+from foldtune.search.cli.app import app
+from foldtune.search.cli.main import run
 
 def paths(command, path=()):
     yield path
@@ -164,8 +164,8 @@ def test_no_cluster_at_an_address(project: Any, foldtune: Callable[..., tuple[in
 
 AS_NOBODY = """
 import contextlib, io, json, os, sys
-from search.cli.main import run
-import results.store, search.runs
+from foldtune.search.cli.main import run
+import foldtune.results.store, foldtune.search.runs
 
 def ending(command):
     said = io.StringIO()

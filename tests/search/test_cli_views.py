@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from search.cli.main import run
-from search.cli.views import spelled_out
+from foldtune.search.cli.main import run
+from foldtune.search.cli.views import spelled_out
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from cluster.check import judge
-from cluster.nodes import Node
-from cluster.probe import Answer
-from cluster.resources import TrialResources
-from search.cli.clustertable import check_table, nodes_table
+from foldtune.cluster.check import judge
+from foldtune.cluster.nodes import Node
+from foldtune.cluster.probe import Answer
+from foldtune.cluster.resources import TrialResources
+from foldtune.search.cli.clustertable import check_table, nodes_table
 
 HEAD = Node("a" * 56, "head", "10.0.0.1", True, 0, 0, 0, 0, 8)
 BUSY = Node("b" * 56, "gpu1", "10.0.0.2", False, 8, 2, 4, 0.5, 64, {("ResourceTrainable", "foldtune search s.yaml"): 4})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.commonalities import common_params, common_reason
+from foldtune.search.commonalities import common_params, common_reason
 
 
 def test_reasons_that_differ_in_numbers_are_one() -> None:

@@ -13,16 +13,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from results.ensembledir import EnsembleDir
-from results.records import EpochRow
-from results.store import RunStore
-from search.comparison import compare
-from search.ensembling import Member, estimate
-from search.errors import InputError
-from search.heldout import HeldOut, find_held_out, judged_predictions
-from search.runs import open_run
-from trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import InputError
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.records import EpochRow
+from foldtune.results.store import RunStore
+from foldtune.search.comparison import compare
+from foldtune.search.ensembling import Member, estimate
+from foldtune.search.heldout import HeldOut, find_held_out, judged_predictions
+from foldtune.search.runs import open_run
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Command = Callable[..., tuple[int, str, str]]
 TASK = Multiclass("label", ("c0", "c1", "c2"), (8, 8, 8))

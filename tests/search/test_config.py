@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from search.config import DataConfig, ResourcesConfig, SearchConfig
+from foldtune.search.config import DataConfig, ResourcesConfig, SearchConfig
 
 
 @pytest.mark.parametrize(("max_epochs", "grace"), [(1, 1), (2, 1), (3, 1), (4, 2), (12, 4), (100, 34)])

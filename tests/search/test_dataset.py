@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.dataset import Labelled, image_plan, open_images, open_once, read_labelled, split
-from search.errors import InputError
-from search.loading import load_config
+from foldtune.errors import InputError
+from foldtune.search.dataset import Labelled, image_plan, open_images, open_once, read_labelled, split
+from foldtune.search.loading import load_config
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from ray.air.execution._internal.tracked_actor import TrackedActor
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.exceptions import OutOfMemoryError
 
-from search.deaths import Cause, noted_cause
-from search.memorydeaths import MemoryDeath, memory_deaths
+from foldtune.search.deaths import Cause, noted_cause
+from foldtune.search.memorydeaths import MemoryDeath, memory_deaths
 
 SHORT = "2 worker(s) were killed due to the node running low on memory."
 
@@ -64,7 +64,7 @@ TRACE = """ray::ResourceTrainable.train() (pid=3235, ip=192.0.2.2)
   File "search/trainable.py", line 79, in step
     report = self._fit.step()
              ^^^^^^^^^^^^^^^^
-trainers.parallel.errors.ProcessLost: process 2 of 2 of the training (pid 3281) was killed by SIGKILL
+ProcessLost: process 2 of 2 of the training (pid 3281) was killed by SIGKILL
 """
 
 

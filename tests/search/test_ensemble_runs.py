@@ -20,22 +20,22 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from cluster.resources import TrialResources
-from search.candidates import check_runs, choose_finalists
-from search.ensemble import Ensemble, Train, build_ensemble
-from search.errors import InputError
-from search.finalists import Missing, make_all_ready
-from search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
-from search.heldout import of_trial
-from search.loading import check
-from search.plans import EnsembleOptions, plan_ensemble
-from search.prediction import StoredEnsemble, find_images
-from search.race import Dropped
-from search.runs import Run, new_store, start_run
-from search.sources import check_sources, open_source
-from search.training import TrialWork, open_fit, store_epoch
-from search.validation import check_run
-from trainers.data.images import decode
+from foldtune.cluster.resources import TrialResources
+from foldtune.errors import InputError
+from foldtune.search.candidates import check_runs, choose_finalists
+from foldtune.search.ensemble import Ensemble, Train, build_ensemble
+from foldtune.search.finalists import Missing, make_all_ready
+from foldtune.search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
+from foldtune.search.heldout import of_trial
+from foldtune.search.loading import check
+from foldtune.search.plans import EnsembleOptions, plan_ensemble
+from foldtune.search.prediction import StoredEnsemble, find_images
+from foldtune.search.race import Dropped
+from foldtune.search.runs import Run, new_store, start_run
+from foldtune.search.sources import check_sources, open_source
+from foldtune.search.training import TrialWork, open_fit, store_epoch
+from foldtune.search.validation import check_run
+from foldtune.trainers.data.images import decode
 
 FOLDS, LABELS = 3, ("c0", "c1", "c2")
 Array = npt.NDArray[np.float64]

@@ -10,11 +10,11 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from search.ballots import fit_method
-from search.ensembling import Ballot, Member, best_single, estimate
-from search.errors import InputError
-from search.recorder import Goal
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import InputError
+from foldtune.search.ballots import fit_method
+from foldtune.search.ensembling import Ballot, Member, best_single, estimate
+from foldtune.search.recorder import Goal
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Array = npt.NDArray[np.float64]
 

@@ -12,14 +12,14 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
-from search.ballots import METHODS, Ballot, check_voting, fit_method, methods_for
-from search.ensembling import Estimate, Member, estimate
-from search.errors import InputError
-from search.evaluation import MOST_ELEMENTS, choose_rows
-from trainers.tasks import Task
-from trainers.tasks.binary import Binary
-from trainers.tasks.multiclass import Multiclass
-from trainers.tasks.multilabel import Multilabel
+from foldtune.errors import InputError
+from foldtune.search.ballots import METHODS, Ballot, check_voting, fit_method, methods_for
+from foldtune.search.ensembling import Estimate, Member, estimate
+from foldtune.search.evaluation import MOST_ELEMENTS, choose_rows
+from foldtune.trainers.tasks import Task
+from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.multilabel import Multilabel
 
 Array = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.int64]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from search.gates import CLASS_FIGURES, judge, parse_gates
-from search.loading import parse_yaml
-from search.targets import check_targets, read_targets
-from search.validation import check_file, check_space
-from spaces import Space, list_presets
-from trainers.tasks import Task, get_task
+from foldtune.search.gates import CLASS_FIGURES, judge, parse_gates
+from foldtune.search.loading import parse_yaml
+from foldtune.search.targets import check_targets, read_targets
+from foldtune.search.validation import check_file, check_space
+from foldtune.spaces import Space, list_presets
+from foldtune.trainers.tasks import Task, get_task
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from search.dataset import ImagePlan
-from search.finalists import Missing
-from search.foldmodel import Lack, Unlabelled
-from trainers.data.table import Table
+from foldtune.search.dataset import ImagePlan
+from foldtune.search.finalists import Missing
+from foldtune.search.foldmodel import Lack, Unlabelled
+from foldtune.trainers.data.table import Table
 
 
 def test_unreadable_rows_get_the_mean_of_the_others() -> None:

@@ -6,11 +6,11 @@ import io
 
 from rich.console import Console
 
-from search.bootstrap import Interval
-from search.cli.terminal import note
-from search.foldmodel import FoldOutcome
-from search.foldtable import FoldTable, fold_line, showing_folds
-from search.race import Dropped
+from foldtune.search.bootstrap import Interval
+from foldtune.search.cli.terminal import note
+from foldtune.search.foldmodel import FoldOutcome
+from foldtune.search.foldtable import FoldTable, fold_line, showing_folds
+from foldtune.search.race import Dropped
 
 READY = FoldOutcome("0004", 0, 0.9123, reused=True)
 TRAINED = FoldOutcome("0004", 1, 0.9)

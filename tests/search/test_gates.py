@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from search.errors import InputError
-from search.gates import Gate, judge, parse_gates
+from foldtune.errors import InputError
+from foldtune.search.gates import Gate, judge, parse_gates
 
 Command = Callable[..., tuple[int, str, str]]
 DESCRIPTION: dict[str, Any] = {

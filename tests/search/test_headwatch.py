@@ -8,7 +8,7 @@ import sys
 
 WATCHES = """
 import sys
-from search import headwatch
+from foldtune.search import headwatch
 
 headwatch.LOOK_EVERY_S, headwatch.GONE_AFTER_S = 0.1, 0.3
 with headwatch.watching_head(sys.argv[1], "the head is gone: go on with --resume"):

@@ -9,7 +9,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from search.journal import RunJournal
+from foldtune.search.journal import RunJournal
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.errors import InputError
-from search.loading import load_config
-from search.runs import new_store, open_run, reopen_labelled, start_run
-from search.scoring import score_ensemble
-from search.validation import check_run
+from foldtune.errors import InputError
+from foldtune.search.loading import load_config
+from foldtune.search.runs import new_store, open_run, reopen_labelled, start_run
+from foldtune.search.scoring import score_ensemble
+from foldtune.search.validation import check_run
 
 MAP = {"data.target_map": {"c0": "healthy", "c1": "sick", "c2": "sick"}, "task": "binary", "search.metric": None}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from search.errors import InputError, nearest, unknown
-from search.loading import FormError, check, load_config, parse_yaml
+from foldtune.errors import InputError, nearest, unknown
+from foldtune.search.loading import FormError, check, load_config, parse_yaml
 
 RAW: dict[str, Any] = {
     "name": "skin",

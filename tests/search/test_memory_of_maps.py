@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from results.ensembledir import EnsembleDir
-from results.trialdir import TrialDir
-from search.ensembling import Member, estimate
-from search.heldout import judged_predictions, of_ensemble
-from search.sweep import Setting, Source, sweep
-from search.thresholds import _Job
-from trainers.detection.polygons import pad
-from trainers.detection.targets import draw_text
-from trainers.inference import predict_logits
-from trainers.rows import stacked, unmade
-from trainers.tasks.text_detection import TextDetection
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.trialdir import TrialDir
+from foldtune.search.ensembling import Member, estimate
+from foldtune.search.heldout import judged_predictions, of_ensemble
+from foldtune.search.sweep import Setting, Source, sweep
+from foldtune.search.thresholds import _Job
+from foldtune.trainers.detection.polygons import pad
+from foldtune.trainers.detection.targets import draw_text
+from foldtune.trainers.inference import predict_logits
+from foldtune.trainers.rows import stacked, unmade
+from foldtune.trainers.tasks.text_detection import TextDetection
 
 SIZE = (320, 256)
 MAP = SIZE[0] * SIZE[1]

@@ -13,12 +13,12 @@ import psutil
 import pytest
 import yaml
 
-from results.store import RunStore
-from search.dataset import Labelled, image_plan, open_images, read_labelled, split
-from search.loading import check
-from search.trainable import TRIAL_KEY, TrialTrainable
-from search.training import TrialWork
-from trainers.parallel.errors import ProcessLost
+from foldtune.errors import ProcessLost
+from foldtune.results.store import RunStore
+from foldtune.search.dataset import Labelled, image_plan, open_images, read_labelled, split
+from foldtune.search.loading import check
+from foldtune.search.trainable import TRIAL_KEY, TrialTrainable
+from foldtune.search.training import TrialWork
 
 EPOCHS = 2
 

@@ -8,8 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
-from search.jobs import AGAIN, JOB_ADDRESS, JOB_ID, arguments, environment, new_job_id, parcel, settled, this_driver
-from search.loading import check
+from foldtune.search.jobs import (
+    AGAIN,
+    JOB_ADDRESS,
+    JOB_ID,
+    arguments,
+    environment,
+    new_job_id,
+    parcel,
+    settled,
+    this_driver,
+)
+from foldtune.search.loading import check
 
 
 def packed(project: Any, changes: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from search.polling import Polled
+from foldtune.search.polling import Polled
 
 
 def test_asks_again_only_after_the_period() -> None:

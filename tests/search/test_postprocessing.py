@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from results.records import TrialRecord
-from search.postprocessing import common_postprocess
+from foldtune.results.records import TrialRecord
+from foldtune.search.postprocessing import common_postprocess
 
 LOW = {"threshold": 0.2}
 

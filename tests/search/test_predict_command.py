@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from results.ensembledir import EnsembleDir
-from results.files import write_json
-from search.newimages import find_images
-from search.prediction import StoredEnsemble
-from trainers.tasks.multiclass import Multiclass
-from trainers.weights import save_weights
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.results.files import write_json
+from foldtune.search.newimages import find_images
+from foldtune.search.prediction import StoredEnsemble
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.weights import save_weights
 
 Command = Callable[..., tuple[int, str, str]]
 TASK = Multiclass("label", ("ash", "birch", "Ölbaum"), (10, 10, 10))

@@ -17,15 +17,14 @@ import timm
 import torch
 from PIL import Image
 
-from results.ensembledir import EnsembleDir
-from results.errors import RunCorrupt
-from search import prediction
-from search.errors import InputError
-from search.newimages import NewImages, find_images
-from search.prediction import StoredEnsemble
-from trainers.data.preprocess import Clahe
-from trainers.tasks.multiclass import Multiclass
-from trainers.weights import save_weights
+from foldtune.errors import InputError, RunCorrupt
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.search import prediction
+from foldtune.search.newimages import NewImages, find_images
+from foldtune.search.prediction import StoredEnsemble
+from foldtune.trainers.data.preprocess import Clahe
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.weights import save_weights
 
 TASK = Multiclass("label", ("ash", "birch", "Ölbaum"), (10, 10, 10))
 MEMBERS, FOLDS, SIZE = 3, 2, 32
@@ -183,7 +182,7 @@ def test_progress_ends_at_its_total(stored: StoredEnsemble, images: Path) -> Non
 
 
 def test_each_image_is_decoded_once(stored: StoredEnsemble, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainers.data import decoding
+    from foldtune.trainers.data import decoding
 
     opened: list[Path] = []
     real = decoding.decode
@@ -251,7 +250,7 @@ def test_the_folder_alone_is_enough_without_ray_and_optuna(root: Path, images: P
                     raise ImportError(f"{name} is blocked")
 
         sys.meta_path.insert(0, Blocker())
-        from search.cli.main import main
+        from foldtune.search.cli.main import main
 
         main(sys.argv[1:])
         """

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.dataset import open_once
-from search.loading import load_config
-from search.runs import extend, new_store, open_run, start_run
-from search.validation import check_run
-from trainers.data.images import decode
-from trainers.data.preprocess import Clahe
+from foldtune.search.dataset import open_once
+from foldtune.search.loading import load_config
+from foldtune.search.runs import extend, new_store, open_run, start_run
+from foldtune.search.validation import check_run
+from foldtune.trainers.data.images import decode
+from foldtune.trainers.data.preprocess import Clahe
 
 CHANGES = {"data.preprocess": {"clahe": {"clip_limit": 3.0, "tile": 4}}}
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from results.contactsheet import Group, Row, Sheet, draw
-from search.preview import choose_rows, preview, variants
-from search.validation import Checked, check_file
-from trainers.data.images import decode
-from trainers.tasks import get_task
+from foldtune.results.contactsheet import Group, Row, Sheet, draw
+from foldtune.search.preview import choose_rows, preview, variants
+from foldtune.search.validation import Checked, check_file
+from foldtune.trainers.data.images import decode
+from foldtune.trainers.tasks import get_task
 
 Command = Callable[..., tuple[int, str, str]]
 AUGMENTATION = {"choice": {"none": None, "light": {"strength": {"uniform": [0.0, 1.0]}}, "flip": {"flips": "both"}}}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from results.ensembledir import EnsembleDir
-from search.prediction import StoredEnsemble
-from trainers.tasks.multiclass import Multiclass
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.search.prediction import StoredEnsemble
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Command = Callable[..., tuple[int, str, str]]
 TASK = Multiclass("label", ("ash", "birch"), (30, 30))

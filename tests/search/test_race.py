@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 from scipy.special import softmax
 
-from search.race import _reach, drop_weak
-from search.recorder import Goal
-from trainers.tasks.multiclass import Multiclass
+from foldtune.search.race import _reach, drop_weak
+from foldtune.search.recorder import Goal
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 TASK = Multiclass("label", ("a", "b", "c"), (200, 150, 100))
 GOAL = Goal("balanced_accuracy", "max")

@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from results.records import EpochRow
-from results.store import RunStore
-from search.ensembling import Member, estimate
-from search.report import confusion_table
-from search.runs import open_run
-from search.stored import find_ensemble
-from trainers.latency import inference_time_ms
-from trainers.settings import TrialSettings
-from trainers.tasks import get_task
+from foldtune.results.records import EpochRow
+from foldtune.results.store import RunStore
+from foldtune.search.ensembling import Member, estimate
+from foldtune.search.report import confusion_table
+from foldtune.search.runs import open_run
+from foldtune.search.stored import find_ensemble
+from foldtune.trainers.latency import inference_time_ms
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks import get_task
 
 Command = Callable[..., tuple[int, str, str]]
 MEMBERS = ("0001", "0000")

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 import yaml
 
-from results.errors import RunBusy, RunExists, RunNotFound
-from search.cli.search import resume_command
-from search.dataset import Labelled
-from search.errors import InputError
-from search.loading import load_config
-from search.runs import Run, extend, new_store, open_run, reopen_labelled, start_run
-from search.validation import check_run
+from foldtune.errors import InputError, RunBusy, RunExists, RunNotFound
+from foldtune.search.cli.search import resume_command
+from foldtune.search.dataset import Labelled
+from foldtune.search.loading import load_config
+from foldtune.search.runs import Run, extend, new_store, open_run, reopen_labelled, start_run
+from foldtune.search.validation import check_run
 
 Started = tuple[Run, Labelled]
 

@@ -11,8 +11,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.sampling import SEEN_TRIALS, make_sampler, seen
-from spaces import Space
+from foldtune.search.sampling import SEEN_TRIALS, make_sampler, seen
+from foldtune.spaces import Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SPACE = Space.parse(

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from results.store import RunStore
-from search.config import DataConfig, RunConfig
-from search.errors import InputError
-from search.recorder import Goal
-from search.runs import Run
-from search.scoring import score_ensemble
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import InputError
+from foldtune.results.store import RunStore
+from foldtune.search.config import DataConfig, RunConfig
+from foldtune.search.recorder import Goal
+from foldtune.search.runs import Run
+from foldtune.search.scoring import score_ensemble
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 TASK = Multiclass("dx", ("a", "b", "c"), (10, 10, 10))
 IDS = ("1.png", "NA", "3.png", "4.png", "5.png")

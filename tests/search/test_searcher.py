@@ -12,16 +12,16 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from results.errors import RunCorrupt, StorageFull
-from results.records import EpochRow, TrialRecord
-from results.store import RunStore
-from search.deaths import MOST_DEATHS, Cause, Deaths
-from search.recorder import Goal, Recorder, finalists
-from search.sampling import make_sampler
-from search.searcher import StudySearcher
-from search.study import ensure_default, open_study
-from search.trainable import HALVINGS_KEY, TRIAL_KEY
-from spaces import Space
+from foldtune.errors import RunCorrupt, StorageFull
+from foldtune.results.records import EpochRow, TrialRecord
+from foldtune.results.store import RunStore
+from foldtune.search.deaths import MOST_DEATHS, Cause, Deaths
+from foldtune.search.recorder import Goal, Recorder, finalists
+from foldtune.search.sampling import make_sampler
+from foldtune.search.searcher import StudySearcher
+from foldtune.search.study import ensure_default, open_study
+from foldtune.search.trainable import HALVINGS_KEY, TRIAL_KEY
+from foldtune.spaces import Space
 
 SPACE = Space.parse({"lr": {"loguniform": [1e-5, 1e-1]}, "drop_rate": {"uniform": [0.0, 0.5]}})
 METRIC = "accuracy"

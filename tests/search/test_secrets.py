@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from search.errors import InputError
-from search.loading import check
-from search.secrets import expanded, has_password, masked
+from foldtune.errors import InputError
+from foldtune.search.loading import check
+from foldtune.search.secrets import expanded, has_password, masked
 
 URL = "postgresql://me:s3cret@db:5432/optuna"
 

@@ -11,12 +11,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from results.errors import RunCorrupt, RunExists
-from results.places import as_path
-from search.errors import InputError
-from search.sampling import make_sampler
-from search.study import Outcome, ensure_default, open_study, reconcile, report, tell
-from spaces import Space
+from foldtune.errors import InputError, RunCorrupt, RunExists
+from foldtune.results.places import as_path
+from foldtune.search.sampling import make_sampler
+from foldtune.search.study import Outcome, ensure_default, open_study, reconcile, report, tell
+from foldtune.spaces import Space
 
 SPACE = Space.parse(
     {
@@ -205,7 +204,7 @@ def test_the_lock_of_a_killed_driver_is_broken_under_a_relative_path_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("search.study.LOCK_GRACE_S", 1)
+    monkeypatch.setattr("foldtune.search.study.LOCK_GRACE_S", 1)
     study_at(Path())
     (tmp_path / "study.journal.lock").symlink_to(tmp_path / "study.journal")
     assert ask(study_at(Path()), 0)[0] == 0

@@ -13,13 +13,13 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
-from results.records import EpochRow
-from results.store import RunStore
-from search.cli.main import run as foldtune
-from search.errors import InputError
-from search.sweep import parse_grid
-from trainers.tasks.multilabel import Multilabel
-from trainers.tasks.ordinal import Ordinal
+from foldtune.errors import InputError
+from foldtune.results.records import EpochRow
+from foldtune.results.store import RunStore
+from foldtune.search.cli.main import run as foldtune
+from foldtune.search.sweep import parse_grid
+from foldtune.trainers.tasks.multilabel import Multilabel
+from foldtune.trainers.tasks.ordinal import Ordinal
 
 TASK = Multilabel("tags", ("cat", "dog/wolf"))
 LEVELS = Ordinal("grade", ("0", "1", "2"), (5, 5, 5))
@@ -195,7 +195,7 @@ def test_submissions_of_a_trial_are_its_fold_models_mean(
 
 
 def test_names_that_would_be_the_same_are_numbers(thresholds: Callable[..., Any], tmp_path: Path) -> None:
-    from search.sweepfiles import _names
+    from foldtune.search.sweepfiles import _names
 
     assert _names(["a/b=1", "a:b=1", "c=1", "d" * 300]) == [
         "submission_0001.csv",

@@ -13,12 +13,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from results.errors import RunExists, RunNotFound, SubmissionError
-from results.records import EpochRow
-from search.errors import InputError
-from search.groups import find_group, new_group, reopen_group
-from search.runs import new_store, open_run, reopen_labelled, start_run
-from search.targets import CheckedTargets, TargetsFile, check_targets, expand, read_targets
+from foldtune.errors import InputError, RunExists, RunNotFound, SubmissionError
+from foldtune.results.records import EpochRow
+from foldtune.search.groups import find_group, new_group, reopen_group
+from foldtune.search.runs import new_store, open_run, reopen_labelled, start_run
+from foldtune.search.targets import CheckedTargets, TargetsFile, check_targets, expand, read_targets
 
 Command = Callable[..., tuple[int, str, str]]
 TARGETS: dict[str, Any] = {
@@ -147,7 +146,7 @@ def test_the_sample_has_a_column_a_target(several: Any, project: Any) -> None:
 
 
 def test_a_command_of_one_task_says_so(several: Any) -> None:
-    from search.loading import load_config
+    from foldtune.search.loading import load_config
 
     with pytest.raises(InputError, match="several targets"):
         load_config(Path(several()))

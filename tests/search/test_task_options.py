@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from search.config import DataConfig
-from search.dataset import read_labelled
-from search.errors import InputError
+from foldtune.errors import InputError
+from foldtune.search.config import DataConfig
+from foldtune.search.dataset import read_labelled
 
 
 def data(folder: Path, labels: list[str], **options: Any) -> DataConfig:

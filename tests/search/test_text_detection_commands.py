@@ -14,27 +14,27 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.resources import TrialResources
-from results.ensembledir import EnsembleDir
-from search.candidates import check_runs, choose_finalists
-from search.ensemble import build_ensemble
-from search.ensembling import Member, estimate
-from search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
-from search.loading import check
-from search.newimages import NewImages
-from search.plans import EnsembleOptions, plan_ensemble
-from search.prediction import StoredEnsemble
-from search.race import Dropped
-from search.runs import Run, new_store, start_run
-from search.sources import check_sources, open_source
-from search.sweep import Setting, Source, sweep
-from search.training import TrialWork, open_fit, store_epoch
-from search.validation import check_run
-from trainers.detection.polygons import pad
-from trainers.detection.targets import draw_text
-from trainers.settings import parse_settings
-from trainers.tasks.text_detection import TextDetection
-from trainers.weights import save_weights
+from foldtune.cluster.resources import TrialResources
+from foldtune.results.ensembledir import EnsembleDir
+from foldtune.search.candidates import check_runs, choose_finalists
+from foldtune.search.ensemble import build_ensemble
+from foldtune.search.ensembling import Member, estimate
+from foldtune.search.foldmodel import FoldJob, FoldOutcome, FoldWork, make_ready
+from foldtune.search.loading import check
+from foldtune.search.newimages import NewImages
+from foldtune.search.plans import EnsembleOptions, plan_ensemble
+from foldtune.search.prediction import StoredEnsemble
+from foldtune.search.race import Dropped
+from foldtune.search.runs import Run, new_store, start_run
+from foldtune.search.sources import check_sources, open_source
+from foldtune.search.sweep import Setting, Source, sweep
+from foldtune.search.training import TrialWork, open_fit, store_epoch
+from foldtune.search.validation import check_run
+from foldtune.trainers.detection.polygons import pad
+from foldtune.trainers.detection.targets import draw_text
+from foldtune.trainers.settings import parse_settings
+from foldtune.trainers.tasks.text_detection import TextDetection
+from foldtune.trainers.weights import save_weights
 
 Command = Callable[..., tuple[int, str, str]]
 HEIGHT, WIDTH = 64, 96
@@ -134,7 +134,7 @@ def _counted(line: str) -> list[tuple[str, str]]:
 
 
 def test_predict_holds_the_maps_of_a_part_alone(pages: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.prediction.MAPS", 2)
+    monkeypatch.setattr("foldtune.search.prediction.MAPS", 2)
     size = (320, 256)
     ensemble = StoredEnsemble.open(drawn_ensemble(size).root)
 

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from results.records import EpochRow
-from results.store import RunStore
-from search import thresholds
-from search.cli.main import run as foldtune
-from search.runs import open_run
-from search.thresholds import refit
-from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
-from trainers.tasks.multiclass import Multiclass
+from foldtune.results.records import EpochRow
+from foldtune.results.store import RunStore
+from foldtune.search import thresholds
+from foldtune.search.cli.main import run as foldtune
+from foldtune.search.runs import open_run
+from foldtune.search.thresholds import refit
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Array = npt.NDArray[np.float64]
 TASK = Multiclass("label", ("a", "b", "c"), (60, 30, 10))

@@ -8,16 +8,16 @@ from typing import Any
 import optuna
 import pytest
 
-from search.errors import InputError
-from search.validation import check_file, check_space
-from spaces import Space, list_presets
-from trainers.settings import parse_settings
-from trainers.tasks import Task
-from trainers.tasks.binary import Binary
-from trainers.tasks.multiclass import Multiclass
-from trainers.tasks.multilabel import Multilabel
-from trainers.tasks.ordinal import Ordinal
-from trainers.tasks.text_detection import TextDetection
+from foldtune.errors import InputError
+from foldtune.search.validation import check_file, check_space
+from foldtune.spaces import Space, list_presets
+from foldtune.trainers.settings import parse_settings
+from foldtune.trainers.tasks import Task
+from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.multilabel import Multilabel
+from foldtune.trainers.tasks.ordinal import Ordinal
+from foldtune.trainers.tasks.text_detection import TextDetection
 
 TASK: Task = Multiclass("label", ("a", "b", "c"), (5, 3, 2))
 

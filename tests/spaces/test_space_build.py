@@ -7,7 +7,8 @@ import pickle
 import pytest
 import yaml
 
-from spaces import ParameterRow, Space, SpaceError
+from foldtune.errors import SpaceError
+from foldtune.spaces import ParameterRow, Space
 
 SPACE = yaml.safe_load(
     """

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from spaces import Problem, Space, SpaceError, list_presets
-from spaces.domains import Choice, FloatRange, IntRange
+from foldtune.errors import Problem, SpaceError
+from foldtune.spaces import Space, list_presets
+from foldtune.spaces.domains import Choice, FloatRange, IntRange
 
 
 def problems_of(text: str) -> list[tuple[str, str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spaces import Space, SpaceError, expand_presets, list_presets
+from foldtune.errors import SpaceError
+from foldtune.spaces import Space, expand_presets, list_presets
 
 NAMES = ["long_tail", "multiclass", "multilabel", "ordinal", "quick", "retinopathy", "text_detection"]
 

@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces import Problem, Space, SpaceError
-from spaces.leaves import KINDS, OPTIONS
+from foldtune.errors import Problem, SpaceError
+from foldtune.spaces import Space
+from foldtune.spaces.leaves import KINDS, OPTIONS
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from trainers.fit import Fit, FoldData
-from trainers.settings import TrialSettings, parse_settings
-from trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 SIZE = 32
 CLASSES = 3

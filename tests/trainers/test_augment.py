@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from trainers.augment import AUGMENTATIONS, build_augmentation, build_transforms
+from foldtune.trainers.augment import AUGMENTATIONS, build_augmentation, build_transforms
 
 CHANGING = [name for name in AUGMENTATIONS if name not in {"none", "custom"}]
 CUSTOM = [field.name for field in dataclasses.fields(AUGMENTATIONS["custom"])]

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
-from trainers.errors import TrialFailed
-from trainers.files import write_whole
-from trainers.fit import EpochReport, Fit, FoldData, fit
-from trainers.settings import TrialSettings
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import CheckpointError, TrialFailed
+from foldtune.trainers.checkpoint import read_checkpoint, write_checkpoint
+from foldtune.trainers.files import write_whole
+from foldtune.trainers.fit import EpochReport, Fit, FoldData, fit
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Start = Callable[..., Fit]
 EPOCHS = 4

@@ -13,15 +13,15 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from trainers.augment import Augmentation
-from trainers.components import Component
-from trainers.crops import CROPS, evaluation_crop, output_size, training_crop
-from trainers.errors import SettingsError
-from trainers.fit import Fit, FoldData
-from trainers.settings import parse_settings
-from trainers.tasks.multiclass import Multiclass
-from trainers.trained import trained_logits
-from trainers.weights import save_weights
+from foldtune.errors import SettingsError
+from foldtune.trainers.augment import Augmentation
+from foldtune.trainers.components import Component
+from foldtune.trainers.crops import CROPS, evaluation_crop, output_size, training_crop
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.settings import parse_settings
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.trained import trained_logits
+from foldtune.trainers.weights import save_weights
 
 SHAPE = (32, 40, 3)
 SIZE = 20

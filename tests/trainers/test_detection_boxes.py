@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 import shapely
 
-from trainers.detection.polygons import pad
-from trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes, find_regions
-from trainers.detection.rectangles import EXACT, SHRINK_RATIO, canonical, corners, grow_distance, shrink_distance
-from trainers.detection.targets import HIGHEST, LOWEST, draw_maps, draw_text
+from foldtune.trainers.detection.polygons import pad
+from foldtune.trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes, find_regions
+from foldtune.trainers.detection.rectangles import (
+    EXACT,
+    SHRINK_RATIO,
+    canonical,
+    corners,
+    grow_distance,
+    shrink_distance,
+)
+from foldtune.trainers.detection.targets import HIGHEST, LOWEST, draw_maps, draw_text
 
 Q = 1 - SHRINK_RATIO**2
 

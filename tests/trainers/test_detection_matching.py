@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import shapely
 
-from trainers.detection.matching import as_shapes, hits_in_order, match, overlaps
-from trainers.detection.metric import Counts, count, map_loss
-from trainers.detection.polygons import pad
-from trainers.detection.postprocess import BoxSettings, find_boxes
-from trainers.detection.rectangles import corners, in_order
-from trainers.detection.sweep import USUAL, Grid, Memory, best, curves, sweep
-from trainers.detection.targets import draw_text
-from trainers.detection.voting import vote_boxes
+from foldtune.trainers.detection.matching import as_shapes, hits_in_order, match, overlaps
+from foldtune.trainers.detection.metric import Counts, count, map_loss
+from foldtune.trainers.detection.polygons import pad
+from foldtune.trainers.detection.postprocess import BoxSettings, find_boxes
+from foldtune.trainers.detection.rectangles import corners, in_order
+from foldtune.trainers.detection.sweep import USUAL, Grid, Memory, best, curves, sweep
+from foldtune.trainers.detection.targets import draw_text
+from foldtune.trainers.detection.voting import vote_boxes
 
 SQUARE = np.array([[0.1, 0.1], [0.3, 0.1], [0.3, 0.3], [0.1, 0.3]])
 RIGHT = np.array([1.0, 0.0])

@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trainers.detection.losses import DBLoss, balanced_bce, dice, masked_l1  # noqa: E402
-from trainers.detection.model import build_detector, check_encoder, find_levels  # noqa: E402
-from trainers.errors import SettingsError  # noqa: E402
-from trainers.settings import TrialSettings  # noqa: E402
+from foldtune.errors import SettingsError  # noqa: E402
+from foldtune.trainers.detection.losses import DBLoss, balanced_bce, dice, masked_l1  # noqa: E402
+from foldtune.trainers.detection.model import build_detector, check_encoder, find_levels  # noqa: E402
+from foldtune.trainers.settings import TrialSettings  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainers.detection.polygons import CROSSING, CUT, FEW_POINTS, FLAT, OUTSIDE, mend, pad, summary, unpad
-from trainers.detection.table import read_polygons, read_text_frame
-from trainers.errors import DataError
+from foldtune.errors import DataError
+from foldtune.trainers.detection.polygons import CROSSING, CUT, FEW_POINTS, FLAT, OUTSIDE, mend, pad, summary, unpad
+from foldtune.trainers.detection.table import read_polygons, read_text_frame
 
 WHOLE = [[10, 10], [50, 10], [50, 30], [10, 30]]
 

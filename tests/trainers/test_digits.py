@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from trainers.data.digits import write_digits
-from trainers.data.table import read_table
-from trainers.errors import DataError
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import DataError
+from foldtune.trainers.data.digits import write_digits
+from foldtune.trainers.data.table import read_table
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 
 @pytest.fixture(scope="module")

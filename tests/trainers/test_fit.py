@@ -14,13 +14,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trainers.errors import SettingsError, TrialFailed
-from trainers.fit import Fit, FoldData, fit
-from trainers.inference import predict_logits
-from trainers.postprocess.crossfit import cross_fitted_predictions
-from trainers.precision import choose_precision
-from trainers.settings import TrialSettings
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import SettingsError, TrialFailed
+from foldtune.trainers.fit import Fit, FoldData, fit
+from foldtune.trainers.inference import predict_logits
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions
+from foldtune.trainers.precision import choose_precision
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Start = Callable[..., Fit]
 FROZEN: dict[str, Any] = {"lr": 1e-12, "weight_decay": 0.0}

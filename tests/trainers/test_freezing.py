@@ -9,11 +9,11 @@ import timm
 import torch
 from torch import nn
 
-from trainers.errors import SettingsError
-from trainers.fit import Fit
-from trainers.freezing import freeze_all_but_last
-from trainers.settings import parse_settings
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import SettingsError
+from foldtune.trainers.fit import Fit
+from foldtune.trainers.freezing import freeze_all_but_last
+from foldtune.trainers.settings import parse_settings
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Start = Callable[..., Fit]
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.errors import SettingsError
-from trainers.fit import Fit
-from trainers.inference import predict_logits
-from trainers.models import build_model, input_stats
-from trainers.settings import TrialSettings, parse_settings
-from trainers.tasks.multiclass import Multiclass
-from trainers.trained import load_trained
-from trainers.weights import save_weights
+from foldtune.errors import SettingsError
+from foldtune.trainers.fit import Fit
+from foldtune.trainers.inference import predict_logits
+from foldtune.trainers.models import build_model, input_stats
+from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.trained import load_trained
+from foldtune.trainers.weights import save_weights
 
 Make = Callable[..., TrialSettings]
 MLP: dict[str, Any] = {"name": "mlp", "units": 24, "layers": 2, "dropout": 0.4}

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.errors import TrainersError, TrialFailed
-from trainers.fit import Fit, FoldData
-from trainers.inference import predict_logits
-from trainers.models import create_model, input_stats, without_pretrained
-from trainers.settings import TrialSettings
-from trainers.tasks.multiclass import Multiclass
-from trainers.weights import load_weights, save_weights
+from foldtune.errors import TrialFailed, WorkError
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.inference import predict_logits
+from foldtune.trainers.models import create_model, input_stats, without_pretrained
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.weights import load_weights, save_weights
 
 
 @pytest.fixture
@@ -111,5 +111,5 @@ def test_tied_weights_are_saved_each(tmp_path: Path) -> None:
 def test_damaged_or_missing_weights_are_named(tmp_path: Path) -> None:
     (tmp_path / "torn.safetensors").write_bytes(b"\x10\x00")
     for name in ("torn.safetensors", "absent.safetensors"):
-        with pytest.raises(TrainersError, match=name):
+        with pytest.raises(WorkError, match=name):
             load_weights(tmp_path / name)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainers.fit import Fit, FitResult, FoldData, fit
-from trainers.settings import TrialSettings
-from trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.fit import Fit, FitResult, FoldData, fit
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Start = Callable[..., Fit]
 LIVELY: dict[str, Any] = {

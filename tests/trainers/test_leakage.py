@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 import torch
 
-from trainers.fit import Fit, FoldData
-from trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
-from trainers.samplers import SAMPLERS
-from trainers.settings import parse_settings
-from trainers.tasks import TASKS, Task
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions, make_splits
+from foldtune.trainers.samplers import SAMPLERS
+from foldtune.trainers.settings import parse_settings
+from foldtune.trainers.tasks import TASKS, Task
 
 TRAIN, VALID, SIZE = 20, 12, 32
 

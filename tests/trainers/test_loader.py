@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from trainers.augment import build_augmentation
-from trainers.data.cache import prepare_images
-from trainers.loader import Batches, Reseedable
+from foldtune.trainers.augment import build_augmentation
+from foldtune.trainers.data.cache import prepare_images
+from foldtune.trainers.loader import Batches, Reseedable
 
 
 class Pixels:

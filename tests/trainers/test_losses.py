@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from trainers.losses.registry import LOSSES
-from trainers.losses.weights import class_balanced_weights, inverse_power_weights, log_prior
-from trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.losses.weights import class_balanced_weights, inverse_power_weights, log_prior
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 LOGITS = torch.tensor([[2, 0.5, -1], [0.2, 1.5, 0.3], [-0.5, 0, 1], [1, 1.2, -0.3]])
 TARGETS = torch.tensor([0, 1, 2, 0])

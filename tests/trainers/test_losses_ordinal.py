@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trainers.components import Component
-from trainers.losses.registry import LOSSES
-from trainers.ordinal_heads import CoralHead, CornHead, OrdinalHead, add_head
-from trainers.settings import TrialSettings
-from trainers.tasks.ordinal import Ordinal
+from foldtune.trainers.components import Component
+from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.ordinal_heads import CoralHead, CornHead, OrdinalHead, add_head
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.ordinal import Ordinal
 
 LOGITS = torch.tensor([[2.1, 1.8, -2.1, -1.8], [1.9, -1.0, -1.5, -1.3], [1.9, 1.8, 1.7, 1.6]])
 TARGETS = torch.tensor([2, 1, 4])

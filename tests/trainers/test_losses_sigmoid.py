@@ -9,8 +9,8 @@ from scipy.special import expit
 from timm.loss import AsymmetricLossMultiLabel
 from torch.nn import functional as F
 
-from trainers.losses.registry import LOSSES
-from trainers.losses.weights import class_balanced_weights, positive_weights
+from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.losses.weights import class_balanced_weights, positive_weights
 
 NAMES = ("bce", "sigmoid_focal", "class_balanced_bce", "asymmetric")
 LOGITS = torch.tensor([[1.2, -0.8, -2.0], [-0.3, 0.9, -1.5]])

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 from sklearn import metrics as sk
 
-from trainers.metrics import (
+from foldtune.trainers.metrics import (
     COUNT_METRICS,
     auroc,
     auroc_ovr,

@@ -15,7 +15,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from trainers.multilabel_metrics import (
+from foldtune.trainers.multilabel_metrics import (
     PREDICTION_METRICS,
     average_precisions,
     binary_log_loss,
@@ -23,7 +23,7 @@ from trainers.multilabel_metrics import (
     mean_average_precision,
     top_k_hits,
 )
-from trainers.tasks.multilabel import Multilabel
+from foldtune.trainers.tasks.multilabel import Multilabel
 
 
 def case(seed: int, rows: int = 30, labels: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

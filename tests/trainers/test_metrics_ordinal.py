@@ -12,7 +12,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from trainers.ordinal_metrics import (
+from foldtune.trainers.ordinal_metrics import (
     CREDIT_METRICS,
     ORDINAL_METRICS,
     CreditMetric,

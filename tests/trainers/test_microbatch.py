@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.errors import TrialFailed
-from trainers.fit import Fit, FoldData
-from trainers.microbatch import MicroBatches, is_out_of_memory, slices
+from foldtune.errors import TrialFailed
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.microbatch import MicroBatches, is_out_of_memory, slices
 
 
 @given(batch=st.integers(1, 200), size=st.integers(1, 200), smallest=st.integers(1, 2))

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trainers.errors import SettingsError
-from trainers.fit import Fit
-from trainers.losses.registry import LOSSES
-from trainers.mixup import MIXUP_LOSSES, Mix
-from trainers.settings import parse_settings, settings_to_dict
-from trainers.tasks.binary import Binary
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import SettingsError
+from foldtune.trainers.fit import Fit
+from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.mixup import MIXUP_LOSSES, Mix
+from foldtune.trainers.settings import parse_settings, settings_to_dict
+from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Start = Callable[..., Fit]
 FROZEN: dict[str, Any] = {"lr": 1e-12, "weight_decay": 0.0, "model_name": "test_vit"}
@@ -45,7 +45,7 @@ def test_the_loss_is_cross_entropy_of_mixed_labels_on_mixed_images(
             super().__init__(alpha, batch)
             mixes.append(self)
 
-    monkeypatch.setattr("trainers.learner.Mix", Remembered)
+    monkeypatch.setattr("foldtune.trainers.learner.Mix", Remembered)
     loss = {"name": "cross_entropy", "label_smoothing": smoothing}
     training = start(mixup=1.0, batch_size=24, loss=loss, **FROZEN)
     passes = recorded(training)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from timm.layers import DropPath
 
-from trainers.errors import SettingsError, TrialFailed
-from trainers.fit import Fit
-from trainers.models import build_model, count_params_m, create_model, has_batch_norm, input_stats
-from trainers.settings import TrialSettings
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import SettingsError, TrialFailed
+from foldtune.trainers.fit import Fit
+from foldtune.trainers.models import build_model, count_params_m, create_model, has_batch_norm, input_stats
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Make = Callable[..., TrialSettings]
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from trainers.errors import SettingsError
-from trainers.fit import Fit
-from trainers.lr_schedulers import LrScheduler
-from trainers.models import build_model
-from trainers.optim import build_optimizer
-from trainers.settings import TrialSettings
+from foldtune.errors import SettingsError
+from foldtune.trainers.fit import Fit
+from foldtune.trainers.lr_schedulers import LrScheduler
+from foldtune.trainers.models import build_model
+from foldtune.trainers.optim import build_optimizer
+from foldtune.trainers.settings import TrialSettings
 
 Make = Callable[..., TrialSettings]
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.errors import TrialFailed
-from trainers.learner import Learner
-from trainers.models import create_model
-from trainers.parallel.group import Group
-from trainers.parallel.norms import apart, own_statistics, share_statistics, shares_statistics
-from trainers.parallel.shares import Share
-from trainers.settings import TrialSettings
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import TrialFailed
+from foldtune.trainers.learner import Learner
+from foldtune.trainers.models import create_model
+from foldtune.trainers.parallel.group import Group
+from foldtune.trainers.parallel.norms import apart, own_statistics, share_statistics, shares_statistics
+from foldtune.trainers.parallel.shares import Share
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 
 @pytest.fixture

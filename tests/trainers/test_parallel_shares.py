@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.augment import build_augmentation
-from trainers.loader import Batches
-from trainers.parallel.shares import Share
+from foldtune.trainers.augment import build_augmentation
+from foldtune.trainers.loader import Batches
+from foldtune.trainers.parallel.shares import Share
 
 
 @given(

@@ -13,13 +13,12 @@ import numpy as np
 import psutil
 import pytest
 
-from trainers.data.sources import CachedImages
-from trainers.errors import TrialFailed
-from trainers.fit import Fit, FoldData
-from trainers.parallel.errors import ProcessLost
-from trainers.parallel.team import Team
-from trainers.settings import TrialSettings
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import ProcessLost, TrialFailed
+from foldtune.trainers.data.sources import CachedImages
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.parallel.team import Team
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Start = Callable[..., Fit]
 KINDS: dict[str, dict[str, Any]] = {
@@ -189,7 +188,7 @@ def test_a_killed_process_ends_the_training_at_once_and_a_new_one_can_begin(team
 
 _A_TEAM_AT_WORK = """
 import sys, time
-from trainers.parallel.team import Team
+from foldtune.trainers.parallel.team import Team
 team = Team(2, "cpu")
 team.start()
 team._answer(team._children[0])  # it has loaded its libraries

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
-from trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 
 def task_of(targets: np.ndarray, classes: int) -> Multiclass:

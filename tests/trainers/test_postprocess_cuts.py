@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from trainers.ordinal_metrics import ORDINAL_METRICS
-from trainers.postprocess import cuts as cuts_module
-from trainers.postprocess.cuts import (
+from foldtune.trainers.ordinal_metrics import ORDINAL_METRICS
+from foldtune.trainers.postprocess import cuts as cuts_module
+from foldtune.trainers.postprocess.cuts import (
     apply_cuts,
     expected_levels,
     fit_cuts,

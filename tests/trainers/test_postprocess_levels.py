@@ -8,13 +8,13 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
-from trainers.postprocess.cuts import apply_cuts, expected_levels, fit_cuts
-from trainers.postprocess.levels import FARTHEST, common_level, common_rates
-from trainers.postprocess.thresholds import BINARY_TERMS, best_threshold
-from trainers.tasks.binary import Binary
-from trainers.tasks.multiclass import Multiclass
-from trainers.tasks.multilabel import Multilabel
-from trainers.tasks.ordinal import Ordinal
+from foldtune.trainers.postprocess.cuts import apply_cuts, expected_levels, fit_cuts
+from foldtune.trainers.postprocess.levels import FARTHEST, common_level, common_rates
+from foldtune.trainers.postprocess.thresholds import BINARY_TERMS, best_threshold
+from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.multilabel import Multilabel
+from foldtune.trainers.tasks.ordinal import Ordinal
 
 
 def folds_of(rng: np.random.Generator, biases: list[float], rows: int = 400) -> tuple[list[np.ndarray], np.ndarray]:

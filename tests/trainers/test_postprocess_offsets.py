@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, recall_score
 
-from trainers.metrics import COUNT_METRICS
-from trainers.postprocess.offsets import (
+from foldtune.trainers.metrics import COUNT_METRICS
+from foldtune.trainers.postprocess.offsets import (
     best_cut,
     coordinate_ascent,
     fit_offsets,

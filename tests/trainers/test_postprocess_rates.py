@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pytest
 from scipy.special import expit, logit
 
-from trainers.postprocess.rates import FEWEST_ROWS, adapt_thresholds
-from trainers.tasks.binary import Binary
-from trainers.tasks.multiclass import Multiclass
-from trainers.tasks.multilabel import Multilabel
+from foldtune.trainers.postprocess.rates import FEWEST_ROWS, adapt_thresholds
+from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.multilabel import Multilabel
 
 Array = npt.NDArray[np.float64]
 TASK = Binary("label", ("no", "yes"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, fbeta_score
 
-from trainers.postprocess.thresholds import (
+from foldtune.trainers.postprocess.thresholds import (
     BINARY_TERMS,
     SHRINKAGE,
     apply_thresholds,

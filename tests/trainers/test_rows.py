@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainers.rows import Rows, joined, stacked, total, unmade
-from trainers.scratch import LARGE_BYTES, Gathered
-from trainers.voting import mean_scores
+from foldtune.trainers.rows import Rows, joined, stacked, total, unmade
+from foldtune.trainers.scratch import LARGE_BYTES, Gathered
+from foldtune.trainers.voting import mean_scores
 
 ARRAY = np.random.default_rng(0).integers(0, 1000, (7, 3, 4)).astype(np.float16) / 1000
 

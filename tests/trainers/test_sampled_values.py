@@ -18,14 +18,14 @@ import pandas as pd
 import pytest
 import torch
 
-from trainers.augment import AUGMENTATIONS
-from trainers.crops import RandomResizedCrop
-from trainers.fit import Fit, FoldData
-from trainers.losses.registry import LOSSES
-from trainers.samplers import SAMPLERS
-from trainers.settings import parse_settings
-from trainers.tasks import TASKS, Task
-from trainers.tta import TTA
+from foldtune.trainers.augment import AUGMENTATIONS
+from foldtune.trainers.crops import RandomResizedCrop
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.samplers import SAMPLERS
+from foldtune.trainers.settings import parse_settings
+from foldtune.trainers.tasks import TASKS, Task
+from foldtune.trainers.tta import TTA
 
 LABELS = {
     "binary": ["no", "no", "no", "yes"],

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainers.samplers import SAMPLERS, BalancedSampler, ImbalancedSampler, Sampler, build_sampler
+from foldtune.trainers.samplers import SAMPLERS, BalancedSampler, ImbalancedSampler, Sampler, build_sampler
 
 CLASSES = np.repeat([0, 1, 2], [300, 60, 6])
 ROWS = np.random.default_rng(0).permutation(1000)[: len(CLASSES)]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from trainers.components import Component
-from trainers.errors import SettingsError
-from trainers.settings import COMPONENTS, TrialSettings, parse_settings, settings_to_dict
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import SettingsError
+from foldtune.trainers.components import Component
+from foldtune.trainers.settings import COMPONENTS, TrialSettings, parse_settings, settings_to_dict
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 RICH: dict[str, Any] = {
     "model_name": "test_vit",

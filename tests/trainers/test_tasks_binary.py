@@ -14,8 +14,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from trainers.errors import DataError, SettingsError
-from trainers.tasks.binary import Binary
+from foldtune.errors import DataError, SettingsError
+from foldtune.trainers.tasks.binary import Binary
 
 TASK = Binary("dx", ("benign", "malignant"))
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainers.errors import DataError, SettingsError
-from trainers.tasks import get_task, task_from_dict
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import DataError, SettingsError
+from foldtune.trainers.tasks import get_task, task_from_dict
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 TASK = Multiclass("dx", ("bkl", "mel", "nv"), (20, 10, 70))
 
@@ -213,7 +213,7 @@ def test_what_is_no_task_is_refused() -> None:
 
 
 def test_tasks_do_not_import_torch() -> None:
-    imports = "trainers.tasks, trainers.voting, trainers.postprocess.crossfit"
+    imports = "foldtune.trainers.tasks, foldtune.trainers.voting, foldtune.trainers.postprocess.crossfit"
     code = f"import sys, {imports}; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"

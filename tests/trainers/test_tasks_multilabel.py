@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from trainers.errors import DataError
-from trainers.tasks.multilabel import Multilabel
+from foldtune.errors import DataError
+from foldtune.trainers.tasks.multilabel import Multilabel
 
 TASK = Multilabel("labels", ("cat", "dog", "owl"))
 

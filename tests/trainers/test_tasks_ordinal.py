@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from trainers.components import Component
-from trainers.errors import DataError, SettingsError
-from trainers.fit import Fit, FoldData
-from trainers.inference import predict_logits
-from trainers.ordinal_metrics import ORDINAL_METRICS
-from trainers.postprocess.crossfit import cross_fitted_score
-from trainers.settings import parse_settings, settings_to_dict
-from trainers.tasks.multiclass import Multiclass
-from trainers.tasks.ordinal import Ordinal
+from foldtune.errors import DataError, SettingsError
+from foldtune.trainers.components import Component
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.inference import predict_logits
+from foldtune.trainers.ordinal_metrics import ORDINAL_METRICS
+from foldtune.trainers.postprocess.crossfit import cross_fitted_score
+from foldtune.trainers.settings import parse_settings, settings_to_dict
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.ordinal import Ordinal
 
 TASK = Ordinal("grade", ("0", "1", "2", "3"), (4, 3, 2, 1))
 RETINA = Path(__file__).parents[3] / "shared" / "data" / "retinamnist"

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainers.augment import Augmentation, build_augmentation, import_albumentations
-from trainers.detection.targets import draw_text
-from trainers.errors import DataError, SettingsError, TrialFailed
-from trainers.settings import parse_settings
-from trainers.tasks.text_detection import TextDetection
+from foldtune.errors import DataError, SettingsError, TrialFailed
+from foldtune.trainers.augment import Augmentation, build_augmentation, import_albumentations
+from foldtune.trainers.detection.targets import draw_text
+from foldtune.trainers.settings import parse_settings
+from foldtune.trainers.tasks.text_detection import TextDetection
 
 SIZE = (64, 96)
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.errors import SettingsError
-from trainers.fit import Fit, FoldData
-from trainers.inference import predict_logits
-from trainers.models import build_model
-from trainers.settings import TrialSettings, parse_settings
-from trainers.tasks.multiclass import Multiclass
-from trainers.trained import trained_logits
-from trainers.tta import TTA
-from trainers.weights import save_weights
+from foldtune.errors import SettingsError
+from foldtune.trainers.fit import Fit, FoldData
+from foldtune.trainers.inference import predict_logits
+from foldtune.trainers.models import build_model
+from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.trained import trained_logits
+from foldtune.trainers.tta import TTA
+from foldtune.trainers.weights import save_weights
 
 COSTS = {"none": 1, "hflip": 2, "flips": 4, "brightness": 3, "all": 6}
 ROWS = np.array([5, 0, 17, 30])

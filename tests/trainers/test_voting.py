@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from trainers import voting
-from trainers.errors import SettingsError
-from trainers.voting import check_voting, hard_vote, mean_scores, rank_reference, ranked
+from foldtune.errors import SettingsError
+from foldtune.trainers import voting
+from foldtune.trainers.voting import check_voting, hard_vote, mean_scores, rank_reference, ranked
 
 P = np.array(
     [

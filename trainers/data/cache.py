@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from trainers.data.decoding import decode_all
-from trainers.data.images import BrokenImage
-from trainers.data.preprocess import Step, steps_to_list
-from trainers.data.sources import CachedImages, DecodedImages, ImageSource
-from trainers.errors import DataError, unknown
+from foldtune.errors import BrokenImage, DataError, unknown
+from foldtune.trainers.data.decoding import decode_all
+from foldtune.trainers.data.preprocess import Step, steps_to_list
+from foldtune.trainers.data.sources import CachedImages, DecodedImages, ImageSource
 
 __all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_images"]
 

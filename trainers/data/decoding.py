@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data.images import BrokenImage, Uint8Array, decode
-from trainers.data.preprocess import Step, apply_steps
-from trainers.errors import DataError
+from foldtune.errors import BrokenImage, DataError
+from foldtune.trainers.data.images import Uint8Array, decode
+from foldtune.trainers.data.preprocess import Step, apply_steps
 
 _BLOCK = 64  # images a job: long enough to hide the messages, short enough for a smooth progress bar
 _WORTH_A_PROCESS = 64  # a process costs ~0.4 s to start; this many photographs take about that

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from trainers.errors import DataError
+from foldtune.errors import DataError
 
 SIDE = 32
 TEST_ROWS = 400

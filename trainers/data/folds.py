@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainers.errors import DataError
+from foldtune.errors import DataError
 
 _GROUPED_ATTEMPTS = 10
 

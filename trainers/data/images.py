@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from trainers.errors import TrainersError, unknown
+from foldtune.errors import BrokenImage, unknown
 
 Uint8Array = npt.NDArray[np.uint8]
 
@@ -21,18 +21,6 @@ _DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _RESAMPLE = Image.Resampling.BICUBIC
 _ORIENTATION = 0x0112  # of EXIF: from 5 on height and width change places
 _REDUCING_GAP = 3.0  # Pillow: from 3.0 on, the fast first reduction cannot be told from fair resampling
-
-
-class BrokenImage(TrainersError):
-    """An image file that cannot be decoded: its `path` and a one-line `reason`."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        self.path = path
-        self.reason = reason
-        super().__init__(path, reason)  # args rebuild the error after pickling
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
 
 
 def decode(path: str | PathLike[str], size: tuple[int, int], *, resize: str = "squash") -> Uint8Array:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainers.errors import DataError, unknown
+from foldtune.errors import DataError, unknown
 
 _SHOWN = 5
 ON_MISSING = ("error", "skip")

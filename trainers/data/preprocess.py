@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
-from trainers.components import number, read_component
-from trainers.data.images import Uint8Array
-from trainers.errors import Problem, SettingsError, unknown
+from foldtune.errors import Problem, SettingsError, unknown
+from foldtune.trainers.components import number, read_component
+from foldtune.trainers.data.images import Uint8Array
 
 
 class Step(Protocol):

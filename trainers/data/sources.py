@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from trainers.data.images import Uint8Array, decode
-from trainers.data.preprocess import Step, apply_steps
-from trainers.errors import DataError
+from foldtune.errors import DataError
+from foldtune.trainers.data.images import Uint8Array, decode
+from foldtune.trainers.data.preprocess import Step, apply_steps
 
 Rows = npt.NDArray[np.integer[Any]]
 

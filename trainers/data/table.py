@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainers.data.labels import LabelRules
-from trainers.errors import DataError, unknown
+from foldtune.errors import DataError, did_you_mean, unknown
+from foldtune.trainers.data.labels import LabelRules
 
 _SHOWN = 5
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".tif", ".tiff", ".bmp", ".webp")
@@ -114,8 +113,7 @@ def _no_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f"{path}: no such file; the folder {path.parent} does not exist"
     names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"{path}: no such file" + (f"; did you mean '{near[0]}'?" if near else "")
+    return f"{path}: no such file{did_you_mean(path.name, names)}"
 
 
 def _empty_cells(column: pd.Series[Any]) -> list[str]:
@@ -155,16 +153,14 @@ def _files_of(folder: Path) -> frozenset[str]:
 def _missing_hint(images: Path, missing: Path) -> str:
     if not images.is_dir():
         beside = [p.name for p in images.parent.iterdir() if p.is_dir()] if images.parent.is_dir() else []
-        near = difflib.get_close_matches(images.name, sorted(beside), n=1)
-        return f"; the folder {images} does not exist" + (f", did you mean '{near[0]}'?" if near else "")
+        return f"; the folder {images} does not exist{did_you_mean(images.name, sorted(beside))}"
     for suffix in _SUFFIXES:
         if missing.with_name(missing.name + suffix).is_file():
             return f"; {missing.name}{suffix} exists: write the names with their extension"
     for folder in [images.parent, *sorted(p for p in images.iterdir() if p.is_dir())]:
         if (folder / missing.name).is_file():
             return f"; {folder / missing.name} exists: set data.images to {folder}"
-    near = difflib.get_close_matches(missing.name, sorted(_files_of(images)), n=1)
-    return f"; the nearest name there is '{near[0]}'" if near else f"; looked in {images}"
+    return did_you_mean(missing.name, sorted(_files_of(images))) or f"; looked in {images}"
 
 
 def _first(values: Sequence[Any] | npt.NDArray[Any]) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainers.detection.polygons import Points, unpad
-from trainers.errors import DataError
+from foldtune.errors import DataError
+from foldtune.trainers.detection.polygons import Points, unpad
 
 Sizes = npt.NDArray[np.int64]
 

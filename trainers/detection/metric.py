@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from trainers.detection.matching import match
-from trainers.detection.polygons import count_polygons, unpad
-from trainers.detection.targets import draw_text
+from foldtune.trainers.detection.matching import match
+from foldtune.trainers.detection.polygons import count_polygons, unpad
+from foldtune.trainers.detection.targets import draw_text
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainers.errors import Problem, SettingsError, TrialFailed
+from foldtune.errors import Problem, SettingsError, TrialFailed
 
 if TYPE_CHECKING:
-    from trainers.settings import TrialSettings
+    from foldtune.trainers.settings import TrialSettings
 
 STRIDES = (4, 8, 16, 32)
 """Of the encoder's maps that the pyramid joins, as far as the encoder has them; the first is needed."""
@@ -107,7 +107,7 @@ def build_detector(settings: TrialSettings) -> TextDetector:
         SettingsError: the encoder does not exist, or gives no maps.
         TrialFailed: pretrained weights cannot be had.
     """
-    from trainers.models import check_model, weights_unavailable
+    from foldtune.trainers.models import check_model, weights_unavailable
 
     problems = check_model(settings.model_name, 0.0, settings.drop_path_rate) or check_encoder(settings.model_name)
     levels = None if problems else find_levels(settings.model_name)

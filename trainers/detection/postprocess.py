@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trainers.components import check_value, number
-from trainers.detection.rectangles import EXACT, Array, corners, grow_distance, in_order
-from trainers.errors import Problem, unknown
+from foldtune.errors import Problem, unknown
+from foldtune.trainers.components import check_value, number
+from foldtune.trainers.detection.rectangles import EXACT, Array, corners, grow_distance, in_order
 
 Map: TypeAlias = npt.NDArray[np.floating[Any]]
 

@@ -17,11 +17,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from trainers.detection.matching import as_shapes, hits_in_order, quad_overlaps
-from trainers.detection.metric import Counts
-from trainers.detection.polygons import unpad
-from trainers.detection.postprocess import BoxSettings, Map, find_regions, grow
-from trainers.detection.rectangles import EXACT
+from foldtune.trainers.detection.matching import as_shapes, hits_in_order, quad_overlaps
+from foldtune.trainers.detection.metric import Counts
+from foldtune.trainers.detection.polygons import unpad
+from foldtune.trainers.detection.postprocess import BoxSettings, Map, find_regions, grow
+from foldtune.trainers.detection.rectangles import EXACT
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Curves: TypeAlias = npt.NDArray[np.integer[Any]]

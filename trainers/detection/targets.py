@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from trainers.detection.polygons import Points, unpad
-from trainers.detection.rectangles import SHRINK_RATIO, shrink_distance
+from foldtune.trainers.detection.polygons import Points, unpad
+from foldtune.trainers.detection.rectangles import SHRINK_RATIO, shrink_distance
 
 Map: TypeAlias = npt.NDArray[np.float32]
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from trainers.detection.matching import as_shapes, overlaps
-from trainers.detection.rectangles import in_order
+from foldtune.trainers.detection.matching import as_shapes, overlaps
+from foldtune.trainers.detection.rectangles import in_order
 
 Boxes: TypeAlias = npt.NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from trainers.components import number
-from trainers.losses.weights import class_balanced_weights, inverse_power_weights, log_prior, positive_weights
+from foldtune.trainers.components import number
+from foldtune.trainers.losses.weights import class_balanced_weights, inverse_power_weights, log_prior, positive_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -134,80 +134,80 @@ class LossSpec:
 
 
 def _cross_entropy(params: CrossEntropyParams, _: Counts) -> nn.Module:
-    from trainers.losses.multiclass import CrossEntropy
+    from foldtune.trainers.losses.multiclass import CrossEntropy
 
     return CrossEntropy(params.label_smoothing)
 
 
 def _weighted_cross_entropy(params: WeightedCrossEntropyParams, class_counts: Counts) -> nn.Module:
-    from trainers.losses.multiclass import CrossEntropy
+    from foldtune.trainers.losses.multiclass import CrossEntropy
 
     return CrossEntropy(params.label_smoothing, inverse_power_weights(class_counts, params.power))
 
 
 def _focal(params: FocalParams, class_counts: Counts) -> nn.Module:
-    from trainers.losses.multiclass import Focal
+    from foldtune.trainers.losses.multiclass import Focal
 
     return Focal(params.gamma, inverse_power_weights(class_counts, params.power))
 
 
 def _class_balanced(params: ClassBalancedParams, class_counts: Counts) -> nn.Module:
-    from trainers.losses.multiclass import Focal
+    from foldtune.trainers.losses.multiclass import Focal
 
     return Focal(params.gamma, class_balanced_weights(class_counts, params.beta))
 
 
 def _logit_adjustment(params: LogitAdjustmentParams, class_counts: Counts) -> nn.Module:
-    from trainers.losses.multiclass import LogitAdjustment
+    from foldtune.trainers.losses.multiclass import LogitAdjustment
 
     return LogitAdjustment(params.tau, log_prior(class_counts))
 
 
 def _bce(params: BCEParams, class_counts: Counts) -> nn.Module:
-    from trainers.losses.sigmoid import BinaryCrossEntropy
+    from foldtune.trainers.losses.sigmoid import BinaryCrossEntropy
 
     return BinaryCrossEntropy(positive_weights(class_counts, params.power), params.label_smoothing)
 
 
 def _sigmoid_focal(params: SigmoidFocalParams, _: Counts) -> nn.Module:
-    from trainers.losses.sigmoid import SigmoidFocal
+    from foldtune.trainers.losses.sigmoid import SigmoidFocal
 
     return SigmoidFocal(params.gamma, params.alpha or None)
 
 
 def _class_balanced_bce(params: ClassBalancedBCEParams, class_counts: Counts) -> nn.Module:
-    from trainers.losses.sigmoid import ClassBalancedSigmoid
+    from foldtune.trainers.losses.sigmoid import ClassBalancedSigmoid
 
     counts = class_counts if class_counts.ndim == 1 else class_counts[:, 1]  # binary: no and yes; else the positives
     return ClassBalancedSigmoid(params.gamma, class_balanced_weights(counts, params.beta))
 
 
 def _asymmetric(params: AsymmetricParams, _: Counts) -> nn.Module:
-    from trainers.losses.sigmoid import Asymmetric
+    from foldtune.trainers.losses.sigmoid import Asymmetric
 
     return Asymmetric(params.gamma_neg, params.gamma_pos, params.clip)
 
 
 def _coral(_: CumulativeParams, class_counts: Counts) -> nn.Module:
-    from trainers.losses.ordinal import Coral
+    from foldtune.trainers.losses.ordinal import Coral
 
     return Coral(len(class_counts))
 
 
 def _corn(_: CumulativeParams, class_counts: Counts) -> nn.Module:
-    from trainers.losses.ordinal import Corn
+    from foldtune.trainers.losses.ordinal import Corn
 
     return Corn(class_counts)
 
 
 def _sord(params: SordParams, class_counts: Counts) -> nn.Module:
-    from trainers.losses.ordinal import Sord
+    from foldtune.trainers.losses.ordinal import Sord
 
     return Sord(len(class_counts), params.alpha, params.power)
 
 
 def _db(params: DBParams, _: Counts) -> nn.Module:
-    from trainers.detection.losses import DBLoss
+    from foldtune.trainers.detection.losses import DBLoss
 
     return DBLoss(params.bce, params.border, params.binary)
 

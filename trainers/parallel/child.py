@@ -10,14 +10,14 @@ from contextlib import suppress
 from multiprocessing import Pipe
 from typing import Any
 
-from trainers.parallel.errors import Disconnected, ProcessLost
+from foldtune.errors import Disconnected, ProcessLost
 
 LAST_WORDS_S = 10.0
 """Seconds that a process has for saying why it ends, and for ending."""
 
 
 class Child:
-    """A process of rank `rank` that runs `trainers.parallel.member`, and the line to it.
+    """A process of rank `rank` that runs `foldtune.trainers.parallel.member`, and the line to it.
 
     Args:
         size: processes in all.
@@ -29,7 +29,7 @@ class Child:
         with theirs:
             given = [theirs.fileno(), rank, size, device, os.getpid()]
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "trainers.parallel.member", *map(str, given)],
+                [sys.executable, "-P", "-m", "foldtune.trainers.parallel.member", *map(str, given)],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
                 stdin=subprocess.DEVNULL,

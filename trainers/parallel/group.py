@@ -13,9 +13,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from trainers.microbatch import is_out_of_memory
-from trainers.parallel.errors import Disconnected
-from trainers.parallel.shares import Share
+from foldtune.errors import Disconnected
+from foldtune.trainers.microbatch import is_out_of_memory
+from foldtune.trainers.parallel.shares import Share
 
 BUCKET_BYTES = 32 << 20
 """Gradients that travel together: small ones wait for each other, large ones overlap."""

@@ -1,6 +1,6 @@
 """A further process of a training: does what the first one says, and ends with it.
 
-Run as ``python -m trainers.parallel.member FD RANK SIZE DEVICE PARENT``; FD is an inherited connection.
+Run as ``python -m foldtune.trainers.parallel.member FD RANK SIZE DEVICE PARENT``; FD is an inherited connection.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Any
 
 import torch
 
-from trainers.checkpoint import read_checkpoint
-from trainers.errors import TrainersError
-from trainers.parallel.errors import Disconnected
-from trainers.parallel.group import Ranks
-from trainers.replica import Job, Replica
+from foldtune.errors import Disconnected, FoldtuneError
+from foldtune.trainers.checkpoint import read_checkpoint
+from foldtune.trainers.parallel.group import Ranks
+from foldtune.trainers.replica import Job, Replica
 
 _LOOK_EVERY_S = 0.5
 
@@ -86,7 +85,7 @@ def serve(line: Connection, member: Member) -> int:
         except Disconnected as error:
             line.send(("lost", str(error)))
             return 1
-        except TrainersError as error:
+        except FoldtuneError as error:
             line.send(("failed", str(error)))
             return 1
         except Exception as error:

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from trainers.errors import Problem, SettingsError, TrialFailed
-from trainers.models import without_pretrained
-from trainers.parallel.child import LAST_WORDS_S, Child
-from trainers.parallel.errors import Disconnected, ProcessLost
-from trainers.parallel.group import Ranks
-from trainers.runtime import choose_device
-from trainers.scratch import Gathered
+from foldtune.errors import Disconnected, Problem, ProcessLost, SettingsError, TrialFailed
+from foldtune.trainers.models import without_pretrained
+from foldtune.trainers.parallel.child import LAST_WORDS_S, Child
+from foldtune.trainers.parallel.group import Ranks
+from foldtune.trainers.runtime import choose_device
+from foldtune.trainers.scratch import Gathered
 
 if TYPE_CHECKING:
-    from trainers.fit_types import Logits
-    from trainers.replica import Job, Replica, Trained
+    from foldtune.trainers.fit_types import Logits
+    from foldtune.trainers.replica import Job, Replica, Trained
 
 TIMEOUT_S = 600.0
 """Seconds that one process waits for another: far more than two shares of one batch can differ."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from trainers.tasks.base import Predictions, Scores, Targets, Task
+    from foldtune.trainers.tasks.base import Predictions, Scores, Targets, Task
 
 
 def make_splits(

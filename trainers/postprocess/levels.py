@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import expit, softmax
 
-from trainers.postprocess.cuts import expected_levels
+from foldtune.trainers.postprocess.cuts import expected_levels
 
 Logits = npt.NDArray[Any]
 FARTHEST = 20.0

@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from trainers.metrics import FloatArray
-from trainers.postprocess.thresholds import DEFAULT_THRESHOLD, bounded
+from foldtune.trainers.metrics import FloatArray
+from foldtune.trainers.postprocess.thresholds import DEFAULT_THRESHOLD, bounded
 
 if TYPE_CHECKING:
-    from trainers.tasks.base import Postprocess, Scores, Task
+    from foldtune.trainers.tasks.base import Postprocess, Scores, Task
 
 FEWEST_ROWS = 100
 _NAMES = ({"threshold"}, {"threshold", "thresholds"})

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from trainers.components import check_value, number
-from trainers.errors import Problem
-from trainers.metrics import SMALLEST_SCORE, FloatArray, IntArray
+from foldtune.errors import Problem
+from foldtune.trainers.components import check_value, number
+from foldtune.trainers.metrics import SMALLEST_SCORE, FloatArray, IntArray
 
 DEFAULT_THRESHOLD = 0.5
 SHRINKAGE = 10.0

@@ -1,6 +1,6 @@
-"""Kinds of problem, one file each, behind the protocol of :mod:`trainers.tasks.base`."""
+"""Kinds of problem, one file each, behind the protocol of :mod:`foldtune.trainers.tasks.base`."""
 
-from trainers.tasks.base import Task
-from trainers.tasks.registry import TASKS, get_task, task_from_dict
+from foldtune.trainers.tasks.base import Task
+from foldtune.trainers.tasks.registry import TASKS, get_task, task_from_dict
 
 __all__ = ["TASKS", "Task", "get_task", "task_from_dict"]

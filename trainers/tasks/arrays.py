@@ -1,8 +1,8 @@
 """The arrays that a task moves about, by the names that its methods' types have.
 
 Whoever knows only the protocol relies on two things: the first axis is the row (one image), and fancy indexing by
-rows selects. Scores may be ``trainers.rows.Rows``, which do both, but of which one row is made at a time: who joins or
-averages scores does it with ``trainers.rows`` and ``trainers.voting``. What the arrays are:
+rows selects. Scores may be ``foldtune.trainers.rows.Rows``, which do both, but of which one row is made at a time: who joins or
+averages scores does it with ``foldtune.trainers.rows`` and ``foldtune.trainers.voting``. What the arrays are:
 
 multiclass
     targets (N,) int; logits (N, C); scores (N, C), rows sum to 1; predictions (N,) int.

@@ -13,20 +13,20 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from trainers.errors import DataError, Problem, unknown
-from trainers.metrics import COUNT_METRICS, confusion_counts, precision_recall_f1
-from trainers.multilabel_metrics import binary_log_loss, mean_auroc, mean_average_precision
-from trainers.postprocess.levels import common_rates
-from trainers.postprocess.thresholds import (
+from foldtune.errors import DataError, Problem, unknown
+from foldtune.trainers.metrics import COUNT_METRICS, confusion_counts, precision_recall_f1
+from foldtune.trainers.multilabel_metrics import binary_log_loss, mean_auroc, mean_average_precision
+from foldtune.trainers.postprocess.levels import common_rates
+from foldtune.trainers.postprocess.thresholds import (
     BINARY_TERMS,
     DEFAULT_THRESHOLD,
     apply_thresholds,
     best_threshold,
     threshold_problems,
 )
-from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
-from trainers.tasks.frames import encode_labels, label_column, sort_labels
-from trainers.voting import hard_vote_on
+from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.trainers.tasks.frames import encode_labels, label_column, sort_labels
+from foldtune.trainers.voting import hard_vote_on
 
 _FROM_COUNTS = ("accuracy", "balanced_accuracy", "macro_f1")
 

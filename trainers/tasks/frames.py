@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainers.errors import DataError, unknown
+from foldtune.errors import DataError, did_you_mean, unknown
 
 _SHOWN = 5
 _NAMES_SHOWN = 20
@@ -108,8 +108,7 @@ def _strange_label(
     label: str, rows: npt.NDArray[np.int64], known: Sequence[str], column: str, source: Path | str
 ) -> str:
     shown = [*known[:_NAMES_SHOWN], *(["…"] if len(known) > _NAMES_SHOWN else [])]
-    same = [name for name in known if name.casefold() == label.casefold()]
-    text = f"unknown label '{label}'; did you mean '{same[0]}'?" if same else unknown("label", label, shown)
+    text = f"unknown label {label!r}{did_you_mean(label, known) or ';'} valid: {', '.join(shown)}"
     return f"{source}: column '{column}': {text} (in {len(rows)} rows, data rows {_first(rows + 1)})"
 
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import softmax
 
-from trainers.components import check_value, number
-from trainers.errors import DataError, Problem, unknown
-from trainers.losses.weights import log_prior
-from trainers.metrics import (
+from foldtune.errors import DataError, Problem, unknown
+from foldtune.trainers.components import check_value, number
+from foldtune.trainers.losses.weights import log_prior
+from foldtune.trainers.metrics import (
     COUNT_METRICS,
     auroc_ovr,
     confusion_counts,
@@ -24,10 +24,10 @@ from trainers.metrics import (
     precision_recall_f1,
     top_k_accuracy,
 )
-from trainers.postprocess.offsets import fit_offsets, log_scores
-from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
-from trainers.tasks.frames import encode_labels, label_column, sort_labels
-from trainers.voting import hard_vote
+from foldtune.trainers.postprocess.offsets import fit_offsets, log_scores
+from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.trainers.tasks.frames import encode_labels, label_column, sort_labels
+from foldtune.trainers.voting import hard_vote
 
 _PRIOR_POWER_BOUNDS: Mapping[str, Any] = number(0.0, 0.0, 5.0).metadata
 _OFFSET_BOUNDS: Mapping[str, Any] = number(0.0, -100.0, 100.0).metadata

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from trainers.errors import DataError, Problem, unknown
-from trainers.metrics import precision_recall_f1
-from trainers.multilabel_metrics import (
+from foldtune.errors import DataError, Problem, unknown
+from foldtune.trainers.metrics import precision_recall_f1
+from foldtune.trainers.multilabel_metrics import (
     PREDICTION_METRICS,
     binary_log_loss,
     label_counts,
@@ -23,17 +23,17 @@ from trainers.multilabel_metrics import (
     mean_average_precision,
     top_k_hits,
 )
-from trainers.postprocess.crossfit import rarest_label
-from trainers.postprocess.levels import common_rates
-from trainers.postprocess.thresholds import (
+from foldtune.trainers.postprocess.crossfit import rarest_label
+from foldtune.trainers.postprocess.levels import common_rates
+from foldtune.trainers.postprocess.thresholds import (
     DEFAULT_THRESHOLD,
     apply_thresholds,
     common_and_label_thresholds,
     threshold_problems,
 )
-from trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
-from trainers.tasks.frames import encode_labels, label_sets, sort_labels
-from trainers.voting import hard_vote_on
+from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.trainers.tasks.frames import encode_labels, label_sets, sort_labels
+from foldtune.trainers.voting import hard_vote_on
 
 
 @dataclass(frozen=True)

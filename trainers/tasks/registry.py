@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from trainers.errors import DataError, Problem, SettingsError, unknown
-from trainers.tasks.base import Task
-from trainers.tasks.binary import Binary
-from trainers.tasks.multiclass import Multiclass
-from trainers.tasks.multilabel import Multilabel
-from trainers.tasks.ordinal import Ordinal
-from trainers.tasks.text_detection import TextDetection
+from foldtune.errors import DataError, Problem, SettingsError, unknown
+from foldtune.trainers.tasks.base import Task
+from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.multilabel import Multilabel
+from foldtune.trainers.tasks.ordinal import Ordinal
+from foldtune.trainers.tasks.text_detection import TextDetection
 
 _ALL: tuple[type[Task], ...] = (Binary, Multiclass, Multilabel, Ordinal, TextDetection)
 
@@ -32,7 +32,7 @@ def get_task(name: str) -> type[Task]:
 
 
 def task_from_dict(values: Mapping[str, Any]) -> Task:
-    """The task that :meth:`trainers.tasks.base.Task.to_dict` wrote.
+    """The task that :meth:`foldtune.trainers.tasks.base.Task.to_dict` wrote.
 
     Raises:
         DataError: not such a mapping.

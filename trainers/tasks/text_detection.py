@@ -12,23 +12,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainers.detection import frames
-from trainers.detection.marking import marks_of
-from trainers.detection.metric import Counts, count, map_loss
-from trainers.detection.polygons import balanced_bins, count_polygons, pad, summary
-from trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
-from trainers.detection.sweep import USUAL, Memory, best, judge_each, sweep
-from trainers.detection.table import read_polygons, read_text_frame
-from trainers.detection.voting import vote_boxes
-from trainers.errors import DataError, Problem, TrialFailed
-from trainers.rows import Rows
-from trainers.tasks.base import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.errors import DataError, Problem, TrialFailed
+from foldtune.trainers.detection import frames
+from foldtune.trainers.detection.marking import marks_of
+from foldtune.trainers.detection.metric import Counts, count, map_loss
+from foldtune.trainers.detection.polygons import balanced_bins, count_polygons, pad, summary
+from foldtune.trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
+from foldtune.trainers.detection.sweep import USUAL, Memory, best, judge_each, sweep
+from foldtune.trainers.detection.table import read_polygons, read_text_frame
+from foldtune.trainers.detection.voting import vote_boxes
+from foldtune.trainers.rows import Rows
+from foldtune.trainers.tasks.base import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from trainers.augment import Augmentation
-    from trainers.settings import TrialSettings
+    from foldtune.trainers.augment import Augmentation
+    from foldtune.trainers.settings import TrialSettings
 
 _PROBABILITIES = (np.arange(256) / 255).astype(np.float16)
 _BINS = 4
@@ -121,12 +121,12 @@ class TextDetection(Task):
         return 1
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
-        from trainers.detection.model import build_detector
+        from foldtune.trainers.detection.model import build_detector
 
         return build_detector(settings)
 
     def check_settings(self, settings: TrialSettings) -> list[Problem]:
-        from trainers.detection.model import check_encoder
+        from foldtune.trainers.detection.model import check_encoder
 
         problems = check_encoder(settings.model_name)
         if settings.head.name != "linear":
@@ -142,7 +142,7 @@ class TextDetection(Task):
         """Maps of a batch, each (B, H, W): text and counted as bytes, threshold and border as half floats."""
         import torch
 
-        from trainers.detection.targets import draw_maps
+        from foldtune.trainers.detection.targets import draw_maps
 
         drawn = [draw_maps(target, image_size) for target in targets]
         types = {"text": np.uint8, "counted": np.uint8, "threshold": np.float16, "border": np.uint8}
@@ -235,7 +235,7 @@ class TextDetection(Task):
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
     ) -> pd.DataFrame:
-        """As :func:`trainers.detection.frames.submission_frame`.
+        """As :func:`foldtune.trainers.detection.frames.submission_frame`.
 
         Coordinates are pixels of the original pictures where `image_sizes` are given, else of the prepared images.
         """
@@ -244,7 +244,7 @@ class TextDetection(Task):
     def prediction_frame(
         self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
     ) -> pd.DataFrame:
-        """As :func:`trainers.detection.frames.prediction_frame`, coordinates as those of a submission."""
+        """As :func:`foldtune.trainers.detection.frames.prediction_frame`, coordinates as those of a submission."""
         return frames.prediction_frame(scores, predictions, self._sizes(predictions, image_sizes))
 
     def _sizes(self, predictions: Predictions, given: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:

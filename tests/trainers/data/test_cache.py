@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainers.data.cache import CachedImages, DecodedImages, prepare_images
-from trainers.data.images import decode
-from trainers.errors import DataError
+from foldtune.errors import DataError
+from foldtune.trainers.data.cache import CachedImages, DecodedImages, prepare_images
+from foldtune.trainers.data.images import decode
 
 SIZE = (6, 9)
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -122,7 +122,7 @@ def test_a_build_that_was_killed_leaves_nothing_that_is_used(paths: list[Path], 
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from trainers.data.cache import prepare_images\n"
+        "from foldtune.trainers.data.cache import prepare_images\n"
         "paths = [Path(p) for p in sys.argv[2:]]\n"
         "die = lambda done, total: os._exit(9)\n"  # after the first block, as if killed
         "prepare_images(paths, size=(6, 9), cache_dir=Path(sys.argv[1]), progress=die)\n"
@@ -139,7 +139,7 @@ def test_processes_that_ask_at_once_build_once(paths: list[Path], cache: Path) -
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from trainers.data.cache import prepare_images\n"
+        "from foldtune.trainers.data.cache import prepare_images\n"
         "built = []\n"
         "paths = [Path(p) for p in sys.argv[2:]]\n"
         "progress = lambda done, total: built.append(done)\n"
@@ -258,7 +258,7 @@ def test_decoding_processes_end_with_a_builder_that_is_killed(paths: list[Path],
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from trainers.data.cache import prepare_images\n"
+        "from foldtune.trainers.data.cache import prepare_images\n"
         "paths = [Path(p) for p in sys.argv[2:]] * 200\n"
         "die = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)\n"
         "prepare_images(paths, size=(6, 9), cache_dir=Path(sys.argv[1]), workers=2, progress=die)\n"

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from trainers.data.folds import assign_folds
-from trainers.errors import DataError
+from foldtune.errors import DataError
+from foldtune.trainers.data.folds import assign_folds
 
 
 def table(folds: npt.NDArray[np.int64], classes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

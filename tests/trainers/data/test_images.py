@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainers.data.images import BrokenImage, decode
+from foldtune.errors import BrokenImage
+from foldtune.trainers.data.images import decode
 
 SIZE = (8, 8)
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from trainers.data.labels import LabelRules, described
-from trainers.data.table import read_table
-from trainers.errors import DataError
-from trainers.tasks.binary import Binary
+from foldtune.errors import DataError
+from foldtune.trainers.data.labels import LabelRules, described
+from foldtune.trainers.data.table import read_table
+from foldtune.trainers.tasks.binary import Binary
 
 
 def frame(*labels: str | None) -> pd.DataFrame:

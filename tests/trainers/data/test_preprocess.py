@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from trainers.data.cache import prepare_images
-from trainers.data.images import decode
-from trainers.data.preprocess import Clahe, apply_steps, parse_steps, steps_to_list
-from trainers.errors import SettingsError
+from foldtune.errors import SettingsError
+from foldtune.trainers.data.cache import prepare_images
+from foldtune.trainers.data.images import decode
+from foldtune.trainers.data.preprocess import Clahe, apply_steps, parse_steps, steps_to_list
 
 SIZE = (24, 40)
 

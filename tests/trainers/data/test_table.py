@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from trainers.data.table import read_table
-from trainers.errors import DataError
-from trainers.tasks.multiclass import Multiclass
+from foldtune.errors import DataError
+from foldtune.trainers.data.table import read_table
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 
 @pytest.fixture
