@@ -13,8 +13,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.images import SIDE, Images
-from foldtune.trainers.augment import AUGMENTATIONS, build_augmentation
-from foldtune.trainers.loader import Batches
+from foldtune.trainers.loading.augment import AUGMENTATIONS, build_augmentation
+from foldtune.trainers.loading.loader import Batches
 
 BATCH_SIZE = 64
 

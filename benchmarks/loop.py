@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.images import Images
-from foldtune.trainers.fit import Fit, FoldData
-from foldtune.trainers.inputs import Normalize
-from foldtune.trainers.models import create_model, input_stats
-from foldtune.trainers.optim import build_optimizer
-from foldtune.trainers.precision import choose_precision
-from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.loading.normalize import Normalize
+from foldtune.trainers.networks.models import input_stats
+from foldtune.trainers.optim.optimizers import build_optimizer
+from foldtune.trainers.optim.precision import choose_precision
+from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks import Task
+from foldtune.trainers.tasks.network import create_model
+from foldtune.trainers.tasks.parsing import parse_settings
 
 CONFIG = {"model_name": "resnet10t", "batch_size": 64}
 """All else by default, the augmentation too."""

@@ -33,7 +33,7 @@ def _worker(source: ImageSource, channel: Connection) -> None:
     """Say when ready, read every image when told, say so, and stay until told again."""
     import numpy as np
 
-    from foldtune.trainers.loader import Batches
+    from foldtune.trainers.loading.loader import Batches
 
     batches = Batches(source, np.zeros(len(source), dtype=np.int64), np.arange(len(source)), batch_size=_ROWS)
     for _ in batches.epoch(0, np.arange(min(_ROWS * _WARM_UP_BATCHES, len(source)))):

@@ -102,7 +102,7 @@ def search_config(plan: Plan, folder: Path, name: str) -> dict[str, object]:
 
 def trial_ends(run: Path) -> tuple[float, ...]:
     """When the driver recorded the end of each trial of a finished run."""
-    from foldtune.results.store import RunStore
+    from foldtune.results.runs.store import RunStore
 
     store = RunStore.open(run)
     records = store.trials()

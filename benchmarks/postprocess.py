@@ -21,11 +21,11 @@ from benchmarks.memory import is_known
 from benchmarks.peak import watch_memory
 from benchmarks.report import Figure, cores, machine_line, parser, publish
 from benchmarks.storedscores import METRIC, MappedScores, mapped, write_run
-from foldtune.search.ballots import Ballot
-from foldtune.search.evaluation import metric_of
-from foldtune.search.runs import Run, open_run
-from foldtune.search.selection import greedy_weights
-from foldtune.search.thresholds import Refit, refit
+from foldtune.search.assess.refit import Refit, refit
+from foldtune.search.runs.run import Run, open_run
+from foldtune.search.voting.combiner import Ballot
+from foldtune.search.voting.evaluation import metric_of
+from foldtune.search.voting.greedy import greedy_weights
 from foldtune.trainers.tasks import Task
 
 TITLE = "post-processing from stored scores"

@@ -164,7 +164,7 @@ def left_behind(temporary: str) -> list[str]:
 
 def figures(run: Path, trials: int, seconds: float, log: Log, left: list[str]) -> list[Figure]:
     """What became of the trials, and what it cost."""
-    from foldtune.results.store import RunStore
+    from foldtune.results.runs.store import RunStore
 
     store = RunStore.open(run)
     records = store.trials()

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.results.records import EpochRow
-from foldtune.results.store import RunStore
+from foldtune.results.runs.records import EpochRow
+from foldtune.results.runs.store import RunStore
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.multilabel import Multilabel
 

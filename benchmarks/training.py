@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foldtune.search.dataset import Labelled
-    from foldtune.trainers.fit import EpochReport
+    from foldtune.search.runs.dataset import Labelled
+    from foldtune.trainers.fitting.fit import EpochReport
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Trainings:
 
     def fit(self, number: int, report: Callable[[EpochReport], None] = lambda report: None) -> None:
         """Train configuration `number` as its trial did, in this process."""
-        from foldtune.search.dataset import open_once
-        from foldtune.trainers.fit import fit
-        from foldtune.trainers.settings import parse_settings
+        from foldtune.search.runs.dataset import open_once
+        from foldtune.trainers.fitting.fit import fit
+        from foldtune.trainers.tasks.parsing import parse_settings
 
         labelled = self.labelled
         fit(
@@ -42,7 +42,7 @@ class Trainings:
 
 def trainings_of(run: Path, trials: int) -> Trainings:
     """The first `trials` trainings of a finished run."""
-    from foldtune.search.runs import open_run, reopen_labelled
+    from foldtune.search.runs.run import open_run, reopen_labelled
 
     opened = open_run(str(run), run.parent)
     search = opened.config.search

@@ -16,7 +16,7 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # our own table is the output
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in a worker
     "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # foldtune.search.tuner stops the search itself
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # search.tuning.tuner stops the search itself
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # Ray's CSV logger drops keys absent from the first report
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial reports its reason and no metric
     "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # else workers start one after another; the searcher bounds them by slots

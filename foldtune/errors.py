@@ -229,7 +229,7 @@ class StartFailed(ClusterError):
     exit_code = 1
 
 
-def close_matches(given: str, valid: Iterable[str], n: int = 1) -> list[str]:
+def close_matches(given: str, valid: Iterable[str], n: int = 1, cutoff: float = 0.6) -> list[str]:
     """Return at most `n` names that were probably meant: alike whatever their case, or beginning with `given`.
 
     >>> close_matches("Soft", ["hard", "soft"])
@@ -239,7 +239,7 @@ def close_matches(given: str, valid: Iterable[str], n: int = 1) -> list[str]:
     for name in valid:
         folded.setdefault(name.casefold(), name)
     wanted = given.casefold()
-    close = get_close_matches(wanted, folded, n=n)
+    close = get_close_matches(wanted, folded, n=n, cutoff=cutoff)
     close = close or [name for name in folded if wanted and name.startswith(wanted)][:n]
     return [folded[name] for name in close]
 

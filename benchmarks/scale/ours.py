@@ -19,21 +19,21 @@ from ray import tune
 from benchmarks.scale.replay import METRIC, SPACE, curve_of
 from benchmarks.scale.usage import Usage
 from foldtune.cluster.sessions import session
-from foldtune.results.records import EpochRow, TrialRecord
-from foldtune.results.store import RunStore
-from foldtune.search.config import RunConfig
-from foldtune.search.monitor import SearchState
-from foldtune.search.recorder import Goal
-from foldtune.search.searcher import StudySearcher
-from foldtune.search.trainable import TRIAL_KEY
-from foldtune.search.tuner import Search
+from foldtune.results.runs.ranking import Goal
+from foldtune.results.runs.records import EpochRow, TrialRecord
+from foldtune.results.runs.store import RunStore
+from foldtune.search.config.schema import RunConfig
+from foldtune.search.tuning.monitor import SearchState
+from foldtune.search.tuning.searcher import StudySearcher
+from foldtune.search.tuning.tuner import Search
+from foldtune.search.workers.trainable import TRIAL_KEY
 from foldtune.spaces import Space
 
 NAME = "scale"
 
 
 class ReplayTrainable(tune.Trainable):  # type: ignore[misc]
-    """As `foldtune.search.trainable.TrialTrainable`, each epoch on disk before Ray hears of it, but nothing trained."""
+    """As `search.workers.trainable.TrialTrainable`, each epoch on disk before Ray hears of it, but nothing trained."""
 
     def setup(self, config: Mapping[str, Any], root: str, reports: int) -> None:
         """Once a worker."""

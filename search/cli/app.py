@@ -6,22 +6,12 @@ import inspect
 
 import typer
 
-from foldtune.search.cli import (
-    cluster,
-    compare,
-    data,
-    ensemble,
-    gate,
-    jobs,
-    predict,
-    preview,
-    promote,
-    report,
-    results,
-    search,
-    thresholds,
-    validate,
-)
+from foldtune.search.cli.commands.cluster import cluster
+from foldtune.search.cli.commands.look import report, results
+from foldtune.search.cli.commands.prepare import data, preview, validate
+from foldtune.search.cli.commands.search import jobs, search
+from foldtune.search.cli.commands.use import gate, predict, promote
+from foldtune.search.cli.commands.vote import compare, ensemble, thresholds
 
 HELP = """Search the hyperparameters of an image classifier on Ray, then train the best trials on K folds, let them
 vote, and write the submission.

@@ -70,7 +70,7 @@ def test_seconds_a_trial_leave_out_the_first_of_each_worker() -> None:
 
 def test_postprocess_measures_a_stored_run(tmp_path: Path) -> None:
     from benchmarks import postprocess, storedscores
-    from foldtune.search.runs import open_run
+    from foldtune.search.runs.run import open_run
 
     figures = postprocess.measure(postprocess.Plan(trials=3, rows=400, labels=2, grid_labels=1), tmp_path, 1)
     values = {figure.name: figure.value for figure in figures}

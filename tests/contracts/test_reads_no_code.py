@@ -13,7 +13,7 @@ PACKAGES = ("search", "trainers", "spaces", "results", "cluster")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 PICKLES = {"load", "loads", "Unpickler"}
 READERS = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
-FROM_MEMORY = {"search/trainable.py": {"pickle.loads"}}
+FROM_MEMORY = {"search/workers/trainable.py": {"pickle.loads"}}
 """What a worker is handed by its own driver through Ray, and never was in a file."""
 
 
@@ -77,6 +77,6 @@ def test_each_such_reader_would_be_found(line: str) -> None:
 def test_the_loader_of_configurations_is_the_safe_one() -> None:
     import yaml
 
-    from foldtune.search.loading import _Loader
+    from foldtune.search.config.loading import _Loader
 
     assert issubclass(_Loader, yaml.SafeLoader)

@@ -17,10 +17,11 @@ import pytest
 from albumentations import HorizontalFlip
 
 from foldtune.errors import SettingsError
-from foldtune.trainers.augment import Augmentation
+from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.detection.targets import draw_text
-from foldtune.trainers.postprocess.crossfit import cross_fitted_predictions, cross_fitted_score, make_splits
+from foldtune.trainers.loading.augment import Augmentation
 from foldtune.trainers.tasks import TASKS, Task, task_from_dict
+from foldtune.trainers.tasks.crossfit import cross_fitted_predictions, cross_fitted_score
 
 MEMBERS = 3
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldtune.results.store import RunStore
+from foldtune.results.runs.store import RunStore
 
 pytestmark = pytest.mark.integration
 

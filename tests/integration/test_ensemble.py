@@ -283,12 +283,12 @@ def test_a_wrong_sample_is_found_before_any_training(home: Path, copy: Callable[
 def test_unreadable_images_to_submit_are_set_apart(
     home: Path, copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from foldtune.search.candidates import choose_finalists
-    from foldtune.search.cli.combine import _open
-    from foldtune.search.foldmodel import Unlabelled
-    from foldtune.search.plans import EnsembleOptions, plan_ensemble
-    from foldtune.search.runs import open_run
-    from foldtune.search.submitting import rehearse_submission
+    from foldtune.search.cli.commands.vote.combine import _open
+    from foldtune.search.ensemble.candidates import choose_finalists
+    from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
+    from foldtune.search.ensemble.submission import rehearse_submission
+    from foldtune.search.runs.run import open_run
+    from foldtune.search.workers.fold_model import Unlabelled
 
     run = copy("searched")
     broken = run / "broken.png"
@@ -327,8 +327,8 @@ def test_unreadable_images_to_submit_are_set_apart(
 )
 def test_what_cannot_be_is_refused(home: Path, asked: dict[str, Any], words: str) -> None:
     from foldtune.errors import InputError
-    from foldtune.search.plans import EnsembleOptions, plan_ensemble
-    from foldtune.search.runs import open_run
+    from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
+    from foldtune.search.runs.run import open_run
 
     with pytest.raises(InputError) as raised:
         plan_ensemble(open_run("base", home / "runs"), EnsembleOptions(**asked))

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from foldtune.cluster.tokens import heed_mode
-from foldtune.results.records import TrialRecord
-from foldtune.results.store import RunStore
+from foldtune.results.runs.records import TrialRecord
+from foldtune.results.runs.store import RunStore
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -98,7 +98,7 @@ import importlib.abc, importlib.machinery, sys
 
 class Injects(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name != "foldtune.trainers.microbatch":
+        if name != "foldtune.trainers.parallel.microbatch":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         load = spec.loader.exec_module

@@ -10,7 +10,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from foldtune.results.store import RunStore
+from foldtune.results.runs.store import RunStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -23,7 +23,7 @@ def members(started: Any) -> set[psutil.Process]:
     for worker in started.workers():
         try:
             children = worker.children()
-            found |= {child for child in children if "foldtune.trainers.parallel.member" in child.cmdline()}
+            found |= {child for child in children if "foldtune.trainers.fitting.member" in child.cmdline()}
         except psutil.NoSuchProcess:
             continue
     return found

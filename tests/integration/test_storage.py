@@ -20,10 +20,10 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from foldtune.results.files import is_file, names_in, read_bytes
-from foldtune.results.store import RunStore
+from foldtune.results.runs.store import RunStore
+from foldtune.results.storage.files import is_file, names_in, read_bytes
 from foldtune.search.cli.main import run as run_here
-from foldtune.search.study import Outcome, open_study, report, tell
+from foldtune.search.tuning.study import Outcome, open_study, report, tell
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

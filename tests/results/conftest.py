@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from foldtune.results.files import remove_tree
-from foldtune.results.places import StorePath, as_path
-from foldtune.results.records import EpochRow, TrialRecord
-from foldtune.results.store import RunStore
+from foldtune.results.runs.records import EpochRow, TrialRecord
+from foldtune.results.runs.store import RunStore
+from foldtune.results.storage.files import remove_tree
+from foldtune.results.storage.paths import StorePath, as_path
 
 URLS = {"memory": "memory://foldtune", "s3": "s3://foldtune"}
 

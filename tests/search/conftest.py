@@ -14,10 +14,10 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from foldtune.results.records import EpochRow
-from foldtune.results.store import RunStore
+from foldtune.results.runs.records import EpochRow
+from foldtune.results.runs.store import RunStore
 from foldtune.search.cli.main import run
-from foldtune.search.loading import check
+from foldtune.search.config.loading import check
 from foldtune.trainers.tasks import get_task
 
 CLASSES, ROWS = 3, 8

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from foldtune.trainers.fit import Fit, FoldData
-from foldtune.trainers.settings import TrialSettings, parse_settings
+from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.parsing import parse_settings
 
 SIZE = 32
 CLASSES = 3

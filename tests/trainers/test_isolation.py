@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from foldtune.trainers.fit import Fit, FitResult, FoldData, fit
+from foldtune.trainers.fitting.fit import Fit, FitResult, FoldData, fit
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 

@@ -9,8 +9,9 @@ import pytest
 
 from foldtune.errors import SettingsError
 from foldtune.trainers.components import Component
-from foldtune.trainers.settings import COMPONENTS, TrialSettings, parse_settings, settings_to_dict
+from foldtune.trainers.settings import COMPONENTS, TrialSettings, settings_to_dict
 from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.parsing import parse_settings
 
 RICH: dict[str, Any] = {
     "model_name": "test_vit",

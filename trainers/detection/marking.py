@@ -11,12 +11,12 @@ from foldtune.trainers.detection.matching import match
 from foldtune.trainers.detection.polygons import unpad
 
 if TYPE_CHECKING:
-    from foldtune.trainers.tasks.arrays import Mark
+    from foldtune.trainers.arrays.types import Mark
 
 
 def marks_of(boxes: npt.NDArray[np.floating[Any]], target: npt.NDArray[np.floating[Any]] | None) -> list[Mark]:
     """A mark for each of an image's boxes (p, 9), with its score; of a labelled one (P, V, 2) also what was missed."""
-    from foldtune.trainers.tasks.arrays import Mark  # here, since that package's tasks import this one
+    from foldtune.trainers.arrays.types import Mark  # here, since that package's tasks import this one
 
     quads = np.asarray(boxes, dtype=np.float64)[:, :8].reshape(-1, 4, 2)
     captions = [f"{score:.2f}" for score in boxes[:, 8]]

@@ -107,7 +107,7 @@ def build_detector(settings: TrialSettings) -> TextDetector:
         SettingsError: the encoder does not exist, or gives no maps.
         TrialFailed: pretrained weights cannot be had.
     """
-    from foldtune.trainers.models import check_model, weights_unavailable
+    from foldtune.trainers.networks.models import check_model, weights_unavailable
 
     problems = check_model(settings.model_name, 0.0, settings.drop_path_rate) or check_encoder(settings.model_name)
     levels = None if problems else find_levels(settings.model_name)

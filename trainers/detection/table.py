@@ -25,7 +25,7 @@ def read_text_frame(path: Path) -> pd.DataFrame:
         DataError: no such file; not JSON of the form `FORM`, or not a CSV.
     """
     if path.suffix.lower() != ".json":
-        from foldtune.trainers.tasks.frames import read_csv  # here, since that package's tasks import this one
+        from foldtune.trainers.data.label_columns import read_csv  # here, since that package's tasks import this one
 
         return read_csv(path)
     try:
@@ -49,7 +49,7 @@ class Labels(NamedTuple):
 
 
 def read_polygons(frame: pd.DataFrame, column: str, source: Path | str) -> Labels:
-    """The polygons of every row, mended as :func:`foldtune.trainers.detection.polygons.mend` does.
+    """The polygons of every row, mended as :func:`trainers.detection.polygons.mend` does.
 
     Raises:
         DataError: no such column; rows whose size or boxes are not of the form `FORM`.

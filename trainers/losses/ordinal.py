@@ -1,7 +1,7 @@
 """Losses for levels in an order: logits (B, ·) of any float type and levels (B,) int64 to (B,) float32.
 
 There is no reduction: the loop takes the batch mean, so micro-batches add up to the same gradient. CORAL and
-CORN take the K-1 raw outputs of the heads in :mod:`foldtune.trainers.ordinal_heads`, as those are while they train.
+CORN take the K-1 raw outputs of the heads in :mod:`trainers.networks.ordinal_heads`, as those are while they train.
 """
 
 from __future__ import annotations

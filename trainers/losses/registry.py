@@ -207,7 +207,7 @@ def _sord(params: SordParams, class_counts: Counts) -> nn.Module:
 
 
 def _db(params: DBParams, _: Counts) -> nn.Module:
-    from foldtune.trainers.detection.losses import DBLoss
+    from foldtune.trainers.losses.differentiable_binarization import DBLoss
 
     return DBLoss(params.bce, params.border, params.binary)
 

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from foldtune.errors import Disconnected
-from foldtune.trainers.microbatch import is_out_of_memory
+from foldtune.trainers.parallel.microbatch import is_out_of_memory
 from foldtune.trainers.parallel.shares import Share
 
 BUCKET_BYTES = 32 << 20

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.trainers.metrics import FloatArray, IntArray
-from foldtune.trainers.ordinal_metrics import CREDIT_METRICS, ORDINAL_METRICS, confusion_matrix, quadratic_weights
+from foldtune.trainers.metrics.classification import FloatArray, IntArray
+from foldtune.trainers.metrics.ordinal import CREDIT_METRICS, ORDINAL_METRICS, confusion_matrix, quadratic_weights
 
 MAX_BLOCKS = 2000
 """Places beyond which macro-F1 is fitted on evenly chosen ones: all other metrics always look at every place."""

@@ -11,7 +11,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.trainers.metrics import COUNT_METRICS, SMALLEST_SCORE, CountMetric, FloatArray, IntArray, confusion_counts
+from foldtune.trainers.metrics.classification import (
+    COUNT_METRICS,
+    SMALLEST_SCORE,
+    CountMetric,
+    FloatArray,
+    IntArray,
+    confusion_counts,
+)
 
 MIN_ROWS = 50
 """A class with fewer rows overfits its offset; callers warn below it (see ``Task.support``)."""

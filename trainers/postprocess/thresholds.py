@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 
 from foldtune.errors import Problem
 from foldtune.trainers.components import check_value, number
-from foldtune.trainers.metrics import SMALLEST_SCORE, FloatArray, IntArray
+from foldtune.trainers.metrics.classification import SMALLEST_SCORE, FloatArray, IntArray
 
 DEFAULT_THRESHOLD = 0.5
 SHRINKAGE = 10.0

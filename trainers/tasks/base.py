@@ -1,7 +1,7 @@
 """What a kind of problem is: the one protocol behind which all tasks stand.
 
 The training loop, the tuner, the leaderboard and the ensembler know only :class:`Task`. They move its arrays about
-and look into none of them: what the arrays hold, task by task, :mod:`foldtune.trainers.tasks.arrays` says.
+and look into none of them: what the arrays hold, task by task, :mod:`trainers.arrays.types` says.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import Problem, SettingsError, unknown
-from foldtune.trainers.tasks.arrays import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets
+from foldtune.trainers.arrays.types import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.tasks.votes import Votes
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from foldtune.trainers.augment import Augmentation
+    from foldtune.trainers.loading.augment import Augmentation
     from foldtune.trainers.settings import TrialSettings
 
 __all__ = ["Ids", "Mark", "Mode", "Postprocess", "Predictions", "Scores", "Targets", "Task"]
@@ -56,7 +56,7 @@ class Task(Votes):
         Raises:
             DataError: the file is absent, empty, or not a CSV.
         """
-        from foldtune.trainers.tasks.frames import read_csv
+        from foldtune.trainers.data.label_columns import read_csv
 
         return read_csv(path)
 
@@ -137,7 +137,7 @@ class Task(Votes):
 
         Text detection: a feature pyramid, which in evaluation mode returns only what :meth:`scores` needs.
         """
-        from foldtune.trainers.models import build_model
+        from foldtune.trainers.networks.models import build_model
 
         return build_model(settings, num_classes=self.head_size)
 
@@ -233,7 +233,7 @@ class Task(Votes):
         """Post-processing that does best by ``metric`` on these rows, shrunk where they are few; JSON-able.
 
         Never worse on these rows than the default, which is returned for a metric that is not tunable. The
-        figure on the fitted rows flatters: report ``cross_fitted_score`` of foldtune.trainers.postprocess.crossfit.
+        figure on the fitted rows flatters: report ``cross_fitted_score`` of trainers.tasks.crossfit.
         Multiclass: offsets. Binary, multilabel: exact thresholds, shrunk to the global one. Ordinal: cuts
         by dynamic programming. Text detection: contours once a ``thresh``, a sweep of ``box_thresh``.
 
@@ -276,7 +276,7 @@ class Task(Votes):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with ``{"task": name, ...}``; :func:`foldtune.trainers.tasks.task_from_dict` reads it back."""
+        """JSON-able, with ``{"task": name, ...}``; :func:`trainers.tasks.task_from_dict` reads it back."""
 
     @classmethod
     @abstractmethod

@@ -14,9 +14,11 @@ import pandas as pd
 from scipy.special import expit
 
 from foldtune.errors import DataError, Problem, unknown
-from foldtune.trainers.metrics import COUNT_METRICS, confusion_counts, precision_recall_f1
-from foldtune.trainers.multilabel_metrics import binary_log_loss, mean_auroc, mean_average_precision
-from foldtune.trainers.postprocess.levels import common_rates
+from foldtune.trainers.arrays.voting import hard_vote_on
+from foldtune.trainers.data.label_columns import encode_labels, label_column, sort_labels
+from foldtune.trainers.metrics.classification import COUNT_METRICS, confusion_counts, precision_recall_f1
+from foldtune.trainers.metrics.multilabel import binary_log_loss, mean_auroc, mean_average_precision
+from foldtune.trainers.postprocess.fold_alignment import common_rates
 from foldtune.trainers.postprocess.thresholds import (
     BINARY_TERMS,
     DEFAULT_THRESHOLD,
@@ -25,8 +27,6 @@ from foldtune.trainers.postprocess.thresholds import (
     threshold_problems,
 )
 from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
-from foldtune.trainers.tasks.frames import encode_labels, label_column, sort_labels
-from foldtune.trainers.voting import hard_vote_on
 
 _FROM_COUNTS = ("accuracy", "balanced_accuracy", "macro_f1")
 

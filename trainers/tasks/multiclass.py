@@ -14,9 +14,11 @@ import pandas as pd
 from scipy.special import softmax
 
 from foldtune.errors import DataError, Problem, unknown
+from foldtune.trainers.arrays.voting import hard_vote
 from foldtune.trainers.components import check_value, number
+from foldtune.trainers.data.label_columns import encode_labels, label_column, sort_labels
 from foldtune.trainers.losses.weights import log_prior
-from foldtune.trainers.metrics import (
+from foldtune.trainers.metrics.classification import (
     COUNT_METRICS,
     auroc_ovr,
     confusion_counts,
@@ -26,8 +28,6 @@ from foldtune.trainers.metrics import (
 )
 from foldtune.trainers.postprocess.offsets import fit_offsets, log_scores
 from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
-from foldtune.trainers.tasks.frames import encode_labels, label_column, sort_labels
-from foldtune.trainers.voting import hard_vote
 
 _PRIOR_POWER_BOUNDS: Mapping[str, Any] = number(0.0, 0.0, 5.0).metadata
 _OFFSET_BOUNDS: Mapping[str, Any] = number(0.0, -100.0, 100.0).metadata

@@ -14,8 +14,11 @@ import pandas as pd
 from scipy.special import expit
 
 from foldtune.errors import DataError, Problem, unknown
-from foldtune.trainers.metrics import precision_recall_f1
-from foldtune.trainers.multilabel_metrics import (
+from foldtune.trainers.arrays.voting import hard_vote_on
+from foldtune.trainers.data.label_columns import encode_labels, label_sets, sort_labels
+from foldtune.trainers.data.splits import rarest_label
+from foldtune.trainers.metrics.classification import precision_recall_f1
+from foldtune.trainers.metrics.multilabel import (
     PREDICTION_METRICS,
     binary_log_loss,
     label_counts,
@@ -23,8 +26,7 @@ from foldtune.trainers.multilabel_metrics import (
     mean_average_precision,
     top_k_hits,
 )
-from foldtune.trainers.postprocess.crossfit import rarest_label
-from foldtune.trainers.postprocess.levels import common_rates
+from foldtune.trainers.postprocess.fold_alignment import common_rates
 from foldtune.trainers.postprocess.thresholds import (
     DEFAULT_THRESHOLD,
     apply_thresholds,
@@ -32,8 +34,6 @@ from foldtune.trainers.postprocess.thresholds import (
     threshold_problems,
 )
 from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
-from foldtune.trainers.tasks.frames import encode_labels, label_sets, sort_labels
-from foldtune.trainers.voting import hard_vote_on
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import pandas as pd
 
 from foldtune.errors import DataError, Problem, unknown
 from foldtune.trainers.components import check_value, number
-from foldtune.trainers.metrics import FloatArray, log_loss
-from foldtune.trainers.ordinal_metrics import ORDINAL_METRICS, confusion_matrix
+from foldtune.trainers.metrics.classification import FloatArray, log_loss
+from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS, confusion_matrix
 from foldtune.trainers.postprocess.cuts import apply_cuts, expected_levels, fit_cuts, rounding_cuts
-from foldtune.trainers.postprocess.levels import common_level
+from foldtune.trainers.postprocess.fold_alignment import common_level
 from foldtune.trainers.tasks.base import Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -45,7 +45,7 @@ class Ordinal(Multiclass):
     - K-1 numbers that do not fall, or a mapping from levels (all but the lowest) to the cut below each, which a
       space can sample one by one, from ranges that do not overlap; levels left out keep the cut of rounding.
 
-    The model's outputs in evaluation are (N, K), whatever the loss: see :mod:`foldtune.trainers.ordinal_heads`.
+    The model's outputs in evaluation are (N, K), whatever the loss: see :mod:`trainers.networks.ordinal_heads`.
     """
 
     name: ClassVar[str] = "ordinal"
@@ -76,8 +76,8 @@ class Ordinal(Multiclass):
         return common_level(list(fold_logits))
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
-        from foldtune.trainers.models import build_model
-        from foldtune.trainers.ordinal_heads import ORDINAL_HEADS, add_head
+        from foldtune.trainers.networks.models import build_model
+        from foldtune.trainers.networks.ordinal_heads import ORDINAL_HEADS, add_head
 
         if settings.loss.name not in ORDINAL_HEADS:
             return super().build_model(settings)

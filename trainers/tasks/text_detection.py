@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import DataError, Problem, TrialFailed
+from foldtune.trainers.arrays.lazy import Rows
 from foldtune.trainers.detection import frames
 from foldtune.trainers.detection.marking import marks_of
 from foldtune.trainers.detection.metric import Counts, count, map_loss
@@ -21,13 +22,12 @@ from foldtune.trainers.detection.postprocess import BoxSettings, check_box_setti
 from foldtune.trainers.detection.sweep import USUAL, Memory, best, judge_each, sweep
 from foldtune.trainers.detection.table import read_polygons, read_text_frame
 from foldtune.trainers.detection.voting import vote_boxes
-from foldtune.trainers.rows import Rows
 from foldtune.trainers.tasks.base import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from foldtune.trainers.augment import Augmentation
+    from foldtune.trainers.loading.augment import Augmentation
     from foldtune.trainers.settings import TrialSettings
 
 _PROBABILITIES = (np.arange(256) / 255).astype(np.float16)
@@ -235,7 +235,7 @@ class TextDetection(Task):
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
     ) -> pd.DataFrame:
-        """As :func:`foldtune.trainers.detection.frames.submission_frame`.
+        """As :func:`trainers.detection.frames.submission_frame`.
 
         Coordinates are pixels of the original pictures where `image_sizes` are given, else of the prepared images.
         """
@@ -244,7 +244,7 @@ class TextDetection(Task):
     def prediction_frame(
         self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
     ) -> pd.DataFrame:
-        """As :func:`foldtune.trainers.detection.frames.prediction_frame`, coordinates as those of a submission."""
+        """As :func:`trainers.detection.frames.prediction_frame`, coordinates as those of a submission."""
         return frames.prediction_frame(scores, predictions, self._sizes(predictions, image_sizes))
 
     def _sizes(self, predictions: Predictions, given: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:

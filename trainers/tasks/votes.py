@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from foldtune.trainers.tasks.arrays import Postprocess, Predictions, Scores
-from foldtune.trainers.voting import check_voting, mean_scores
+from foldtune.trainers.arrays.types import Postprocess, Predictions, Scores
+from foldtune.trainers.arrays.voting import check_voting, mean_scores
 
 
 class Votes(ABC):
-    """What :class:`foldtune.trainers.tasks.base.Task` knows of votes. A kind of problem gives its hard vote alone."""
+    """What :class:`trainers.tasks.base.Task` knows of votes. A kind of problem gives its hard vote alone."""
 
     votings: ClassVar[tuple[str, ...]] = ("soft", "hard", "weighted")
 

@@ -104,7 +104,7 @@ def test_missing_images_are_counted_and_five_are_named(folder: Path) -> None:
     ("name", "hint"),
     [
         ("a", "a.png exists: write the names with their extension"),
-        ("aa.png", "nearest name there is 'a.png'"),
+        ("aa.png", "did you mean 'a.png'?"),
     ],
 )
 def test_missing_images_come_with_a_hint(folder: Path, name: str, hint: str) -> None:
@@ -121,7 +121,7 @@ def test_images_found_in_another_folder_are_pointed_at(folder: Path) -> None:
 def test_a_missing_image_folder_is_named_with_its_neighbour(folder: Path) -> None:
     (folder / "images").rename(folder / "image")
     found = problems(folder, "image,label\na.png,cat\n")
-    assert "images does not exist, did you mean 'image'?" in found
+    assert "images does not exist; did you mean 'image'?" in found
 
 
 def test_a_folder_named_like_an_image_is_no_image(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a run writes for others: submissions, contact sheets, annotated images."""

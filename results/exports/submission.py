@@ -1,0 +1,95 @@
+"""The submission file: the sample's columns and ids in the sample's order, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from foldtune.errors import SubmissionError, did_you_mean
+from foldtune.results.storage.files import write_csv
+from foldtune.results.storage.paths import StorePath
+from foldtune.results.storage.retry import storage_errors
+
+_NAMED = 5
+
+
+def write_submission(
+    frame: pd.DataFrame, path: StorePath, sample: Path | None = None, *, id_column: str | None = None
+) -> pd.DataFrame:
+    """Write what ``arrange_submission`` gives, and return it. Raises SubmissionError, StorageError."""
+    ordered = arrange_submission(frame, sample, id_column=id_column)
+    write_csv(path, ordered)
+    return ordered
+
+
+def arrange_submission(
+    frame: pd.DataFrame, sample: Path | None = None, *, id_column: str | None = None
+) -> pd.DataFrame:
+    """Return the predictions in the sample's form.
+
+    ``frame`` has one row an image. Its columns and ids must be the sample's, in any order; ids compare as
+    text. Without a sample the frame is returned as it is. ``id_column`` defaults to the first column of the
+    sample, or of the frame. Raises SubmissionError with every problem found, StorageError.
+    """
+    template = None if sample is None else read_sample(Path(sample))
+    columns = list((frame if template is None else template).columns)
+    key = id_column or columns[0]
+    problems = _column_problems(list(frame.columns), columns, key)
+    if problems:
+        raise SubmissionError("\n".join(problems))
+    ids = frame[key].astype(str)
+    problems = _repeated(ids, "the predictions")
+    if template is not None:
+        problems += _repeated(template[key], str(sample))
+        problems += _listed("without a prediction", set(template[key]) - set(ids))
+        problems += _listed("predicted but not in the sample", set(ids) - set(template[key]))
+    for name in columns:
+        problems += _listed(f"with an empty {name!r}", ids[frame[name].isna()])
+    if problems:
+        raise SubmissionError("\n".join(problems))
+    ordered = frame[columns]
+    if template is not None:
+        ordered = ordered.set_axis(ids).loc[template[key]].reset_index(drop=True)
+    return ordered
+
+
+def read_sample(path: Path) -> pd.DataFrame:
+    """Return the sample as text, one row an id, empty cells as "". Raises SubmissionError, StorageError."""
+    with storage_errors(path, "read"):
+        try:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise SubmissionError(f"no sample submission at {path}") from None
+        except ValueError as error:
+            raise SubmissionError(f"{path} cannot be read as a sample submission: {error}") from error
+    if frame.empty:
+        raise SubmissionError(f"{path} has no rows: a sample submission lists every id that must be predicted")
+    return frame
+
+
+def _column_problems(given: list[str], wanted: list[str], key: str) -> list[str]:
+    problems = []
+    if key not in wanted:
+        problems.append(f"no id column {key!r}; there are: {', '.join(wanted)}")
+    for name in [name for name in wanted if name not in given]:
+        problems.append(f"the predictions lack column {name!r}{did_you_mean(name, given)}")
+    extra = [name for name in given if name not in wanted]
+    if extra:
+        problems.append(f"the sample has no column {', '.join(map(repr, extra))}; it has: {', '.join(wanted)}")
+    return problems
+
+
+def _repeated(ids: pd.Series[str], where: str) -> list[str]:
+    return _listed(f"more than once in {where}", ids[ids.duplicated()])
+
+
+def _listed(what: str, ids: Iterable[str]) -> list[str]:
+    """Return [] or one line: the count and the first few ids."""
+    names = sorted(set(ids))
+    if not names:
+        return []
+    more = ", …" if len(names) > _NAMED else ""
+    noun = "id" if len(names) == 1 else "ids"
+    return [f"{len(names)} {noun} {what}: {', '.join(names[:_NAMED])}{more}"]

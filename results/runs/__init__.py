@@ -1,0 +1,1 @@
+"""The run's folder: names, records, stores, the leaderboard."""

@@ -1,0 +1,191 @@
+"""The folder of the model in use, its dated backups beside it, and the exchange of one for another."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from foldtune.errors import ModelForeign, ModelNotFound, RunBusy, RunCorrupt
+from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.storage.files import read_json, write_json
+from foldtune.results.storage.paths import StorePath
+from foldtune.results.storage.retry import storage_errors
+
+MARK = "promotion.json"
+_LOCK_TIMEOUT_S = 1.0
+
+
+class ModelDir:
+    """A folder that an ensemble is promoted to: all that predictions need, and ``promotion.json``, which marks it.
+
+    Of what foldtune did not write here, nothing is ever moved or removed. At whatever moment a process is killed, the
+    folder is whole, old or new; or it is absent, and its newest backup is whole.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).resolve()
+        self.mark_path = self.root / MARK
+        self.ensemble = EnsembleDir(self.root)
+
+    def exists(self) -> bool:
+        """Whether a model is in use here."""
+        return _is_ours(self.root) and self.ensemble.exists()
+
+    def check_own(self) -> None:
+        """Raise ModelForeign where the folder holds what foldtune did not promote; absent or empty is fine."""
+        if not self.root.exists() or _is_ours(self.root):
+            return
+        if not self.root.is_dir() or any(self.root.iterdir()):
+            raise ModelForeign(
+                f"{self.root} holds something that was not promoted there (it has no {MARK}): name another folder"
+            )
+
+    def promotion(self) -> dict[str, Any]:
+        """What ``put`` was told of the model in use. Raises RunCorrupt."""
+        stored = read_json(self.mark_path)
+        if stored is None:
+            raise RunCorrupt(f"{self.mark_path} is gone")
+        return stored
+
+    def backups(self) -> list[Path]:
+        """The earlier models, the newest first."""
+        form = re.compile(re.escape(self.root.name) + r"\.backup-(\d{8}-\d{6})(?:-(\d+))?")
+        found = [
+            (match[1], int(match[2] or 0), path)
+            for path in (self.root.parent.iterdir() if self.root.parent.is_dir() else ())
+            if (match := form.fullmatch(path.name)) and _is_ours(path)
+        ]
+        return [path for _, _, path in sorted(found, reverse=True)]
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for an exchange. Raises RunBusy, StorageError."""
+        path = self.root.parent / f".{self.root.name}.lock"
+        with storage_errors(path, "lock"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=_LOCK_TIMEOUT_S)
+            except Timeout:  # an OSError, so it must not reach storage_errors
+                raise RunBusy(f"another process is promoting to {self.root}: wait for it or stop it first") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def recover(self) -> Path | None:
+        """Undo an exchange that was killed halfway, and remove what it left; gives the backup that is in use again.
+
+        Only for a holder of the lock. Raises StorageError.
+        """
+        with storage_errors(self.root, "recover"):
+            left = [path for path in self.root.parent.glob(f".{self.root.name}.*.new") if _is_stage(path)]
+            newest = next(iter(self.backups()), None)
+            # The old model moves away only once the new one is whole beside it.
+            halfway = newest if left and not self.root.exists() else None
+            if halfway is not None:
+                os.rename(halfway, self.root)
+            for path in left:
+                shutil.rmtree(path)
+        return halfway
+
+    def put(
+        self,
+        description: Mapping[str, Any],
+        oof: Mapping[str, npt.NDArray[Any]],
+        weights: Mapping[tuple[str, int], StorePath],
+        promotion: Mapping[str, Any],
+    ) -> Path | None:
+        """Put a model in the place of the one in use, whole; gives the backup of that.
+
+        Only for a holder of the lock.
+
+        Args:
+            description: ensemble.json.
+            oof: what oof.npz is to hold.
+            weights: file of each (member, fold).
+            promotion: what is worth knowing of this exchange.
+
+        Raises:
+            ModelForeign, StorageError: nothing has changed then.
+        """
+        self.check_own()
+        place = self.root.parent / f".{self.root.name}.{secrets.token_hex(4)}.new"
+        stage = EnsembleDir(place)
+        backup = self._beside("backup") if self.root.exists() and any(self.root.iterdir()) else None
+        try:
+            with storage_errors(self.root, "write"):
+                # The mark first: what a killed process leaves can be told from a stranger's folder.
+                write_json(place / MARK, {**promotion, "replaced": None if backup is None else backup.name})
+                for (member, fold), path in weights.items():
+                    _copy(path, stage.weights_path(member, fold))
+                stage.write_oof(oof)
+                stage.write(description)
+                self._exchange(place, backup)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        return backup
+
+    def _exchange(self, stage: Path, backup: Path | None) -> None:
+        if backup is not None:
+            os.rename(self.root, backup)
+        try:
+            os.rename(stage, self.root)  # over an empty folder, too
+        except OSError:
+            if backup is not None:
+                os.rename(backup, self.root)
+            raise
+
+    def rollback(self) -> tuple[Path, Path | None]:
+        """Put the newest backup in the place of the model in use, which is kept beside it under another name.
+
+        Only for a holder of the lock. Gives the backup as it was named, and the place of the withdrawn model.
+        Raises ModelNotFound where there is no backup, ModelForeign, StorageError.
+        """
+        self.check_own()
+        newest = next(iter(self.backups()), None)
+        if newest is None:
+            raise ModelNotFound(f"there is no backup to go back to: no {self.root.name}.backup-* in {self.root.parent}")
+        withdrawn = self._beside("withdrawn") if _is_ours(self.root) else None
+        with storage_errors(self.root, "exchange"):
+            if withdrawn is not None:
+                os.rename(self.root, withdrawn)
+            os.rename(newest, self.root)
+        return newest, withdrawn
+
+    def _beside(self, word: str) -> Path:
+        """A name for what leaves, dated in UTC, that is not taken."""
+        dated = f"{self.root.name}.{word}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        path, number = self.root.with_name(dated), 1
+        while path.exists():
+            number += 1
+            path = self.root.with_name(f"{dated}-{number}")
+        return path
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_dir() and (path / MARK).is_file()
+
+
+def _is_stage(path: Path) -> bool:
+    """Whether a killed exchange left this: it has the mark, or not even that."""
+    return _is_ours(path) or (path.is_dir() and all(file.name.startswith(f".{MARK}.") for file in path.iterdir()))
+
+
+def _copy(source: StorePath, target: StorePath) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        os.fsync(writer.fileno())

@@ -1,0 +1,286 @@
+"""The run on disk: the one class that owns its names."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from foldtune.errors import RunBusy, RunCorrupt, RunExists, RunNotFound, TrialNotFound, not_found
+from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.leaderboard import leaderboard
+from foldtune.results.runs.names import candidates, check_name, is_run, run_names
+from foldtune.results.runs.records import FINISHED, Mode, TrialRecord, unreadable_record
+from foldtune.results.runs.trial_dir import TrialDir
+from foldtune.results.storage.backend import FileState
+from foldtune.results.storage.files import (
+    listing,
+    names_in,
+    read_bytes,
+    read_json,
+    read_yaml,
+    remove_file,
+    write_csv,
+    write_json,
+    write_yaml,
+)
+from foldtune.results.storage.leases import hold, is_held
+from foldtune.results.storage.paths import StorePath, address, as_path
+from foldtune.results.storage.retry import storage_errors
+
+_T = TypeVar("_T")
+_FOLD_DTYPES: dict[Hashable, Any] = {"id": str, "fold": "int64"}
+_LOCK_TIMEOUT_S = 1.0  # longer than a moment's look by list_runs, which takes the lock itself
+_READERS = 16
+"""Trials of an object store that are read at a time."""
+
+
+class RunStore:
+    """One run's folder, a run once it has ``config.yaml``. Trials are read again only when they change.
+
+    ``root`` is a folder, or the URL of one in any storage that fsspec reaches.
+    """
+
+    def __init__(self, root: StorePath | str) -> None:
+        self.root = as_path(root)
+        self.name = self.root.resolve().name
+        self.config_path = self.root / "config.yaml"
+        self.folds_path = self.root / "folds.csv"
+        self.task_path = self.root / "task.json"
+        self.study_path = self.root / "study.journal"
+        self.leaderboard_path = self.root / "leaderboard.csv"
+        self.tuned_path = self.root / "tuned.json"
+        self.lock_path = self.root / ".lock"
+        self.trials_root = self.root / "trials"
+        self.ensemble = EnsembleDir(self.root / "ensemble")
+        self._records: dict[str, tuple[_Signature, TrialRecord]] = {}
+
+    def __reduce__(self) -> tuple[type[RunStore], tuple[StorePath]]:
+        return RunStore, (self.root,)  # workers get the place, not the records read so far
+
+    @property
+    def address(self) -> str:
+        """The run's absolute path or URL, by which any process that sees the storage opens it."""
+        return address(self.root)
+
+    @classmethod
+    def create(cls, storage: StorePath | str, name: str) -> RunStore:
+        """Make the folder of a new run. Raises RunNameInvalid, RunExists, StorageInvalid, StorageError."""
+        check_name(name, "run")
+        store = cls(as_path(storage) / name)
+        if isinstance(store.root, Path):
+            with storage_errors(store.root, "create"):
+                store.root.mkdir(parents=True, exist_ok=True)
+        # A start that was killed before it wrote config.yaml leaves these two, and no run.
+        unfinished = {store.task_path.name, store.folds_path.name}
+        taken = any(each[0] != "." and each not in unfinished for each in names_in(store.root) or [])
+        if taken and is_run(store.root):
+            raise RunExists(
+                f"run {name!r} exists in {storage}: give --resume to continue it, or --name for another one"
+            )
+        if taken:
+            raise RunExists(
+                f"{store.root} exists and is not a run (it has no config.yaml): give --name for another one"
+            )
+        return store
+
+    @classmethod
+    def open(cls, run: StorePath | str, storage: StorePath | str = "runs") -> RunStore:
+        """Return a stored run, a name under ``storage``, a path or a URL. Raises RunNotFound naming near ones."""
+        places = candidates(run, storage)
+        for root in places:
+            if is_run(root):
+                return cls(root)
+        for root in places:
+            if names_in(root) is not None:
+                raise RunNotFound(f"{root} is not a run: it has no config.yaml")
+        raise RunNotFound(f"{not_found('run', str(run), run_names(storage))} (in {storage})")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing, as long as a search lasts; a killed holder frees it.
+
+        In an object store the holder's death shows after `results.storage.leases.LEASE_S`. Raises RunBusy,
+        StorageError.
+        """
+        if not isinstance(self.lock_path, Path):
+            with hold(self.lock_path, f"run {self.name!r} ({self.root})"):
+                yield
+            return
+        lock = FileLock(self.lock_path)
+        with storage_errors(self.lock_path, "lock"):
+            try:
+                lock.acquire(timeout=_LOCK_TIMEOUT_S)
+            except Timeout:  # an OSError, so it must not reach storage_errors
+                raise RunBusy(
+                    f"another process is working on run {self.name!r} ({self.root}): wait for it or stop it first"
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_locked(self) -> bool:
+        """Whether some process holds the run for writing."""
+        if not isinstance(self.lock_path, Path):
+            return is_held(self.lock_path)
+        if not self.lock_path.is_file():
+            return False
+        try:
+            with FileLock(self.lock_path, timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a run that this user may only read
+            return False
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Store the resolved configuration. Raises StorageError."""
+        write_yaml(self.config_path, config)
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the resolved configuration. Raises RunCorrupt."""
+        return _present(read_yaml(self.config_path), self.config_path)
+
+    def write_task(self, task: Mapping[str, Any]) -> None:
+        """Store the task as learnt from the training table. Raises StorageError."""
+        write_json(self.task_path, task)
+
+    def read_task(self) -> dict[str, Any]:
+        """Return the stored task. Raises RunCorrupt."""
+        return _present(read_json(self.task_path), self.task_path)
+
+    def write_folds(self, ids: npt.NDArray[np.str_], folds: npt.NDArray[np.int64]) -> None:
+        """Store the fold (from 0) of each row: ids (N,), folds (N,). Raises StorageError."""
+        write_csv(self.folds_path, pd.DataFrame({"id": ids, "fold": folds}))
+
+    def read_folds(self) -> pd.DataFrame:
+        """Return columns id (str) and fold (int64), one row an image, in stored order. Raises RunCorrupt."""
+        raw = _present(read_bytes(self.folds_path), self.folds_path)
+        try:
+            frame = pd.read_csv(BytesIO(raw), dtype=_FOLD_DTYPES, keep_default_na=False)
+            return frame[["id", "fold"]]
+        except (ValueError, KeyError) as error:
+            raise RunCorrupt(f"{self.folds_path} does not hold columns id and fold: {error}") from error
+
+    def trial(self, trial_id: str) -> TrialDir:
+        """Return the trial's folder, which need not exist yet. Raises RunNameInvalid."""
+        check_name(trial_id, "trial")
+        return TrialDir(self.trials_root / trial_id)
+
+    def find_trial(self, trial_id: str) -> TrialDir:
+        """Return the folder of a stored trial. Raises TrialNotFound naming near ones."""
+        self._check_trials([trial_id])
+        return self.trial(trial_id)
+
+    def trials(self) -> list[TrialRecord]:
+        """Return the stored trials by number; a damaged one is FAIL with the reason. Raises StorageError."""
+        signatures = {name: _signature(files) for name, files in self._trial_files().items()}
+        unchanged = {
+            name: known for name, known in self._records.items() if name in signatures and known[0] == signatures[name]
+        }
+        changed = [name for name in signatures if name not in unchanged]
+        read = zip(changed, self._read_records(changed), strict=True)
+        records = unchanged | {name: (signatures[name], record) for name, record in read if record is not None}
+        self._records = records
+        tuned = self._read_tuned()
+        found = [_with_tuned(record, tuned) for _, record in records.values()]
+        return sorted(found, key=lambda r: (r.number, r.trial_id))
+
+    def write_tuned(self, metric: str, values: Mapping[str, float]) -> None:
+        """Keep cross-fitted values of a metric by trial: their records have them as ``<metric>_tuned`` from then on.
+
+        Values of other trials and metrics stay. Raises RunCorrupt, StorageError.
+        """
+        tuned = self._read_tuned()
+        write_json(self.tuned_path, {**tuned, metric: {**tuned.get(metric, {}), **values}})
+
+    def _read_tuned(self) -> dict[str, dict[str, float]]:
+        stored = read_json(self.tuned_path) or {}
+        if not all(isinstance(values, dict) for values in stored.values()):
+            raise RunCorrupt(f"{self.tuned_path} does not hold values by metric and trial; remove it")
+        return stored
+
+    def write_leaderboard(self, metric: str, mode: Mode, modes: Mapping[str, Mode] | None = None) -> pd.DataFrame:
+        """Bring leaderboard.csv up to date with every finished trial and return it. Raises StorageError."""
+        finished = [record for record in self.trials() if record.status in FINISHED]
+        frame = leaderboard(finished, metric, mode, modes=modes)
+        write_csv(self.leaderboard_path, frame)
+        return frame
+
+    def prune_weights(self, keep: Iterable[str]) -> int:
+        """Remove weights and checkpoint of each finished trial not in ``keep``; return the bytes freed.
+
+        What killed writers left behind in finished trials goes too. Removes nothing where ``keep`` names a
+        trial that is not stored. Raises TrialNotFound, StorageError.
+        """
+        kept = set(keep)
+        self._check_trials(kept)
+        freed = 0
+        for name, files in self._trial_files().items():
+            trial = self.trial(name)
+            if trial.done_path.name not in files:
+                continue
+            bounded = set() if name in kept else {trial.weights_path.name, trial.checkpoint_path.name}
+            freed += sum(remove_file(trial.root / each) for each in files if each in bounded or each.endswith(".tmp"))
+        return freed
+
+    def _trial_files(self) -> Mapping[str, Mapping[str, FileState]]:
+        """The files of each trial's folder."""
+        found = listing(self.trials_root)
+        return {name: files for name, files in found.items() if name and not name.startswith(".")}
+
+    def _read_records(self, names: Sequence[str]) -> Iterable[TrialRecord | None]:
+        trials = [TrialDir(self.trials_root / name) for name in names]
+        if isinstance(self.root, Path) or len(trials) < 2:
+            return map(_read_record, trials)
+        with ThreadPoolExecutor(_READERS) as readers:  # each waits for the network
+            return list(readers.map(_read_record, trials))
+
+    def _check_trials(self, trial_ids: Iterable[str]) -> None:
+        stored = self._trial_files().keys()
+        absent = sorted(set(trial_ids) - stored)
+        if absent:
+            raise TrialNotFound(
+                "\n".join(not_found("trial", trial_id, stored) for trial_id in absent) + f" (in run {self.name!r})"
+            )
+
+
+_SIGNED = ("config.json", "metrics.jsonl", "trial.json")
+_Signature = tuple[FileState | None, ...]
+
+
+def _signature(files: Mapping[str, FileState]) -> _Signature:
+    """States of the files that a trial's record is made of."""
+    return tuple(files.get(name) for name in _SIGNED)
+
+
+def _with_tuned(record: TrialRecord, tuned: Mapping[str, Mapping[str, float]]) -> TrialRecord:
+    own = {
+        f"{metric}_tuned": float(values[record.trial_id])
+        for metric, values in tuned.items()
+        if values.get(record.trial_id) is not None
+    }
+    return replace(record, metrics={**record.metrics, **own}) if own else record
+
+
+def _read_record(trial: TrialDir) -> TrialRecord | None:
+    try:
+        return trial.record()
+    except RunCorrupt as error:
+        return unreadable_record(trial.trial_id, str(error))
+
+
+def _present(value: _T | None, path: StorePath) -> _T:
+    if value is None:
+        raise RunCorrupt(f"{path} is missing: the run was never started, or the file was removed")
+    return value

@@ -1,0 +1,128 @@
+"""The folder of one trial, and what it shares with the folder of one fold of an ensemble's member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.errors import RunCorrupt
+from foldtune.results.runs.records import FINISHED, EpochRow, Scores, Status, TrialRecord, build_record, current_epochs
+from foldtune.results.storage.files import (
+    append_line,
+    is_file,
+    json_text,
+    read_json,
+    read_jsonl,
+    read_npz,
+    write_bytes_atomic,
+    write_json,
+    write_npz,
+)
+from foldtune.results.storage.paths import StorePath
+
+
+class FitDir:
+    """Folder of one training: a checkpoint to go on from and the scores of its best epoch."""
+
+    def __init__(self, root: StorePath) -> None:
+        self.root = root
+        self.checkpoint_path = root / "checkpoint.pt"
+        self.scores_path = root / "scores.npz"
+        self.error_path = root / "error.log"
+
+    def write_error(self, trace: str) -> None:
+        """Store why the training failed, in full. Raises StorageError."""
+        write_bytes_atomic(self.error_path, trace.encode())
+
+    def write_scores(
+        self,
+        ids: npt.NDArray[np.str_],
+        logits: npt.NDArray[Any],
+        targets: npt.NDArray[Any] | None,
+        epoch: int,
+    ) -> None:
+        """Store ids (N,), logits (N, ...), targets (N, ...) or None; before the row of their epoch.
+
+        Raises ValueError where the lengths differ, StorageError.
+        """
+        lengths = {len(ids), len(logits)} | (set() if targets is None else {len(targets)})
+        if len(lengths) > 1:
+            raise ValueError(f"ids, logits and targets differ in length: {sorted(lengths)}")
+        arrays = {"ids": np.asarray(ids, dtype=np.str_), "logits": logits, "epoch": np.asarray(epoch)}
+        if targets is not None:
+            arrays["targets"] = targets
+        # Probability maps come in one or two bytes a pixel and shrink many times over; float logits do not.
+        write_npz(self.scores_path, arrays, compressed=logits.dtype.itemsize < 4)
+
+    def read_scores(self) -> Scores | None:
+        """Return the stored scores, or None where there are none. Raises RunCorrupt."""
+        arrays = read_npz(self.scores_path)
+        if arrays is None:
+            return None
+        missing = {"ids", "logits", "epoch"} - set(arrays)
+        if missing:
+            raise RunCorrupt(f"{self.scores_path} lacks {', '.join(sorted(missing))}")
+        return Scores(arrays["ids"], arrays["logits"], arrays.get("targets"), int(arrays["epoch"]))
+
+
+class TrialDir(FitDir):
+    """Folder ``trials/ID`` of a run: config.json first, metrics.jsonl as it trains, trial.json at the end."""
+
+    def __init__(self, root: StorePath) -> None:
+        super().__init__(root)
+        self.trial_id = root.name
+        self.config_path = root / "config.json"
+        self.metrics_path = root / "metrics.jsonl"
+        self.done_path = root / "trial.json"
+        self.deaths_path = root / "deaths.jsonl"
+        self.weights_path = root / "weights.safetensors"
+
+    def write_config(self, number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Store the trial's number, its flat sampled parameters and its nested configuration."""
+        write_json(
+            self.config_path,
+            {"trial_id": self.trial_id, "number": number, "params": params, "config": config},
+        )
+
+    def append_epoch(self, row: EpochRow) -> None:
+        """Add an epoch. Raises StorageError."""
+        append_line(self.metrics_path, json_text(row.to_dict()))
+
+    def append_death(self, epoch: int, reason: str) -> None:
+        """Note that the trial's worker died after ``epoch`` and that the trial goes on. Raises StorageError."""
+        append_line(self.deaths_path, json_text({"epoch": epoch, "reason": reason}))
+
+    def deaths(self) -> list[dict[str, Any]]:
+        """Return what ``append_death`` noted: ``epoch`` and ``reason`` of each. Raises RunCorrupt, StorageError."""
+        return read_jsonl(self.deaths_path)
+
+    def epochs(self) -> tuple[EpochRow, ...]:
+        """Return the epochs in order, those that a resumed trial repeated once. Raises RunCorrupt."""
+        rows = read_jsonl(self.metrics_path)
+        return current_epochs([EpochRow.from_dict(row, str(self.metrics_path)) for row in rows])
+
+    def finish(self, status: Status, *, error: str | None = None, fit_time_s: float | None = None) -> None:
+        """Write the marker that the trial has ended: COMPLETE, PRUNED, or FAIL with its reason."""
+        if status not in FINISHED:
+            raise ValueError(f"a trial ends as one of {', '.join(FINISHED)}, not {status!r}")
+        write_json(self.done_path, {"status": status, "error": error, "fit_time_s": fit_time_s})
+
+    def is_finished(self) -> bool:
+        """Whether the trial has ended, in whatever way."""
+        return is_file(self.done_path)
+
+    def record(self) -> TrialRecord | None:
+        """Return what is known of the trial, None before its configuration is stored. Raises RunCorrupt."""
+        config = read_json(self.config_path)
+        if config is None:
+            return None
+        missing = {"trial_id", "number", "params", "config"} - set(config)
+        if missing:
+            raise RunCorrupt(f"{self.config_path} lacks {', '.join(sorted(missing))}")
+        done = read_json(self.done_path)
+        if done is not None and done.get("status") not in FINISHED:
+            raise RunCorrupt(f"{self.done_path} has no status of {', '.join(FINISHED)}")
+        return build_record(config, self.epochs(), done)

@@ -1,0 +1,167 @@
+"""Files in a folder of this machine, or of one that it mounts.
+
+Writes go to a temporary name in the same folder, are flushed to the disk and then renamed, so a reader sees
+the old file or the new one, at whatever moment the writer is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from foldtune.results.storage.backend import Entry, FileState, Save
+from foldtune.results.storage.paths import StorePath
+
+
+class DiskEntry(Entry):
+    """A file or a folder on a disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> bytes | None:
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, save: Save) -> None:
+        with whole_file(self._path) as file:
+            save(file)
+
+    def append(self, data: bytes) -> None:
+        """Append a line; a torn last line of a killed writer is cut off first. One writer a file."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            end = _cut_torn_line(descriptor)
+            try:
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, end)
+                raise
+        finally:
+            os.close(descriptor)
+
+    def is_file(self) -> bool:
+        return self._path.is_file()
+
+    def state(self) -> FileState | None:
+        try:
+            return _state(self._path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def names(self) -> list[str] | None:
+        try:
+            return sorted(os.listdir(self._path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def listing(self) -> Mapping[str, Mapping[str, FileState]]:
+        try:
+            with os.scandir(self._path) as entries:
+                folders = sorted(each.name for each in entries if each.is_dir())
+        except FileNotFoundError:
+            return {}
+        return {name: _files(f"{self._path}/{name}") for name in folders}
+
+    def remove(self) -> int:
+        try:
+            size = self._path.stat().st_size
+            self._path.unlink()
+        except FileNotFoundError:
+            return 0
+        return size
+
+    def remove_tree(self) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._path)
+
+    def copy_to(self, target: StorePath) -> None:
+        assert isinstance(target, Path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        part.unlink(missing_ok=True)
+        try:
+            os.link(self._path, part)
+        except OSError:  # a file system without links
+            shutil.copyfile(self._path, part)
+        part.replace(target)
+        part.unlink(missing_ok=True)  # renaming one name of a file to another of its names does nothing
+
+    def move_to(self, target: StorePath) -> None:
+        assert isinstance(target, Path)
+        os.replace(self._path, target)
+
+    def fetch(self, target: Path) -> bool:
+        try:
+            shutil.copyfile(self._path, target)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that takes the place of ``path`` when the block ends, and vanishes if it raises."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _state(stat: os.stat_result) -> FileState:
+    return FileState((stat.st_ino, stat.st_mtime_ns), stat.st_size, stat.st_mtime)
+
+
+def _files(folder: str) -> dict[str, FileState]:
+    """Return the files of a folder; what is removed meanwhile is left out."""
+    files = {}
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for each in entries:
+            with suppress(FileNotFoundError):
+                if each.is_file():
+                    files[each.name] = _state(each.stat())
+    return files
+
+
+def _cut_torn_line(descriptor: int) -> int:
+    """Cut the file after its last newline and return that length in bytes."""
+    size = os.fstat(descriptor).st_size
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return size
+    end = os.pread(descriptor, size, 0).rfind(b"\n") + 1
+    os.ftruncate(descriptor, end)
+    return end
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlast a power cut, where the file system can synchronise folders."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,229 @@
+"""Reading and writing files whole, in a folder or under a URL: the only way by which this package touches contents.
+
+A reader sees the old file or the new one, at whatever moment the writer is killed. Storage that is away for a moment
+is waited for. Nothing that is read back can run code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import yaml
+
+from foldtune.errors import RunCorrupt, StorageFull
+from foldtune.results.storage.arrays import ByRows, load_npz, save_npz
+from foldtune.results.storage.backend import Entry, FileState, Save
+from foldtune.results.storage.disk import DiskEntry
+from foldtune.results.storage.objects import ObjectEntry
+from foldtune.results.storage.paths import StorePath
+from foldtune.results.storage.retry import attempt
+
+
+def write_whole(path: StorePath, save: Save) -> None:
+    """Make the file of what ``save`` writes, whole or not at all. Raises StorageError."""
+    attempt(path, "write", lambda: entry(path).write(save))
+
+
+def write_bytes_atomic(path: StorePath, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all. Raises StorageError."""
+    write_whole(path, lambda file: file.write(data))
+
+
+def read_bytes(path: StorePath) -> bytes | None:
+    """Return the file's bytes, or None where there is no such file. Raises StorageError."""
+    return attempt(path, "read", entry(path).read)
+
+
+def append_line(path: StorePath, line: str) -> None:
+    """Append ``line`` and a newline; a torn last line of a killed writer is cut off first.
+
+    One writer a file. The file is as it was where the disk fills up in the middle. Raises StorageError.
+    """
+    if "\n" in line:
+        raise ValueError(f"a line cannot hold a newline: {line!r}")
+    data = line.encode() + b"\n"
+    if isinstance(path, Path):
+        attempt(path, "write", lambda: DiskEntry(path).append(data))
+        return
+    # An object cannot grow. It is read once, so that an attempt whose answer was lost adds nothing twice.
+    write_bytes_atomic(path, (read_bytes(path) or b"") + data)
+
+
+def is_file(path: StorePath) -> bool:
+    """Whether there is such a file. Raises StorageError."""
+    return attempt(path, "read", entry(path).is_file)
+
+
+def file_state(path: StorePath) -> FileState | None:
+    """Return size and time of the file, None where there is no such file. Raises StorageError."""
+    return attempt(path, "read", entry(path).state)
+
+
+def names_in(folder: StorePath) -> list[str] | None:
+    """Return the names in a folder, sorted, or None where there is no such folder. Raises StorageError."""
+    return attempt(folder, "read", entry(folder).names)
+
+
+def listing(folder: StorePath) -> Mapping[str, Mapping[str, FileState]]:
+    """Return the files in each sub-folder by their names, at one look; {} without the folder. Raises StorageError."""
+    return attempt(folder, "read", entry(folder).listing)
+
+
+def remove_file(path: StorePath) -> int:
+    """Remove the file and return the bytes that this freed; 0 where there is none. Raises StorageError."""
+    return attempt(path, "remove", entry(path).remove)
+
+
+def remove_tree(folder: StorePath) -> None:
+    """Remove a folder with all that it holds, where there is one. Raises StorageError."""
+    attempt(folder, "remove", entry(folder).remove_tree)
+
+
+def copy_whole(source: StorePath, target: StorePath) -> None:
+    """Give a file that nobody changes in place a second name in its storage, whole or absent. Raises StorageError."""
+    attempt(target, "write", lambda: entry(source).copy_to(target))
+
+
+def move_file(source: StorePath, target: StorePath) -> None:
+    """Give a file another name in its storage, in the place of the file that has it. Raises StorageError."""
+    attempt(target, "write", lambda: entry(source).move_to(target))
+
+
+def save_file(path: StorePath, save: Callable[[Path], object]) -> None:
+    """Make the file by way of ``save``, which writes a file of this machine whole: ``path``, or one that is uploaded.
+
+    What ``save`` raises beside OSError is raised as it is, and then nothing is uploaded. Raises StorageError.
+    """
+    if isinstance(path, Path):
+        attempt(path, "write", lambda: save(path))
+        return
+    with tempfile.TemporaryDirectory(prefix="foldtune-upload-") as scratch:
+        local = Path(scratch) / path.name
+        save(local)
+        attempt(path, "write", lambda: ObjectEntry(path).upload(local))
+
+
+@contextmanager
+def read_locally(path: StorePath) -> Iterator[Path | None]:
+    """Yield a file of this machine with the content of ``path``, or None where there is no such file.
+
+    It is ``path`` itself, or a copy that goes away with the block. Raises StorageError.
+    """
+    if isinstance(path, Path):
+        yield path if is_file(path) else None
+        return
+    with tempfile.TemporaryDirectory(prefix="foldtune-download-") as scratch:
+        local = Path(scratch) / path.name
+        yield local if attempt(path, "read", lambda: entry(path).fetch(local)) else None
+
+
+def read_jsonl(path: StorePath) -> list[dict[str, Any]]:
+    """Return the objects of the whole lines; a torn last line is left out, no file gives []. RunCorrupt."""
+    raw = read_bytes(path) or b""
+    lines = raw[: raw.rfind(b"\n") + 1].split(b"\n")[:-1]
+    return [_json_object(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def to_plain(value: Any) -> Any:
+    """Return ``value`` as strict JSON knows it: non-finite numbers become None, arrays lists, paths str."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str | Path):
+        return str(value)
+    raise TypeError(f"cannot be stored as JSON: {value!r} of type {type(value).__name__}")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Return strict JSON (no NaN, no Infinity: they become null)."""
+    return json.dumps(to_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def write_json(path: StorePath, value: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON, whole or not at all. Raises StorageError."""
+    write_bytes_atomic(path, (json_text(value, indent=1) + "\n").encode())
+
+
+def read_json(path: StorePath) -> dict[str, Any] | None:
+    """Return the file's JSON object, or None where there is no such file. Raises RunCorrupt, StorageError."""
+    raw = read_bytes(path)
+    return None if raw is None else _json_object(raw, str(path))
+
+
+def write_yaml(path: StorePath, value: Mapping[str, Any]) -> None:
+    """Write a mapping as YAML in its own order, whole or not at all. Raises StorageError."""
+    write_bytes_atomic(path, yaml.safe_dump(to_plain(value), sort_keys=False, allow_unicode=True).encode())
+
+
+def read_yaml(path: StorePath) -> dict[str, Any] | None:
+    """Return the YAML mapping, or None where there is no such file. Raises RunCorrupt, StorageError."""
+    raw = read_bytes(path)
+    if raw is None:
+        return None
+    try:
+        value = yaml.safe_load(raw)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunCorrupt(f"{path} is not YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise RunCorrupt(f"{path} holds no YAML mapping")
+    return value
+
+
+def write_csv(path: StorePath, frame: pd.DataFrame) -> None:
+    """Write the frame without its index as UTF-8 CSV, whole or not at all. Raises StorageError."""
+    write_bytes_atomic(path, frame.to_csv(index=False, lineterminator="\n").encode())
+
+
+def write_npz(path: StorePath, arrays: Mapping[str, npt.NDArray[Any] | ByRows], *, compressed: bool = False) -> None:
+    """Write named arrays, whole or not at all; arrays of Python objects are refused with a TypeError."""
+    unfit = [name for name, array in arrays.items() if array.dtype.hasobject]
+    if unfit:
+        raise TypeError(f"arrays of Python objects are not stored: {', '.join(unfit)}")
+    write_whole(path, lambda file: save_npz(file, arrays, compressed=compressed))
+
+
+def read_npz(path: StorePath) -> dict[str, npt.NDArray[Any]] | None:
+    """Return the arrays by name, or None where there is no such file; large compressed ones are mapped from files.
+
+    Raises RunCorrupt, StorageError.
+    """
+    with read_locally(path) as local:
+        if local is None:
+            return None
+        try:
+            return load_npz(local)
+        except StorageFull:
+            raise
+        except Exception as error:  # a broken zip raises nearly anything, from BadZipFile to MemoryError
+            raise RunCorrupt(f"{path} is not a whole .npz file: {error}") from error
+
+
+def entry(path: StorePath) -> Entry:
+    """Return what ``path`` names, on a disk or in an object store."""
+    return DiskEntry(path) if isinstance(path, Path) else ObjectEntry(path)
+
+
+def _json_object(raw: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(raw)
+    except ValueError as error:
+        raise RunCorrupt(f"{where} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise RunCorrupt(f"{where} holds no JSON object")
+    return value

@@ -1,0 +1,141 @@
+"""The lock of a run that lies in an object store, where nothing tells that a holder died: a lease that it renews.
+
+Leases are objects `.lock/000001.json`, `.lock/000002.json`, …; the highest one counts. Taking the lock is making the
+next number, which of several that try at a time only one can. A holder whose number is no longer the highest has lost
+the lock, for example while its machine slept, and is interrupted as by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foldtune.errors import RunBusy
+from foldtune.results.storage.files import file_state, names_in, read_json, remove_file, write_bytes_atomic
+from foldtune.results.storage.objects import ObjectEntry
+from foldtune.results.storage.retry import attempt
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+LEASE_S = 60.0
+"""A holder that gave no sign of life for so long is taken for dead."""
+BEAT_S = 10.0
+
+
+@contextmanager
+def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, beat_s: float = BEAT_S) -> Iterator[None]:
+    """Hold the lock in ``folder`` while the block runs. Raises RunBusy, which names ``what``; StorageError."""
+    last = _newest(folder)
+    if last is not None and not last.given_up() and (age_s := _now(folder) - last.renewed) < lease_s:
+        who = f"process {last.content.get('pid')} of {last.content.get('host')}"
+        raise RunBusy(
+            f"{who} is working on {what}: wait for it or stop it first; "
+            f"a killed one loses it {lease_s:.0f} s after its last sign of life, which is {age_s:.0f} s ago"
+        )
+    path = folder / _file_name(1 if last is None else last.number + 1)
+    mine = {"owner": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid(), "machine": _machine()}
+    if not attempt(path, "lock", lambda: _take(path, mine)):
+        raise RunBusy(f"another process is starting to work on {what}: wait for it or stop it first")
+    for name in names_in(folder) or []:
+        if name < path.name:
+            remove_file(folder / name)
+    ended = threading.Event()
+    beating = threading.Thread(target=_beat, args=(folder, path, mine, beat_s, ended), daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
+        with suppress(Exception):  # a lease that cannot be given back runs out, and the block's own error matters more
+            released = json.dumps({**mine, "released": True}).encode()
+            ObjectEntry(path).write(lambda file: file.write(released))
+
+
+def is_held(folder: UPath) -> bool:
+    """Whether some process holds the lock, by this machine's clock. Raises StorageError."""
+    last = _newest(folder)
+    return last is not None and not last.given_up() and time.time() - last.renewed < LEASE_S
+
+
+@dataclass(frozen=True)
+class _Lease:
+    number: int
+    content: Mapping[str, Any]
+    renewed: float
+
+    def given_up(self) -> bool:
+        """Whether its holder released it, or was a process of this machine that has ended."""
+        if self.content.get("released"):
+            return True
+        machine = _machine()
+        if machine is None or self.content.get("machine") != machine:
+            return False
+        try:
+            os.kill(int(self.content["pid"]), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # another user's
+            return False
+        return False
+
+
+def _newest(folder: UPath) -> _Lease | None:
+    """Return the lease that counts; None where there never was one."""
+    names = [name for name in names_in(folder) or [] if name.endswith(".json")]
+    if not names:
+        return None
+    path = folder / max(names)
+    state, content = file_state(path), read_json(path)
+    if state is None or content is None:  # the next holder removed it
+        return _newest(folder)
+    return _Lease(int(path.stem), content, state.modified)
+
+
+def _now(folder: UPath) -> float:
+    """Seconds since 1970 by the storage's own clock, which is the one that leases are dated by."""
+    probe = folder / f"{secrets.token_hex(8)}.now"
+    write_bytes_atomic(probe, b"")
+    state = file_state(probe)
+    remove_file(probe)
+    return state.modified if state else time.time()
+
+
+def _take(path: UPath, mine: Mapping[str, Any]) -> bool:
+    """Make the lease; also True where an attempt whose answer was lost has made it."""
+    return ObjectEntry(path).write_new(json.dumps(mine).encode()) or read_json(path) == mine
+
+
+def _beat(folder: UPath, path: UPath, mine: Mapping[str, Any], beat_s: float, ended: threading.Event) -> None:
+    """Renew the lease until the end; a beat that storage does not take is made up by the next one."""
+    while not ended.wait(beat_s):
+        with suppress(Exception):
+            if max(ObjectEntry(folder).names() or [path.name]) > path.name:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                return
+            content = json.dumps({**mine, "renewed": time.time()}).encode()
+            ObjectEntry(path).write(lambda file, content=content: file.write(content))  # type: ignore[misc]
+
+
+def _file_name(number: int) -> str:
+    return f"{number:06d}.json"
+
+
+def _machine() -> str | None:
+    """Name of what process ids belong to: a boot of a kernel and a namespace of it. None where it cannot be told."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None

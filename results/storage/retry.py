@@ -1,0 +1,113 @@
+"""What storage does when it is away: a moment's absence is waited for, a lasting one has a reason."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from foldtune.errors import StorageDenied, StorageError, StorageFull
+from foldtune.results.storage.paths import StorePath
+
+T = TypeVar("T")
+
+WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)
+"""Pauses between attempts: a minute in all."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_AWAY = {
+    errno.EAGAIN,
+    errno.EBUSY,  # what s3fs makes of "slow down" and "service unavailable"
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EIO,
+    errno.ENETDOWN,
+    errno.ENETRESET,
+    errno.ENETUNREACH,
+    errno.EPIPE,
+    errno.EREMOTEIO,
+    errno.ESTALE,  # of NFS, whose server came back with another handle
+    errno.ETIMEDOUT,
+}
+_AWAY_CLASSES = {
+    "ClientConnectionError",
+    "ClientPayloadError",
+    "ConnectionError",
+    "HTTPClientError",
+    "OperationalError",
+    "TimeoutError",
+}
+"""Names of the classes by which botocore, aiohttp, requests, databases and Python say that a server does not answer."""
+
+_log = logging.getLogger("foldtune.storage")
+
+
+def attempt(path: StorePath | str, action: str, call: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
+    """Return what ``call`` gives; where storage is away, try again after each of ``waits_s``.
+
+    ``path``, or the text that names a server, and ``action`` are for messages.
+    ``call`` must leave nothing half done that a second call would add to. Raises StorageError with the reason:
+    at once where waiting does not help, else after the last attempt.
+    """
+    for number, wait_s in enumerate(waits_s):
+        try:
+            return call()
+        except Exception as error:
+            if not is_away(error):
+                _raise_explained(error, path, action)
+            if number == 0:
+                reason, rest_s = _reason(error), sum(waits_s)
+                _log.warning("cannot %s %s (%s): trying again for %.0f s", action, path, reason, rest_s)
+            time.sleep(wait_s)
+    with storage_errors(path, action):
+        return call()
+
+
+@contextmanager
+def storage_errors(path: StorePath | str, action: str) -> Iterator[None]:
+    """Turn what a file system raises in the block into a StorageError: which file, why and what to do."""
+    try:
+        yield
+    except Exception as error:
+        _raise_explained(error, path, action)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the error says that storage does not answer now, and so may answer soon."""
+    if isinstance(error, OSError) and error.errno in _AWAY:
+        return True
+    return bool(_AWAY_CLASSES & {cls.__name__ for cls in type(error).__mro__})
+
+
+def _raise_explained(error: Exception, path: StorePath | str, action: str) -> NoReturn:
+    """Raise the StorageError that says what ``error`` means; one that is not storage's is raised as it is."""
+    what = f"cannot {action} {path}: {_reason(error)}"
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL:
+        raise StorageFull(
+            f"{what}. Free some space there or choose another storage; what was stored before is untouched"
+        ) from error
+    if isinstance(error, PermissionError) or number in _DENIED:
+        raise StorageDenied(f"{what}. Check the permissions there or choose another storage") from error
+    if isinstance(error, OSError) or (not isinstance(path, Path) and _is_foreign(error)):
+        raise StorageError(what) from error
+    raise error
+
+
+def _is_foreign(error: Exception) -> bool:
+    """Whether a storage's package made the error's class, or has no such operation; not a mistake of ours."""
+    module = type(error).__module__.partition(".")[0]
+    return isinstance(error, NotImplementedError) or module not in {"builtins", "results"}
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())

@@ -1,0 +1,151 @@
+"""The ensemble as terminal tables: its members, its honest estimate and the classes one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from foldtune.results.runs.records import Mode
+from foldtune.results.tables.columns import Column, build_table, fit_columns, titled
+from foldtune.results.tables.formatting import DASH, metric_text, number_text
+from foldtune.results.tables.leaderboard_table import BEST_STYLE, metric_column, parameter_columns
+
+_CLASSES = 15
+_WEAK_F1 = 0.5
+
+
+def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None, mode: Mode | None = None) -> Group:
+    """Return the members, the estimate and the per-class figures of an ensemble.json.
+
+    Keys: metric, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
+    {metric: value}; optional: asked (the voting asked for), compared {voting: value}, tta, dropped [{id, value,
+    leader, difference {value, low, high}}], interval [low, high], best_single {trial_id, value}, gain,
+    gain_interval [low, high], per_class [{label, precision, recall, f1, support}], mode. ``mode`` says which way the
+    metric is better (default: the ensemble's own; without one losses "min", others "max").
+    """
+    guessed: Mode = "min" if str(ensemble["metric"]).endswith("loss") else "max"
+    direction: Mode = mode or ensemble.get("mode") or guessed
+    parts: list[Group | Table | Text] = [_members(ensemble, direction, width)]
+    if ensemble.get("dropped"):
+        parts.append(_dropped(ensemble["dropped"]))
+    parts.append(_estimate(ensemble, direction))
+    if ensemble.get("compared"):
+        parts.append(_compared(ensemble, direction))
+    if ensemble.get("per_class"):
+        parts.append(_classes(ensemble["per_class"], width))
+    return Group(*parts)
+
+
+def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) -> Group:
+    members: Sequence[Mapping[str, Any]] = ensemble["members"]
+    folds = [[_value(v) for v in member.get("fold_values") or ()] for member in members]
+    columns = [
+        Column("#", tuple(Text(str(i)) for i in range(1, len(members) + 1)), 0),
+        Column("trial", tuple(Text(str(member["trial_id"])) for member in members), 0, right=False),
+        metric_column("out of fold", [_value(m.get("oof")) for m in members], direction, 0, strong=True),
+        Column("weight", tuple(Text(_weight(member.get("weight"))) for member in members), 1),
+        Column("folds mean ± sd", tuple(Text(_spread(values)) for values in folds), 2),
+    ]
+    if len({member.get("run") for member in members}) > 1:
+        columns.insert(2, Column("run", tuple(Text(str(m.get("run"))) for m in members), 1, right=False))
+    params = [member.get("params") or {} for member in members]
+    headers = ["#", "trial", "run", "weight", "out of fold"]
+    columns += parameter_columns(params, headers, importance=3)
+    for fold in range(max(map(len, folds), default=0)):
+        values = [row[fold] if fold < len(row) else math.nan for row in folds]
+        columns.append(metric_column(f"fold {fold}", values, direction, 4))
+    fitted, dropped = fit_columns(columns, width)
+    voting, metric = ensemble["voting"], ensemble["metric"]
+    chosen = f"{voting} voting (auto)" if ensemble.get("asked") == "auto" else f"{voting} voting"
+    views = f", {ensemble['tta']} views" if ensemble.get("tta") else ""
+    title = f"{len(members)} members, {ensemble['folds']} folds, {chosen}{views}, by {metric}"
+    table = build_table(fitted)
+    if dropped:
+        table.caption = Text(f"{dropped} more columns in a wider window", style="dim")
+    return titled(title, table)
+
+
+def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:
+    metric = ensemble["metric"]
+    estimate: Mapping[str, Any] = ensemble["estimate"]
+    text = Text(" ").append(f"{metric} {metric_text(estimate.get(metric))}", style=BEST_STYLE)
+    if ensemble.get("interval"):
+        low, high = ensemble["interval"]
+        text.append(f"  [{metric_text(low)}, {metric_text(high)}]")
+    text.append("  cross-fitted" + (", 95% bootstrap" if ensemble.get("interval") else ""), style="dim")
+    if single := ensemble.get("best_single"):
+        text.append(f"\n best single trial {single['trial_id']}: {metric_text(single['value'])}")
+    gain = ensemble.get("gain")
+    if gain is not None and math.isfinite(gain):
+        helps = gain > 0 if direction == "max" else gain < 0
+        text.append(f"  gain {gain:+#.4g}", style="green" if helps else "yellow")
+        if ensemble.get("gain_interval"):
+            low, high = ensemble["gain_interval"]
+            text.append(f"  [{low:+.4f}, {high:+.4f}]")
+    others = [f"{name} {metric_text(value)}" for name, value in estimate.items() if name != metric]
+    if others:
+        text.append("\n " + " · ".join(others), style="dim")
+    return text
+
+
+def _dropped(rows: Sequence[Mapping[str, Any]]) -> Text:
+    """Who went no further after the first folds, and by how much."""
+    text = Text()
+    for row in rows:
+        gap = row["difference"]
+        text.append(f" {row['id']} dropped out after two folds: {metric_text(row['value'])}, ")
+        text.append(f"{gap['value']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}] against {row['leader']}\n")
+    text.rstrip()
+    text.stylize("dim")
+    return text
+
+
+def _compared(ensemble: Mapping[str, Any], direction: Mode) -> Text:
+    """The votings that auto chose from, the best first; its own is set off."""
+    sign = -1 if direction == "max" else 1
+    values: Mapping[str, float] = ensemble["compared"]
+    text = Text(" compared: ", style="dim")
+    for place, name in enumerate(sorted(values, key=lambda each: sign * values[each])):
+        text.append(" · " if place else "")
+        text.append(f"{name} {metric_text(values[name])}", style="bold not dim" if name == ensemble["voting"] else "")
+    return text
+
+
+def _classes(rows: Sequence[Mapping[str, Any]], width: int | None) -> Table:
+    """The classes as given; of many, those with the lowest F1, worst first."""
+    shown = rows if len(rows) <= _CLASSES else sorted(rows, key=lambda row: _value(row["f1"]))[:_CLASSES]
+    columns = [Column("class", tuple(Text(str(row["label"])) for row in shown), 0, right=False)]
+    for name, importance in (("precision", 1), ("recall", 1), ("f1", 0)):
+        columns.append(Column(name, tuple(_score(_value(row[name])) for row in shown), importance))
+    columns.append(Column("rows", tuple(Text(number_text(row["support"])) for row in shown), 1))
+    fitted, _ = fit_columns(columns, width)
+    table = build_table(fitted)
+    if len(rows) > len(shown):
+        table.caption = Text(f"the {len(shown)} weakest of {len(rows)} classes by F1", style="dim")
+    return table
+
+
+def _score(value: float) -> Text:
+    return Text(metric_text(value), style="red" if value < _WEAK_F1 else "")
+
+
+def _spread(values: Sequence[float]) -> str:
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return DASH
+    mean = metric_text(fmean(finite))
+    return f"{mean} ± {stdev(finite):.3f}" if len(finite) > 1 else mean
+
+
+def _weight(value: float | None) -> str:
+    return DASH if value is None else f"{value:.3g}"
+
+
+def _value(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,197 @@
+"""The leaderboard and the list of runs as terminal tables."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from foldtune.results.runs.leaderboard import better, metric_columns, param_columns
+from foldtune.results.runs.records import Mode
+from foldtune.results.runs.summaries import RunSummary
+from foldtune.results.tables.columns import Column, build_table, fit_columns, short_names
+from foldtune.results.tables.formatting import DASH, duration_text, metric_text, number_text, parameter_text
+
+STATUS_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan"}
+STATE_STYLES = {"ensembled": "bold green", "searched": "green", "running": "cyan", "interrupted": "yellow"}
+BEST_STYLE = "bold green"
+_STATUS_WORDS = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+_REASONS = 3
+_REASON_LENGTH = 160
+
+
+def results_table(
+    frame: pd.DataFrame,
+    metric: str,
+    mode: Mode,
+    top: int | None = 10,
+    *,
+    width: int | None = None,
+    modes: Mapping[str, Mode] | None = None,
+) -> Table:
+    """Return the first ``top`` rows (None: all) of a leaderboard as a table of at most ``width`` characters.
+
+    The best value of each metric among the rows shown is bold; of the parameters only those that differ
+    between these rows are shown; the caption counts all the trials and says why some failed.
+    """
+    shown = frame if top is None else frame.head(top)
+    directions = better(frame, metric, mode, modes)
+    fitted, dropped = fit_columns(_result_columns(shown, metric, directions), width)
+    table = build_table(fitted)
+    table.caption = _caption(frame, dropped)
+    table.caption_style = "none"
+    return table
+
+
+def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table:
+    """Return one row a run: state, trials by status, metric, best value and the time of the last change."""
+    columns = [
+        Column("run", tuple(Text(run.name, style="bold") for run in runs), 0, right=False),
+        Column("state", tuple(Text(r.state, style=STATE_STYLES.get(r.state, "")) for r in runs), 0, right=False),
+        Column("trials", tuple(_counts(run.trials, separator=", ") for run in runs), 2, right=False, limit=60),
+        Column("metric", tuple(Text(run.metric or DASH) for run in runs), 1, right=False),
+        Column("best", tuple(Text(metric_text(run.best), style=BEST_STYLE) for run in runs), 0),
+        Column("job", tuple(Text(_job(run)) for run in runs), 3, right=False, limit=48),
+        Column(
+            "modified",
+            tuple(Text(f"{run.modified.astimezone():%Y-%m-%d %H:%M}") for run in runs),
+            1,
+            right=False,
+        ),
+    ]
+    fitted, _ = fit_columns([column for column in columns if column.header != "job" or any(map(_job, runs))], width)
+    table = build_table(fitted)
+    if not runs:
+        table.caption = "no runs yet"
+    return table
+
+
+def _job(run: RunSummary) -> str:
+    return " ".join(filter(None, (run.job, run.job_state and run.job_state.lower())))
+
+
+def parameter_columns(shown: Sequence[Mapping[str, Any]], taken: Sequence[str], importance: int) -> list[Column]:
+    """Return a column for each parameter that differs between the mappings; for a single one, for each."""
+    names = list(dict.fromkeys(name for params in shown for name in params))
+    values = {name: [params.get(name) for params in shown] for name in names}
+    differing = [name for name in names if _differs(values[name]) or (len(shown) == 1 and values[name] != [None])]
+    headers = short_names(differing, taken)
+    return [
+        Column(
+            headers[name],
+            tuple(_muted(parameter_text(params.get(name))) for params in shown),
+            importance,
+            right=all(_is_number(params.get(name)) for params in shown),
+        )
+        for name in differing
+    ]
+
+
+def metric_column(
+    header: str,
+    values: Sequence[float],
+    direction: Mode,
+    importance: int,
+    *,
+    strong: bool = False,
+    eligible: Sequence[bool] | None = None,
+) -> Column:
+    """Return a column of values that highlights the best of the ``eligible`` ones (None: all)."""
+    allowed = eligible or [True] * len(values)
+    finite = [value for value, fits in zip(values, allowed, strict=True) if fits and math.isfinite(value)]
+    best = (max if direction == "max" else min)(finite) if len(finite) > 1 else None
+    style = {True: BEST_STYLE, False: "bold" if strong else ""}
+    cells = tuple(
+        Text(metric_text(value), style=style[fits and value == best]) if math.isfinite(value) else _muted(DASH)
+        for value, fits in zip(values, allowed, strict=True)
+    )
+    return Column(header, cells, importance, strong=strong)
+
+
+def _result_columns(shown: pd.DataFrame, metric: str, directions: Mapping[str, Mode]) -> list[Column]:
+    tuned = f"{metric}_tuned"
+    others = [name for name in metric_columns(shown) if name not in (metric, tuned)]
+    ranks = [DASH if pd.isna(rank) else str(rank) for rank in shown["rank"]]
+    headers = ["#", "trial", "status", metric, "tuned", "epochs", "time", "img/s", "params M", *others]
+    statuses = [Text(status.lower(), style=STATUS_STYLES[status]) for status in shown["status"]]
+
+    eligible = list(shown["status"] != "FAIL")
+
+    def texts(column: str, text: Callable[[Any], str]) -> tuple[Text, ...]:
+        return tuple(_muted(text(value)) for value in shown[column])
+
+    def values(name: str, header: str, importance: int) -> Column:
+        cells = list(shown[name])
+        return metric_column(header, cells, directions[name], importance, strong=name == metric, eligible=eligible)
+
+    columns = [
+        Column("#", tuple(Text(rank) for rank in ranks), 0),
+        Column("trial", tuple(Text(trial_id) for trial_id in shown["trial_id"]), 0, right=False),
+        Column("status", tuple(statuses), 1, right=False),
+        values(metric, metric, 0),
+    ]
+    if shown[tuned].notna().any():
+        columns.append(values(tuned, "tuned", 2))
+    columns += [
+        Column("epochs", texts("epochs", str), 3),
+        Column("time", texts("fit_time_s", duration_text), 3),
+    ]
+    params = [
+        {name.removeprefix("params_"): row[name] for name in param_columns(shown)}
+        for row in shown.astype(object).to_dict(orient="records")
+    ]
+    columns += parameter_columns([_present(row) for row in params], headers, importance=4)
+    columns += [values(name, name, 5) for name in others]
+    columns.append(Column("img/s", texts("images_per_s", number_text), 6))
+    columns.append(Column("params M", texts("params_m", number_text), 7))
+    return columns
+
+
+def _caption(frame: pd.DataFrame, dropped: int) -> Text:
+    if frame.empty:
+        return Text("no trials yet", style="dim")
+    counts = _counts(frame["status"].value_counts().to_dict(), separator=" · ")
+    time_s = float(frame["fit_time_s"].sum())
+    caption = Text.assemble(counts, (f" · {duration_text(time_s)} of training", "dim"))
+    if dropped:
+        caption.append(f" · {dropped} more columns in a wider window, or as csv or json", style="dim")
+    reasons = Counter(frame.loc[frame["status"] == "FAIL", "error"].dropna())
+    for reason, times in reasons.most_common(_REASONS):
+        line = reason.strip().split("\n")[0]
+        line = line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"
+        caption.append(f"\nfailed{f' ({times}×)' if times > 1 else ''}: {line}", style="red")
+    if len(reasons) > _REASONS:
+        caption.append(f"\n… and {len(reasons) - _REASONS} other reasons", style="red")
+    return caption
+
+
+def _counts(trials: Mapping[Any, int], separator: str) -> Text:
+    """Return "38 complete · 9 pruned", coloured, leaving out what there is none of."""
+    parts = [
+        Text(f"{trials[status]} {word}", style=STATUS_STYLES[status])
+        for status, word in _STATUS_WORDS.items()
+        if trials.get(status)
+    ]
+    return Text(separator).join(parts) if parts else _muted("none")
+
+
+def _present(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep missing values as None, whichever way pandas wrote them."""
+    return {name: None if pd.isna(value) else value for name, value in row.items()}
+
+
+def _differs(values: Sequence[Any]) -> bool:
+    return any(value != values[0] for value in values[1:])
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _muted(text: str) -> Text:
+    return Text(text, style="dim" if text == DASH else "")

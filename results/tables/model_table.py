@@ -1,0 +1,40 @@
+"""The models of a run side by side, as a terminal table."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.console import Group
+from rich.text import Text
+
+from foldtune.results.runs.records import Mode
+from foldtune.results.tables.columns import Column, build_table, fit_columns, titled
+from foldtune.results.tables.formatting import duration_text, metric_text, number_text
+from foldtune.results.tables.leaderboard_table import metric_column
+
+
+def model_table(frame: pd.DataFrame, metric: str, mode: Mode, *, width: int | None = None) -> Group:
+    """Return one row a model: its best trial's metric, size, training time and speed, and its time for an image.
+
+    Columns of ``frame``: model_name, <metric>, <metric>_tuned, params_m, fit_time_s, images_per_s, trials, trial_id
+    and, where it was timed, inference_ms.
+    """
+    columns = [
+        Column("model", tuple(Text(str(name)) for name in frame["model_name"]), 0, right=False),
+        metric_column(metric, list(frame[metric]), mode, 0, strong=True),
+        metric_column("tuned", list(frame[f"{metric}_tuned"]), mode, 3),
+        Column("params M", tuple(Text(_number(value)) for value in frame["params_m"]), 1),
+        Column("training", tuple(Text(duration_text(value)) for value in frame["fit_time_s"]), 2),
+        Column("img/s", tuple(Text(_number(value)) for value in frame["images_per_s"]), 4),
+    ]
+    if "inference_ms" in frame:
+        columns.append(Column("ms/image", tuple(Text(metric_text(value)) for value in frame["inference_ms"]), 1))
+    columns += [
+        Column("trials", tuple(Text(str(count)) for count in frame["trials"]), 5),
+        Column("best trial", tuple(Text(str(trial_id)) for trial_id in frame["trial_id"]), 2, right=False),
+    ]
+    fitted, _ = fit_columns(columns, width)
+    return titled("the best trial of each model", build_table(fitted))
+
+
+def _number(value: float | None) -> str:
+    return number_text(float("nan") if value is None else value)

@@ -1,0 +1,61 @@
+"""Trials before and after their post-processing was fitted, as a terminal table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from foldtune.results.tables.columns import titled
+from foldtune.results.tables.formatting import metric_text, number_text
+from foldtune.results.tables.leaderboard_table import BEST_STYLE
+
+
+def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int, tuned: Collection[str] = ()) -> Group:
+    """Return the first ``top`` rows {trial_id, before, tuned, fitted, postprocess}, which come best first.
+
+    ``tuned`` names the trials that were judged with post-processing tuned for this metric: they cannot gain.
+    """
+    table = Table(box=None, pad_edge=False)
+    for column in ("trial", "before", "cross-fitted", "gain", "on its own rows"):
+        table.add_column(column, justify="left" if column == "trial" else "right")
+    best = rows[0]["tuned"] if rows else None
+    for row in rows[:top]:
+        gain = row["tuned"] - row["before"]
+        table.add_row(
+            str(row["trial_id"]),
+            metric_text(row["before"]),
+            Text(metric_text(row["tuned"]), style=BEST_STYLE if row["tuned"] == best else ""),
+            f"{gain:+.4f}",
+            Text(metric_text(row["fitted"]), style="dim"),
+        )
+    parts: list[Group | Text] = [titled(f"{metric}, post-processing refitted", table)]
+    if len(rows) == 1:
+        parts.append(Text(postprocess_text(rows[0]["postprocess"]), style="dim"))
+    if already := _already_tuned([str(row["trial_id"]) in tuned for row in rows[:top]]):
+        parts.append(Text(already, style="dim"))
+    return Group(*parts)
+
+
+def _already_tuned(trials: Sequence[bool]) -> str:
+    """What to say of those that cannot gain; "" where there are none."""
+    if not any(trials):
+        return ""
+    who = "this trial was" if len(trials) == 1 else "these trials were"
+    some = "" if all(trials) else f"{sum(trials)} of "
+    return f"{some}{who} searched with postprocess: tuned, cross-fitted already: no gain is left"
+
+
+def postprocess_text(postprocess: Mapping[str, Any]) -> str:
+    """Return fitted values in one line: "offsets: akiec 0.41, bcc 0.12, …; prior_power 0"."""
+    parts = []
+    for name, value in postprocess.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{label} {number_text(item)}" for label, item in value.items()) or "none"
+            parts.append(f"{name}: {value}")
+        else:
+            parts.append(f"{name} {number_text(value) if isinstance(value, int | float) else value}")
+    return "; ".join(parts)

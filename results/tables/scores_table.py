@@ -1,0 +1,31 @@
+"""Figures of several predictions on the same rows, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from foldtune.results.runs.records import Mode
+from foldtune.results.tables.columns import titled
+from foldtune.results.tables.formatting import metric_text
+from foldtune.results.tables.leaderboard_table import BEST_STYLE
+
+
+def scores_table(figures: Mapping[str, Mapping[str, float]], metric: str, modes: Mapping[str, Mode]) -> Group:
+    """Return one row a metric, the run's own first, and one column for each predictor of ``figures``.
+
+    ``figures`` is {predictor: {metric: value}}; the best value of a row is bold.
+    """
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in figures:
+        table.add_column(name, justify="right")
+    for name in [metric, *(name for name in modes if name != metric)]:
+        values = [row[name] for row in figures.values()]
+        best = max(values) if modes[name] == "max" else min(values)
+        cells = [Text(metric_text(value), style=BEST_STYLE if value == best else "") for value in values]
+        table.add_row(Text(name, style="bold" if name == metric else ""), *cells)
+    return titled("on the held labels", table)

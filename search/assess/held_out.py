@@ -1,0 +1,177 @@
+"""Answers on rows that were held back: an ensemble's out-of-fold rows, or the validation rows of one trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.errors import DataError, InputError, RunCorrupt
+from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.names import candidates, is_run
+from foldtune.results.runs.ranking import finalists
+from foldtune.results.runs.records import TrialRecord
+from foldtune.search.runs.dataset import read_labels
+from foldtune.search.runs.postprocessing import own_postprocess
+from foldtune.search.runs.run import Run, open_run
+from foldtune.search.voting.estimate import Member, estimate
+from foldtune.trainers.arrays.lazy import unmade
+from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.tasks import Task, task_from_dict
+from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
+
+Array = npt.NDArray[Any]
+TRIALS = "trials"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What something said of rows that it was not trained on, and what was right.
+
+    Attributes:
+        name: for people.
+        task: that the figures are of.
+        metric: that its post-processing was fitted for.
+        ids: (N,) of the rows.
+        targets, scores, predictions: (N, ...); the predictions are cross-fitted, each by a fit that saw other rows.
+        groups: (N,) rows of one group belong together; None where each stands alone, or it is not known.
+    """
+
+    name: str
+    task: Task
+    metric: str
+    ids: npt.NDArray[np.str_]
+    targets: Array
+    scores: Array
+    predictions: Array
+    groups: npt.NDArray[np.str_] | None = None
+
+
+def find_held_out(name: str, storage: Path | str) -> HeldOut:
+    """The rows of an ensemble (its folder), of a trial (its folder), or of a run's best trial (the run).
+
+    Args:
+        name: a path, or a name under `storage`: `skin`, `skin/ensemble`, `skin/trials/0004`.
+
+    Raises:
+        ResultsError: nothing there, or damaged.
+        InputError: a group of runs; a run without stored scores; a table that is gone.
+    """
+    for root in candidates(name, storage):
+        if EnsembleDir(root).exists():
+            return of_ensemble(EnsembleDir(root), name)
+        parent = root.resolve().parent
+        if parent.name == TRIALS and is_run(parent.parent):
+            run = open_run(str(parent.parent), storage)
+            run.store.find_trial(root.name)
+            return of_trial(run, root.name)
+    run = open_run(name, storage)
+    return of_trial(run, best_trial(run).trial_id)
+
+
+def best_trial(run: Run) -> TrialRecord:
+    """The trial that the run's metric ranks first. Raises InputError where none has finished."""
+    records = finalists(run.store.trials(), run.goal, 1)
+    if not records:
+        raise InputError(f"run {run.store.name!r} has no finished trial: search first")
+    return records[0]
+
+
+def of_trial(run: Run, trial_id: str) -> HeldOut:
+    """The validation rows of a trial, post-processing fitted for the run's metric on other rows.
+
+    Where the metric is one of scores, so that none can be fitted, the trial's own predicts.
+
+    Raises:
+        InputError: it has no stored scores.
+    """
+    trial = run.store.trial(trial_id)
+    record, stored = trial.record(), trial.read_scores()
+    if record is None or stored is None or stored.targets is None:
+        raise InputError(f"trial {trial_id} of run {run.store.name!r} has no stored scores")
+    scores = run.task.scores(stored.logits)
+    groups = groups_of(groups_by_id(run), stored.ids)
+    if run.goal.metric in run.task.tunable_metrics:
+        splits = make_splits(run.task.strata(stored.targets), groups)
+        predictions = cross_fitted_predictions(run.task, scores, stored.targets, run.goal.metric, splits)
+    else:
+        predictions = run.task.predict(scores, own_postprocess(run, record, stored))
+    name = f"{run.store.name}, trial {trial_id}"
+    return HeldOut(name, run.task, run.goal.metric, stored.ids, stored.targets, scores, predictions, groups)
+
+
+def of_ensemble(directory: EnsembleDir, name: str) -> HeldOut:
+    """The out-of-fold rows of an ensemble, as its estimate judged them.
+
+    Raises:
+        RunCorrupt: files that are gone, or do not belong together.
+    """
+    description, stored = directory.read(), directory.read_oof()
+    needed = {"ids", "targets", "scores"}
+    if description is None or stored is None or not needed <= set(stored):
+        raise RunCorrupt(f"{directory.oof_path} lacks {', '.join(sorted(needed))}; run foldtune ensemble again")
+    try:
+        task, metric = task_from_dict(description["task"]), str(description["metric"])
+    except KeyError as error:
+        raise RunCorrupt(f"{directory.json_path} lacks {error}; run foldtune ensemble again") from None
+    groups = stored.get("groups")
+    if groups is None and is_run(directory.root.resolve().parent):
+        run = open_run(str(directory.root.resolve().parent), ".")
+        groups = groups_of(groups_by_id(run), stored["ids"])
+    predictions = judged_predictions(task, description, stored)
+    scores = unmade(stored["scores"])
+    return HeldOut(name, task, metric, stored["ids"], stored["targets"], scores, predictions, groups)
+
+
+def judged_predictions(task: Task, description: Mapping[str, Any], stored: Mapping[str, Array]) -> Array:
+    """Cross-fitted predictions (N, ...) of an ensemble, just those of its estimate.
+
+    Args:
+        description: of ensemble.json.
+        stored: of oof.npz; predictions that it lacks are fitted again, in the same folds.
+
+    Raises:
+        RunCorrupt: scores that it lacks, too.
+    """
+    if "predictions" in stored:
+        return stored["predictions"]
+    if lacking := sorted({"targets", "folds", "member_scores"} - set(stored)):
+        raise RunCorrupt(f"the ensemble's oof.npz lacks {', '.join(lacking)}; run foldtune ensemble again")
+    ids = [str(member["trial_id"]) for member in description["members"]]
+    return estimate(
+        task,
+        [Member(trial_id, unmade(scores), ()) for trial_id, scores in zip(ids, stored["member_scores"], strict=True)],
+        stored["targets"],
+        stored["folds"],
+        str(description["metric"]),
+        voting=str(description.get("asked", description["voting"])),
+        min_votes=description.get("asked_min_votes", description["min_votes"]),
+        groups=stored.get("groups"),
+        samples=0,
+    ).predictions
+
+
+def groups_by_id(run: Run) -> dict[str, str] | None:
+    """Group of each row by its id, None where the run has none: rows of a group must not be on both sides of a fit.
+
+    Raises:
+        InputError: the table is gone or wrong.
+    """
+    data = run.config.data
+    if data.group is None:
+        return None
+    try:
+        table = read_labels(data, run.task)
+    except DataError as error:
+        raise InputError(error.problems) from None
+    assert table.groups is not None
+    return dict(zip(table.ids.tolist(), table.groups.tolist(), strict=True))
+
+
+def groups_of(groups: Mapping[str, str] | None, ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_] | None:
+    """The groups (N,) of rows; a row that the table no longer holds is a group of its own."""
+    return None if groups is None else np.array([groups.get(name, name) for name in ids.tolist()])

@@ -1,0 +1,164 @@
+"""Figures of a run for those who choose and judge: its models side by side, the classes one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from foldtune.errors import InputError, RunCorrupt
+from foldtune.results.runs.ranking import finalists
+from foldtune.results.runs.records import TrialRecord
+from foldtune.results.storage.files import write_csv, write_json
+from foldtune.search.assess.held_out import judged_predictions
+from foldtune.search.runs.run import Run
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.parsing import parse_settings
+
+INFERENCE = "inference_ms"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `foldtune report` writes.
+
+    Attributes:
+        models: a row each model that a finished trial has, the best first.
+        estimate: of the ensemble, cross-fitted; None, as the next two, where there is no ensemble.
+        per_class: rows {label, precision, recall, f1, support} on the same predictions.
+        confusion: rows by true label, a column each predicted one; None where an image has not one label.
+    """
+
+    models: pd.DataFrame
+    estimate: Mapping[str, Any] | None = None
+    per_class: Sequence[Mapping[str, Any]] | None = None
+    confusion: pd.DataFrame | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        models = self.models.astype(object).where(self.models.notna(), None)
+        table = None
+        if self.confusion is not None:
+            _, *names = self.confusion.columns
+            rows = self.confusion.itertuples(index=False, name=None)
+            table = {true: dict(zip(names, counts, strict=True)) for true, *counts in rows}
+        return {
+            "models": models.to_dict(orient="records"),
+            "estimate": self.estimate,
+            "per_class": self.per_class,
+            "confusion": table,
+        }
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write models.csv, per_class.csv and .json, confusion.csv into the folder; give what was written.
+
+        Files of an earlier report that this one does not have are removed. Raises StorageError.
+        """
+        tables = {"models.csv": self.models, "confusion.csv": self.confusion}
+        if self.per_class is not None:
+            tables["per_class.csv"] = pd.DataFrame(self.per_class)
+        written = [folder / name for name, table in tables.items() if table is not None]
+        for path in written:
+            table = tables[path.name]
+            assert table is not None
+            write_csv(path, table)
+        if self.per_class is not None:
+            written.append(folder / "per_class.json")
+            write_json(written[-1], {"estimate": self.estimate, "per_class": self.per_class})
+        for name in ("models.csv", "per_class.csv", "per_class.json", "confusion.csv"):
+            if folder / name not in written:
+                (folder / name).unlink(missing_ok=True)
+        return sorted(written)
+
+
+def make_report(run: Run, *, timing: bool = True, device: str | None = None) -> Report:
+    """Gather the figures of a run; without an ensemble only those of its models.
+
+    Args:
+        timing: whether each model's inference is timed.
+        device: on which it is timed.
+
+    Raises:
+        InputError: no trial has finished.
+        RunCorrupt: the ensemble's files do not belong together.
+    """
+    models = model_table(run, timing=timing, device=device)
+    description = run.store.ensemble.read()
+    if description is None:
+        return Report(models)
+    return Report(models, description["estimate"], description["per_class"], confusion_table(run, description))
+
+
+def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> pd.DataFrame:
+    """The best trial of each model, the best first.
+
+    Columns: model_name, the metric, its tuned value, params_m, fit_time_s (of that trial), images_per_s (in its
+    training), inference_ms (an image; see `trainers.inference.latency`), trials (finished ones of the model), trial_id.
+
+    Raises:
+        InputError: no trial has finished.
+    """
+    records = run.store.trials()
+    ranked = [
+        (parse_settings(record.config, run.task), record) for record in finalists(records, run.goal, len(records))
+    ]
+    if not ranked:
+        raise InputError(f"run {run.store.name!r} has no finished trial to report: search first")
+    best: dict[str, tuple[TrialSettings, TrialRecord]] = {}
+    for settings, record in ranked:
+        best.setdefault(settings.model_name, (settings, record))
+    names = [settings.model_name for settings, _ in ranked]
+    metric = run.goal.metric
+    rows = [
+        {
+            "model_name": name,
+            metric: record.value(metric),
+            f"{metric}_tuned": record.value(f"{metric}_tuned"),
+            "params_m": record.params_m,
+            "fit_time_s": record.fit_time_s,
+            "images_per_s": record.images_per_s,
+            INFERENCE: _inference_ms(run, settings, device) if timing else None,
+            "trials": names.count(name),
+            "trial_id": record.trial_id,
+        }
+        for name, (settings, record) in best.items()
+    ]
+    frame = pd.DataFrame(rows).sort_values(metric, ascending=run.goal.mode == "min", kind="stable", ignore_index=True)
+    return frame if timing else frame.drop(columns=INFERENCE)
+
+
+def _inference_ms(run: Run, settings: TrialSettings, device: str | None) -> float:
+    from foldtune.trainers.inference.latency import inference_time_ms
+
+    return inference_time_ms(run.task, settings, run.config.data.size, device=device)
+
+
+def confusion_table(run: Run, description: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Rows of each true class (column `true`) by predicted class, on the ensemble's cross-fitted predictions.
+
+    They are computed again from oof.npz exactly as the estimate was. None where images have no single label.
+    """
+    stored = run.store.ensemble.read_oof()
+    needed = {"targets", "folds", "member_scores"}
+    if stored is None or not needed <= set(stored):
+        raise RunCorrupt(
+            f"{run.store.ensemble.oof_path} lacks {', '.join(sorted(needed))}; run foldtune ensemble again"
+        )
+    targets = stored["targets"]
+    if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
+        return None
+    return _crossed(run.task.label_names, targets, judged_predictions(run.task, description, stored))
+
+
+def _crossed(names: Sequence[str], targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> pd.DataFrame:
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(targets, predictions, labels=range(len(names)))
+    frame = pd.DataFrame(counts, columns=list(names))
+    frame.insert(0, "true", list(names), allow_duplicates=True)
+    return frame

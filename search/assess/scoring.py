@@ -1,0 +1,88 @@
+"""Figures of a stored ensemble on rows whose labels were held back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from foldtune.errors import DataError, InputError, unknown
+from foldtune.search.runs.dataset import label_rules
+from foldtune.search.runs.postprocessing import own_postprocess
+from foldtune.search.runs.run import Run
+from foldtune.search.voting.combiner import Ballot
+from foldtune.trainers.arrays.lazy import unmade
+
+_PLACE = "\0place"
+
+
+def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
+    """Metrics of the ensemble and of the best single trial on the test rows.
+
+    Args:
+        labels: a table with the id and target columns; it must hold every test row. Rows that the run's `on_missing`
+            and `target_map` leave out are not judged.
+
+    Returns:
+        {"ensemble": {metric: value}, "best single trial (ID)": {…}}: the trial that the search ranked first, by its
+        own model and post-processing.
+
+    Raises:
+        InputError: no ensemble with test scores yet, or labels that do not fit.
+    """
+    stored, description = run.store.ensemble.read_test(), run.store.ensemble.read()
+    if stored is None or description is None:
+        raise InputError(f"run {run.store.name!r} has no ensemble with test scores: foldtune ensemble makes one")
+    targets, rows = _targets(run, labels, stored["ids"])
+    single = description.get("ranked_first") or description["members"][0]["trial_id"]
+    names = {"ensemble": "", f"best single trial ({single})": "single_"}
+    stored = _predicted(run, stored, description, str(single))
+    return {
+        name: run.task.evaluate(unmade(stored[f"{of}scores"])[rows], stored[f"{of}predictions"][rows], targets)
+        for name, of in names.items()
+    }
+
+
+def _predicted(run: Run, stored: dict[str, Any], description: Mapping[str, Any], single: str) -> dict[str, Any]:
+    """The stored arrays with predictions, which are made again where they are objects, and so not stored."""
+    if "predictions" in stored:
+        return stored
+    directory = run.store.trial(single)
+    record, held_out = directory.record(), directory.read_scores()
+    if record is None or held_out is None:
+        raise InputError(f"trial {single} of run {run.store.name!r} has no stored scores")
+    own = own_postprocess(run, record, held_out)
+    return {
+        **stored,
+        "predictions": Ballot.from_dict(description).apply(run.task, list(map(unmade, stored["member_scores"])))[1],
+        "single_predictions": run.task.predict(unmade(stored["single_scores"]), own),
+    }
+
+
+def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int64]]:
+    """Targets of the test rows that have a label, and the places (T,) of those rows."""
+    data = run.config.data
+    try:
+        frame: pd.DataFrame = run.task.read_frame(labels)
+    except DataError as error:
+        raise InputError(error.problems) from None
+    if data.id not in frame:
+        raise InputError(f"{labels}: {unknown('column', data.id, map(str, frame.columns))}")
+    names = frame[data.id].astype(str)
+    repeated = sorted(set(names[names.duplicated()]) & set(ids.tolist()))
+    if repeated:
+        raise InputError(f"{labels}: {len(repeated)} test rows are there more than once (first: {repeated[0]})")
+    by_id = frame.set_index(names)
+    missing = [name for name in ids.tolist() if name not in by_id.index]
+    if missing:
+        raise InputError(f"{labels}: {len(missing)} test rows have no label (first: {missing[0]})")
+    try:
+        wanted = by_id.loc[ids.tolist()].reset_index(drop=True).assign(**{_PLACE: np.arange(len(ids))})
+        kept, _ = label_rules(data, run.task).apply(wanted, labels)
+        return np.asarray(run.task.encode(kept, source=labels)), kept[_PLACE].to_numpy(dtype=np.int64)
+    except DataError as error:
+        raise InputError(error.problems) from None

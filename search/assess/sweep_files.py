@@ -1,0 +1,117 @@
+"""One submission a post-processing setting, for an outside leaderboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from foldtune.errors import InputError, RunCorrupt
+from foldtune.results.exports.submission import arrange_submission
+from foldtune.results.storage.files import read_npz, write_csv
+from foldtune.results.storage.paths import StorePath
+from foldtune.search.assess.sweep import Source, Swept
+from foldtune.search.predict.tables import submission_frame
+from foldtune.search.runs.dataset import read_unlabelled
+from foldtune.search.runs.run import Run
+from foldtune.trainers.arrays.lazy import joined, total, unmade
+from foldtune.trainers.arrays.voting import mean_scores
+
+Array = npt.NDArray[Any]
+_LONGEST = 150
+
+
+def scores_to_submit(run: Run, source: Source, trial_id: str | None) -> tuple[npt.NDArray[np.str_], list[Array]]:
+    """Ids (T,) of the rows to submit and M scores (T, ...): of the ensemble, or of a trial's fold models on average.
+
+    Raises:
+        InputError: there are none, with the command that makes them.
+    """
+    if trial_id is None:
+        stored = run.store.ensemble.read_test()
+        if stored is None:
+            raise InputError(
+                f"the ensemble of run {run.store.name!r} has no test scores: the configuration names no data.test"
+            )
+        if not {"ids", "member_scores"} <= set(stored):
+            raise RunCorrupt(f"{run.store.ensemble.test_path} lacks its scores; run foldtune ensemble again")
+        return stored["ids"], list(map(unmade, stored["member_scores"]))
+    return _trial_scores(run, source, trial_id)
+
+
+def _trial_scores(run: Run, source: Source, trial_id: str) -> tuple[npt.NDArray[np.str_], list[Array]]:
+    stored = [read_npz(path) for path in _test_paths(run, trial_id)]
+    found = [arrays for arrays in stored if arrays is not None and {"ids", "logits"} <= set(arrays)]
+    if not found:
+        members = sorted({path.parent.parent.name for path in run.store.ensemble.root.glob("members/*/*/test.npz")})
+        those = f" (trials with them: {', '.join(members)}; --ensemble takes their vote)" if members else ""
+        raise InputError(
+            f"trial {trial_id} has no test scores{those}: foldtune ensemble {run.store.name} makes them for the best "
+            "trials, where the configuration names data.test"
+        )
+    ids = found[0]["ids"]
+    same = [arrays["logits"] for arrays in found if np.array_equal(arrays["ids"], ids)]
+    return _complete(run, ids, mean_scores([source.task.scores(logits) for logits in same]))
+
+
+def _test_paths(run: Run, trial_id: str) -> list[StorePath]:
+    return [run.store.ensemble.member(trial_id, fold).test_path for fold in range(run.config.ensemble.folds)]
+
+
+def _complete(run: Run, ids: npt.NDArray[np.str_], scores: Array) -> tuple[npt.NDArray[np.str_], list[Array]]:
+    """Every row to submit: one whose image cannot be read has the mean of the others' scores, as in the ensemble."""
+    every = read_unlabelled(run.config.data, run.task).ids
+    place = {name: row for row, name in enumerate(ids.tolist())}
+    if strange := sorted(place.keys() - set(every.tolist())):
+        raise InputError(
+            f"{run.config.data.test}: no longer holds {len(strange)} rows that were predicted (first: {strange[0]}); "
+            f"foldtune ensemble {run.store.name} predicts its rows as they are now"
+        )
+    lacking = [name for name in every.tolist() if name not in place]
+    if lacking:  # all of them find the mean behind the others
+        mean = np.asarray(total(scores) / len(scores), dtype=scores.dtype)
+        scores, place = joined([scores, mean[None]]), {**place, **dict.fromkeys(lacking, len(scores))}
+    return every, [scores[np.array([place[name] for name in every.tolist()])]]
+
+
+def write_submissions(
+    run: Run,
+    source: Source,
+    swept: Sequence[Swept],
+    test: tuple[npt.NDArray[np.str_], Sequence[Array]],
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> list[Path]:
+    """Write a submission for each setting, each whole, and `settings.csv`, which lists them with their metrics.
+
+    Raises:
+        SubmissionError, DataError: ids or columns that are not those of the sample.
+        StorageError: the folder cannot be written.
+    """
+    ids, member_scores = test
+    paths = [folder / name for name in _names([str(each.setting) for each in swept])]
+    for done, (each, path) in enumerate(zip(swept, paths, strict=True), start=1):
+        scores, predictions = source.answer(each.setting, member_scores)
+        frame = submission_frame(source.task, run.config.data, ids, scores, predictions)
+        write_csv(path, arrange_submission(frame, run.config.data.sample_submission))
+        progress(done, len(swept))
+    rows = [{"file": path.name, **each.setting.values, **each.metrics} for each, path in zip(swept, paths, strict=True)]
+    write_csv(folder / "settings.csv", pd.DataFrame(rows))
+    return paths
+
+
+def _names(settings: Sequence[str]) -> list[str]:
+    """A file name a setting, which says it; where a name would be too long or not the only one, its number."""
+    plain = [re.sub(r"[^\w.=+-]+", "_", setting) for setting in settings]
+    taken = [name.casefold() for name in plain]
+    return [
+        f"submission_{name}.csv"
+        if len(name) <= _LONGEST and taken.count(name.casefold()) == 1
+        else f"submission_{place:04d}.csv"
+        for place, name in enumerate(plain, start=1)
+    ]

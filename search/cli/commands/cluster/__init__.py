@@ -1,0 +1,1 @@
+"""Commands of a Ray cluster: status, check, manifest."""

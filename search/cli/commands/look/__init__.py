@@ -1,0 +1,1 @@
+"""Commands that show a run: runs, results, leaderboard, report."""

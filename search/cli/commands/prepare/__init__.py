@@ -1,0 +1,1 @@
+"""Commands before a search: validate, preview, data."""

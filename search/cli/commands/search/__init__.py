@@ -1,0 +1,1 @@
+"""Commands of a search: search, logs, stop."""

@@ -1,0 +1,132 @@
+"""Shows a running search: a live table in a terminal, one line a finished trial elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from foldtune.results.runs.records import TrialRecord
+from foldtune.results.tables.formatting import duration_text
+from foldtune.results.tables.leaderboard_table import STATUS_STYLES
+from foldtune.search.tuning.monitor import Observer, SearchState
+
+
+def headline(state: SearchState) -> Text:
+    """One line: trials done of all, by status, time gone and left."""
+    parts = [Text(f"{state.finished}/{state.total} trials", style="bold")]
+    parts += [
+        Text(f"{count} {status.lower()}", style=STATUS_STYLES.get(status, ""))
+        for status, count in sorted(state.counts.items())
+    ]
+    parts.append(Text(duration_text(time.monotonic() - state.started_s)))
+    left = state.left_s()
+    if left is not None and state.finished < state.total:
+        parts.append(Text(f"about {duration_text(left)} left", style="dim"))
+    return Text(" · ").join(parts)
+
+
+def best_line(state: SearchState) -> Text:
+    """The best value so far and whose it is."""
+    if state.best is None:
+        return Text("no epoch has finished yet", style="dim")
+    trial_id, value = state.best
+    return Text.assemble(f"best {state.goal.metric} ", (f"{value:.4f}", "bold green"), f" (trial {trial_id})")
+
+
+def render(state: SearchState) -> RenderableType:
+    """The live view: headline, progress, running trials, the best so far."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("trial", "epoch", state.goal.metric, "running for"):
+        table.add_column(column, justify="left" if column == "trial" else "right")
+    for trial in list(state.running.values()):
+        value = "" if trial.value is None else f"{trial.value:.4f}"
+        running_for = duration_text(time.monotonic() - trial.started_s)
+        table.add_row(trial.trial_id, f"{trial.epoch}/{state.max_epochs}", value, running_for)
+    epochs = sum(trial.epoch / state.max_epochs for trial in list(state.running.values()))
+    done = min(state.total, state.finished + epochs)
+    return Group(headline(state), bar(done, state.total), table, best_line(state))
+
+
+def bar(done: float, total: float) -> RenderableType:
+    """A bar of progress on a line of its own."""
+    return Padding(ProgressBar(total=total, completed=done, width=40), 0)  # alone, a bar does not end its line
+
+
+class _View:
+    """Renders the state of the moment each time that rich refreshes, in rich's own thread."""
+
+    def __init__(self) -> None:
+        self.state: SearchState | None = None
+
+    def __rich__(self) -> RenderableType:
+        return Text("starting workers …", style="dim") if self.state is None else render(self.state)
+
+
+class LiveObserver:
+    """Hands the state to the view; a failed trial also leaves a line above it."""
+
+    def __init__(self, view: _View, console: Console) -> None:
+        self._view = view
+        self._console = console
+
+    def on_epoch(self, state: SearchState, trial_id: str) -> None:
+        """Show the state as it is now."""
+        self._view.state = state
+
+    def on_finished(self, state: SearchState, record: TrialRecord) -> None:
+        """Show the state as it is now, and a failure's reason for good."""
+        self._view.state = state
+        if record.error:
+            self._console.print(finished_line(state, record))
+
+
+class LineObserver:
+    """One line a finished trial, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def on_epoch(self, state: SearchState, trial_id: str) -> None:
+        """Epochs are not worth a line each."""
+
+    def on_finished(self, state: SearchState, record: TrialRecord) -> None:
+        """Print the trial's outcome and where the search stands."""
+        self._console.print(finished_line(state, record), soft_wrap=True)
+
+
+def finished_line(state: SearchState, record: TrialRecord) -> Text:
+    """A finished trial in one line."""
+    value = record.metrics.get(state.goal.metric)
+    result = record.error or (f"{state.goal.metric} {value:.4f}" if value is not None else "")
+    best = f" · best {state.best[1]:.4f} (trial {state.best[0]})" if state.best else ""
+    return Text.assemble(
+        f"[{state.finished}/{state.total}] trial {record.trial_id} ",
+        (record.status, STATUS_STYLES.get(record.status, "")),
+        f" after {record.epochs} epochs: {result}{best}",
+    )
+
+
+@contextmanager
+def showing(console: Console) -> Iterator[Observer]:
+    """An observer that fits where the output goes."""
+    if not console.is_terminal:
+        yield LineObserver(console)
+        return
+    view = _View()
+    with live(console, view):
+        yield LiveObserver(view, console)
+
+
+@contextmanager
+def live(console: Console, view: RenderableType) -> Iterator[None]:
+    """Keep a view on the terminal while a block runs."""
+    with Live(view, console=console, refresh_per_second=2, transient=True):
+        yield

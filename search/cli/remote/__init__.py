@@ -1,0 +1,1 @@
+"""Commands that run as a job on a Ray cluster."""

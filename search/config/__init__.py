@@ -1,0 +1,1 @@
+"""The YAML file: schema, loading, messages, several targets, secrets, packaging for a cluster."""

@@ -1,0 +1,193 @@
+"""From YAML text and `--set` overrides to a RunConfig, with every problem reported at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from foldtune.errors import InputError, close_matches, did_you_mean
+from foldtune.search.config.messages import describe, shown
+from foldtune.search.config.schema import RunConfig
+
+MERGE = "tag:yaml.org,2002:merge"  # of `<<: *anchor`
+KINDS = {list: "a list", str: "text", type(None): "empty"}
+
+
+class FormError(InputError):
+    """Keys or values of the wrong form, and what could be read beside them.
+
+    Attributes:
+        config: its sections named in `unsound` must not be looked at.
+        unsound: names of the top-level keys that have a problem, or that a misspelt one may have meant.
+    """
+
+    def __init__(self, problems: Sequence[str], config: RunConfig, unsound: Collection[str]) -> None:
+        super().__init__(problems)
+        self.config = config
+        self.unsound = frozenset(unsound)
+
+
+class _WrongKey(yaml.MarkedYAMLError):
+    """A key that YAML allows and a configuration does not."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is an error, not a silent overwrite."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == MERGE:
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise _WrongKey(problem=f"a key must be text, not {key!r}", problem_mark=key_node.start_mark)
+            if key in seen:
+                raise _WrongKey(problem=f"key {key!r} is given twice; keep one", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Plain Python values of a YAML text.
+
+    Raises:
+        InputError: it is not YAML, a key is given twice, or a value holds itself.
+    """
+    try:
+        value = yaml.load(text, Loader=_Loader)
+        json.dumps(value, default=str, skipkeys=True)  # raises for a value that holds itself
+    except yaml.YAMLError as error:
+        raise InputError(f"{source}{_where(error)}: {_why(error)}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{source}: an alias (*name) stands inside the value that it names") from None
+    return value
+
+
+def _where(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f", line {mark.line + 1}" if mark else ""
+
+
+def _why(error: yaml.YAMLError) -> str:
+    reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    if isinstance(error, _WrongKey):
+        return reason
+    if "'\\t'" in reason:
+        return "a tab; YAML is indented with spaces"
+    if reason == "mapping values are not allowed here":
+        return "a ': ' inside a value, or a line indented more than the key before it; quote the value, or indent alike"
+    if reason == "but found another document":
+        return "a second document ('---'); a configuration is one"
+    return f"not YAML: {reason}"
+
+
+def load_config(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> RunConfig:
+    """Read, override and check a configuration file.
+
+    Args:
+        path: a YAML file; relative data paths in it are relative to its folder.
+        overrides: `key.path=value` each, the value in YAML.
+        values: by key path, applied last; None leaves the key as it is.
+
+    Raises:
+        FormError: keys or values of the wrong form, every one of them.
+        InputError: no such file, not YAML, a malformed override.
+    """
+    return check(read_raw(path, overrides, values), path.parent)
+
+
+def read_raw(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> dict[Any, Any]:
+    """The plain values of a configuration file, overridden. Takes what `load_config` takes.
+
+    Raises:
+        InputError: no such file, not YAML, a malformed override.
+    """
+    raw = parse_yaml(_read(path), str(path))
+    if not isinstance(raw, dict):
+        keys = ", ".join(RunConfig.model_fields)
+        kind = KINDS.get(type(raw), f"the value {shown(raw)}")
+        raise InputError(f"{path}: is {kind}; a configuration is a mapping of keys ({keys})")
+    _override(raw, overrides, {key: value for key, value in (values or {}).items() if value is not None})
+    return raw
+
+
+def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
+    """Validate plain values; relative data paths are relative to `folder`, an empty section is one left out.
+
+    Raises:
+        FormError: keys or values of the wrong form, every one of them.
+    """
+    raw = {key: value for key, value in raw.items() if value is not None}
+    if "targets" in raw:
+        raise InputError("targets: this command takes a configuration of one task, not one of several targets")
+    try:
+        config = RunConfig.model_validate(raw)
+    except ValidationError as error:
+        details = error.errors()
+        wrong = {str(detail["loc"][0]) for detail in details}
+        misspelt = wrong - RunConfig.model_fields.keys()
+        meant = {name for key in misspelt for name in close_matches(key, RunConfig.model_fields)}
+        sound = _sound_part(raw, wrong | meant, folder)
+        raise FormError([describe(detail) for detail in details], sound, wrong | meant) from None
+    return config.model_copy(update={"data": config.data.resolved(folder)})
+
+
+def _sound_part(raw: Mapping[str, Any], unsound: Collection[str], folder: Path) -> RunConfig:
+    fields = {name: field for name, field in RunConfig.model_fields.items() if name in raw and name not in unsound}
+    annotations: dict[str, Any] = {name: field.annotation for name, field in fields.items()}
+    values = {name: TypeAdapter(annotation).validate_python(raw[name]) for name, annotation in annotations.items()}
+    if "data" in values:
+        values["data"] = values["data"].resolved(folder)
+    return RunConfig.model_construct(**values)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot read the configuration {path}: {error.strerror}{beside(path)}") from None
+
+
+def beside(path: Path) -> str:
+    """The YAML file beside a missing one that may have been meant, as the end of a message."""
+    if path.is_dir() or not path.parent.is_dir():
+        return ""
+    entries = [str(entry) for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
+    return did_you_mean(str(path), entries)
+
+
+def _override(raw: dict[Any, Any], overrides: Sequence[str], values: Mapping[str, Any]) -> None:
+    problems: list[str] = []
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        try:
+            if not equals or not all(key.strip().split(".")):
+                raise InputError(f"--set {override!r}: write key.path=value, for example --set search.num_samples=20")
+            override_value(raw, key.strip(), parse_yaml(text, f"--set {override}"))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    for key, value in values.items():
+        override_value(raw, key, value)
+
+
+def override_value(raw: dict[Any, Any], key: str, value: Any) -> None:
+    """Set the value at a key path; raises InputError where a parent holds no keys."""
+    *parents, last = key.split(".")
+    node: Any = raw
+    for depth, name in enumerate(parents, start=1):
+        if node.get(name) is None:
+            node[name] = {}
+        node = node[name]
+        if not isinstance(node, dict):
+            raise InputError(f"--set {key}: {'.'.join(parents[:depth])} holds the value {shown(node)}, not keys")
+    node[last] = value

@@ -1,0 +1,139 @@
+"""A configuration of several targets: one search a column of labels, from one YAML file.
+
+`targets` stands in the place of `task` and `data.target`. Each target becomes a run of its own, with the sections that
+all share and, over them, its own keys; so nothing beyond this module and `search.runs.group` knows of several targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foldtune.errors import InputError, unknown
+from foldtune.search.config.loading import FormError, check, override_value, read_raw
+from foldtune.search.config.messages import shown
+from foldtune.search.config.schema import RunConfig
+from foldtune.trainers.tasks import TASKS
+
+TARGETS = "targets"
+OWN_SECTIONS = ("data", "space", "search", "resources", "ensemble")
+COMMON_DATA = ("id", "test", "sample_submission")
+"""Keys of `data` that one submission of all targets has in common."""
+
+
+@dataclass(frozen=True)
+class TargetsFile:
+    """A configuration of several targets, as plain values.
+
+    Attributes:
+        name: of the group.
+        raws: by target, the configuration of its run.
+        folder: that relative data paths are relative to.
+    """
+
+    name: str
+    raws: Mapping[str, dict[str, Any]]
+    folder: Path
+
+    def config(self, target: str) -> tuple[RunConfig, Path | None]:
+        """The configuration of a target's run, and the sample of the common submission.
+
+        Raises:
+            FormError: keys or values of the wrong form.
+        """
+        try:
+            return without_sample(check(self.raws[target], self.folder))
+        except FormError as error:
+            problems = [f"{TARGETS}.{target}.{problem}" for problem in error.problems]
+            raise FormError(problems, error.config, error.unsound) from None
+
+
+def read_targets(
+    path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> TargetsFile | None:
+    """The targets of a configuration file; None where it has no `targets`. Takes what `load_config` takes.
+
+    Raises:
+        InputError: no such file, not YAML, or targets of the wrong form: every problem of theirs.
+    """
+    raw = read_raw(path, overrides, values)
+    if TARGETS not in raw:
+        return None
+    raws = expand(raw)
+    for merged in raws.values():
+        for key, value in (values or {}).items():  # a flag is stronger than a target's own key
+            if value is not None and "." in key:
+                override_value(merged, key, value)
+    return TargetsFile(str(raw.get("name")), raws, path.parent)
+
+
+def expand(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The configuration of each target's run, named NAME.TARGET: shared sections with the target's own keys over them.
+
+    A row without a target's label is left out for that target, unless `data.on_missing` says otherwise; a list of
+    labels may be empty, so a multilabel target keeps its rows.
+
+    Raises:
+        InputError: every problem of the form of `targets`.
+    """
+    targets = raw[TARGETS]
+    if not isinstance(targets, Mapping) or not targets:
+        raise InputError(f"{TARGETS}: must be a mapping of columns to tasks, not {shown(targets)}")
+    problems = []
+    if raw.get("task") is not None:
+        problems.append(f"task: leave it out; each of {TARGETS} names its own")
+    if isinstance(raw.get("data"), Mapping) and raw["data"].get("target") is not None:
+        problems.append(f"data.target: leave it out; the keys of {TARGETS} are the columns")
+    for target, own in targets.items():
+        problems += [f"{TARGETS}.{target}{problem}" for problem in _own_problems(target, own)]
+    if problems:
+        raise InputError(problems)
+    return {target: _merged(raw, target, own) for target, own in targets.items()}
+
+
+def _own_problems(target: object, own: object) -> list[str]:
+    if not isinstance(target, str):
+        return [": a key must be text: quote it"]
+    if isinstance(own, str):
+        return []
+    if not isinstance(own, Mapping):
+        return [f": must be a task's name, or a mapping with task, not {shown(own)}"]
+    valid = ("task", *OWN_SECTIONS)
+    problems = [f": {unknown('key', str(key), valid)}" for key in own if key not in valid]
+    problems += [
+        f".{section}: must be a mapping of keys, not {shown(own[section])}"
+        for section in OWN_SECTIONS
+        if own.get(section) is not None and not isinstance(own[section], Mapping)
+    ]
+    data = own.get("data")
+    common = [key for key in COMMON_DATA if isinstance(data, Mapping) and key in data]
+    return problems + [f".data.{key}: give it in the shared data; all targets have one submission" for key in common]
+
+
+def _merged(raw: Mapping[str, Any], target: str, own: object) -> dict[str, Any]:
+    given: Mapping[str, Any] = own if isinstance(own, Mapping) else {"task": own}
+    merged = {key: deepcopy(value) for key, value in raw.items() if key != TARGETS}
+    merged["task"] = given.get("task")
+    if isinstance(raw.get("name"), str):
+        merged["name"] = f"{raw['name']}.{target}"
+    for section in OWN_SECTIONS:
+        common, special = merged.get(section), given.get(section)
+        if isinstance(common, dict) and isinstance(special, Mapping):
+            merged[section] = {**common, **deepcopy(dict(special))}
+        elif special is not None:
+            merged[section] = deepcopy(special)
+    task = TASKS.get(str(merged["task"]))
+    lists_labels = task is not None and "label_separator" in task.option_names
+    if isinstance(merged.get("data"), dict):
+        defaults = {"target": target} | ({} if lists_labels else {"on_missing": "skip"})
+        merged["data"] = {**defaults, **merged["data"]}
+    return merged
+
+
+def without_sample(config: RunConfig) -> tuple[RunConfig, Path | None]:
+    """A target's configuration without the sample, whose columns are those of all targets; and the sample."""
+    data = config.data.model_copy(update={"sample_submission": None})
+    return config.model_copy(update={"data": data}), config.data.sample_submission

@@ -1,0 +1,1 @@
+"""From the best trials to the submission: candidates, racing, fold training, build."""

@@ -1,0 +1,239 @@
+"""The ensemble of a run, or of several: finalists race over the folds, vote, and everything is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from foldtune.cluster.resources import TrialResources
+from foldtune.errors import WorkError
+from foldtune.results.runs.ranking import finalists
+from foldtune.search.ensemble.candidates import Candidate
+from foldtune.search.ensemble.members import StoredMember
+from foldtune.search.ensemble.metadata import describe
+from foldtune.search.ensemble.plan import RACE_FOLDS, EnsemblePlan
+from foldtune.search.ensemble.racing import LEAST, Dropped, drop_weak
+from foldtune.search.ensemble.sources import Source
+from foldtune.search.ensemble.submission import plain, write_test_rows
+from foldtune.search.runs.postprocessing import common_postprocess
+from foldtune.search.voting.estimate import Member, estimate
+from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork
+from foldtune.trainers.arrays.lazy import stacked
+
+Array = npt.NDArray[Any]
+Train: TypeAlias = Callable[
+    [Mapping[str, tuple[FoldWork, TrialResources]], Sequence[FoldJob]],
+    Iterator[FoldOutcome],
+]
+"""Where fold models come from, as `search.ensemble.fold_tasks.make_all_ready`, which trains in a Ray session."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A finished ensemble.
+
+    Attributes:
+        description: what ensemble.json holds.
+        submission: as stored in submission.csv, None without a test table.
+    """
+
+    description: dict[str, Any]
+    submission: pd.DataFrame | None
+
+
+class Watcher(Protocol):
+    """Is told how the fold models come along."""
+
+    def on_outcome(self, outcome: FoldOutcome) -> None:
+        """A fold model is ready, or failed; told again where a later stage looks at it again."""
+
+    def on_dropped(self, dropped: Sequence[Dropped]) -> None:
+        """The race is over for these."""
+
+
+def build_ensemble(
+    sources: Sequence[Source], plan: EnsemblePlan, chosen: Sequence[Candidate], train: Train, watcher: Watcher
+) -> Ensemble:
+    """Train what is missing, vote, and put the ensemble in the place of an earlier one.
+
+    Models stay only of its members and of the run's best `ensemble.top` trials, so that trying fewer members or
+    another voting trains nothing again; of those that dropped out only what they said of their rows stays.
+
+    Args:
+        sources: the runs; the ensemble lies in the folder of the first.
+        chosen: the finalists, the best first.
+
+    Raises:
+        WorkError: fold models failed; what is ready stays on disk, so running it again trains only the rest.
+        SubmissionError: the ids or columns are not those of the sample.
+    """
+    home = sources[0].run
+    training = _Training(sources, plan, train, watcher)
+    dropped = _race(training, chosen) if plan.race else []
+    out = {each.member for each in dropped}
+    staying = [candidate for candidate in chosen if candidate.id not in out]
+    values = training.run([training.job(each, fold) for each in staying for fold in range(plan.folds)])
+    built = _vote(training, chosen, staying, values, dropped)
+    likely = finalists(home.store.trials(), home.goal, home.config.ensemble.top)
+    models = {each.id for each in staying} | {record.trial_id for record in likely}
+    home.store.ensemble.keep(models - out, out)
+    return built
+
+
+class _Training:
+    """Trains folds of candidates for one ensemble."""
+
+    def __init__(self, sources: Sequence[Source], plan: EnsemblePlan, train: Train, watcher: Watcher) -> None:
+        self.sources, self.plan = sources, plan
+        self.home = sources[0].run.store.ensemble
+        self._train, self._watcher = train, watcher
+        self._works = {
+            source.run.store.name: (source.work(self.home.root, plan.tta), _resources(source)) for source in sources
+        }
+
+    def job(self, candidate: Candidate, fold: int, *, model: bool = True, test: bool = True) -> FoldJob:
+        return FoldJob(candidate.id, candidate.run.store.name, candidate.record.trial_id, fold, model, test)
+
+    def run(self, jobs: Sequence[FoldJob]) -> dict[tuple[str, int], float]:
+        """The value of each fold model, once all are ready; raises WorkError."""
+        failed: list[FoldOutcome] = []
+        values: dict[tuple[str, int], float] = {}
+        for outcome in self._train(self._works, jobs):
+            self._watcher.on_outcome(outcome)
+            if outcome.value is None:
+                failed.append(outcome)
+            else:
+                values[outcome.member, outcome.fold] = outcome.value
+        if failed:
+            first = min(failed, key=lambda outcome: (outcome.member, outcome.fold))
+            where = self.home.member(first.member, first.fold).root
+            raise WorkError(
+                f"{len(failed)} of {len(jobs)} fold models failed; trial {first.member}, fold {first.fold}: "
+                f"{first.error} (see {where}); the others are kept, run the command again to train the rest"
+            )
+        return values
+
+    def stored(self, candidate: Candidate) -> StoredMember:
+        return StoredMember(self.home, candidate, source_of(self.sources, candidate), self.plan.tta)
+
+    def rows(self, folds: int) -> npt.NDArray[np.int64]:
+        """Places of the rows of the first so many folds."""
+        return np.flatnonzero(self.sources[0].labelled.folds < folds)
+
+    def drop(self, dropped: Sequence[Dropped]) -> None:
+        self._watcher.on_dropped(dropped)
+
+
+def _resources(source: Source) -> TrialResources:
+    resources = source.run.config.resources
+    return TrialResources(resources.cpus_per_trial, resources.gpus_per_trial)
+
+
+def _race(training: _Training, chosen: Sequence[Candidate]) -> list[Dropped]:
+    """Train the first folds of all, and say who drops out: the same whenever it is asked again."""
+    plan, first = training.plan, training.sources[0]
+    at_least = max(LEAST, plan.min_votes or 0)
+    if len(chosen) <= at_least:
+        return []
+    # The first one's model of fold 0 is what test scores are compared with, whoever wins.
+    training.run(
+        [
+            training.job(each, fold, model=False, test=each is chosen[0] and fold == 0)
+            for each in chosen
+            for fold in range(RACE_FOLDS)
+        ]
+    )
+    rows = training.rows(RACE_FOLDS)
+    table = first.labelled.table
+    assert table.targets is not None
+    dropped = drop_weak(
+        first.run.task,
+        first.run.goal,
+        {each.id: training.stored(each).oof_scores(table.ids[rows], RACE_FOLDS) for each in chosen},
+        table.targets[rows],
+        first.labelled.folds[rows],
+        (table.ids if table.groups is None else table.groups)[rows],
+        at_least=at_least,
+    )
+    training.drop(dropped)
+    return dropped
+
+
+def _vote(
+    training: _Training,
+    chosen: Sequence[Candidate],
+    staying: Sequence[Candidate],
+    values: dict[tuple[str, int], float],
+    dropped: Sequence[Dropped],
+) -> Ensemble:
+    plan, first = training.plan, training.sources[0]
+    run, labelled, test = first.run, first.labelled, first.test
+    rows = training.rows(plan.folds)
+    ids, folds = labelled.table.ids[rows], labelled.folds[rows]
+    assert labelled.table.targets is not None
+    targets = labelled.table.targets[rows]
+    stored = [training.stored(each) for each in staying]
+    members = [
+        Member(
+            each.candidate.id,
+            each.oof_scores(ids, plan.folds),
+            tuple(values[each.candidate.id, fold] for fold in range(plan.folds)),
+            None if test is None else each.test_scores(test.ids, plan.folds),
+        )
+        for each in stored
+    ]
+    groups = None if labelled.table.groups is None else labelled.table.groups[rows]
+    judged = estimate(
+        run.task,
+        members,
+        targets,
+        folds,
+        run.goal.metric,
+        voting=plan.voting,
+        min_votes=plan.min_votes,
+        seed=run.config.search.seed,
+        groups=groups,
+        untuned=common_postprocess([each.record for each in staying]),
+    )
+    if test is not None:
+        tests = [member.test_scores for member in members if member.test_scores is not None]
+        ballot = judged.ballot.for_means(run.task, [member.scores for member in members], tests)
+        judged = replace(judged, ballot=ballot)  # for new rows alone: the estimate is of out-of-fold scores
+    by_id = {each.id: each for each in chosen}
+    description = describe(
+        [source.run for source in training.sources],
+        plan,
+        stored,
+        members,
+        judged,
+        targets,
+        ranked_first=chosen[0],
+        dropped=[(by_id[each.member], each) for each in dropped],
+    )
+    oof: dict[str, Array] = {
+        "ids": ids,
+        "folds": folds,
+        "targets": targets,
+        "scores": judged.scores,
+        "predictions": judged.predictions,
+        "member_scores": stacked([member.scores for member in members]),
+    }
+    if groups is not None:
+        oof["groups"] = groups
+    with run.store.ensemble.replacing() as stage:
+        submission = None
+        if test is not None:
+            submission = write_test_rows(run, members, judged.ballot, training.stored(chosen[0]), test, stage)
+        stage.write_oof(plain(oof))
+        stage.write(description)
+    return Ensemble(description, submission)
+
+
+def source_of(sources: Sequence[Source], candidate: Candidate) -> Source:
+    """The source of a candidate's run."""
+    return next(source for source in sources if source.run is candidate.run)

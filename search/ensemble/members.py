@@ -1,0 +1,103 @@
+"""What the fold models of a member said, gathered from their folders: out-of-fold scores and test scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.errors import WorkError
+from foldtune.results.runs.ensemble_dir import EnsembleDir, FoldDir
+from foldtune.results.runs.records import Scores
+from foldtune.search.ensemble.candidates import Candidate
+from foldtune.search.ensemble.sources import Source
+from foldtune.search.workers.fold_model import Unlabelled, views_of
+from foldtune.trainers.arrays.lazy import joined
+from foldtune.trainers.arrays.voting import mean_scores
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.parsing import parse_settings
+
+Array = npt.NDArray[Any]
+NOTHING = np.zeros((), dtype=np.float16)
+"""The offset of logits that stay as they are."""
+
+
+class StoredMember:
+    """A candidate whose fold models are ready.
+
+    Args:
+        home: the ensemble's folder.
+        source: the candidate's run with its rows.
+        tta: views in which the models were asked, None for the configuration's own.
+    """
+
+    def __init__(self, home: EnsembleDir, candidate: Candidate, source: Source, tta: str | None) -> None:
+        self.candidate = candidate
+        self.source = source
+        self._home = home
+        self._asked = tta
+
+    @property
+    def settings(self) -> TrialSettings:
+        """The configuration, read."""
+        return parse_settings(self.candidate.record.config, self.candidate.run.task)
+
+    @property
+    def tta(self) -> str:
+        """Views in which its models see an image."""
+        return self._asked or self.settings.tta
+
+    def oof_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
+        """Scores (N, ...) of the rows `ids` (N,), each by the model of its fold, of the first so many folds.
+
+        Raises:
+            WorkError: a fold's scores are gone.
+        """
+        stored = [self.fold_scores(fold) for fold in range(folds)]
+        offsets = self.fold_offsets(folds)
+        task = self.candidate.run.task
+        scores = [task.scores(_moved(each.logits, offset)) for each, offset in zip(stored, offsets, strict=True)]
+        return arranged(joined(scores), np.concatenate([each.ids for each in stored]), ids)
+
+    def fold_offsets(self, folds: int) -> list[Array]:
+        """What each fold model's logits need so that all speak on one level (0 where nothing); raises WorkError."""
+        offsets = self.candidate.run.task.fold_offsets(self.fold_scores(fold).logits for fold in range(folds))
+        return [NOTHING] * folds if offsets is None else [offset.astype(np.float32) for offset in offsets]
+
+    def fold_scores(self, fold: int) -> Scores:
+        """What one fold's model said of its validation rows; raises WorkError."""
+        directory = self._directory(fold)
+        stored = directory.read_scores()
+        if stored is None:
+            raise WorkError(f"{directory.scores_path} is gone; run the command again")
+        return stored
+
+    def test_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
+        """Mean scores (T, ...) of the rows to submit `ids` (T,) over its fold models; raises WorkError."""
+        offsets = self.fold_offsets(folds)
+        of_folds = [self.fold_test_scores(fold, ids, offset) for fold, offset in enumerate(offsets)]
+        return mean_scores(of_folds)
+
+    def fold_test_scores(self, fold: int, ids: npt.NDArray[np.str_], offset: Array = NOTHING) -> Array:
+        """Scores (T, ...) of one fold's model, whose logits `offset` is added to; raises WorkError."""
+        test, directory = self.source.test, self._directory(fold)
+        assert isinstance(test, Unlabelled)
+        logits = directory.read_test_logits(test.table.ids)
+        if logits is None:
+            raise WorkError(f"{directory.test_path} is gone; run the command again")
+        return arranged(test.complete(self.candidate.run.task.scores(_moved(logits, offset))), test.ids, ids)
+
+    def _directory(self, fold: int) -> FoldDir:
+        return self._home.member(self.candidate.id, fold).viewed(views_of(self._asked, self.settings))
+
+
+def _moved(logits: Array, offset: Array) -> Array:
+    """The logits with the offset added. What stays as it is keeps its type, too: maps come in bytes."""
+    return logits if offset is NOTHING else logits + offset
+
+
+def arranged(values: np.ndarray, ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Rows (N, ...) of `ids` (N,) in the order of `wanted`, which names each of them."""
+    place = {row: index for index, row in enumerate(ids.tolist())}
+    return values[[place[row] for row in wanted.tolist()]]

@@ -1,0 +1,100 @@
+"""What ensemble.json holds: everything that `predict` and a reader need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from foldtune.search.ensemble.candidates import Candidate
+from foldtune.search.ensemble.members import StoredMember
+from foldtune.search.ensemble.plan import EnsemblePlan
+from foldtune.search.ensemble.racing import Dropped
+from foldtune.search.runs.run import Run
+from foldtune.search.voting.estimate import Estimate, Member, best_single
+
+
+def describe(
+    runs: Sequence[Run],
+    plan: EnsemblePlan,
+    stored: Sequence[StoredMember],
+    members: Sequence[Member],
+    judged: Estimate,
+    targets: npt.NDArray[Any],
+    *,
+    ranked_first: Candidate,
+    dropped: Sequence[tuple[Candidate, Dropped]] = (),
+) -> dict[str, Any]:
+    """The description of an ensemble, as JSON.
+
+    Args:
+        runs: whose trials stood for it; the first is the one that it belongs to.
+        stored: where each member comes from, in the order of `members`.
+        targets: (N, ...) of the rows of the estimate.
+        ranked_first: the candidate that the search ranked first, whose own model is the test scores' comparison.
+        dropped: who raced and went no further.
+    """
+    home = runs[0]
+    single_id, single_value = best_single(members, judged.member_values, home.goal)
+    return {
+        "run": home.store.name,
+        "runs": [run.store.name for run in runs],
+        "task": home.task.to_dict(),
+        "metric": home.goal.metric,
+        "mode": home.goal.mode,
+        "folds": plan.folds,
+        **judged.ballot.to_dict(),
+        "asked": plan.voting,
+        "asked_min_votes": plan.min_votes,
+        "compared": dict(judged.compared),
+        "tta": plan.tta,
+        **_images(home),
+        "rows": len(targets),
+        "members": [
+            {
+                "id": each.candidate.id,
+                "trial_id": each.candidate.record.trial_id,
+                "run": each.candidate.run.store.name,
+                "weight": weight,
+                "oof": oof,
+                "fold_values": list(member.fold_values),
+                "fold_offsets": [offset.tolist() for offset in each.fold_offsets(plan.folds)],
+                **_images(each.candidate.run),
+                "tta": each.tta,
+                "params": dict(each.candidate.record.params),
+                "config": dict(each.candidate.record.config),
+            }
+            for each, member, oof, weight in zip(
+                stored, members, judged.member_values, judged.ballot.weights, strict=True
+            )
+        ],
+        "race": plan.race,
+        "dropped": [_dropped(candidate, each) for candidate, each in dropped],
+        "estimate": judged.metrics,
+        "ranked_first": ranked_first.id,
+        "best_single": {"trial_id": single_id, "value": single_value},
+        "interval": [judged.interval.low, judged.interval.high],
+        "gain": judged.gain.value,
+        "gain_interval": [judged.gain.low, judged.gain.high],
+        "per_class": home.task.per_class(judged.predictions, targets),
+    }
+
+
+def _images(run: Run) -> dict[str, Any]:
+    """How the models of a run see images."""
+    data = run.config.data
+    return {"image_size": list(data.size), "resize": data.resize, "preprocess": list(data.preprocess)}
+
+
+def _dropped(candidate: Candidate, each: Dropped) -> dict[str, Any]:
+    return {
+        "id": candidate.id,
+        "trial_id": candidate.record.trial_id,
+        "run": candidate.run.store.name,
+        "value": each.value,
+        "leader": each.leader,
+        "difference": each.difference.to_dict(),
+        "reason": each.reason,
+        "params": dict(candidate.record.params),
+    }

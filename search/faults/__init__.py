@@ -1,0 +1,1 @@
+"""Dying workers, memory, hangs, a lost head."""

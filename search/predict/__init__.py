@@ -1,0 +1,1 @@
+"""A stored ensemble on new images."""

@@ -1,0 +1,75 @@
+"""Pictures of what an ensemble found in images, and where they are labelled, of what it missed and made up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from foldtune.errors import DataError, InputError, unknown
+from foldtune.results.exports.annotated_image import write_marked
+from foldtune.search.predict.new_images import NewImages
+from foldtune.trainers.tasks import Task
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Drawing:
+    """Draws each image that is predicted into a folder, under its own name, as a PNG.
+
+    Args:
+        images: those that are predicted.
+        targets: (P, V, 2) of those that are labelled, by id.
+
+    Attributes:
+        counts: marks of each kind, of all images drawn.
+    """
+
+    task: Task
+    images: NewImages
+    folder: Path
+    targets: Mapping[str, Array]
+    counts: dict[str, int] = field(default_factory=dict)
+    drawn: int = 0
+
+    def __call__(self, paths: Sequence[Path], predictions: Array) -> None:
+        """Draw these images; raises StorageError."""
+        ids = dict(zip(self.images.paths, self.images.ids, strict=True))
+        for path, prediction in zip(paths, predictions, strict=True):
+            name = ids[path]
+            marks = self.task.marks(prediction, self.targets.get(name))
+            write_marked(path, marks, self.folder / Path(name).with_suffix(".png"))
+            self.drawn += 1
+            for mark in marks:
+                self.counts[mark.kind] = self.counts.get(mark.kind, 0) + 1
+
+
+def start_drawing(task: Task, images: NewImages, folder: Path, labels: Path | None, id_column: str) -> Drawing:
+    """What draws these images into `folder`, judged where the table `labels` holds them.
+
+    Raises:
+        InputError: a task whose predictions are no places; labels that cannot be read, or of none of the images.
+    """
+    if not task.judges_whole_images:
+        raise InputError(f"--draw: predictions of task {task.name} are no places in an image")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--draw {folder}: is a file; name a folder")
+    targets = {} if labels is None else _read(task, labels, id_column)
+    if labels is not None and not targets.keys() & set(images.ids):
+        raise InputError(f"--labels {labels}: holds none of the {len(images.ids)} images (first: {images.ids[0]})")
+    return Drawing(task, images, folder, targets)
+
+
+def _read(task: Task, labels: Path, id_column: str) -> dict[str, Array]:
+    try:
+        frame = task.read_frame(labels)
+        if id_column not in frame:
+            raise InputError(f"--labels {labels}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
+        targets = task.encode(frame, labels)
+    except DataError as error:
+        raise InputError([f"--labels {text}" for text in error.problems]) from None
+    return dict(zip(frame[id_column].astype(str), targets, strict=True))

@@ -1,0 +1,298 @@
+"""Predictions of a stored ensemble on new images: its folder is all that is needed. No Ray."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from foldtune.errors import InputError, RunCorrupt, WorkError, unknown
+from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.storage.files import read_locally
+from foldtune.results.storage.paths import StorePath
+from foldtune.search.predict.new_images import NewImages, find_images
+from foldtune.search.predict.original_sizes import sizes_of
+from foldtune.search.predict.preprocessing import Sight, unread
+from foldtune.search.predict.progress import Counter
+from foldtune.search.voting.combiner import Ballot
+from foldtune.trainers.arrays.lazy import total
+from foldtune.trainers.arrays.voting import mean_scores
+from foldtune.trainers.data.cache import Prepared
+from foldtune.trainers.inference.trained import trained_logits
+from foldtune.trainers.loading.tta import TTA
+from foldtune.trainers.tasks import Task, task_from_dict
+from foldtune.trainers.tasks.parsing import parse_settings
+
+__all__ = ["NewImages", "StoredEnsemble", "find_images"]
+
+PART_BYTES = 2 << 30
+"""Decoded pixels on the disk at a time."""
+
+MAPS = 64
+"""Images at a time of a task whose scores are maps of them, so that few maps are in memory at once."""
+
+Render: TypeAlias = Callable[
+    [npt.NDArray[Any], npt.NDArray[Any], Sequence[npt.NDArray[Any]], Sequence[Path]], pd.DataFrame
+]
+"""(scores, predictions, each member's scores, files) of some rows (R, ...) -> R rows of a table."""
+
+Seen: TypeAlias = Callable[[Sequence[Path], npt.NDArray[Any]], None]
+"""Is told the files of some images (R,) and their predictions (R, ...)."""
+
+
+class _Work(NamedTuple):
+    """How images are worked off, as `StoredEnsemble.predict` is told."""
+
+    batch_size: int
+    device: str | None
+    decoders: int
+    progress: Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class StoredEnsemble:
+    """An ensemble read back from its folder."""
+
+    directory: EnsembleDir
+    description: Mapping[str, Any]
+    task: Task
+
+    @classmethod
+    def open(cls, root: StorePath) -> StoredEnsemble:
+        """Open an ensemble's folder, or the run's that holds one.
+
+        Raises:
+            RunNotFound: there is none.
+            RunCorrupt: it cannot be read.
+        """
+        inner = root / "ensemble"
+        directory = EnsembleDir.open(inner if EnsembleDir(inner).exists() else root)
+        description = directory.read()
+        if description is None:
+            raise RunCorrupt(f"{directory.json_path} is gone")
+        try:
+            return cls(directory, description, task_from_dict(description["task"]))
+        except KeyError as error:
+            raise RunCorrupt(f"{directory.json_path} lacks {error}") from None
+
+    @property
+    def voters(self) -> dict[str, Mapping[str, Any]]:
+        """The members that have a say, by id: a weighted or a greedy vote may give some of them none."""
+        members = self.description["members"]
+        return {
+            _name(member): member for member, weight in zip(members, self.ballot().weights, strict=True) if weight > 0
+        }
+
+    @property
+    def models(self) -> int:
+        """Fold models that are asked."""
+        return len(self.voters) * int(self.description["folds"])
+
+    @property
+    def sights(self) -> tuple[Sight, ...]:
+        """The ways in which its voters see images: more than one only where they come from several runs."""
+        return tuple(dict.fromkeys(self._sight(member) for member in self.voters.values()))
+
+    def _sight(self, member: Mapping[str, Any]) -> Sight:
+        return Sight.of({**self.description, **member})  # what a member does not say holds for all
+
+    def ballot(self) -> Ballot:
+        """The fitted vote."""
+        return Ballot.from_dict(self.description)
+
+    def seen_as(self, tta: str) -> StoredEnsemble:
+        """The same ensemble, whose models see every image in the views `tta` (`trainers.loading.tta`).
+
+        Raises:
+            InputError: no such views.
+        """
+        if tta not in TTA:
+            raise InputError(f"--tta: {unknown('views', tta, TTA)}")
+        members = [{**member, "tta": tta} for member in self.description["members"]]
+        return replace(self, description={**self.description, "members": members})
+
+    def predict(
+        self,
+        images: NewImages,
+        *,
+        batch_size: int,
+        device: str | None,
+        decoders: int,
+        progress: Callable[[int, int], None],
+        id_column: str = "image",
+        seen: Seen | None = None,
+    ) -> pd.DataFrame:
+        """One row an image: id, label, its score, one score a class, votes, and `error` where it cannot be read.
+
+        `votes` counts the configurations whose own prediction is the label. Images are decoded once, a part of at
+        most `PART_BYTES` at a time, so that neither memory nor scratch space grows with their number.
+
+        Args:
+            batch_size: images at a time.
+            device: torch's name; a GPU where there is one by default.
+            decoders: processes that decode.
+            progress: told (done, total): each image counts once decoded in each size and once for each model.
+            seen: told the images that could be read with their predictions, a part at a time.
+
+        Raises:
+            InputError: `id_column` is the name of another column of the result.
+            WorkError: no room for a part's decoded images.
+            RunCorrupt: weights that are gone.
+            WorkError: damaged ones.
+        """
+        columns = [*self.task.prediction_frame(*self._nothing()).columns, "votes"]
+        if id_column in (*columns, "error"):
+            raise InputError(f"--id {id_column}: the result has a column of that name; rename the CSV's")
+
+        def render(
+            mean: npt.NDArray[Any],
+            predictions: npt.NDArray[Any],
+            scores: Sequence[npt.NDArray[Any]],
+            paths: Sequence[Path],
+        ) -> pd.DataFrame:
+            if seen is not None:
+                seen(paths, predictions)
+            return self._frame(mean, predictions, scores, paths)
+
+        found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), render)
+        result = found.reindex(index=range(len(images.ids)), columns=columns).astype({"votes": "Int64"})
+        result.insert(0, id_column, images.ids)
+        return result.assign(error=pd.Series(reasons, dtype="object"))
+
+    def submission(
+        self,
+        images: NewImages,
+        columns: Sequence[str],
+        *,
+        batch_size: int,
+        device: str | None,
+        decoders: int,
+        progress: Callable[[int, int], None],
+    ) -> tuple[pd.DataFrame, Mapping[str, str]]:
+        """The rows of a submission in `columns`, of which the first holds the ids, and why images could not be read.
+
+        An image that cannot be read gets the mean of the others' scores, as in the submission of `foldtune ensemble`.
+        Arguments are those of `predict`.
+
+        Raises:
+            WorkError: no room for decoded images, or not one that can be read.
+            DataError: columns that the task cannot fill.
+            RunCorrupt: weights that are gone.
+            WorkError: damaged ones.
+        """
+        none, nobody = self._nothing()
+        self.task.submission_frame([], nobody, columns, scores=none)  # refuses columns before anything is decoded
+        sums: list[npt.NDArray[Any]] = [np.zeros(())] * len(self.description["members"])
+
+        def render(
+            mean: npt.NDArray[Any],
+            predictions: npt.NDArray[Any],
+            scores: Sequence[npt.NDArray[Any]],
+            paths: Sequence[Path],
+        ) -> pd.DataFrame:
+            sums[:] = [before + total(own) for before, own in zip(sums, scores, strict=True)]
+            sizes = sizes_of(self.task, paths)
+            return self.task.submission_frame([""] * len(mean), predictions, columns, scores=mean, image_sizes=sizes)
+
+        found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), render)
+        if found.empty:
+            raise WorkError(f"none of the {len(images.ids)} images can be read (first: {images.ids[0]}: {reasons[0]})")
+        if reasons:
+            mean, predictions = self.ballot().apply(self.task, [each[None] / len(found) for each in sums])
+            filled = self.task.submission_frame([""], predictions, columns, scores=mean)
+            found = pd.concat([found, *(filled.set_index(pd.Index([place])) for place in reasons)]).sort_index()
+        return found.assign(**{columns[0]: images.ids}), {images.ids[place]: why for place, why in reasons.items()}
+
+    def _nothing(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Scores and predictions of no image."""
+        scores = self.task.scores(np.zeros((0, self.task.head_size), dtype=np.float32))
+        return scores, self.task.predict(scores)
+
+    def _parts(self, images: NewImages, work: _Work, render: Render) -> tuple[pd.DataFrame, dict[int, str]]:
+        """What `render` makes of the images that can be read, indexed by their place, and the others' reasons."""
+        pixels = sum(height * width for (height, width), _, _ in self.sights)
+        size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.judges_whole_images else len(images.ids)))
+        counted = Counter(work.progress, len(images.ids) * (self.models + len(self.sights)))
+        frames: list[pd.DataFrame] = []
+        reasons: dict[int, str] = {}
+        for first in range(0, len(images.ids), size):
+            frame, broken = self._part(images.paths[first : first + size], work, render, counted)
+            frames.append(frame.set_index(frame.index + first))
+            reasons |= {first + row: reason for row, reason in broken.items()}
+        return pd.concat([frame for frame in frames if len(frame)] or frames[:1]), reasons
+
+    def _part(
+        self, paths: Sequence[Path], work: _Work, render: Render, counted: Counter
+    ) -> tuple[pd.DataFrame, dict[int, str]]:
+        with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
+            seen = {sight: sight.decode(paths, Path(scratch), work.decoders, counted) for sight in self.sights}
+            keep = np.logical_and.reduce([prepared.keep for prepared in seen.values()])
+            rows = np.flatnonzero(keep)
+            counted.skip((len(paths) - len(rows)) * self.models)
+            reasons = {row: reason for prepared in seen.values() for row, reason in unread(prepared)}
+            if not len(rows):
+                return pd.DataFrame(), reasons
+            asked = {
+                name: self._member(member, seen[self._sight(member)], keep, work, counted)
+                for name, member in self.voters.items()
+            }
+        one = next(iter(asked.values()))
+        silent = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # of no weight, whatever it says
+        scores = [asked.get(_name(member), silent) for member in self.description["members"]]
+        mean, predictions = self.ballot().apply(self.task, scores)
+        return render(mean, predictions, scores, [paths[row] for row in rows.tolist()]).set_index(rows), reasons
+
+    def _member(
+        self,
+        member: Mapping[str, Any],
+        prepared: Prepared,
+        keep: npt.NDArray[np.bool_],
+        work: _Work,
+        counted: Counter,
+    ) -> npt.NDArray[Any]:
+        """Mean scores (N, ...) of a configuration's fold models on the images of the mask `keep`."""
+        settings = parse_settings(member["config"], self.task)
+        folds = int(self.description["folds"])
+        fold_scores = []
+        for fold, offset in enumerate(member.get("fold_offsets", [0.0] * folds)):
+            weights = self.directory.weights_path(_name(member), fold)
+            with read_locally(weights) as local:
+                if local is None:
+                    raise RunCorrupt(f"cannot read weights {weights}: the file is gone")
+                logits = trained_logits(
+                    self.task,
+                    settings,
+                    local,
+                    prepared.source,
+                    rows=np.flatnonzero(keep[prepared.keep]),
+                    tta=member.get("tta"),
+                    batch_size=work.batch_size,
+                    device=work.device,
+                    progress=counted.work(),
+                )
+            added = np.asarray(offset, dtype=logits.dtype)
+            fold_scores.append(self.task.scores(logits + added if added.any() else logits))
+        return mean_scores(fold_scores)
+
+    def _frame(
+        self,
+        mean: npt.NDArray[Any],
+        predictions: npt.NDArray[Any],
+        scores: Sequence[npt.NDArray[Any]],
+        paths: Sequence[Path],
+    ) -> pd.DataFrame:
+        """Label, score, votes of the configurations, and the score of every class."""
+        votes = self.ballot().votes(self.task, scores, predictions)
+        frame = self.task.prediction_frame(mean, predictions, image_sizes=sizes_of(self.task, paths))
+        return frame.assign(votes=votes)
+
+
+def _name(member: Mapping[str, Any]) -> str:
+    """A member's id; of an ensemble of one run it is the trial's."""
+    return str(member.get("id", member["trial_id"]))

@@ -1,0 +1,211 @@
+"""What every training of a run sees: the task, the checked rows, the frozen folds and the decoded images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.errors import DataError, InputError, unknown
+from foldtune.search.config.schema import TASK_OPTIONS, DataConfig
+from foldtune.trainers.data.cache import ImageSource, Prepared, prepare_images
+from foldtune.trainers.data.folds import assign_folds
+from foldtune.trainers.data.labels import LabelRules
+from foldtune.trainers.data.preprocess import Step
+from foldtune.trainers.data.table import Table, read_table
+from foldtune.trainers.fitting.fit_types import FoldData
+from foldtune.trainers.tasks import Task, get_task
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """How images become arrays on a node. Opening it again on the same node decodes nothing."""
+
+    size: tuple[int, int]
+    resize: str
+    cache_dir: Path | None
+    workers: int
+    on_broken: str
+    steps: tuple[Step, ...] = ()
+
+    def open(self, paths: tuple[Path, ...], progress: Progress | None = None, *, verify: bool = True) -> Prepared:
+        """Decode what is not in this node's cache yet; without a cache, `verify` decodes everything once."""
+        return prepare_images(
+            paths,
+            size=self.size,
+            resize=self.resize,
+            cache_dir=self.cache_dir,
+            workers=self.workers,
+            progress=progress,
+            on_broken=self.on_broken,
+            verify=verify,
+            steps=self.steps,
+        )
+
+
+def image_plan(data: DataConfig, workers: int) -> ImagePlan:
+    """The plan that a configuration asks for; `workers` processes decode."""
+    return ImagePlan(data.size, data.resize, data.cache_dir, workers, data.on_broken, data.steps)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled rows of a run; small enough to send to every worker, since images are only named.
+
+    Attributes:
+        task: with its classes.
+        table: rows in the order of the CSV, broken images left out.
+        folds: (N,) fold of each row.
+        images: how to open the images.
+    """
+
+    task: Task
+    table: Table
+    folds: npt.NDArray[np.int64]
+    images: ImagePlan
+
+    def fold(self, fold: int, source: ImageSource) -> FoldData:
+        """Training and validation rows of one fold."""
+        rows = np.arange(len(self.table))
+        if self.table.targets is None:
+            raise ValueError("a labelled table has targets")
+        return FoldData(
+            images=source,
+            targets=self.table.targets,
+            ids=self.table.ids,
+            train_rows=rows[self.folds != fold],
+            valid_rows=rows[self.folds == fold],
+            groups=self.table.groups,
+        )
+
+
+@lru_cache(maxsize=4)
+def open_once(paths: tuple[Path, ...], plan: ImagePlan) -> ImageSource:
+    """The decoded images of some rows, opened once a process: all trainings in it read the same mapping."""
+    return plan.open(paths, verify=False).source
+
+
+def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
+    """Read and check the labelled rows.
+
+    Raises:
+        InputError: every problem of the table.
+    """
+    task_class = get_task(task_name)
+    try:
+        frame = task_class.read_frame(data.train)
+        problems = _column_problems(data, frame.columns)
+        if problems:
+            raise InputError(problems + _problems_beside_labels(data, task_class, frame.columns))
+        kept, _ = label_rules(data, task_class).apply(frame, data.train)
+        task = task_class.from_frame(kept, data.target, **_task_options(data, task_class))
+        table = read_labels(data, task)
+    except DataError as error:
+        # What else is wrong with the table is worth knowing too; of a missing file it names the near ones.
+        texts = [text.removeprefix(f"{data.train}: ").removeprefix("the table: ") for text in error.problems]
+        problems = [f"data.train: {data.train}: {text}" for text in texts]
+        others = _problems_beside_labels(data, task_class)
+        raise InputError(list(dict.fromkeys([*others, *problems])) if data.train.is_file() else others) from None
+    return task, table
+
+
+def label_rules(data: DataConfig, task: type[Task] | Task) -> LabelRules:
+    """What the configuration does to labels before the task sees them; a task of label lists maps each label."""
+    separator = data.label_separator if "label_separator" in task.option_names else None
+    return LabelRules(data.target, data.target_map, data.on_missing, separator)
+
+
+def read_labels(data: DataConfig, task: Task) -> Table:
+    """The labelled rows as a task that is known already encodes them; raises DataError."""
+    return read_table(
+        data.train,
+        data.images,
+        task,
+        id_column=data.id,
+        group_column=data.group,
+        labels=label_rules(data, task),
+    )
+
+
+def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]:
+    """What the configuration says to this kind of task; raises InputError for what only others understand."""
+    given = {name: getattr(data, name) for name in TASK_OPTIONS}
+    strange = [
+        f"data.{name}: the task {task_class.name} has no such option; leave it out"
+        for name, value in given.items()
+        if name not in task_class.option_names and value != type(data).model_fields[name].default
+    ]
+    if strange:
+        raise InputError(strange)
+    return {name: getattr(data, name) for name in task_class.option_names}
+
+
+def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
+    names = list(map(str, columns))
+    wanted = {"id": data.id, "target": data.target, "group": data.group}
+    return [
+        f"data.{key}: {unknown(f'column of {data.train}:', name, names)}"
+        for key, name in wanted.items()
+        if name is not None and name not in names
+    ]
+
+
+def _problems_beside_labels(
+    data: DataConfig, task_class: type[Task], columns: Collection[str] | None = None
+) -> list[str]:
+    if columns is not None and data.id not in columns:
+        return []
+    group = data.group if columns is None or data.group in columns else None
+    try:
+        # Unlabelled, a table needs only the task's way to read it, which its class has.
+        reader = cast("Task", task_class)
+        read_table(data.train, data.images, reader, id_column=data.id, group_column=group, labelled=False)
+    except DataError as error:
+        return [f"data.train: {text}" for text in error.problems]
+    return []
+
+
+def split(task: Task, table: Table, n_splits: int, seed: int) -> npt.NDArray[np.int64]:
+    """Assign every row to a fold, stratified, and grouped where the table has groups.
+
+    Raises:
+        InputError: a class has fewer rows, or groups, than folds.
+    """
+    assert table.targets is not None
+    try:
+        return assign_folds(task.strata(table.targets), table.groups, n_splits, seed, label_names=task.label_names)
+    except DataError as error:
+        raise InputError([f"ensemble.folds: {text}" for text in error.problems]) from None
+
+
+def read_unlabelled(data: DataConfig, task: Task) -> Table:
+    """Read and check the rows to submit.
+
+    Raises:
+        InputError: every problem of the table, or no `data.test`.
+    """
+    if data.test is None:
+        raise InputError("data.test: missing; name the CSV of the rows to submit")
+    try:
+        return read_table(data.test, data.images, task, id_column=data.id, labelled=False)
+    except DataError as error:
+        raise InputError([f"data.test: {text}" for text in error.problems]) from None
+
+
+def open_images(plan: ImagePlan, table: Table, progress: Progress | None) -> Prepared:
+    """Decode a table's images before any worker starts.
+
+    Raises:
+        InputError: images that cannot be read (where `data.on_broken` is `error`), or no room for the cache.
+    """
+    try:
+        return plan.open(table.paths, progress)
+    except DataError as error:
+        raise InputError(str(error)) from None

@@ -1,0 +1,176 @@
+"""The runs of several targets as a group: a folder with the list of them, and the submission of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from foldtune.errors import InputError, RunCorrupt, RunExists, RunNotFound
+from foldtune.results.exports.submission import write_submission
+from foldtune.results.runs.names import candidates, check_name, is_run
+from foldtune.results.runs.store import RunStore
+from foldtune.results.storage.files import is_file, read_json, write_json
+from foldtune.results.storage.paths import StorePath, as_path
+from foldtune.search.config.targets import TargetsFile
+from foldtune.search.runs.run import GROUP_FILE, Run, open_run
+from foldtune.search.runs.target_checks import CheckedTargets
+
+
+@dataclass(frozen=True)
+class Group:
+    """A stored group; its runs lie beside its folder.
+
+    Attributes:
+        root: the group's own folder, STORAGE/NAME.
+        runs: name of each target's run, by target.
+        id_column: of the submission.
+        sample: whose columns and ids the submission has.
+    """
+
+    root: StorePath
+    runs: Mapping[str, str]
+    id_column: str
+    sample: Path | None
+
+    @property
+    def name(self) -> str:
+        """Name of the group."""
+        return self.root.name
+
+    @property
+    def submission_path(self) -> StorePath:
+        """Where the submission lies by default."""
+        return self.root / "submission.csv"
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the group for a search of its targets, one after the other. Raises RunBusy."""
+        return RunStore(self.root).lock()
+
+    def is_locked(self) -> bool:
+        """Whether some process searches the targets."""
+        return RunStore(self.root).is_locked()
+
+    def has_run(self, target: str) -> bool:
+        """Whether the target's search was started."""
+        return is_run(self.root.parent / self.runs[target])
+
+    def open(self) -> dict[str, Run]:
+        """The run of each target whose search was started.
+
+        Raises:
+            RunNotFound: none was.
+        """
+        started = [target for target in self.runs if self.has_run(target)]
+        if not started:
+            raise RunNotFound(f"no search of group {self.name!r} was started yet: give --resume to start it")
+        return {target: open_run(self.runs[target], self.root.parent) for target in started}
+
+    def open_all(self) -> dict[str, Run]:
+        """The run of every target.
+
+        Raises:
+            InputError: the search of some was not started yet.
+        """
+        waiting = [target for target in self.runs if not self.has_run(target)]
+        if waiting:
+            raise InputError(
+                f"group {self.name!r} has no search of {', '.join(waiting)} yet: foldtune search CONFIG --resume"
+            )
+        return self.open()
+
+    def submit(self, frames: Mapping[str, pd.DataFrame], file: Path | None) -> pd.DataFrame:
+        """Write one submission with a column a target.
+
+        Args:
+            frames: by target, a column of ids and one of predictions, for the same ids.
+            file: `submission_path` by default.
+
+        Raises:
+            SubmissionError: the ids are not those of the sample.
+        """
+        columns = [frame.set_axis(frame.iloc[:, 0]).iloc[:, 1].rename(target) for target, frame in frames.items()]
+        joined = pd.concat(columns, axis=1).rename_axis(self.id_column).reset_index()
+        return write_submission(joined, file or self.submission_path, self.sample)
+
+
+def find_group(name: str, storage: StorePath | str) -> Group | None:
+    """A stored group by its name under `storage`, or by the path or URL of its folder; None where there is none.
+
+    Raises:
+        RunCorrupt: its file cannot be read.
+    """
+    for root in candidates(name, storage):
+        if is_file(root / GROUP_FILE):
+            return _read(root.resolve())
+    return None
+
+
+def open_targets(name: str, storage: StorePath | str) -> Mapping[str | None, Run]:
+    """The runs of a group by target, of those whose search was started; one run alone stands under None.
+
+    Raises:
+        RunNotFound: no such run or group, or no search of it was started.
+    """
+    group = find_group(name, storage)
+    return {None: open_run(name, storage)} if group is None else dict(group.open().items())
+
+
+def _read(root: StorePath) -> Group:
+    path = root / GROUP_FILE
+    values = read_json(path) or {}
+    try:
+        sample = values["sample_submission"]
+        return Group(root, dict(values["runs"]), str(values["id"]), Path(sample) if sample else None)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunCorrupt(f"{path} lacks {error}") from None
+
+
+def new_group(checked: CheckedTargets) -> Group:
+    """Write the file of a new group.
+
+    Raises:
+        RunExists: the name of the group, or of one of its runs, is taken.
+    """
+    first = next(iter(checked.targets.values())).config
+    storage = as_path(first.storage)
+    if find_group(checked.name, storage) is not None:
+        raise RunExists(f"group {checked.name!r} exists in {storage}: give --resume to continue it, or --name")
+    runs = {target: each.config.name for target, each in checked.targets.items()}
+    if taken := [name for name in runs.values() if is_run(storage / name)]:
+        raise RunExists(f"runs {', '.join(taken)} exist in {storage}: give --name for another group")
+    root = RunStore.create(storage, checked.name).root.resolve()
+    return _write(Group(root, runs, first.data.id, checked.sample))
+
+
+def reopen_group(file: TargetsFile) -> Group:
+    """Open the group that a configuration file started; targets that were added to the file join it.
+
+    Raises:
+        RunNotFound: the group was never started.
+        InputError: the file lacks targets of the group, or a key of the wrong form.
+    """
+    check_name(file.name, "run")
+    configs = {target: file.config(target) for target in file.raws}
+    first, sample = next(iter(configs.values()))
+    group = find_group(file.name, first.storage)
+    if group is None:
+        raise RunNotFound(f"no group {file.name!r} in {first.storage}: leave out --resume to start it")
+    if gone := sorted(group.runs.keys() - configs.keys()):
+        raise InputError(
+            f"targets: {', '.join(gone)} of group {file.name!r} are not in the file; use --name for another"
+        )
+    runs = {target: config.name for target, (config, _) in configs.items()}
+    if runs == dict(group.runs):
+        return group
+    return _write(Group(group.root, runs, first.data.id, sample))
+
+
+def _write(group: Group) -> Group:
+    sample = str(group.sample) if group.sample else None
+    values = {"runs": dict(group.runs), "id": group.id_column, "sample_submission": sample}
+    write_json(group.root / GROUP_FILE, values)
+    return group

@@ -1,0 +1,206 @@
+"""Starting a run on disk, and opening one again with the same rows in the same folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldtune.errors import DataError, InputError
+from foldtune.results.runs.names import candidates
+from foldtune.results.runs.ranking import Goal
+from foldtune.results.runs.store import RunStore
+from foldtune.results.storage.files import read_json
+from foldtune.results.storage.paths import StorePath
+from foldtune.search.config.loading import check
+from foldtune.search.config.schema import RunConfig
+from foldtune.search.runs.dataset import Labelled, Progress, image_plan, open_images, read_labels, split
+from foldtune.search.runs.validation import Checked
+from foldtune.spaces import Space, expand_presets
+from foldtune.trainers.data.table import Table
+from foldtune.trainers.tasks import TASKS, Task, task_from_dict
+
+RESUMABLE = (
+    "name",
+    "storage",
+    "resources",
+    "ensemble.top",
+    "ensemble.voting",
+    "ensemble.min_votes",
+    "ensemble.race",
+    "ensemble.tta",
+)
+RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "trial_timeout_s", "study_storage")
+"""Parts of a configuration that may differ from the stored one when a search is resumed."""
+
+
+GROUP_FILE = "group.json"
+"""In a folder that stands for the runs of several targets."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run, opened again."""
+
+    store: RunStore
+    config: RunConfig
+    task: Task
+    goal: Goal
+
+    @property
+    def space(self) -> Space:
+        """The run's search space."""
+        return Space.parse(self.config.space)
+
+
+def open_run(run: str, storage: StorePath | str) -> Run:
+    """Open a run by its name under `storage`, or by its path or URL.
+
+    Raises:
+        RunNotFound: there is none; names the near ones.
+        InputError: it is a group of runs.
+    """
+    for root in candidates(run, storage):
+        if (group := read_json(root / GROUP_FILE)) is not None:
+            names = ", ".join(sorted(group.get("runs", {}).values()))
+            raise InputError(f"{run!r} is a group of several targets: name one of its runs ({names})")
+    store = RunStore.open(run, storage)
+    # Stored paths are absolute.
+    config = check(store.read_config(), store.root if isinstance(store.root, Path) else Path())
+    task = task_from_dict(store.read_task())
+    metric = config.search.metric or task.default_metric
+    return Run(store, config, task, Goal(metric, task.mode(metric)))
+
+
+@contextmanager
+def new_store(config: RunConfig) -> Iterator[RunStore]:
+    """The folder of a new run, locked before anything is decoded or written.
+
+    Raises:
+        RunExists: the name is taken.
+        RunBusy: another process is starting a run of that name.
+    """
+    with RunStore.create(config.storage, config.name).lock():
+        # Again, since whoever held the lock until now may have made a run of it.
+        yield RunStore.create(config.storage, config.name)
+
+
+def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progress | None) -> tuple[Run, Labelled]:
+    """Decode the images, freeze the folds and write the run's folder.
+
+    Args:
+        store: of `new_store`.
+        decoders: processes that decode.
+        progress: told (done, total) images.
+
+    Raises:
+        InputError: unreadable images, or a class too small for the folds once they are left out.
+    """
+    config, task, table, folds = checked.config, checked.task, checked.table, checked.folds
+    search = config.search.model_copy(update={"metric": checked.goal.metric})
+    # The run says what the defaults and presets were: those of a later version may differ.
+    config = config.model_copy(update={"search": search, "space": expand_presets(config.space)})
+    plan = image_plan(config.data, decoders)
+    prepared = open_images(plan, table, progress)
+    if prepared.broken:
+        table = table.select(prepared.keep)
+        folds = split(task, table, config.ensemble.folds, config.search.seed)
+        open_images(plan, table, progress)  # the rows that stay are a cache of their own, which workers find
+    if checked.test is not None:
+        open_images(plan, checked.test, progress)
+    assert table.targets is not None
+    task = task.for_training(table.targets[folds != 0])  # fold 0 judges the search's models
+    store.write_task(task.to_dict())
+    store.write_folds(table.ids, folds)
+    store.write_config(config.model_dump(mode="json"))
+    return Run(store, config, task, checked.goal), Labelled(task, table, folds, plan)
+
+
+def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Labelled:
+    """The labelled rows of a stored run, in its stored folds; decodes what this machine does not hold yet.
+
+    Raises:
+        InputError: the table no longer holds every row that the run was started with.
+    """
+    data = run.config.data
+    try:
+        table = read_labels(data, run.task)
+    except DataError as error:
+        raise InputError(error.problems) from None
+    folds = run.store.read_folds()
+    table = _rows(table, folds["id"].to_numpy(dtype=np.str_), data.train)
+    plan = image_plan(data, decoders)
+    open_images(plan, table, progress)
+    return Labelled(run.task, table, folds["fold"].to_numpy(dtype=np.int64), plan)
+
+
+def _rows(table: Table, ids: Any, source: Path) -> Table:
+    place = {name: row for row, name in enumerate(table.ids)}
+    missing = [name for name in ids if name not in place]
+    if missing:
+        raise InputError(
+            f"{source}: {len(missing)} rows that this run was started with are gone (first: {missing[0]}); "
+            "bring them back, or start another run with --name"
+        )
+    return table.select([place[name] for name in ids])
+
+
+def extend(run: Run, given: RunConfig, more: int) -> Run:
+    """The run with the parts of `given` that may change, and `more` trials than it was to have.
+
+    Raises:
+        InputError: `given` is another search than the stored one.
+    """
+    check_same(given, run.config)
+    search = run.config.search
+    changed = run.config.model_copy(
+        update={
+            "resources": given.resources,
+            "search": search.model_copy(
+                update={
+                    "num_samples": max(search.num_samples, given.search.num_samples) + more,
+                    "max_failed_trials": given.search.max_failed_trials,
+                    "trial_timeout_s": given.search.trial_timeout_s,
+                    "study_storage": given.search.study_storage,
+                }
+            ),
+        }
+    )
+    run.store.write_config(changed.model_dump(mode="json"))
+    return replace(run, config=changed)
+
+
+def check_same(given: RunConfig, stored: RunConfig) -> None:
+    """A resumed search keeps its data, space and budget; a changed configuration is another run.
+
+    Raises:
+        InputError: what differs.
+    """
+    a, b = _frozen_part(given), _frozen_part(stored)
+    differing = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+    if differing:
+        raise InputError(
+            f"the configuration differs from that of run {stored.name!r} in {', '.join(differing)}: "
+            "a resumed search keeps what it was started with; use --name for another run"
+        )
+
+
+def _frozen_part(config: RunConfig) -> dict[str, Any]:
+    values = config.model_dump(mode="json")
+    values["space"] = expand_presets(values["space"])
+    if values["search"]["metric"] is None:
+        values["search"]["metric"] = TASKS[config.task].default_metric if config.task in TASKS else None
+    for path in RESUMABLE:
+        section, _, key = path.partition(".")
+        (values[section].pop(key) if key else values.pop(section))
+    for key in RESUMABLE_SEARCH:
+        values["search"].pop(key)
+    return {
+        f"{section}.{key}" if isinstance(part, dict) else section: value
+        for section, part in values.items()
+        for key, value in (part.items() if isinstance(part, dict) else [("", part)])
+    }

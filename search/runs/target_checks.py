@@ -1,0 +1,87 @@
+"""Several targets of one configuration, checked together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from foldtune.errors import InputError, SubmissionError
+from foldtune.results.exports.submission import read_sample
+from foldtune.search.config.loading import FormError, check
+from foldtune.search.config.targets import TARGETS, TargetsFile, without_sample
+from foldtune.search.runs.validation import Checked, check_run
+
+
+@dataclass(frozen=True)
+class CheckedTargets:
+    """Configurations that hold, by target, and the sample of the submission that they share."""
+
+    name: str
+    targets: Mapping[str, Checked]
+    sample: Path | None
+
+
+def check_targets(file: TargetsFile) -> CheckedTargets:
+    """Check every target's configuration as `check_run` does, and the columns of the sample.
+
+    Raises:
+        InputError: every problem found; one that all targets have is said once.
+    """
+    checked: dict[str, Checked] = {}
+    problems: dict[str, Sequence[str]] = {}
+    for target, raw in file.raws.items():
+        try:
+            checked[target] = _check(raw, file.folder)
+        except InputError as error:
+            problems[target] = error.problems
+    if problems:
+        raise InputError(_said_once(problems, len(file.raws)))
+    data = next(iter(checked.values())).config.data
+    _check_columns(data.sample_submission, data.id, list(checked))
+    stripped = {target: replace(each, config=without_sample(each.config)[0]) for target, each in checked.items()}
+    return CheckedTargets(file.name, stripped, data.sample_submission)
+
+
+def check_target(file: TargetsFile, target: str) -> Checked:
+    """Check one target's configuration, whose search a group does not hold yet.
+
+    Raises:
+        InputError: every problem found.
+    """
+    checked = _check(file.raws[target], file.folder)
+    return replace(checked, config=without_sample(checked.config)[0])
+
+
+def _check(raw: Mapping[str, Any], folder: Path) -> Checked:
+    try:
+        config = check(raw, folder)
+    except FormError as error:
+        return check_run(error.config, error)
+    return check_run(config)
+
+
+def _said_once(problems: Mapping[str, Sequence[str]], targets: int) -> list[str]:
+    everywhere = [p for p in next(iter(problems.values())) if sum(p in each for each in problems.values()) == targets]
+    own = [
+        f"{TARGETS}.{target}.{problem}"
+        for target, each in problems.items()
+        for problem in each
+        if problem not in everywhere
+    ]
+    return [*everywhere, *own]
+
+
+def _check_columns(sample: Path | None, id_column: str, targets: Sequence[str]) -> None:
+    if sample is None:
+        return
+    try:
+        columns = list(read_sample(sample).columns)
+    except SubmissionError as error:
+        raise InputError(f"data.sample_submission: {error}") from None
+    if set(columns[1:]) != set(targets) or columns[0] != id_column:
+        raise InputError(
+            f"data.sample_submission: {sample} has the columns {', '.join(columns)}; these targets fill "
+            f"{', '.join([id_column, *targets])}"
+        )

@@ -1,0 +1,226 @@
+"""Checks a whole configuration before any worker starts, and reports every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+
+from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError, unknown
+from foldtune.results.exports.submission import read_sample
+from foldtune.results.runs.ranking import Goal
+from foldtune.search.config.loading import FormError, load_config
+from foldtune.search.config.schema import RunConfig
+from foldtune.search.runs.dataset import read_labelled, read_unlabelled, split
+from foldtune.search.voting.combiner import check_voting
+from foldtune.spaces import Space
+from foldtune.trainers.data.table import Table
+from foldtune.trainers.loading.crops import check_crop
+from foldtune.trainers.tasks import TASKS, Task
+from foldtune.trainers.tasks.parsing import parse_settings
+
+T = TypeVar("T")
+
+RANDOM_DRAWS = 64
+"""Configurations that are drawn and judged beside the corner cases."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A configuration that holds, with what was read to find out."""
+
+    config: RunConfig
+    space: Space
+    goal: Goal
+    task: Task
+    table: Table
+    folds: npt.NDArray[np.int64]
+    test: Table | None
+
+
+def check_file(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Checked:
+    """Read a configuration file and check it: its form, its space, its data. Takes what `load_config` takes.
+
+    Raises:
+        InputError: every problem found. Sections of the right form are checked to the end beside wrong ones.
+    """
+    try:
+        config = load_config(path, overrides, values)
+    except FormError as error:
+        return check_run(error.config, error)
+    return check_run(config)
+
+
+def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
+    """Check the task, the metric, the space against the trainer, the tables and the folds.
+
+    Images are looked for, not opened: that is the preparation's work.
+
+    Args:
+        form: problems found before; nothing is said of what its unsound sections would decide.
+
+    Raises:
+        InputError: every problem found.
+    """
+    checks = _Checks(form)
+    task_class = checks.run(["task"], lambda: _task_class(config))
+    space = checks.run(["space"], lambda: _space(config))
+    goal = checks.run(["search"], lambda: _goal(config, task_class)) if task_class else None
+    checks.run(["search", "space"], lambda: _samples_something(config, space) if space else None)
+    checks.run(["ensemble"], lambda: _votes(config))
+    checks.run(["ensemble", "search"], lambda: _voting(config, task_class, goal) if task_class and goal else None)
+    read = checks.run(["data"], lambda: read_labelled(config.data, config.task)) if task_class else None
+    folds = test = None
+    if read is not None:
+        task, table = read
+        epochs, size = config.search.max_epochs, config.data.size
+        checks.run(["search"], lambda: check_space(space, task, epochs, size) if space else None)
+        folds = checks.run(
+            ["ensemble", "search"], lambda: split(task, table, config.ensemble.folds, config.search.seed)
+        )
+        test = checks.run([], lambda: read_unlabelled(config.data, task) if config.data.test else None)
+    checks.run(["data"], lambda: _sample(config, test))
+    if checks.problems or space is None or goal is None or folds is None or read is None:
+        raise InputError(checks.problems)
+    return Checked(config, space, goal, *read, folds, test)
+
+
+def check_space(space: Space, task: Task, epochs: int, image_size: tuple[int, int] | None = None) -> None:
+    """Find what a space can propose and the trainer would refuse.
+
+    Each parameter is taken to its extremes and each choice to all its values, and the trainer's own parser
+    judges the configuration. Pairs that do not go together (mixup and a loss on hard labels, say) may lie beside
+    those, so random draws are judged too.
+
+    Args:
+        epochs: of a trial.
+        image_size: height and width of the prepared images, for what must fit into them.
+
+    Raises:
+        InputError: `space.key: reason` each, the key as the space writes it.
+    """
+    judge = partial(_refusals, space, task, epochs, image_size)
+    problems = dict.fromkeys(problem for _, params in space.corner_cases() for problem in judge(params))
+    named = {key for key, _ in problems}
+    for key, message in (problem for params in _draws(space) for problem in judge(params)):
+        if key not in named:  # once is enough of what a draw finds: its values are any
+            named.add(key)
+            problems[key, message] = None
+    if problems:
+        raise InputError([f"space.{key}: {message}" for key, message in problems])
+
+
+def _refusals(
+    space: Space, task: Task, epochs: int, image_size: tuple[int, int] | None, params: dict[str, Any]
+) -> list[tuple[str, str]]:
+    """What the trainer says against a configuration: the key as the space writes it, and the reason."""
+    try:
+        settings = parse_settings(space.build(params), task, epochs=epochs)
+        found = check_crop(settings.crop, image_size) if image_size else []
+    except SettingsError as error:
+        found = list(error.problems)
+    names = {".".join(e.place.location): e.name for e in space.entries if e.place.active(params)} if found else {}
+    return [(names.get(each.path, each.path), each.message) for each in found]
+
+
+def _draws(space: Space) -> Iterator[dict[str, Any]]:
+    """The same random configurations each time."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    return (space.suggest(study.ask()) for _ in range(RANDOM_DRAWS))
+
+
+class _Checks:
+    """Runs checks one after the other; what is wrong joins the list, and the next check still runs."""
+
+    def __init__(self, form: FormError | None) -> None:
+        self.problems: list[str] = list(form.problems) if form else []
+        self._unsound: Collection[str] = form.unsound if form else ()
+
+    def run(self, sections: Sequence[str], step: Callable[[], T]) -> T | None:
+        """Run a check that reads some sections, unless one of them is unsound."""
+        if any(section in self._unsound for section in sections):
+            return None
+        try:
+            return step()
+        except InputError as error:
+            self.problems += [problem for problem in error.problems if problem not in self.problems]
+            return None
+
+
+def _task_class(config: RunConfig) -> type[Task]:
+    if config.task not in TASKS:
+        raise InputError(f"task: {unknown('task', config.task, TASKS)}")
+    return TASKS[config.task]
+
+
+def _space(config: RunConfig) -> Space:
+    try:
+        return Space.parse(config.space)
+    except SpaceError as error:
+        problems = [f"{'.'.join(filter(None, ('space', p.path)))}: {p.message}" for p in error.problems]
+        raise InputError(problems) from None
+
+
+def _goal(config: RunConfig, task_class: type[Task]) -> Goal:
+    metric = config.search.metric or task_class.default_metric
+    if metric not in task_class.metrics:
+        raise InputError(f"search.metric: {unknown(f'metric of task {config.task}:', metric, task_class.metrics)}")
+    return Goal(metric, task_class.metrics[metric])
+
+
+def _samples_something(config: RunConfig, space: Space) -> None:
+    trials = config.search.num_samples
+    if not space.parameters and trials > 1:
+        raise InputError(
+            f"space: nothing in it is sampled, so all {trials} trials would be the same; give a range such as "
+            "lr: {loguniform: [1.0e-4, 1.0e-2]}, start from a preset, or set search.num_samples to 1"
+        )
+
+
+def _votes(config: RunConfig) -> None:
+    ensemble = config.ensemble
+    if ensemble.min_votes is not None and ensemble.min_votes > ensemble.top:
+        raise InputError(
+            f"ensemble.min_votes: each of {ensemble.top} configurations (ensemble.top) has one vote, so "
+            f"{ensemble.min_votes} cannot come together; give 1 to {ensemble.top}"
+        )
+
+
+def _voting(config: RunConfig, task_class: type[Task], goal: Goal) -> None:
+    ensemble = config.ensemble
+    try:
+        check_voting(task_class, goal.metric, ensemble.voting, ensemble.top)
+    except InputError as error:
+        raise InputError(f"ensemble.voting: {str(error).removeprefix('voting ')}") from None
+
+
+def _sample(config: RunConfig, test: Table | None) -> None:
+    path = config.data.sample_submission
+    if path is None:
+        return
+    if config.data.test is None:
+        raise InputError("data.test: missing; data.sample_submission needs the rows to submit")
+    try:
+        sample = read_sample(path)
+    except SubmissionError as error:
+        raise InputError(f"data.sample_submission: {error}") from None
+    if test is not None:
+        _same_ids(sample.iloc[:, 0].astype(str).tolist(), test.ids.tolist(), config)
+
+
+def _same_ids(sample: Sequence[str], test: Sequence[str], config: RunConfig) -> None:
+    for given, other, where in ((sample, test, "data.test"), (test, sample, "data.sample_submission")):
+        missing = sorted(set(given) - set(other))
+        if missing:
+            path = config.data.test if where == "data.test" else config.data.sample_submission
+            raise InputError(
+                f"{where}: {path} lacks {len(missing)} ids that the other of the test table and the sample "
+                f"submission has (first: {missing[0]}); a submission predicts every id of the sample"
+            )

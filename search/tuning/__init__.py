@@ -1,0 +1,1 @@
+"""Ray Tune and Optuna: tuner, searcher, ASHA, study, recorder, monitor."""

@@ -1,0 +1,116 @@
+"""What is going on in a search, for whoever shows it: a plain state that Ray's callback keeps current."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ray.tune import Callback
+
+from foldtune.results.runs.ranking import Goal
+from foldtune.results.runs.records import TrialRecord
+from foldtune.search.workers.trainable import TRIAL_KEY
+
+
+@dataclass
+class Running:
+    """A trial in training."""
+
+    trial_id: str
+    epoch: int = 0
+    value: float | None = None
+    started_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class SearchState:
+    """Counts, running trials and the best value so far.
+
+    Attributes:
+        total: trials of the whole search; `finished_before` of them ended in earlier sittings.
+        started_s: `time.monotonic()` at the start of this sitting.
+        first_epoch_s: the same when its first epoch ended; until then workers start, which says nothing of the pace.
+    """
+
+    goal: Goal
+    total: int
+    max_epochs: int
+    finished_before: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    running: dict[str, Running] = field(default_factory=dict)
+    best: tuple[str, float] | None = None
+    started_s: float = field(default_factory=time.monotonic)
+    first_epoch_s: float | None = None
+
+    @property
+    def finished(self) -> int:
+        """Trials that ended, in this sitting or before."""
+        return sum(self.counts.values())
+
+    def count(self, record: TrialRecord) -> None:
+        """Take a finished trial into the counts and the best."""
+        self.counts[record.status] = self.counts.get(record.status, 0) + 1
+        value = record.metrics.get(self.goal.metric)
+        if record.status != "FAIL" and value is not None:
+            self.consider(record.trial_id, value)
+
+    def consider(self, trial_id: str, value: float) -> None:
+        """Take a value as the best where it is."""
+        if self.best is None or self.goal.better(value, self.best[1]):
+            self.best = (trial_id, value)
+
+    def left_s(self) -> float | None:
+        """Seconds that the rest may take at the pace of this sitting; None before its first trial ended."""
+        here = self.finished - self.finished_before
+        if here < 1 or self.first_epoch_s is None:
+            return None
+        return (time.monotonic() - self.first_epoch_s) / here * (self.total - self.finished)
+
+
+class Observer(Protocol):
+    """Shows a search. Called in the driver between Ray's events, so it must be quick."""
+
+    def on_finished(self, state: SearchState, record: TrialRecord) -> None:
+        """A trial ended."""
+
+    def on_epoch(self, state: SearchState, trial_id: str) -> None:
+        """A running trial reported an epoch."""
+
+
+class Monitor(Callback):  # type: ignore[misc]
+    """Keeps a SearchState current from Ray Tune's events."""
+
+    def __init__(self, state: SearchState, observer: Observer) -> None:
+        self.state = state
+        self._observer = observer
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles callbacks into its snapshots; a terminal cannot be pickled, and nobody reads them back.
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker took a trial."""
+        key = trial.config[TRIAL_KEY]
+        self.state.running.setdefault(key, Running(key))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any
+    ) -> None:
+        """An epoch, or the failure, of a trial."""
+        key = result[TRIAL_KEY]
+        value = result.get(self.state.goal.metric)
+        if value is None:
+            return
+        running = self.state.running.setdefault(key, Running(key))
+        running.epoch, running.value = int(result["epoch"]), value
+        self.state.first_epoch_s = self.state.first_epoch_s or time.monotonic()
+        self.state.consider(key, value)
+        self._observer.on_epoch(self.state, key)
+
+    def finished(self, record: TrialRecord) -> None:
+        """The recorder wrote a trial's outcome."""
+        self.state.running.pop(record.trial_id, None)
+        self.state.count(record)
+        self._observer.on_finished(self.state, record)

@@ -1,0 +1,45 @@
+"""What a configuration asks of every node of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from foldtune.cluster.check import ClusterCheck, check_cluster
+from foldtune.cluster.resources import TrialResources
+from foldtune.errors import ClusterError
+from foldtune.search.config.packaging import everywhere
+from foldtune.search.config.schema import RunConfig
+
+SAMPLED_IMAGES = 5
+
+
+def check_for(config: RunConfig, images: Sequence[Path]) -> ClusterCheck:
+    """Ask every node of the connected cluster whether it can run the trials of a search.
+
+    Args:
+        config: of the search.
+        images: that trials read; some of them, evenly spread, must be readable everywhere.
+    """
+    resources = config.resources
+    step = max(1, -(-len(images) // SAMPLED_IMAGES))
+    cache = config.data.cache_dir
+    return check_cluster(
+        TrialResources(resources.cpus_per_trial, resources.gpus_per_trial),
+        everywhere(config.storage),
+        [str(path) for path in images[::step]],
+        None if cache is None else str(cache),
+        growing=resources.autoscale_to is not None,
+    )
+
+
+def require_fit(config: RunConfig, images: Sequence[Path]) -> None:
+    """The same at the start of a search.
+
+    Raises:
+        ClusterError: every problem of every node, with what to do.
+    """
+    problems = check_for(config, images).all_problems()
+    if problems:
+        more = f"\n  and {len(problems) - 1} more: foldtune cluster check tells all" if len(problems) > 1 else ""
+        raise ClusterError(f"the cluster cannot hold this search: {problems[0]}{more}")

@@ -1,0 +1,142 @@
+"""The driver's record of a search: every outcome goes to the store first, then to Optuna and the leaderboard."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+
+from foldtune.errors import RunCorrupt
+from foldtune.results.runs.ranking import Goal, finalists
+from foldtune.results.runs.records import Mode, Status, TrialRecord
+from foldtune.results.runs.store import RunStore
+from foldtune.results.runs.trial_dir import TrialDir
+from foldtune.results.storage.files import is_file, remove_file
+from foldtune.search.tuning.failure_summary import common_params, common_reason
+from foldtune.search.tuning.study import Outcome, report, tell
+
+MANY_TRIALS = 100
+"""Trials from which on the leaderboard is not written anew after each one."""
+REFRESH_SHARE = 0.1
+"""Part of the driver's time that goes into leaderboards of many trials."""
+
+
+class Recorder:
+    """Starts and finishes trials on disk. One object in the driver; workers write epochs only.
+
+    Args:
+        store: the run.
+        study: its Optuna study.
+        goal: metric and direction.
+        modes: direction of each metric of the task, for the leaderboard.
+        keep_weights: finished trials whose weights stay on disk: the best ones.
+        max_failed_trials: failures in a row after which no more trials are started.
+        on_finished: told each outcome after it is written.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        study: optuna.Study,
+        goal: Goal,
+        *,
+        modes: Mapping[str, Mode],
+        keep_weights: int,
+        max_failed_trials: int,
+        on_finished: Callable[[TrialRecord], None],
+    ) -> None:
+        self._store = store
+        self._study = study
+        self._goal = goal
+        self._modes = modes
+        self._keep_weights = keep_weights
+        self._max_failed_trials = max_failed_trials
+        self._on_finished = on_finished
+        self._failures: list[TrialRecord] = []
+        self._stale = False
+        self._refresh_at_s = 0.0
+        self.stop_reason: str | None = None
+
+    def start(self, number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+        """Write a new trial's configuration; gives its id, which is Optuna's number."""
+        key = f"{number:04d}"
+        directory = self._store.trial(key)
+        if is_file(directory.config_path):
+            raise RunCorrupt(f"{directory.root} exists, and the study proposes its number again: nothing was changed")
+        directory.write_config(number=number, params=params, config=config)
+        return key
+
+    def report(self, key: str, epoch: int, value: float) -> None:
+        """Tell the study an epoch's best-so-far value."""
+        report(self._study, int(key), epoch, value)
+
+    def trained(self, key: str) -> int:
+        """Epochs of a trial that are stored, 0 for none: the driver may not have heard of the last one."""
+        return max((row.epoch for row in self._store.trial(key).epochs()), default=0)
+
+    def lost(self, key: str, epoch: int, reason: str) -> None:
+        """Note that a trial's worker died after an epoch, and that the trial goes on."""
+        self._store.trial(key).append_death(epoch, reason)
+
+    def finish(self, key: str, result: Mapping[str, Any]) -> None:
+        """Write a trial's outcome, tell the study, refresh the leaderboard, drop weights that nobody needs."""
+        directory = self._store.trial(key)
+        status, error = self._outcome(result)
+        directory.finish(status, error=error)
+        remove_file(directory.checkpoint_path)
+        record = directory.record()
+        if record is None:
+            raise ValueError(f"trial {key} was never started")
+        tell(self._study, outcome(record, directory, self._goal))
+        self._count(record)
+        self._stale = True
+        self.catch_up()
+        self._on_finished(record)
+
+    def _outcome(self, result: Mapping[str, Any]) -> tuple[Status, str | None]:
+        if result.get("error"):
+            return "FAIL", str(result["error"])
+        value = result.get(self._goal.metric)
+        if value is None or not math.isfinite(value):
+            return "FAIL", f"{self._goal.metric} is {value}"
+        return ("COMPLETE" if result.get("finished") else "PRUNED"), None
+
+    def _count(self, record: TrialRecord) -> None:
+        if record.status != "FAIL":
+            self._failures.clear()
+            return
+        self._failures.append(record)
+        if len(self._failures) >= self._max_failed_trials:
+            self.stop_reason = self._in_common()
+
+    def _in_common(self) -> str:
+        reason, share = common_reason([record.error or "" for record in self._failures])
+        others = [record.params for record in self._store.trials() if record.status in ("COMPLETE", "PRUNED")]
+        params = common_params([record.params for record in self._failures], others)
+        shared = f"; all of them have {', '.join(params)}" if params else ""
+        return f"{len(self._failures)} trials failed in a row; {share} of them with: {reason}{shared}"
+
+    def catch_up(self) -> None:
+        """Refresh where a trial has ended since; in a large run no more often than REFRESH_SHARE allows."""
+        if self._stale and time.monotonic() >= self._refresh_at_s:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Bring leaderboard.csv up to date and bound the weights on disk."""
+        started_s = time.monotonic()
+        self._store.write_leaderboard(self._goal.metric, self._goal.mode, self._modes)
+        records = self._store.trials()
+        best = finalists(records, self._goal, self._keep_weights)
+        self._store.prune_weights(record.trial_id for record in best)
+        self._stale = False
+        took_s = time.monotonic() - started_s
+        self._refresh_at_s = started_s + (took_s / REFRESH_SHARE if len(records) > MANY_TRIALS else 0.0)
+
+
+def outcome(record: TrialRecord, directory: TrialDir, goal: Goal) -> Outcome:
+    """What the study is to know of a stored trial."""
+    epochs = {row.epoch: row.best_metrics.get(goal.metric, math.nan) for row in directory.epochs()}
+    return Outcome(record.number, record.status, record.params, epochs, record.metrics.get(goal.metric))

@@ -1,0 +1,142 @@
+"""The Ray Tune searcher: Optuna proposes, the run's store is the record.
+
+Ray's own OptunaSearch tells stopped trials COMPLETE, leaves non-finite ones RUNNING for ever and refuses
+to continue a define-by-run study; each of the three misleads TPE or loses the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import optuna
+from ray.tune.search import Searcher
+
+from foldtune.search.faults.worker_deaths import Deaths
+from foldtune.search.tuning.recorder import Recorder
+from foldtune.search.workers.trainable import HALVINGS_KEY, TRIAL_KEY
+from foldtune.spaces import Space
+
+T = TypeVar("T")
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]
+    """Proposes configurations and tells the outcomes.
+
+    A trial whose worker died is proposed again and goes on from its checkpoint. Ray Tune's own retries are not used:
+    they take a worker that died between two trials for two deaths of the second, and give it up.
+
+    Args:
+        study: opened by `search.tuning.study.open_study`.
+        space: what a trial samples.
+        recorder: writes outcomes into the store before the study hears of them.
+        sampler: gives the sampler of the trial with this index, counted in stored trials.
+        metric: key of the best-so-far value in results.
+        mode: "max" or "min".
+        stored: trials that the run holds already, interrupted ones among them.
+        limit: trials to start in this sitting; interrupted ones count.
+        slots: gives how many trials may run now. No configuration is drawn ahead of a free slot,
+            because each one drawn without its predecessors' results is drawn blind.
+        interrupted: ids of trials to go on with, proposed first, as they were.
+        deaths: judges whether a trial whose worker died goes on.
+        on_failure: told what went wrong here, in the driver; Ray would take it for a trial's failure and retry.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Space,
+        recorder: Recorder,
+        *,
+        sampler: Callable[[int], optuna.samplers.BaseSampler],
+        metric: str,
+        mode: str,
+        stored: int,
+        limit: int,
+        slots: Callable[[], int],
+        interrupted: Sequence[str],
+        deaths: Deaths,
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        super().__init__(metric=metric, mode=mode)
+        self._study = study
+        self._space = space
+        self._recorder = recorder
+        self._sampler = sampler
+        self._stored = stored
+        self._left = limit
+        self._slots = slots
+        self._waiting = list(interrupted)
+        self._deaths = deaths
+        self._on_failure = on_failure
+        self._live: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Configuration of Ray's next trial; None while there is no free slot, FINISHED once no trial can follow."""
+        self._guarded(self._recorder.catch_up)
+        if self._recorder.stop_reason:
+            return str(Searcher.FINISHED)
+        if self._left <= 0:
+            # The worker of a running trial may yet die and leave it to be proposed again.
+            return None if self._live else str(Searcher.FINISHED)
+        # One trial may always wait for room: Ray Tune blocks for minutes where nothing runs and nothing is proposed.
+        if len(self._live) >= max(1, self._slots()):
+            return None
+        key = self._guarded(self._next)
+        if key is None:
+            return str(Searcher.FINISHED)
+        self._left -= 1
+        self._live[trial_id] = key
+        halvings = self._deaths.halvings(key)
+        return {TRIAL_KEY: key, HALVINGS_KEY: halvings} if halvings else {TRIAL_KEY: key}
+
+    def _next(self) -> str:
+        return self._waiting.pop(0) if self._waiting else self._propose()
+
+    def _propose(self) -> str:
+        self._study.sampler = self._sampler(self._stored)
+        trial = self._study.ask()
+        params = self._space.suggest(trial)
+        key = self._recorder.start(trial.number, params, self._space.build(params))
+        self._stored += 1
+        return key
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Report one epoch to the study."""
+        key, value = self._live.get(trial_id), result.get(self.metric)
+        if key is None or value is None:
+            return
+        self._guarded(lambda: self._recorder.report(key, int(result["epoch"]), value))
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """Record the outcome; an id that is not ours, or was recorded before, is ignored."""
+        key = self._live.pop(trial_id, None)
+        if key is None:
+            return
+        self._guarded(lambda: self._lost(key) if error else self._recorder.finish(key, result or {}))
+
+    def _lost(self, key: str) -> None:
+        epoch = self._recorder.trained(key)
+        if self._deaths.goes_on(key, epoch):
+            self._waiting.insert(0, key)
+            self._left += 1
+            self._recorder.lost(key, epoch, self._deaths.reason(key))
+        else:
+            self._recorder.finish(key, {"error": self._deaths.verdict(key)})
+
+    def _guarded(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except Exception as error:
+            self._on_failure(error)
+            return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles the searcher into its snapshots, which nobody reads back.
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study and the store are already on disk."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a resumed search is a new Tuner on the same study and store."""

@@ -1,0 +1,197 @@
+"""The Optuna study of a run: where it lives, what samples it, how it is brought back in line after a crash."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages.journal import JournalFileSymlinkLock
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from foldtune.errors import InputError, RunCorrupt, RunExists
+from foldtune.results.runs.records import Mode
+from foldtune.results.storage.paths import StorePath
+from foldtune.results.storage.retry import attempt
+from foldtune.search.config.secrets import masked
+from foldtune.search.tuning.journal import RunJournal
+
+LOCK_GRACE_S = 5
+"""Age at which the lock of a journal counts as a killed writer's; a write takes milliseconds."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the run's store knows of a trial.
+
+    Attributes:
+        number: Optuna's number of it.
+        status: RUNNING where it will go on, else COMPLETE, PRUNED or FAIL.
+        params: as sampled.
+        epochs: best-so-far value after each epoch.
+        best: value of the trial, None where no epoch was finished.
+    """
+
+    number: int
+    status: str
+    params: Mapping[str, Any]
+    epochs: Mapping[int, float]
+    best: float | None
+
+
+def open_study(name: str, journal: StorePath, *, url: str | None, mode: Mode, resume: bool) -> optuna.Study:
+    """Create a run's study, or open it where `resume`.
+
+    Args:
+        name: of the run; several runs may share one storage.
+        journal: file of the study where no `url` is given; `optuna-dashboard FILE` opens it. An object store has no
+            files that grow: there the study lives in memory, and `reconcile` makes it again from the stored trials.
+        url: any Optuna storage URL, for example postgresql://….
+        mode: direction of the metric.
+        resume: go on with a study that exists; a new run does not join another one's.
+
+    Raises:
+        InputError: the storage at `url` cannot be used.
+        RunExists: a new run, and the storage at `url` holds a study of that name.
+        RunCorrupt: the journal cannot be read.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = _storage_at(url) if url else _journal(journal) if isinstance(journal, Path) else InMemoryStorage()
+    try:
+        return optuna.create_study(
+            study_name=name,
+            storage=storage,
+            # ASHA decides in Ray Tune; Optuna is told the outcome.
+            pruner=optuna.pruners.NopPruner(),
+            direction="maximize" if mode == "max" else "minimize",
+            load_if_exists=resume,
+        )
+    except optuna.exceptions.DuplicatedStudyError:
+        where = masked(url) if url else journal
+        raise RunExists(
+            f"{where} holds a study {name!r} already: give --resume to continue it, or --name for another one"
+        ) from None
+
+
+def _storage_at(url: str) -> BaseStorage:
+    try:
+        return get_storage(url) if url.startswith("redis") else get_storage(_database(url))
+    except Exception as error:  # whatever the database's driver, or its absence, raises
+        shown, text = masked(url), str(error) or type(error).__name__
+        reason = " ".join(text.replace(url, shown).split())[:300]
+        raise InputError(f"search.study_storage: cannot use {shown!r}: {reason}") from None
+
+
+def _database(url: str) -> RDBStorage:
+    """A database that may be away for a moment: a connection that it closed is noticed, and a new one waited for."""
+    storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+    @sqlalchemy.event.listens_for(storage.engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+        return attempt(masked(url), "connect to", lambda: dialect.connect(*arguments, **options))
+
+    return storage
+
+
+def _journal(path: Path) -> JournalStorage:
+    # Absolute: the lock is a symbolic link to the file, and a relative one dangles, which Optuna's grace does not see.
+    path = path.absolute()
+    _cut_torn_line(path)
+    lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE_S)
+    try:
+        return JournalStorage(RunJournal(str(path), lock_obj=lock))
+    except ValueError as error:
+        raise RunCorrupt(
+            f"{path} cannot be read ({error}): move it away and resume, the study is made again from the stored trials"
+        ) from None
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Drop what a killed writer left after the last newline; Optuna would append to it and never read on."""
+    if not path.is_file():
+        return
+    with open(path, "rb+") as file:
+        content = file.read()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            file.truncate(end)
+            os.fsync(file.fileno())
+
+
+def report(study: optuna.Study, number: int, epoch: int, value: float) -> None:
+    """File the best-so-far value after an epoch; an epoch reported again (after a restart) is overwritten.
+
+    `Trial.report` needs the object that `ask` gave, which an earlier process took with it, and a new
+    `Trial` object would run the sampler again. The storage takes the value by id; a test watches this call.
+    """
+    _report(study, study.get_trials(deepcopy=False)[number], epoch, value)
+
+
+def _report(study: optuna.Study, frozen: FrozenTrial, epoch: int, value: float) -> None:
+    if math.isfinite(value):
+        study._storage.set_trial_intermediate_value(frozen._trial_id, epoch, value)
+
+
+def tell(study: optuna.Study, outcome: Outcome) -> None:
+    """Say how a trial ended, once; a trial that Optuna already holds as finished is left as it is.
+
+    PRUNED keeps the intermediate values, of which TPE learns; those that the study does not hold yet are filed.
+    A COMPLETE trial without a finite value is told FAIL.
+    """
+    frozen = study.get_trials(deepcopy=False)[outcome.number]
+    if frozen.state.is_finished():
+        return
+    for epoch, value in sorted(outcome.epochs.items()):
+        if epoch not in frozen.intermediate_values:
+            _report(study, frozen, epoch, value)
+    if outcome.status == "COMPLETE" and outcome.best is not None and math.isfinite(outcome.best):
+        study.tell(outcome.number, outcome.best)
+    elif outcome.status == "PRUNED":
+        study.tell(outcome.number, state=TrialState.PRUNED)
+    else:
+        study.tell(outcome.number, state=TrialState.FAIL)
+
+
+def reconcile(study: optuna.Study, stored: Iterable[Outcome], distributions: Mapping[str, BaseDistribution]) -> None:
+    """Bring a study in line with the run's store, which is the record.
+
+    - A stored trial that the study does not know (its file is gone, its storage is another one) is added.
+    - A stored trial that has ended is told; one that will go on stays RUNNING.
+    - A RUNNING trial that the store never heard of was proposed just before a crash: it is told FAIL.
+
+    Args:
+        distributions: of every parameter of the space, by name.
+    """
+    by_number = {outcome.number: outcome for outcome in stored if outcome.number >= 0}
+    known = len(study.get_trials(deepcopy=False))
+    for number in range(known, max(by_number, default=-1) + 1):
+        study.add_trial(_unknown_trial(by_number.get(number), distributions))
+    for frozen in study.get_trials(deepcopy=False):
+        outcome = by_number.get(frozen.number)
+        if outcome is None and frozen.state == TrialState.RUNNING:
+            study.tell(frozen.number, state=TrialState.FAIL)
+        elif outcome is not None and outcome.status != "RUNNING":
+            tell(study, outcome)
+
+
+def _unknown_trial(outcome: Outcome | None, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """A trial to add; FAIL in the place of a number that the store has no trial of."""
+    if outcome is None:
+        return create_trial(state=TrialState.FAIL)
+    params = {name: value for name, value in outcome.params.items() if name in distributions}
+    return create_trial(
+        state=TrialState.RUNNING, params=params, distributions={name: distributions[name] for name in params}
+    )
+
+
+def ensure_default(study: optuna.Study, params: Mapping[str, Any]) -> None:
+    """Make the default configuration the next proposal, unless it already is."""
+    if not any(frozen.state == TrialState.WAITING for frozen in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(dict(params))

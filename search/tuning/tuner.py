@@ -1,0 +1,259 @@
+"""Runs a search: Ray Tune holds the trials, Optuna proposes them, ASHA stops them, the store records them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+from ray.tune import Callback
+
+from foldtune.cluster.resources import TrialResources, slots
+from foldtune.errors import WorkError
+from foldtune.results.runs.ranking import Goal
+from foldtune.results.runs.records import TrialRecord
+from foldtune.results.runs.store import RunStore
+from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.secrets import expanded
+from foldtune.search.faults.head_monitor import listens, watching_head
+from foldtune.search.faults.oom_deaths import memory_deaths
+from foldtune.search.faults.watchdog import Watchdog
+from foldtune.search.faults.worker_deaths import Deaths, noted_cause
+from foldtune.search.runs.dataset import Labelled
+from foldtune.search.tuning.asha import PlainFIFO, ResumableASHA
+from foldtune.search.tuning.monitor import Monitor, Observer, SearchState
+from foldtune.search.tuning.polling import Polled
+from foldtune.search.tuning.recorder import Recorder, outcome
+from foldtune.search.tuning.sampler import make_sampler
+from foldtune.search.tuning.searcher import StudySearcher
+from foldtune.search.tuning.stopping import SearchStopper
+from foldtune.search.tuning.study import ensure_default, open_study, reconcile
+from foldtune.search.workers.trainable import TrialTrainable
+from foldtune.search.workers.training import TrialWork, short_reason
+from foldtune.spaces import Space
+
+SLOTS_EVERY_S = 1.0
+"""Seconds between two looks at the cluster's nodes; the searcher asks at every event."""
+
+
+@dataclass(frozen=True)
+class SearchEnd:
+    """How a search ended.
+
+    Attributes:
+        interrupted: by the user; `--resume` goes on.
+        stop_reason: why it gave up early, else None.
+    """
+
+    interrupted: bool
+    stop_reason: str | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search ready to run in a connected Ray session.
+
+    Attributes:
+        resumed: the run was started before; otherwise it must not join another run's study.
+    """
+
+    config: RunConfig
+    store: RunStore
+    space: Space
+    labelled: Labelled
+    goal: Goal
+    resumed: bool = False
+
+    def left(self) -> int:
+        """Trials that have not ended yet. Where there are none, `run` needs no Ray session."""
+        ended = sum(record.status != "RUNNING" for record in self.store.trials())
+        return max(0, self.config.search.num_samples - ended)
+
+    def run(self, observer: Observer) -> SearchEnd:
+        """Train until every trial has ended, counting those of earlier sittings; or until interrupted.
+
+        Raises:
+            WorkError: Ray gave up.
+            ResultsError: the run's folder cannot be written or read.
+        """
+        stored = self.store.trials()
+        study = self._study(stored)
+        monitor = Monitor(self._state(stored), observer)
+        recorder = self._recorder(study, monitor)
+        trial_scheduler = self._trial_scheduler()
+        interrupted = self._settle(stored, study, recorder, trial_scheduler)
+        recorder.refresh()
+        stopper = SearchStopper()
+        watchdog = Watchdog(self.config.search.trial_timeout_s, stopper.stop_all)
+        if left := self.left():
+            searcher = StudySearcher(
+                study,
+                self.space,
+                recorder,
+                sampler=partial(
+                    make_sampler, self.config.search.seed, startup_trials=self.config.search.startup_trials
+                ),
+                metric=self.goal.metric,
+                mode=self.goal.mode,
+                stored=len(stored),
+                limit=left,
+                slots=Polled(self._slots, SLOTS_EVERY_S),
+                interrupted=interrupted,
+                deaths=Deaths(lambda key: watchdog.cause(key) or noted_cause(trial_scheduler.dead[key].error_file)),
+                on_failure=stopper.fail,
+            )
+            with stopper.on_signals():
+                self._tune(searcher, left, trial_scheduler, [monitor, watchdog], stopper)
+            if stopper.failure is not None:
+                raise stopper.failure
+            recorder.refresh()
+        return SearchEnd(stopper.interrupted and self.left() > 0, recorder.stop_reason)
+
+    def _study(self, stored: Sequence[TrialRecord]) -> optuna.Study:
+        url = self.config.search.study_storage
+        study = open_study(
+            self.config.name,
+            self.store.study_path,
+            url=url and expanded(url, "search.study_storage"),
+            mode=self.goal.mode,
+            resume=self.resumed,
+        )
+        outcomes = [outcome(record, self.store.trial(record.trial_id), self.goal) for record in readable(stored)]
+        reconcile(study, outcomes, self.space.distributions())
+        if not stored:
+            ensure_default(study, self.space.default())
+        return study
+
+    def _settle(
+        self,
+        stored: Sequence[TrialRecord],
+        study: optuna.Study,
+        recorder: Recorder,
+        trial_scheduler: PlainFIFO | ResumableASHA,
+    ) -> list[str]:
+        """File the stored epochs with ASHA, and end the trials that had ended but for the driver's word.
+
+        An epoch that the study holds was answered with "go on"; a last epoch that it does not hold is judged now.
+
+        Returns:
+            Ids of the trials to go on with.
+        """
+        going_on = []
+        known = study.get_trials(deepcopy=False)
+        for record in sorted(readable(stored), key=lambda record: (record.status == "RUNNING", record.number)):
+            epochs = outcome(record, self.store.trial(record.trial_id), self.goal).epochs
+            asha = trial_scheduler if isinstance(trial_scheduler, ResumableASHA) else None
+            stop = asha is not None and asha.replay(record.trial_id, epochs)
+            if record.status != "RUNNING":
+                continue
+            trained = record.epochs >= self.config.search.max_epochs
+            if trained or (stop and record.epochs not in known[record.number].intermediate_values):
+                value = record.value(self.goal.metric)
+                recorder.finish(record.trial_id, {self.goal.metric: value, "finished": trained})
+            else:
+                going_on.append(record.trial_id)
+        return going_on
+
+    def _state(self, stored: Sequence[TrialRecord]) -> SearchState:
+        search = self.config.search
+        state = SearchState(self.goal, search.num_samples, search.max_epochs)
+        for record in stored:
+            if record.status != "RUNNING":
+                state.count(record)
+        state.finished_before = state.finished
+        return state
+
+    def _recorder(self, study: optuna.Study, monitor: Monitor) -> Recorder:
+        return Recorder(
+            self.store,
+            study,
+            self.goal,
+            modes=self.labelled.task.metrics,
+            keep_weights=self.config.ensemble.top + 2,
+            max_failed_trials=self.config.search.max_failed_trials,
+            on_finished=monitor.finished,
+        )
+
+    def _trial_scheduler(self) -> PlainFIFO | ResumableASHA:
+        search = self.config.search
+        if search.trial_scheduler == "none":
+            return PlainFIFO()
+        return ResumableASHA(
+            self.goal.metric,
+            self.goal.mode,
+            max_epochs=search.max_epochs,
+            grace_epochs=search.grace,
+            reduction_factor=search.reduction_factor,
+        )
+
+    def _resources(self) -> TrialResources:
+        resources = self.config.resources
+        return TrialResources(resources.cpus_per_trial, resources.gpus_per_trial)
+
+    def _slots(self) -> int:
+        resources = self.config.resources
+        return slots(self._resources(), resources.max_concurrent_trials, resources.autoscale_to)
+
+    def _work(self) -> TrialWork:
+        return TrialWork.of(self.store.address, self.labelled, self.goal.metric, self.config)
+
+    def _farewell(self) -> str:
+        return (
+            "the head of the Ray cluster is gone, and the search with it; what finished is kept in "
+            f"{self.store.root}: go on with the same command and --resume, on a cluster or without --address"
+        )
+
+    def _trainable(self) -> Any:
+        return tune.with_parameters(TrialTrainable, work=pickle.dumps(self._work()))
+
+    def _tune(
+        self,
+        searcher: StudySearcher,
+        num_samples: int,
+        trial_scheduler: PlainFIFO | ResumableASHA,
+        callbacks: list[Callback],
+        stopper: SearchStopper,
+    ) -> None:
+        trial = self._resources()
+        trainable = tune.with_resources(self._trainable(), {"cpu": trial.cpus, "gpu": trial.gpus})
+        # The searcher holds back by itself. Ray would start one worker at a time, the next once that one is up.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_samples)
+        with tempfile.TemporaryDirectory(prefix="foldtune-tune-", ignore_cleanup_errors=True) as scratch:
+            tuner = tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher, scheduler=trial_scheduler, num_samples=-1, reuse_actors=True
+                ),
+                run_config=tune.RunConfig(
+                    name=self.store.name,
+                    storage_path=scratch,
+                    callbacks=callbacks,
+                    stop=stopper,
+                    # foldtune's own checkpoints are the record; a class Trainable would make one more at its end.
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    failure_config=tune.FailureConfig(max_failures=0),  # the searcher proposes a lost trial again
+                    verbose=0,
+                ),
+            )
+            head = ray.get_runtime_context().gcs_address
+            try:
+                with watching_head(head, self._farewell()), memory_deaths():
+                    tuner.fit()
+            except Exception as error:
+                if not listens(head):
+                    raise WorkError(self._farewell()) from error
+                if stopper.failure is None:
+                    reason = short_reason(error)
+                    raise WorkError(f"Ray gave the search up: {reason}; the same command and --resume go on") from error
+
+
+def readable(stored: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The trials whose files could be read; a damaged one shows in the leaderboard and nowhere else."""
+    return [record for record in stored if record.number >= 0]

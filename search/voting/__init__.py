@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: combine, blend, select, cross-fit, estimate. No files, no Ray."""

@@ -1,0 +1,227 @@
+"""How members become one answer: fitted on labelled rows, stored as JSON, applied to any rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.errors import InputError, unknown
+from foldtune.search.voting.blending import blend_weights
+from foldtune.search.voting.greedy import greedy_weights
+from foldtune.trainers.arrays.voting import mean_scores, rank_reference, ranked
+from foldtune.trainers.tasks import Task
+from foldtune.trainers.tasks.threshold_transfer import adapt_thresholds, decides_by_threshold
+
+Array = npt.NDArray[Any]
+
+METHODS = ("soft", "hard", "weighted", "greedy", "rank")
+"""The simplest first: among equally good ones the first is taken."""
+VOTINGS = (*METHODS, "auto")
+"""What `--voting` takes; auto is the best of the methods."""
+RANKING_METRICS = frozenset({"auroc", "map"})
+"""Metrics of the order of scores alone, for which ranks can be averaged."""
+_WEIGHTED = ("weighted", "greedy")
+
+
+def methods_for(task: Task | type[Task], metric: str) -> tuple[str, ...]:
+    """The METHODS that can serve this task and metric."""
+    known = {"soft", *task.votings} | ({"greedy"} if "weighted" in task.votings else set())
+    return tuple(name for name in METHODS if name in known or (name == "rank" and metric in RANKING_METRICS))
+
+
+def check_voting(task: Task | type[Task], metric: str, voting: str, members: int, min_votes: int | None = None) -> None:
+    """Refuse a vote that this task, metric and number of members do not allow.
+
+    Raises:
+        InputError: every problem found.
+    """
+    problems = []
+    valid = (*methods_for(task, metric), "auto")
+    if voting == "rank" and voting not in valid:
+        ranking = [name for name in task.metrics if name in RANKING_METRICS]
+        serves = f"metrics of an order ({', '.join(ranking)})" if ranking else "metrics of an order, which it lacks"
+        problems.append(
+            f"voting rank: task {task.name} can average ranks only for {serves}, not for {metric}; "
+            f"choose from {', '.join(valid)}"
+        )
+    elif voting not in valid:
+        problems.append(unknown("voting", voting, valid))
+    if min_votes is not None and voting not in ("hard", "auto"):
+        problems.append("min_votes: only a hard vote counts votes; use voting hard, or leave it out")
+    elif min_votes is not None and not 1 <= min_votes <= members:
+        problems.append(f"min_votes {min_votes}: each of {members} configurations has one vote; give 1 to {members}")
+    if problems:
+        raise InputError(problems)
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """How members become one answer. Fitted on rows, applied to others.
+
+    Attributes:
+        voting: one of METHODS.
+        min_votes: of a hard vote, in which every configuration has one vote, whatever the number of its fold models.
+        weights: of each of the M members, >= 0, summing to 1; equal ones but for weighted and greedy.
+        postprocess: of the mean scores; a hard vote falls back to it.
+        member_postprocess: of each member, for a hard vote; else none.
+        references: of each member, for rank: what its scores are ranked among (see ``trainers.arrays.voting``);
+            else none.
+    """
+
+    voting: str
+    min_votes: int | None
+    weights: tuple[float, ...]
+    postprocess: Mapping[str, Any]
+    member_postprocess: tuple[Mapping[str, Any], ...] = ()
+    references: tuple[Array, ...] = ()
+
+    @classmethod
+    def unfitted(cls, task: Task, members: int) -> Self:
+        """The soft vote that looks at no rows."""
+        return cls("soft", None, (1.0 / members,) * members, task.default_postprocess())
+
+    def apply(self, task: Task, member_scores: Sequence[Array]) -> tuple[Array, Array]:
+        """Scores and predictions (N, ...) of M members' scores (N, ...); each row by itself.
+
+        Scores are the (weighted) mean; for rank the mean rank, in [0, 1], while predictions are those of the mean.
+        """
+        predictions = None
+        if self.voting == "hard":
+            predictions = [
+                task.predict(scores, postprocess)
+                for scores, postprocess in zip(member_scores, self.member_postprocess, strict=True)
+            ]
+        if self.voting in _WEIGHTED:
+            taken = [place for place, weight in enumerate(self.weights) if weight > 0]
+            weights = [self.weights[place] for place in taken]
+            own = [member_scores[place] for place in taken]
+            return task.vote(own, voting="weighted", weights=weights, postprocess=self.postprocess)
+        scores, answer = task.vote(
+            member_scores,
+            predictions,
+            voting="hard" if self.voting == "hard" else "soft",
+            min_votes=self.min_votes,
+            postprocess=self.postprocess,
+        )
+        if self.voting == "rank":
+            ranks = [ranked(own, among) for own, among in zip(member_scores, self.references, strict=True)]
+            scores = mean_scores(ranks)
+        return scores, answer
+
+    def with_postprocess(self, postprocess: Mapping[str, Any]) -> Self:
+        """The ballot with another post-processing, of the mean scores and of each member that votes."""
+        return replace(self, postprocess=postprocess, member_postprocess=(postprocess,) * len(self.member_postprocess))
+
+    def for_means(self, task: Task, member_scores: Sequence[Array], test_scores: Sequence[Array]) -> Self:
+        """The ballot for rows that fold models score by their mean, where a threshold decides.
+
+        It was fitted to out-of-fold scores, which are single models' and so more extreme:
+        see ``trainers.tasks.threshold_transfer``.
+
+        Args:
+            member_scores: M arrays (N, ...), out of fold.
+            test_scores: M arrays (T, ...) of unlabelled rows, each the mean over the member's fold models.
+        """
+        if not decides_by_threshold(task):
+            return self
+        used = self.weights if self.voting in _WEIGHTED else None
+        single, averaged = (mean_scores(scores, used) for scores in (member_scores, test_scores))
+        own = zip(self.member_postprocess, member_scores, test_scores, strict=True) if self.member_postprocess else ()
+        return replace(
+            self,
+            postprocess=adapt_thresholds(task, self.postprocess, single, averaged),
+            member_postprocess=tuple(adapt_thresholds(task, *each) for each in own),
+        )
+
+    def votes(self, task: Task, member_scores: Sequence[Array], predictions: Array) -> npt.NDArray[np.int64]:
+        """(N,) members that by themselves give the answer of `predictions`; those of weight 0 have no vote.
+
+        With several answers a row (labels), a vote is for all of them.
+        """
+        own = self.member_postprocess or (self.postprocess,) * len(member_scores)
+        votes = np.zeros(len(predictions), dtype=np.int64)
+        for scores, postprocess, weight in zip(member_scores, own, self.weights, strict=True):
+            if weight > 0:
+                votes += _same_rows(task.predict(scores, postprocess), predictions)
+        return votes
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; :meth:`from_dict` reads it back."""
+        values = {
+            "voting": self.voting,
+            "min_votes": self.min_votes,
+            "weights": list(self.weights),
+            "postprocess": dict(self.postprocess),
+            "member_postprocess": [dict(own) for own in self.member_postprocess],
+        }
+        if self.references:
+            values["references"] = [np.asarray(reference).tolist() for reference in self.references]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The ballot in a mapping as of :meth:`to_dict`, other keys aside.
+
+        One without weights, as the first ensembles were stored, has equal ones: a number for each of its ``members``.
+
+        Raises:
+            KeyError: what is missing.
+        """
+        weights = values.get("weights")
+        if weights is None:
+            members = len(values["members"])
+            weights = [1.0 / members] * members
+        return cls(
+            voting=str(values["voting"]),
+            min_votes=values["min_votes"],
+            weights=tuple(float(weight) for weight in weights),
+            postprocess=values["postprocess"],
+            member_postprocess=tuple(values["member_postprocess"]),
+            references=tuple(np.asarray(each, dtype=np.float64) for each in values.get("references", ())),
+        )
+
+
+def _same_rows(first: Array, second: Array) -> npt.NDArray[np.bool_]:
+    """(N,) whether predictions agree, also those that are arrays of their own (polygons)."""
+    if first.dtype.hasobject:
+        return np.array([np.array_equal(one, other) for one, other in zip(first, second, strict=True)], dtype=bool)
+    return np.asarray((first == second).reshape(len(first), -1).all(axis=1))
+
+
+def fit_method(
+    task: Task,
+    member_scores: Sequence[Array],
+    targets: Array,
+    metric: str,
+    *,
+    voting: str,
+    min_votes: int | None = None,
+    seed: int = 0,
+) -> Ballot:
+    """Fit the weights and the post-processing of one of METHODS on labelled rows.
+
+    Args:
+        member_scores: M arrays (N, ...), of models that were not trained on these rows.
+        targets: (N, ...).
+        metric: what the fit is good at.
+        min_votes: of a hard vote; the other methods leave it aside.
+        seed: of greedy's bags, and of the rows that judge where there are very many.
+    """
+    members = len(member_scores)
+    weights: tuple[float, ...] = (1.0 / members,) * members
+    own: tuple[Mapping[str, Any], ...] = ()
+    references: tuple[Array, ...] = ()
+    if voting == "weighted":
+        weights = blend_weights(task, member_scores, targets, seed=seed)
+    elif voting == "greedy":
+        weights = greedy_weights(task, member_scores, targets, metric, seed=seed)
+    elif voting == "hard":
+        own = tuple(task.fit_postprocess(scores, targets, metric) for scores in member_scores)
+    elif voting == "rank":
+        references = tuple(rank_reference(scores) for scores in member_scores)
+    postprocess = task.fit_postprocess(mean_scores(member_scores, weights), targets, metric)
+    return Ballot(voting, min_votes if voting == "hard" else None, weights, postprocess, own, references)

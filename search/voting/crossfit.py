@@ -1,0 +1,130 @@
+"""Votes fitted on all folds but some: every row is judged by a ballot, and a choice of method, that has not seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.search.voting.combiner import Ballot, fit_method, methods_for
+from foldtune.search.voting.evaluation import gain_sign, metric_of
+from foldtune.trainers.arrays.lazy import joined
+from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.tasks import Task
+
+Array = npt.NDArray[Any]
+Splits = npt.NDArray[np.int64]
+
+_NONE: frozenset[int] = frozenset()
+_PLACES = 6  # of a metric: a method that is no better than a simpler one by these is not taken
+
+
+def splits_for_choosing(task: Task, targets: Array, folds: Splits, groups: Array | None) -> Splits:
+    """Splits (N,) on which methods can be compared: the folds, each in two where there are only two.
+
+    A choice takes a split to judge it and two more, one to fit and one to compare on. Groups (N,) stay together.
+    """
+    if len(np.unique(folds)) > 2:
+        return folds
+    return 2 * folds + make_splits(task.strata(targets), groups, n_splits=2)
+
+
+class CrossFit:
+    """Ballots of M members, each fitted on the rows of all splits but some, and at most once.
+
+    Args:
+        member_scores: M arrays (N, ...).
+        targets: (N, ...).
+        splits: (N,).
+        min_votes: of hard votes.
+        seed: of fits that draw.
+        untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        member_scores: Sequence[Array],
+        targets: Array,
+        metric: str,
+        splits: Splits,
+        *,
+        min_votes: int | None = None,
+        seed: int = 0,
+        untuned: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._task, self._scores, self._targets, self._metric = task, member_scores, targets, metric
+        self._splits, self._names = splits, tuple(np.unique(splits).tolist())
+        self._min_votes, self._seed = min_votes, seed
+        self._untuned = None if metric in task.tunable_metrics else untuned
+        self._methods = methods_for(task, metric)
+        self._ballots: dict[tuple[str, frozenset[int]], Ballot] = {}
+
+    def ballot(self, voting: str) -> Ballot:
+        """Fitted on all rows; for auto of the method that does best on rows that it has not seen."""
+        return self._fit(self._choose(_NONE) if voting == "auto" else voting, _NONE)
+
+    def answers(self, voting: str) -> tuple[Array, Array]:
+        """Scores and predictions (N, ...): each split's rows by a ballot fitted, and for auto chosen, on the others."""
+        if voting != "auto":
+            return self._predict(voting, _NONE)
+        without = {name: frozenset({name}) for name in self._names}
+        return self._join({name: self._fit(self._choose(one), one) for name, one in without.items()})
+
+    def compared(self) -> dict[str, float]:
+        """The metric of :meth:`answers` of every method that the task and the metric allow, the simplest first."""
+        return {method: self._value(method, _NONE) for method in self._methods}
+
+    def _choose(self, without: frozenset[int]) -> str:
+        """The best method on the rows outside of the splits `without`, which no fit sees; the simplest of equals."""
+        if len(self._names) - len(without) < 2:
+            return self._methods[0]
+        sign = gain_sign(self._task, self._metric)
+        values = [round(sign * self._value(method, without), _PLACES) for method in self._methods]
+        return self._methods[int(np.argmax(values))]
+
+    def _value(self, method: str, without: frozenset[int]) -> float:
+        scores, predictions = self._predict(method, without)
+        return metric_of(self._task, self._metric, scores, predictions, self._targets[self._outside(without)])
+
+    def _predict(self, method: str, without: frozenset[int]) -> tuple[Array, Array]:
+        """Cross-fitted scores and predictions of the rows outside of the splits `without`, which no fit sees."""
+        names = [name for name in self._names if name not in without]
+        return self._join({name: self._fit(method, without | {name}) for name in names})
+
+    def _join(self, ballots: dict[int, Ballot]) -> tuple[Array, Array]:
+        """Scores and predictions of the rows of these splits, each by its ballot, in the order of the rows."""
+        splits = self._splits[np.isin(self._splits, list(ballots))]
+        answers = [
+            ballot.apply(self._task, [scores[self._splits == name] for scores in self._scores])
+            for name, ballot in ballots.items()
+        ]
+        order = np.argsort(np.concatenate([np.flatnonzero(splits == name) for name in ballots]))
+        scores, predictions = zip(*answers, strict=True)
+        return joined(scores)[order], joined(predictions)[order]
+
+    def _fit(self, method: str, without: frozenset[int]) -> Ballot:
+        """The ballot fitted on the rows outside of the splits `without`; unfitted where there are none."""
+        key = (method, without)
+        if key not in self._ballots:
+            rows = self._outside(without)
+            ballot = (
+                fit_method(
+                    self._task,
+                    [scores[rows] for scores in self._scores],
+                    self._targets[rows],
+                    self._metric,
+                    voting=method,
+                    min_votes=self._min_votes,
+                    seed=self._seed,
+                )
+                if rows.any()
+                else Ballot.unfitted(self._task, len(self._scores))
+            )
+            self._ballots[key] = ballot if self._untuned is None else ballot.with_postprocess(self._untuned)
+        return self._ballots[key]
+
+    def _outside(self, without: frozenset[int]) -> npt.NDArray[np.bool_]:
+        return ~np.isin(self._splits, list(without))

@@ -1,0 +1,89 @@
+"""Greedy selection of members with replacement (Caruana et al. 2004): how often each is taken is its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.search.voting.evaluation import choose_rows, fitted_value, gain_sign
+from foldtune.trainers.tasks import Task
+
+Array = npt.NDArray[Any]
+
+BAGS = 20
+MOST_CANDIDATES = 50  # the best ones alone; of hundreds the others would only add chances to overfit
+MOST_STEPS = 30
+_PLACES = 6
+
+
+def greedy_weights(
+    task: Task, member_scores: Sequence[Array], targets: Array, metric: str, *, seed: int = 0
+) -> tuple[float, ...]:
+    """Weights (M,), summing to 1; 0 for members that no bag wants. They do not depend on the order of the members.
+
+    Each of 20 bags holds the best candidate and half of the others. Beginning with the bag's best, the member is
+    added, be it again, whose mean with those taken does best by the metric, rounded to 6 places, with the
+    post-processing fitted to that mean; among equals one that is in already. A bag ends where nothing helps.
+
+    Many rows are judged by some of them: see :func:`search.voting.evaluation.choose_rows`.
+
+    Args:
+        member_scores: M arrays (N, ...), of models that were not trained on these rows.
+        targets: (N, ...).
+        seed: of the bags.
+    """
+    rows = choose_rows(member_scores, seed)
+    judge = _Judge(
+        task, [np.asarray(scores[rows], dtype=np.float64) for scores in member_scores], targets[rows], metric
+    )
+    ranked = judge.best_first()[:MOST_CANDIDATES]
+    rng = np.random.default_rng(seed)
+    weights = np.zeros(len(member_scores))
+    for _ in range(BAGS):
+        others = rng.permutation(len(ranked) - 1)[: len(ranked) // 2] + 1
+        taken = _select([ranked[0], *(ranked[place] for place in np.sort(others))], judge)
+        weights += np.bincount(taken, minlength=len(weights)) / len(taken)
+    return tuple((weights / BAGS).tolist())
+
+
+class _Judge:
+    """Values of means of candidates, the higher the better; each is computed once."""
+
+    def __init__(self, task: Task, scores: Sequence[Array], targets: Array, metric: str) -> None:
+        self._task, self._scores, self._targets, self._metric = task, scores, targets, metric
+        self._sign = gain_sign(task, metric)
+        self._known: dict[tuple[int, ...], float] = {}
+
+    def value(self, taken: Sequence[int]) -> float:
+        """Of the mean of the candidates `taken`, each as often as it is named."""
+        key = tuple(sorted(taken))
+        if key not in self._known:
+            mean = sum((self._scores[index] for index in key[1:]), self._scores[key[0]]) / len(key)
+            value = fitted_value(self._task, self._metric, mean, self._targets)
+            self._known[key] = round(self._sign * value, _PLACES)
+        return self._known[key]
+
+    def best_first(self) -> list[int]:
+        """Candidates by their value alone, equals by what they hold and not by their place."""
+        return sorted(range(len(self._scores)), key=lambda index: (-self.value([index]), self._content(index)))
+
+    def _content(self, index: int) -> tuple[float, float]:
+        ordered = np.sort(self._scores[index], axis=None)  # sums of sorted numbers are the same in any order
+        return float(ordered.sum()), float((ordered**2).sum())
+
+
+def _select(candidates: Sequence[int], judge: _Judge) -> list[int]:
+    """Members taken, as often as they are; `candidates` come best first."""
+    taken = [candidates[0]]
+    value = judge.value(taken)
+    while len(taken) < MOST_STEPS:
+        found = [(judge.value([*taken, each]), each in taken, -place) for place, each in enumerate(candidates)]
+        best, _, place = max(found)
+        if best <= value:
+            break
+        taken.append(candidates[-place])
+        value = best
+    return taken

@@ -1,0 +1,46 @@
+"""Training one fold's model of a member: its weights and scores on the disk in the end. No Ray."""
+
+from __future__ import annotations
+
+from contextlib import closing, nullcontext, suppress
+from functools import partial
+
+from foldtune.errors import ProcessLost, TrialFailed
+from foldtune.results.runs.ensemble_dir import FoldDir
+from foldtune.results.storage.files import save_file
+from foldtune.results.storage.paths import StorePath
+from foldtune.search.workers.training import TrialWork, resumed_fit, store_scores, team_of
+from foldtune.trainers.networks.weights import save_weights
+from foldtune.trainers.settings import TrialSettings
+
+ATTEMPTS = 4
+"""At a fold whose training loses a process."""
+
+
+def train_fold(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
+    """Train one fold's model, from its checkpoint where there is one; gives the metric of the epoch that is kept.
+
+    Raises:
+        TrialFailed, and what the trainer raises.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(ProcessLost):  # from the last checkpoint again
+            return _trained(work, settings, fold, directory, weights)
+    return _trained(work, settings, fold, directory, weights)
+
+
+def _trained(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
+    with (
+        team_of(work) or nullcontext() as team,
+        closing(resumed_fit(work, settings, fold, directory.checkpoint_path, team)) as fit,
+    ):
+        while not fit.done:
+            fit.step()
+            if not fit.done:
+                save_file(directory.checkpoint_path, fit.save)
+        best = fit.best
+        if best is None:
+            raise TrialFailed("no epoch was run")
+        save_file(weights, partial(save_weights, fit.best_weights()))
+        store_scores(directory, fit, best.epoch)
+        return best.value

@@ -1,0 +1,136 @@
+"""One training of a run, epoch by epoch: `trainers.fitting.fit` on the run's rows, each epoch on disk as it ends."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from foldtune.errors import CheckpointError, TrialFailed
+from foldtune.results.runs.records import EpochRow
+from foldtune.results.runs.trial_dir import FitDir, TrialDir
+from foldtune.results.storage.files import read_locally, save_file
+from foldtune.results.storage.paths import StorePath
+from foldtune.search.runs.dataset import Labelled, open_once
+from foldtune.trainers.fitting.fit import EpochReport, Fit
+from foldtune.trainers.fitting.team import Team
+from foldtune.trainers.networks.weights import save_weights
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.parsing import parse_settings
+
+if TYPE_CHECKING:
+    from foldtune.search.config.schema import RunConfig
+
+
+@dataclass(frozen=True)
+class TrialWork:
+    """What all trials of a search share; sent to each worker once.
+
+    Attributes:
+        root: address of the run's store.
+        processes: that train one trial together, each on a GPU where `gpus` are given to the trial.
+    """
+
+    root: str
+    labelled: Labelled
+    metric: str
+    epochs: int
+    seed: int
+    loader_workers: int
+    fold: int = 0
+    processes: int = 1
+    gpus: float = 0.0
+
+    @classmethod
+    def of(cls, root: str, labelled: Labelled, metric: str, config: RunConfig) -> Self:
+        """As a run's configuration says it, for its search and for its fold models alike."""
+        resources = config.resources
+        return cls(
+            root=root,
+            labelled=labelled,
+            metric=metric,
+            epochs=config.search.max_epochs,
+            seed=config.search.seed,
+            loader_workers=resources.loader_workers,
+            processes=resources.processes,
+            gpus=resources.gpus_per_trial,
+        )
+
+
+def team_of(work: TrialWork) -> Team | None:
+    """The processes that share a trial's batches; they outlive it and are to be closed. None where one does all."""
+    return Team(work.processes, "cuda" if work.gpus else "cpu") if work.processes > 1 else None
+
+
+def short_reason(error: BaseException) -> str:
+    """One line for the leaderboard: the type only where the message alone would not say what it is."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    known = type(error).__module__.split(".")[0] in {"trainers", "results"}
+    text = message if known else f"{type(error).__name__}: {message}"
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def open_fit(work: TrialWork, directory: TrialDir, halvings: int = 0, team: Team | None = None) -> Fit:
+    """A trial's training, gone on with where its checkpoint stands, in smaller parts of a batch where `halvings`."""
+    labelled = work.labelled
+    record = directory.record()
+    if record is None:
+        raise TrialFailed(f"{directory.config_path} is gone")
+    settings = parse_settings(record.config, labelled.task)
+    fit = resumed_fit(work, settings, work.fold, directory.checkpoint_path, team)
+    for _ in range(halvings):
+        fit.halve_micro_batch()
+    return fit
+
+
+def resumed_fit(
+    work: TrialWork, settings: TrialSettings, fold: int, checkpoint: StorePath, team: Team | None = None
+) -> Fit:
+    """A training on a fold, gone on with where its checkpoint stands; one of other data or code is left aside."""
+    labelled = work.labelled
+    fit = Fit(
+        settings,
+        labelled.task,
+        labelled.fold(fold, open_once(labelled.table.paths, labelled.images)),
+        metric=work.metric,
+        epochs=work.epochs,
+        seed=work.seed,
+        num_workers=work.loader_workers,
+        team=team,
+    )
+    with read_locally(checkpoint) as local, suppress(CheckpointError):
+        if local is not None:
+            fit.restore(local)
+    return fit
+
+
+def store_epoch(directory: TrialDir, fit: Fit, report: EpochReport) -> None:
+    """Write one epoch: scores and weights where it is the best, its metrics, then the checkpoint.
+
+    In this order a kill at any moment leaves at most one epoch to repeat, which gives the same numbers.
+    """
+    if report.is_best:
+        store_scores(directory, fit, report.epoch)
+        save_file(directory.weights_path, partial(save_weights, fit.best_weights()))
+    directory.append_epoch(
+        EpochRow(
+            epoch=report.epoch,
+            metrics=report.metrics,
+            best_epoch=report.best_epoch,
+            best_metrics=report.best_metrics,
+            time_s=report.time_s,
+            images_per_s=report.images_per_s,
+            lr=report.lr,
+            micro_batch_size=report.micro_batch_size,
+            params_m=fit.params_m,
+        )
+    )
+    if not report.done:
+        save_file(directory.checkpoint_path, fit.save)
+
+
+def store_scores(directory: FitDir, fit: Fit, epoch: int) -> None:
+    """Write the validation scores of a training's best epoch."""
+    rows = fit.data.valid_rows
+    directory.write_scores(ids=fit.data.ids[rows], logits=fit.valid_logits, targets=fit.data.targets[rows], epoch=epoch)

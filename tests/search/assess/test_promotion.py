@@ -1,0 +1,230 @@
+"""Whether an ensemble goes into use: better, worse, a gate, what cannot be compared; and the way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.search.predict.stored_ensemble import StoredEnsemble
+from foldtune.trainers.tasks.multiclass import Multiclass
+
+Command = Callable[..., tuple[int, str, str]]
+TASK = Multiclass("label", ("ash", "birch"), (30, 30))
+IDS = np.array([f"i{row:02d}" for row in range(60)])
+TARGETS = np.arange(60) % 2
+
+
+def stored(name: str, right: float, ids: Any = IDS, task: Multiclass = TASK) -> EnsembleDir:
+    """An ensemble under runs/NAME that is right in so many of its rows, with what training leaves beside it."""
+    ensemble = EnsembleDir(Path("runs") / name / "ensemble")
+    wrong = np.arange(len(ids)) >= right * len(ids)
+    predictions = np.where(wrong, 1 - TARGETS[: len(ids)], TARGETS[: len(ids)])
+    scores = np.eye(2)[predictions] * 0.6 + 0.2
+    arrays = {"ids": ids, "targets": TARGETS[: len(ids)], "scores": scores, "predictions": predictions}
+    ensemble.write_oof({**arrays, "folds": np.arange(len(ids)) % 2, "member_scores": scores[None]})
+    ensemble.write_test({"ids": ids})
+    for fold in range(2):
+        ensemble.weights_path(f"{name}/0001", fold).parent.mkdir(parents=True, exist_ok=True)
+        ensemble.weights_path(f"{name}/0001", fold).write_bytes(name.encode())
+        ensemble.weights_path("0009", fold).parent.mkdir(parents=True, exist_ok=True)
+        ensemble.weights_path("0009", fold).write_bytes(b"of no member")
+        ensemble.member(f"{name}/0001", fold).finish({"value": right})
+    ensemble.write(
+        {
+            "task": task.to_dict(),
+            "metric": "accuracy",
+            "folds": 2,
+            "voting": "soft",
+            "min_votes": None,
+            "postprocess": {},
+            "member_postprocess": [],
+            "image_size": [8, 8],
+            "resize": "squash",
+            "members": [{"id": f"{name}/0001", "trial_id": "0001", "config": {}}],
+            "estimate": task.evaluate(scores, predictions, TARGETS[: len(ids)]),
+            "per_class": task.per_class(predictions, TARGETS[: len(ids)]),
+        }
+    )
+    return ensemble
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)
+
+
+def used(model: str = "model") -> str:
+    """The name that the weights in use say."""
+    (said,) = {path.read_text() for path in Path(model).glob("weights/*/*/*.safetensors")}
+    return said
+
+
+def test_the_first_one_goes_in_with_what_predictions_need_alone(foldtune: Command) -> None:
+    stored("good", 0.9)
+    code, out, err = foldtune("promote", "runs/good/ensemble", "--to", "deep/model")
+    assert (code, err) == (0, "")
+    assert "promoted to" in out
+    files = sorted(
+        path.relative_to("deep/model").as_posix() for path in Path("deep/model").rglob("*") if path.is_file()
+    )
+    weights = [f"weights/good/0001/fold_{fold}.safetensors" for fold in range(2)]
+    assert files == ["ensemble.json", "oof.npz", "promotion.json", *weights]
+    opened = StoredEnsemble.open(Path("deep/model"))
+    assert opened.description == StoredEnsemble.open(Path("runs/good/ensemble")).description
+    told = json.loads(Path("deep/model/promotion.json").read_text())
+    assert told["name"] == "runs/good/ensemble"
+    assert told["comparison"] is None
+
+
+def test_a_better_one_goes_in_and_back_out(foldtune: Command) -> None:
+    stored("good", 0.8)
+    stored("better", 0.9)
+    foldtune("promote", "runs/good/ensemble", "--to", "model")
+    code, out, err = foldtune("promote", "runs/better/ensemble", "--to", "model", "--format", "json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert (told["promoted"], told["reasons"], used()) == (True, [], "better")
+    assert told["comparison"]["rows"] == 60
+    assert told["comparison"]["difference"]["value"] == pytest.approx(0.1)
+    (backup,) = Path().glob("model.backup-*")
+    assert str(backup.resolve()) == told["backup"]
+    assert used(str(backup)) == "good"
+    code, out, _ = foldtune("promote", "--rollback", "model")
+    assert (code, used()) == (0, "good")
+    assert f"{backup.name} again" in out
+    (withdrawn,) = Path().glob("model.withdrawn-*")
+    assert used(str(withdrawn)) == "better"
+    code, _, err = foldtune("promote", "--rollback", "model")
+    assert (code, used()) == (2, "good")
+    assert "no backup" in err
+
+
+@pytest.mark.parametrize(
+    ("right", "options", "reason"),
+    [
+        (0.7, [], "accuracy 0.7000 against 0.8000"),
+        (0.8, [], "not better"),
+        (0.9, ["--min-gain", "0.2"], "by more than 0.2"),
+        (0.9, ["--gates", "gates.yaml"], "gate 'recall of ash > 0.95' fails"),
+        (0.7, ["--gates", "gates.yaml", "--force"], "gate 'recall of ash > 0.95' fails"),
+    ],
+)
+def test_one_that_is_not_better_or_fails_a_gate_stays_out(
+    foldtune: Command, right: float, options: list[str], reason: str
+) -> None:
+    Path("gates.yaml").write_text("- accuracy > 0.1\n- recall of ash > 0.95\n")
+    stored("good", 0.8)
+    stored("other", right)
+    foldtune("promote", "runs/good/ensemble", "--to", "model")
+    before = sorted(path.name for path in Path().iterdir())
+    code, out, _ = foldtune("promote", "runs/other/ensemble", "--to", "model", *options)
+    assert (code, used()) == (1, "good")
+    assert reason in out
+    assert "is as it was" in out
+    assert sorted(path.name for path in Path().iterdir()) == before
+    code, out, _ = foldtune("promote", "runs/other/ensemble", "--to", "model", *options, "--format", "json")
+    assert code == 1
+    told = json.loads(out)
+    assert told["promoted"] is False
+    assert any(reason in each for each in told["reasons"])
+
+
+def test_a_gate_holds_for_the_first_one_too(foldtune: Command) -> None:
+    stored("good", 0.8)
+    Path("gates.yaml").write_text("- accuracy > 0.85\n")
+    code, out, _ = foldtune("promote", "runs/good/ensemble", "--to", "model", "--gates", "gates.yaml")
+    assert (code, Path("model").exists()) == (1, False)
+    assert "model holds no model yet" in out
+    assert "as it was" not in out
+    Path("gates.yaml").write_text("- accuracy > 0.75\n")
+    code, out, _ = foldtune("promote", "runs/good/ensemble", "--to", "model", "--gates", "gates.yaml")
+    assert (code, used()) == (0, "good")
+    assert "the condition holds" in out
+
+
+def test_force_makes_up_for_one_that_is_not_better(foldtune: Command) -> None:
+    stored("good", 0.8)
+    stored("worse", 0.7)
+    foldtune("promote", "runs/good/ensemble", "--to", "model")
+    code, out, _ = foldtune("promote", "runs/worse/ensemble", "--to", "model", "--force")
+    assert (code, used()) == (0, "worse")
+    assert "forced, though: not better" in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"ids": np.char.add("other", IDS)}, "share no held-out row"),
+        ({"task": Multiclass("label", ("ash", "beech"), (30, 30))}, "other labels"),
+    ],
+)
+def test_what_cannot_be_compared_is_the_users_to_decide(foldtune: Command, changes: dict[str, Any], word: str) -> None:
+    stored("good", 0.8)
+    stored("other", 0.9, **changes)
+    foldtune("promote", "runs/good/ensemble", "--to", "model")
+    code, _, err = foldtune("promote", "runs/other/ensemble", "--to", "model")
+    assert (code, used()) == (2, "good")
+    assert word in err
+    assert "--force" in err
+    code, out, _ = foldtune("promote", "runs/other/ensemble", "--to", "model", "--force")
+    assert (code, used()) == (0, "other")
+    assert "not compared" in out
+
+
+def test_a_promoted_one_can_be_promoted_on(foldtune: Command) -> None:
+    stored("good", 0.8)
+    foldtune("promote", "runs/good/ensemble", "--to", "staging")
+    code, _, _ = foldtune("promote", "staging", "--to", "production")
+    assert (code, used("production")) == (0, "good")
+    code, out, _ = foldtune("compare", "staging", "production", "--format", "json")
+    assert code == 0
+    assert json.loads(out)["difference"]["value"] == 0.0
+
+
+def test_a_folder_of_something_else_is_left_alone(foldtune: Command) -> None:
+    stored("good", 0.8)
+    Path("model").mkdir()
+    Path("model/thesis.txt").write_text("years of work")
+    for arguments in (["runs/good/ensemble", "--to", "model", "--force"], ["--rollback", "model"]):
+        code, _, err = foldtune("promote", *arguments)
+        assert code == 2
+        assert "name another folder" in err
+    code, _, err = foldtune("promote", "runs/good/ensemble", "--to", "runs/good/ensemble")
+    assert (code, "name another folder" in err) == (2, True)
+    assert [path.name for path in Path("model").iterdir()] == ["thesis.txt"]
+
+
+def test_weights_that_are_gone_leave_the_one_in_use(foldtune: Command) -> None:
+    stored("good", 0.8)
+    better = stored("better", 0.9)
+    foldtune("promote", "runs/good/ensemble", "--to", "model")
+    better.weights_path("better/0001", 1).unlink()
+    code, _, err = foldtune("promote", "runs/better/ensemble", "--to", "model")
+    assert (code, used()) == (1, "good")
+    assert "1 of 2 weights are gone" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["runs/good/ensemble"], "--to DIR"),
+        (["--to", "model"], "ENSEMBLE"),
+        (["runs/good/ensemble", "--rollback", "model"], "--rollback"),
+        (["runs/god/ensemble", "--to", "model"], "no run"),
+        (["runs/good/ensemble", "--to", "s3://bucket/model"], "must be a folder"),
+        (["runs/good/ensemble", "--to", "model", "--gates", "gates.yml"], "gates.yml"),
+        (["runs/good/ensemble", "--to", "model", "--format", "csv"], "'table', 'json'"),
+    ],
+)
+def test_wrong_arguments(foldtune: Command, arguments: list[str], word: str) -> None:
+    stored("good", 0.8)
+    code, _, err = foldtune("promote", *arguments)
+    assert (code, Path("model").exists()) == (2, False)
+    assert word in " ".join(err.replace("│", " ").split())

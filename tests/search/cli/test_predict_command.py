@@ -1,0 +1,194 @@
+"""`foldtune predict` as a user meets it: names, views, the form of a submission, several targets in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.storage.files import write_json
+from foldtune.search.predict.new_images import find_images
+from foldtune.search.predict.stored_ensemble import StoredEnsemble
+from foldtune.trainers.networks.weights import save_weights
+from foldtune.trainers.tasks.multiclass import Multiclass
+
+Command = Callable[..., tuple[int, str, str]]
+TASK = Multiclass("label", ("ash", "birch", "Ölbaum"), (10, 10, 10))
+SIZE = 32
+NAMES = ("a.png", "b.png", "c d.png", "sub/e.png")
+WORK: dict[str, Any] = {"batch_size": 4, "device": "cpu", "decoders": 1, "progress": lambda done, total: None}
+
+
+def store_ensemble(ensemble: EnsembleDir, seed: int, task: Multiclass = TASK) -> EnsembleDir:
+    """One configuration of one fold, whose model is drawn instead of trained."""
+    torch.manual_seed(seed)
+    save_weights(timm.create_model("test_resnet", num_classes=3).state_dict(), ensemble.weights_path("0001", 0))
+    ensemble.write(
+        {
+            "task": task.to_dict(),
+            "folds": 1,
+            "voting": "soft",
+            "min_votes": None,
+            "postprocess": {"offsets": {"birch": 0.05}},
+            "member_postprocess": [],
+            "image_size": [SIZE, SIZE],
+            "resize": "squash",
+            "members": [{"trial_id": "0001", "config": {"model_name": "test_resnet"}}],
+        }
+    )
+    return ensemble
+
+
+@pytest.fixture
+def ensemble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnsembleDir:
+    """runs/r/ensemble, and a folder of four images."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)).save(path)
+    return store_ensemble(EnsembleDir(tmp_path / "runs" / "r" / "ensemble"), 0)
+
+
+def expected(ensemble: EnsembleDir) -> pd.DataFrame:
+    frame = StoredEnsemble.open(ensemble.root).predict(find_images(Path("images"), None, "image"), **WORK)
+    return frame.set_index("image")
+
+
+def test_the_form_of_the_sample_byte_by_byte(ensemble: EnsembleDir, foldtune: Command) -> None:
+    Path("sample.csv").write_text("image,label\n" + "".join(f"{name},?\n" for name in reversed(NAMES)))
+    code, out, err = foldtune("predict", "r", "images", "-o", "out.csv", "--submission", "sample.csv")
+    assert (code, out) == (0, "")
+    assert "4 images predicted in out.csv, in the form of sample.csv" in err
+    labels = expected(ensemble)["label"]
+    lines = "".join(f"{name},{labels[name]}\n" for name in reversed(NAMES))
+    assert Path("out.csv").read_bytes() == f"image,label\n{lines}".encode()
+
+
+def test_a_sample_with_a_column_a_class_holds_the_scores(ensemble: EnsembleDir, foldtune: Command) -> None:
+    columns = ["birch", "Ölbaum", "ash"]
+    Path("sample.csv").write_text("id,birch,Ölbaum,ash\na.png,0,0,0\nc d.png,0,0,0\n")
+    assert foldtune("predict", "runs/r", "images", "-o", "out.csv", "--submission", "sample.csv")[0] == 0
+    found = pd.read_csv("out.csv")
+    assert found.columns.tolist() == ["id", *columns]
+    wanted = expected(ensemble).loc[["a.png", "c d.png"], [f"score_{name}" for name in columns]]
+    np.testing.assert_allclose(found[columns].to_numpy(), wanted.to_numpy(dtype=float), atol=1e-6)
+
+
+def test_an_image_that_cannot_be_read_has_the_mean_of_the_others(ensemble: EnsembleDir, foldtune: Command) -> None:
+    scores = expected(ensemble).filter(like="score_").mean().to_numpy(dtype=float)
+    Path("images/broken.png").write_bytes(Path("images/a.png").read_bytes()[:60])
+    Path("sample.csv").write_text("image,ash,birch,Ölbaum\n" + "".join(f"{n},,,\n" for n in ("broken.png", *NAMES)))
+    code, _, err = foldtune("predict", "r", "images", "-o", "out.csv", "--submission", "sample.csv")
+    assert code == 0
+    assert "1 image cannot be read: scored by the mean of the others" in err
+    assert "broken.png" in err
+    found = pd.read_csv("out.csv", index_col=0)
+    assert found.index.tolist() == ["broken.png", *NAMES]
+    np.testing.assert_allclose(found.loc["broken.png"].to_numpy(), scores, atol=1e-6)
+    code, _, err = foldtune("predict", "r", "images", "-o", "rows.csv")
+    assert (code, "4 images predicted in rows.csv, 1 could not be read" in err) == (0, True)
+    assert pd.read_csv("rows.csv", index_col="image")["error"].notna().sum() == 1
+    code, _, err = foldtune("predict", "r", "images/a.png", "-o", "one.csv")
+    assert (code, err) == (0, "1 image predicted in one.csv\n")
+
+
+@pytest.mark.parametrize(
+    ("sample", "images", "words"),
+    [
+        (
+            "image,label\na.png,0\nbb.png,0\nx,0\n",
+            "images",
+            ["2 of 3 images", "first: bb.png", "did you mean 'b.png'?"],
+        ),
+        ("image,label\na.png,0\n", "images/a.png", ["--submission", "the folder that holds the images"]),
+        ("image,x,y\na.png,0,0\n", "images", ["columns image, x, y", "one a class"]),
+        ("image,label\n", "images", ["has no rows"]),
+        ("image,label\na.png,0\na.png,0\n", "images", ["more than once"]),
+    ],
+)
+def test_a_sample_that_does_not_serve(
+    ensemble: EnsembleDir, foldtune: Command, sample: str, images: str, words: list[str]
+) -> None:
+    Path("sample.csv").write_text(sample)
+    code, _, err = foldtune("predict", "r", images, "-o", "out.csv", "--submission", "sample.csv")
+    assert (code, Path("out.csv").exists()) == (2, False)
+    assert all(word in " ".join(err.split()) for word in words), err
+
+
+def test_views_of_each_image(ensemble: EnsembleDir, foldtune: Command) -> None:
+    code, _, _ = foldtune("predict", "r", "images", "-o", "out.csv", "--tta", "hflip", "--device", "cpu")
+    assert code == 0
+    model = timm.create_model("test_resnet", num_classes=3).eval()
+    model.load_state_dict(load_file(ensemble.weights_path("0001", 0)))
+    pixels = np.stack([np.asarray(Image.open(Path("images") / name).convert("RGB")) for name in NAMES])
+    mean, std = (torch.tensor(model.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
+    batch = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
+    with torch.no_grad():
+        by_hand = torch.softmax((model(batch) + model(batch.flip(3))).double() / 2, dim=1).numpy()
+    found = pd.read_csv("out.csv", index_col="image").loc[list(NAMES)].filter(like="score_")
+    np.testing.assert_allclose(found.to_numpy(), by_hand, atol=1e-5)
+    code, _, err = foldtune("predict", "r", "images", "-o", "out.csv", "--tta", "hflips")
+    assert (code, "did you mean 'hflip'" in err) == (2, True)
+
+
+def test_a_member_without_a_say_is_not_asked(ensemble: EnsembleDir) -> None:
+    before = expected(ensemble)
+    description = ensemble.read() or {}
+    silent = {"trial_id": "0002", "config": {"model_name": "test_resnet"}, "image_size": [64, 64]}  # has no weights
+    members = [silent, *description["members"]]
+    ensemble.write({**description, "voting": "weighted", "weights": [0.0, 1.0], "members": members})
+    calls: list[tuple[int, int]] = []
+    images = find_images(Path("images"), None, "image")
+    opened = StoredEnsemble.open(ensemble.root)
+    work = {**WORK, "progress": lambda done, total: calls.append((done, total))}
+    pd.testing.assert_frame_equal(opened.predict(images, **work).set_index("image"), before)
+    assert calls[-1] == (8, 8)
+
+
+def test_nothing_to_predict_with(project: Any, foldtune: Command) -> None:
+    project.stored_run()
+    Path("gates.yaml").write_text("- macro_f1 > 0.6\n")
+    for command in (("promote", "tiny", "--to", "model"), ("gate", "tiny", "gates.yaml")):
+        code, _, err = foldtune(*command)
+        assert (code, "run 'tiny' has no ensemble yet: foldtune ensemble tiny makes one" in err) == (2, True), err
+    for name, word in (("tiny", "foldtune ensemble tiny makes one"), ("tinny", "did you mean 'tiny'")):
+        code, _, err = foldtune("predict", name, "images", "-o", "out.csv")
+        assert (code, word in err) == (2, True), err
+
+
+def test_a_folder_in_place_of_the_file_is_refused_before_any_work(ensemble: EnsembleDir, foldtune: Command) -> None:
+    for command in (("predict", str(ensemble.root), "images"), ("ensemble", "tiny")):
+        code, _, err = foldtune(*command, "--output", "images")
+        assert (code, "is a directory" in err) == (2, True), err
+
+
+def test_several_targets_side_by_side(project: Any, foldtune: Command) -> None:
+    other = Multiclass("b", ("x", "y", "z"), (1, 1, 1))
+    for seed, (target, task) in enumerate({"a": TASK, "b": other}.items()):
+        store_ensemble(project.stored_run(f"g.{target}").ensemble, seed, task)
+    write_json(Path("runs/g/group.json"), {"runs": {"a": "g.a", "b": "g.b"}, "id": "image", "sample_submission": None})
+    names = sorted(path.name for path in Path("images").iterdir())[:3]
+    Path("sample.csv").write_text("image,b,a\n" + "".join(f"{name},,\n" for name in names))
+    code, _, err = foldtune("predict", "g", "images", "-o", "rows.csv")
+    assert code == 0, err
+    rows = pd.read_csv("rows.csv").set_index("image")
+    assert list(rows.columns) == [
+        *("a", "a_score", "a_score_ash", "a_score_birch", "a_score_Ölbaum", "a_votes"),
+        *("b", "b_score", "b_score_x", "b_score_y", "b_score_z", "b_votes", "error"),
+    ]
+    code, _, err = foldtune("predict", "g", "images", "-o", "out.csv", "--submission", "sample.csv")
+    assert code == 0, err
+    lines = "".join(f"{name},{rows.loc[name, 'b']},{rows.loc[name, 'a']}\n" for name in names)
+    assert Path("out.csv").read_text() == f"image,b,a\n{lines}"

@@ -1,0 +1,42 @@
+"""Options of `data` that belong to a kind of task reach it, and are refused by others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from foldtune.errors import InputError
+from foldtune.search.config.schema import DataConfig
+from foldtune.search.runs.dataset import read_labelled
+
+
+def data(folder: Path, labels: list[str], **options: Any) -> DataConfig:
+    names = [f"{row}.png" for row in range(len(labels))]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(folder / name)
+    rows = [f"{name},{label}" for name, label in zip(names, labels, strict=True)]
+    (folder / "train.csv").write_text("\n".join(["image,label", *rows]) + "\n")
+    return DataConfig(train=Path("train.csv"), target="label", **options).resolved(folder)
+
+
+def test_the_separator_reaches_a_multilabel_task(tmp_path: Path) -> None:
+    task, table = read_labelled(data(tmp_path, ["a;b", "b", ""], label_separator=";"), "multilabel")
+    assert task.label_names == ("a", "b")
+    assert table.targets is not None
+    assert table.targets.tolist() == [[1, 1], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(("positive", "expected"), [(None, ("0", "1")), (0, ("1", "0")), ("0", ("1", "0"))])
+def test_the_positive_label_reaches_a_binary_task(tmp_path: Path, positive: object, expected: tuple[str, str]) -> None:
+    task, _ = read_labelled(data(tmp_path, ["0", "1", "1"], positive=positive), "binary")
+    assert task.label_names == expected
+
+
+def test_an_option_of_another_task_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.positive: the task multiclass has no such option"):
+        read_labelled(data(tmp_path, ["0", "1", "1"], positive=1), "multiclass")
+    with pytest.raises(InputError, match=r"data\.label_separator: the task binary has no such option"):
+        read_labelled(data(tmp_path, ["0", "1", "1"], label_separator=","), "binary")

@@ -1,0 +1,85 @@
+"""A configuration that is sent to a cluster means there what it means here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from foldtune.search.config.loading import check
+from foldtune.search.config.packaging import (
+    AGAIN,
+    JOB_ADDRESS,
+    JOB_ID,
+    arguments,
+    environment,
+    new_job_id,
+    parcel,
+    settled,
+    this_driver,
+)
+
+
+def packed(project: Any, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    path = Path(project.config(changes))
+    return dict(parcel(yaml.safe_load(path.read_text()), path.parent).config)
+
+
+@pytest.mark.parametrize("changes", [{}, {"data.root": "..", "data.train": "x/train.csv"}, {"data.root": "/data"}])
+def test_every_path_leads_to_the_same_file_from_anywhere(project: Any, changes: dict[str, Any], tmp_path: Path) -> None:
+    here = check(yaml.safe_load(Path(project.config(changes)).read_text()), project.folder)
+    there = check(packed(project, changes), tmp_path / "elsewhere")
+    assert there.data == here.data
+    assert there.storage == str(Path(here.storage).absolute())
+
+
+def test_what_is_no_path_of_this_machine_stays(project: Any) -> None:
+    config = packed(project, {"storage": "s3://bucket/runs", "data.cache": "off", "search.num_samples": 3})
+    assert (config["storage"], config["data"]["cache"]) == ("s3://bucket/runs", "off")
+    own = packed(project, {"data.cache": "cache", "search.study_storage": "sqlite:///study.db"})
+    assert own["data"]["cache"] == str(project.folder / "cache")
+    assert own["search"]["study_storage"] == f"sqlite:///{project.folder}/study.db"
+
+
+def test_targets_keep_the_roots_of_their_own(project: Any) -> None:
+    raw = {
+        "name": "g",
+        "data": {"train": "t.csv"},
+        "targets": {"a": "binary", "b": {"task": "binary", "data": {"root": "sub"}}, "c": {"data": {"id": "x"}}},
+    }
+    config = parcel(raw, project.folder).config
+    assert config["data"]["root"] == str(project.folder)
+    assert config["targets"]["b"]["data"]["root"] == str(project.folder / "sub")
+    assert "root" not in config["targets"]["c"]["data"]
+    assert "root" not in raw["data"], "what was given is not changed"
+
+
+def test_the_job_knows_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = new_job_id("skin lesions")
+    assert job_id.startswith("foldtune-skin_lesions-")
+    assert new_job_id("skin lesions") != job_id
+    variables = environment("foldtune search a.yaml --resume", job_id, "http://head:8265")
+    assert variables[AGAIN] == "foldtune search a.yaml --resume"
+    for name in (JOB_ID, JOB_ADDRESS):
+        monkeypatch.setenv(name, variables[name])
+    assert (this_driver().job_id, this_driver().job_address) == (job_id, "http://head:8265")
+    assert this_driver().process() is not None
+    assert not {JOB_ID, JOB_ADDRESS} & environment("again").keys()
+
+
+def test_a_sent_command_does_not_stay_where_its_folder_may_be_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settled(Path("config.yaml")) == Path("config.yaml"), "nobody sent this one"
+    assert Path.cwd() == tmp_path
+    monkeypatch.setenv(JOB_ID, "foldtune-skin-1")
+    assert settled(Path("config.yaml")) == tmp_path / "config.yaml"
+    assert Path.cwd() != tmp_path
+
+
+def test_trials_are_added_only_where_the_search_is_resumed() -> None:
+    assert list(arguments("c.yaml", resume=False, more=9)) == ["search", "c.yaml", "--address", "auto"]
+    assert list(arguments("c.yaml", resume=True, more=9))[4:] == ["--resume", "--trials", "9"]

@@ -1,0 +1,359 @@
+"""Ensembles of one run and of several, their fold models trained one after the other in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import timm
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+from sklearn.datasets import load_digits
+
+from foldtune.cluster.resources import TrialResources
+from foldtune.errors import InputError
+from foldtune.search.assess.held_out import of_trial
+from foldtune.search.config.loading import check
+from foldtune.search.ensemble.build import Ensemble, Train, build_ensemble
+from foldtune.search.ensemble.candidates import check_runs, choose_finalists
+from foldtune.search.ensemble.fold_tasks import Missing, make_all_ready
+from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
+from foldtune.search.ensemble.racing import Dropped
+from foldtune.search.ensemble.sources import check_sources, open_source
+from foldtune.search.predict.stored_ensemble import StoredEnsemble, find_images
+from foldtune.search.runs.run import Run, new_store, start_run
+from foldtune.search.runs.validation import check_run
+from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, make_ready
+from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
+from foldtune.trainers.data.images import decode
+
+FOLDS, LABELS = 3, ("c0", "c1", "c2")
+Array = npt.NDArray[np.float64]
+
+
+@dataclass
+class Watch:
+    """Remembers what it is told."""
+
+    outcomes: list[FoldOutcome] = dataclass_field(default_factory=list)
+    dropped: list[Dropped] = dataclass_field(default_factory=list)
+
+    def on_outcome(self, outcome: FoldOutcome) -> None:
+        self.outcomes.append(outcome)
+
+    def on_dropped(self, dropped: Sequence[Dropped]) -> None:
+        self.dropped += dropped
+
+
+def train_here(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob]) -> Iterator[FoldOutcome]:
+    for job in jobs:
+        yield make_ready(works[job.run][0], job)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Digits of three classes: 36 labelled ones, 9 to submit."""
+    home = tmp_path_factory.mktemp("runs")
+    digits = load_digits()
+    (home / "images").mkdir()
+    rows: list[str] = []
+    test: list[str] = []
+    for label in range(3):
+        for place, index in enumerate(np.flatnonzero(digits.target == label)[:15]):
+            name = f"d{index:04d}.png"
+            Image.fromarray((digits.images[index] * 15.9).astype(np.uint8)).resize((32, 32)).save(
+                home / "images" / name
+            )
+            (rows if place < 12 else test).append(f"{name},c{label}")
+    (home / "train.csv").write_text("\n".join(["image,label", *rows]) + "\n")
+    (home / "test.csv").write_text("\n".join(["image,label", *test]) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOLDTUNE_CACHE", str(home / "cache"))
+        yield home
+
+
+def searched(home: Path, name: str, trials: int, **changes: Any) -> Run:
+    """A run as a search leaves it, with so many trials of one epoch; `changes` are of sections."""
+    config: dict[str, Any] = {
+        "name": name,
+        "task": "multiclass",
+        "data": {"train": "train.csv", "test": "test.csv", "images": "images", "target": "label", "image_size": 32},
+        "space": {"model_name": "test_resnet", "augmentation": "none", "lr": {"loguniform": [0.001, 0.02]}},
+        "search": {"metric": "accuracy", "num_samples": max(1, trials), "max_epochs": 1},
+        "ensemble": {"top": 2, "folds": FOLDS},
+        "storage": str(home / "storage"),
+    }
+    for section, values in changes.items():
+        config[section] = {**config[section], **values}
+    (home / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    checked = check_run(check(config, home))
+    with new_store(checked.config) as store:
+        run, labelled = start_run(checked, store, 1, None)
+    work = TrialWork(str(store.root), labelled, run.goal.metric, 1, 0, 0)
+    for number in range(trials):
+        trial = store.trial(f"{number:04d}")
+        space: dict[str, Any] = {"model_name": "test_resnet", "augmentation": "none", "batch_size": 8}
+        if "postprocess" in config["space"]:
+            space["postprocess"] = config["space"]["postprocess"]
+        trial.write_config(number, {"lr": 0.01 / (number + 1)}, {**space, "lr": 0.01 / (number + 1)})
+        fit = open_fit(work, trial)
+        store_epoch(trial, fit, fit.step())
+        fit.close()
+        trial.finish("COMPLETE")
+    return run
+
+
+@pytest.fixture(scope="module")
+def one(home: Path) -> Run:
+    return searched(home, "one", 3)
+
+
+@pytest.fixture(scope="module")
+def two(home: Path) -> Run:
+    """Another search of the same rows and folds, on smaller images."""
+    return searched(home, "two", 1, data={"image_size": 24})
+
+
+def ensemble(runs: Sequence[Run], watch: Watch | None = None, train: Train = train_here, **asked: Any) -> Ensemble:
+    plan = plan_ensemble(runs[0], EnsembleOptions(**asked))
+    check_runs(runs)
+    sources = [open_source(run, 1, None) for run in runs]
+    check_sources(sources)
+    return build_ensemble(sources, plan, choose_finalists(runs, plan), train, watch or Watch())
+
+
+def stored(run: Run, name: str) -> dict[str, npt.NDArray[Any]]:
+    with np.load(run.store.ensemble.root / name, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def weights(run: Run) -> set[str]:
+    folder = run.store.ensemble.root / "weights"
+    return {path.relative_to(folder).parent.as_posix() for path in folder.rglob("*.safetensors")}
+
+
+def by_hand(home: Path, path: Path, ids: Sequence[str], size: int, flips: Sequence[tuple[int, ...]] = ((),)) -> Array:
+    """Probabilities of mean logits over mirrored views, in plain timm and torch."""
+    model = timm.create_model("test_resnet", num_classes=3).eval()
+    model.load_state_dict(load_file(path))
+    pixels = np.stack([decode(home / "images" / name, (size, size)) for name in ids])
+    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(model.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
+    with torch.no_grad():
+        logits = torch.stack([model(((batch - mean) / std).flip(dims)) for dims in flips]).mean(dim=0)
+    return np.asarray(torch.softmax(logits.double(), dim=1).numpy())
+
+
+def test_members_of_two_runs_each_see_images_in_their_own_size(home: Path, one: Run, two: Run, tmp_path: Path) -> None:
+    watch = Watch()
+    built = ensemble([one, two], watch, top=9, race=False, tta="hflip", voting="greedy")
+    members = {each["id"]: each for each in built.description["members"]}
+    assert set(members) == {"0000", "0001", "0002", "two/0000"}
+    assert {name: each["image_size"] for name, each in members.items()}["two/0000"] == [24, 24]
+    assert (members["two/0000"]["run"], members["two/0000"]["trial_id"]) == ("two", "0000")
+    assert {each["tta"] for each in members.values()} == {"hflip"}
+    assert sum(each["weight"] for each in members.values()) == pytest.approx(1)
+    assert sum(outcome.reused for outcome in watch.outcomes) == 4
+    assert not two.store.ensemble.root.exists()
+
+    oof, test, root = stored(one, "oof.npz"), stored(one, "test.npz"), one.store.ensemble.root
+    for place, (name, member) in enumerate(members.items()):
+        size = member["image_size"][0]
+        for fold in range(FOLDS):
+            rows = oof["folds"] == fold
+            path = root / "weights" / name / f"fold_{fold}.safetensors"
+            expected = by_hand(home, path, oof["ids"][rows].tolist(), size, [(), (3,)])
+            np.testing.assert_allclose(oof["member_scores"][place][rows], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        test["scores"],
+        np.average(test["member_scores"], axis=0, weights=built.description["weights"]),
+        atol=1e-9,
+    )
+
+    moved = tmp_path / "moved"
+    root.rename(moved)
+    try:
+        frame = StoredEnsemble.open(moved).predict(
+            find_images(home / "test.csv", home / "images", "image"),
+            batch_size=4,
+            device="cpu",
+            decoders=1,
+            progress=lambda done, total: None,
+        )
+    finally:
+        moved.rename(root)
+    assert frame["image"].tolist() == test["ids"].tolist()
+    np.testing.assert_allclose(frame[[f"score_{name}" for name in LABELS]], test["scores"], atol=1e-5)
+    assert frame["label"].tolist() == [LABELS[place] for place in test["predictions"]]
+
+
+def test_views_do_not_mix_with_the_models_own_scores(one: Run) -> None:
+    """Going back and forth between views trains nothing, and each time gives what it gave before."""
+    plain = ensemble([one], top=3, race=False)
+    first = stored(one, "oof.npz"), stored(one, "test.npz"), one.store.ensemble.submission_path.read_bytes()
+    seen = ensemble([one], top=3, race=False, tta="flips")
+    flipped = stored(one, "oof.npz")
+    assert not np.allclose(first[0]["scores"], flipped["scores"])
+    assert [each["fold_values"] for each in seen.description["members"]] == [
+        [float(np.mean(own[rows].argmax(axis=1) == flipped["targets"][rows])) for rows in by_fold(flipped["folds"])]
+        for own in flipped["member_scores"]
+    ]
+    again = ensemble([one], top=3, race=False)
+    assert again.description == plain.description
+    for name, arrays in zip(("oof.npz", "test.npz"), first[:2], strict=True):
+        for key, values in stored(one, name).items():
+            np.testing.assert_array_equal(values, arrays[key])
+    assert one.store.ensemble.submission_path.read_bytes() == first[2]
+
+
+def test_without_a_fit_the_post_processing_that_the_space_fixes_predicts(home: Path) -> None:
+    """Log loss is one of scores: nothing is fitted to it, and the trials were not judged by the default."""
+    fixed = {"offsets": {"c1": 50.0}}
+    run = searched(home, "fixed", 2, search={"metric": "loss"}, space={"postprocess": fixed})
+    built = ensemble([run], top=2, race=False)
+    assert built.description["postprocess"] == fixed
+    assert set(stored(run, "oof.npz")["predictions"].tolist()) == {1}
+    assert built.submission is not None
+    assert set(built.submission["label"]) == {"c1"}
+    alone = of_trial(run, "0000")
+    assert set(alone.predictions.tolist()) == {1}
+
+
+def by_fold(folds: npt.NDArray[np.int64]) -> list[npt.NDArray[np.bool_]]:
+    return [folds == fold for fold in range(FOLDS)]
+
+
+def test_ray_is_asked_for_only_where_something_is_missing(home: Path) -> None:
+    class Asked(Exception):
+        pass
+
+    def connect(missing: Missing) -> None:
+        raise Asked(str(missing))
+
+    run, without_ray = searched(home, "rayless", 2), partial(make_all_ready, connect=connect)
+    with pytest.raises(Asked, match=r"^4 of 6 fold models to train, 2 to take over$"):
+        ensemble([run], train=without_ray, race=False)
+    trained, again = Watch(), Watch()
+    ensemble([run], trained, voting="soft")
+    second = ensemble([run], again, without_ray, voting="hard")
+    assert second.description["voting"] == "hard"
+    assert sorted(map(str, again.outcomes)) == sorted(map(str, trained.outcomes))
+    with pytest.raises(Asked, match=r"^6 of 6 fold models to ask$"):
+        ensemble([run], train=without_ray, tta="hflip")
+
+
+def test_a_clearly_weak_finalist_drops_out_and_leaves_no_weights(home: Path) -> None:
+    run = searched(home, "racing", 3)
+    chosen = choose_finalists([run], plan_ensemble(run, EnsembleOptions(top=3)))
+    for each in chosen:  # what two of them say is right, what the third says is wrong: the first of the search, of all
+        pretend(run, each.id, right=each is not chosen[0])
+    watch = Watch()
+    built = ensemble([run], watch, top=3, race=True)
+    weak = chosen[0].id
+    assert [each.member for each in watch.dropped] == [weak]
+    assert [each["id"] for each in built.description["dropped"]] == [weak]
+    assert built.description["dropped"][0]["difference"]["high"] < 0
+    assert weak not in {each["id"] for each in built.description["members"]}
+    assert {(each.member, each.fold) for each in watch.outcomes if each.member == weak} == {(weak, 0), (weak, 1)}
+    assert weights(run) == {chosen[1].id, chosen[2].id}
+    assert stored(run, "oof.npz")["member_scores"].shape[0] == 2
+
+    submission, described = run.store.ensemble.submission_path.read_bytes(), json.dumps(built.description)
+    before = {path: path.stat().st_mtime_ns for path in run.store.ensemble.root.rglob("done.json")}
+    again = Watch()
+    assert json.dumps(ensemble([run], again, top=3, race=True).description) == described
+    assert run.store.ensemble.submission_path.read_bytes() == submission
+    assert {path: path.stat().st_mtime_ns for path in run.store.ensemble.root.rglob("done.json")} == before
+    kept = {path.parent.name for path in run.store.trials_root.rglob("weights.safetensors")}
+    assert len(kept | weights(run)) <= run.config.ensemble.top + 2
+
+    brought_back = ensemble([run], top=3, race=False).description
+    assert weak in {each["id"] for each in brought_back["members"]}
+    assert weights(run) >= {weak}
+
+
+def pretend(run: Run, trial_id: str, *, right: bool) -> None:
+    """Write what a finished fold model says on folds 0 and 1, before any is trained."""
+    source = open_source(run, 1, None)
+    table = source.labelled.table
+    assert table.targets is not None
+    for fold in (0, 1):
+        directory = run.store.ensemble.member(trial_id, fold)
+        rows = source.labelled.folds == fold
+        said = table.targets[rows] if right else (table.targets[rows] + 1) % 3
+        logits = (np.eye(3)[said] * 4).astype(np.float32)
+        directory.write_scores(table.ids[rows], logits, table.targets[rows], 1)
+        directory.finish({"value": float(right), "reused": False})
+        path = run.store.ensemble.weights_path(trial_id, fold)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(run.store.trial(trial_id).weights_path.read_bytes())
+
+
+def test_a_run_of_that_name_that_is_another_one_by_now_is_trained_again(home: Path, one: Run) -> None:
+    """A member of another run is what that run is now, not what one of its name was."""
+    lent = searched(home, "lent", 1)
+    ensemble([one, lent], top=4, race=False)
+    before = one.store.ensemble.member("lent/0000", 1).result()
+    trial = lent.store.trial("0000")
+    record = trial.record()
+    assert record is not None
+    trial.write_config(0, record.params, {**record.config, "lr": 0.5})
+    assert one.store.ensemble.member("lent/0000", 1).result() == before
+    ensemble([one, lent], top=4, race=False)
+    after = one.store.ensemble.member("lent/0000", 1).result()
+    assert before is not None
+    assert after is not None
+    assert after["made_of"] != before["made_of"]
+    ensemble([one], top=2, race=False)
+    assert not {name for name in weights(one) if name.startswith("lent/")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"search": {"seed": 1}}, ["differs from 'one' in its folds", "search.seed: 0 and ensemble.folds: 3"]),
+        ({"data": {"train": "fewer.csv"}}, ["differs from 'one' in its rows: 35 against 36; only one of them has d0"]),
+        ({"data": {"train": "swapped.csv"}}, ["differs from 'one' in its labels of 2 rows (first: d0"]),
+        ({"data": {"test": "fewer.csv"}}, ["differs from 'one' in its rows to submit: 35 others"]),
+        ({"search": {"metric": "macro_f1"}}, ["differs in its metric: macro_f1; that of 'one' is accuracy"]),
+        (
+            {"data": {"train": "other.csv", "target": "other"}},
+            ["differs in its task: multiclass of column 'other' with 2 classes (x, y)"],
+        ),
+    ],
+)
+def test_runs_that_do_not_fit_together_are_refused(
+    home: Path, one: Run, changes: Mapping[str, Any], words: Sequence[str], request: pytest.FixtureRequest
+) -> None:
+    head, *rows = (home / "train.csv").read_text().split()
+    (home / "fewer.csv").write_text("\n".join([head, *rows[:-1]]) + "\n")
+    swapped = [rows[0].replace("c0", "c1"), *rows[1:12], rows[12].replace("c1", "c0"), *rows[13:]]
+    (home / "swapped.csv").write_text("\n".join([head, *swapped]) + "\n")
+    other = [f"{row},{'xy'[place % 2]}" for place, row in enumerate(rows)]
+    (home / "other.csv").write_text("\n".join([head + ",other", *other]) + "\n")
+    unlike = searched(home, request.node.name.translate({91: "-", 93: ""}), 0, **changes)
+    with pytest.raises(InputError) as raised:
+        refuse([one, unlike])
+    assert len(raised.value.problems) == 1
+    for word in words:
+        assert word in raised.value.problems[0]
+
+
+def refuse(runs: Sequence[Run]) -> None:
+    check_runs(runs)
+    check_sources([open_source(run, 1, None) for run in runs])
+
+
+def test_a_run_is_named_once(one: Run) -> None:
+    with pytest.raises(InputError, match="'one' is named twice"):
+        check_runs([one, one])

@@ -1,0 +1,89 @@
+"""Why a worker died, as Ray Tune notes it, and that Ray Tune can live with it."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.air.execution._internal import RayActorManager
+from ray.air.execution._internal.tracked_actor import TrackedActor
+from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
+from ray.exceptions import OutOfMemoryError
+
+from foldtune.search.faults.oom_deaths import MemoryDeath, memory_deaths
+from foldtune.search.faults.worker_deaths import Cause, noted_cause
+
+SHORT = "2 worker(s) were killed due to the node running low on memory."
+
+
+class NoResources:
+    """A resource manager of a cluster that is not there."""
+
+    def free_resources(self, acquired_resource: object) -> None:
+        pass
+
+
+def fail(manager: RayActorManager) -> list[Any]:
+    """What an actor's owner hears where the memory monitor ends it in the middle of a task."""
+    heard: list[Any] = []
+    actor = TrackedActor(1, on_error=lambda actor, error: heard.append(error))
+    manager._live_actors_to_ray_actors_resources[actor] = (None, None)
+    manager._actor_task_failed(TrackedActorTask(actor), OutOfMemoryError(SHORT))
+    return heard
+
+
+def test_ray_tune_hears_of_a_death_where_memory_ran_out() -> None:
+    with pytest.raises(RuntimeError, match="unexpected exception"):
+        fail(RayActorManager(NoResources()))
+    with memory_deaths():
+        (error,) = fail(RayActorManager(NoResources()))
+    assert isinstance(error, MemoryDeath)
+    assert str(pickle.loads(pickle.dumps(error))) == SHORT
+    with pytest.raises(RuntimeError, match="unexpected exception"):
+        fail(RayActorManager(NoResources()))
+
+
+def test_the_last_of_several_deaths_counts(tmp_path: Path) -> None:
+    noted = tmp_path / "error.txt"
+    noted.write_text(f"Failure # 1 (occurred at 1)\n{SHORT}\nFailure # 2 (occurred at 2)\nThe actor died.\n\tpid: 7\n")
+    assert noted_cause(str(noted)) == Cause("lost", "The actor died. pid: 7")
+    noted.write_text(noted.read_text() + f"Failure # 3 (occurred at 3)\n{SHORT}\nMemory on the node: 7 GB\n")
+    assert noted_cause(str(noted)).kind == "memory"
+
+
+KILLED = """The actor died unexpectedly before finishing this task.
+\tclass_name: with_resources.<locals>.ResourceTrainable
+\tpid: 16005
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker \
+unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the process was killed \
+by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly.
+"""
+TRACE = """ray::ResourceTrainable.train() (pid=3235, ip=192.0.2.2)
+  File "search/trainable.py", line 79, in step
+    report = self._fit.step()
+             ^^^^^^^^^^^^^^^^
+ProcessLost: process 2 of 2 of the training (pid 3281) was killed by SIGKILL
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            KILLED,
+            "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: "
+            "Worker unexpectedly exits with a connection error code 2. End of file.",
+        ),
+        (TRACE, "process 2 of 2 of the training (pid 3281) was killed by SIGKILL"),
+    ],
+)
+def test_a_reason_is_what_happened_without_guesses_and_frames(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at 1)\n{text}")
+    assert noted_cause(str(tmp_path / "error.txt")) == Cause("lost", reason)
+
+
+def test_a_death_without_a_note_is_a_lost_worker(tmp_path: Path) -> None:
+    for file in (None, str(tmp_path / "absent.txt")):
+        assert noted_cause(file) == Cause("lost", "no reason was noted")

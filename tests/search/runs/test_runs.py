@@ -1,0 +1,142 @@
+"""A run on disk from its start to its resumption: locks, what may change, and rows that must not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from foldtune.errors import InputError, RunBusy, RunExists, RunNotFound
+from foldtune.search.cli.commands.search.search import resume_command
+from foldtune.search.config.loading import load_config
+from foldtune.search.runs.dataset import Labelled
+from foldtune.search.runs.run import Run, extend, new_store, open_run, reopen_labelled, start_run
+from foldtune.search.runs.validation import check_run
+
+Started = tuple[Run, Labelled]
+
+
+def start(project: Any, changes: Mapping[str, Any] | None = None) -> Started:
+    checked = check_run(load_config(Path(project.config(changes))))
+    with new_store(checked.config) as store:
+        return start_run(checked, store, 1, None)
+
+
+def given(project: Any, changes: Mapping[str, Any] | None = None) -> Any:
+    return load_config(Path(project.config(changes)))
+
+
+def test_a_run_opens_again_with_the_same_rows_in_the_same_folds(project: Any) -> None:
+    run, labelled = start(project)
+    again = open_run("tiny", "runs")
+    assert again.config == run.config
+    assert (again.task, again.goal) == (run.task, run.goal)
+    reopened = reopen_labelled(again, 1, None)
+    assert np.array_equal(reopened.folds, labelled.folds)
+    assert np.array_equal(reopened.table.ids, labelled.table.ids)
+    assert np.array_equal(reopened.table.targets, labelled.table.targets)
+
+
+def test_rows_that_moved_or_were_added_do_not_change_the_folds(project: Any) -> None:
+    _, labelled = start(project)
+    project.table([*project.rows[::-1][:-2], *project.rows[:2]], "train.csv")
+    reopened = reopen_labelled(open_run("tiny", "runs"), 1, None)
+    assert np.array_equal(reopened.table.ids, labelled.table.ids)
+    assert np.array_equal(reopened.folds, labelled.folds)
+
+
+def test_a_row_that_is_gone_is_named(project: Any) -> None:
+    start(project)
+    project.table(project.rows[1:], "train.csv")
+    with pytest.raises(InputError, match=project.rows[0][0]):
+        reopen_labelled(open_run("tiny", "runs"), 1, None)
+
+
+def test_the_resolved_configuration_is_stored(project: Any) -> None:
+    run, _ = start(project, {"space": {"preset": "quick"}, "search.metric": None, "search.max_epochs": 3})
+    stored = yaml.safe_load(run.store.config_path.read_text())
+    assert stored["search"]["metric"] == run.goal.metric
+    assert "preset" not in stored["space"]
+
+
+def test_a_name_is_taken_once(project: Any) -> None:
+    start(project)
+    with pytest.raises(RunExists, match="--resume"):
+        start(project)
+
+
+def test_two_starts_of_one_name_do_not_mix(project: Any) -> None:
+    checked = check_run(given(project))
+    holder = (
+        "import sys; from filelock import FileLock; "
+        "lock = FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
+    )
+    (project.folder / "runs/tiny").mkdir(parents=True)
+    lock = str(project.folder / "runs/tiny/.lock")
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(RunBusy, match="another process"), new_store(checked.config):
+            pass
+        other.communicate("\n")
+    with new_store(checked.config) as store:
+        start_run(checked, store, 1, None)
+
+
+def test_a_run_that_does_not_exist_names_the_near_ones(project: Any) -> None:
+    start(project)
+    with pytest.raises(RunNotFound, match="tiny"):
+        open_run("tinny", "runs")
+
+
+def test_an_extended_search_has_more_trials_and_keeps_the_rest(project: Any) -> None:
+    run, _ = start(project)
+    changes = {"resources.max_concurrent_trials": 3, "search.max_failed_trials": 4, "search.num_samples": 5}
+    extended = extend(run, given(project, changes), 2)
+    assert extended.config.search.num_samples == 7
+    assert extended.config.search.max_failed_trials == 4
+    assert extended.config.resources.max_concurrent_trials == 3
+    assert open_run("tiny", "runs").config == extended.config
+    assert extended.config.space == run.config.space
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"space.lr": 0.01}, "space.lr"),
+        ({"search.max_epochs": 3}, "search.max_epochs"),
+        ({"search.seed": 1}, "search.seed"),
+        ({"data.image_size": 24}, "data.image_size"),
+        ({"ensemble.folds": 3}, "ensemble.folds"),
+    ],
+)
+def test_another_search_is_not_a_resumption(project: Any, changes: dict[str, Any], named: str) -> None:
+    run, _ = start(project)
+    before = run.store.config_path.read_bytes()
+    with pytest.raises(InputError, match=named):
+        extend(run, given(project, changes), 0)
+    assert run.store.config_path.read_bytes() == before
+
+
+def test_broken_images_are_left_out_where_that_is_allowed(project: Any) -> None:
+    (project.folder / "images" / project.rows[3][0]).write_bytes(b"")
+    with pytest.raises(InputError, match=project.rows[3][0]):
+        start(project)
+    _, labelled = start(project, {"data.on_broken": "skip"})
+    assert project.rows[3][0] not in labelled.table.ids
+    assert len(labelled.folds) == len(project.rows) - 1
+    reopened = reopen_labelled(open_run("tiny", "runs"), 1, None)
+    assert np.array_equal(reopened.table.ids, labelled.table.ids)
+
+
+def test_the_command_that_resumes_can_be_pasted_into_a_shell() -> None:
+    command = resume_command(Path("my runs/a.yaml"), ["space.lr=0.01"], "b", None, "auto")
+    assert command == "foldtune search 'my runs/a.yaml' --set space.lr=0.01 --name b --address auto --resume"

@@ -1,0 +1,26 @@
+"""Pieces of a fold's training that need no Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from foldtune.search.ensemble.fold_tasks import Missing
+from foldtune.search.runs.dataset import ImagePlan
+from foldtune.search.workers.fold_model import Lack, Unlabelled
+from foldtune.trainers.data.table import Table
+
+
+def test_unreadable_rows_get_the_mean_of_the_others() -> None:
+    ids = np.array(["a", "b", "c"])
+    table = Table(ids[[0, 2]], (Path("a"), Path("c")))
+    test = Unlabelled(table, ImagePlan((8, 8), "squash", None, 1, "skip"), ids, np.array([True, False, True]))
+    full = test.complete(np.array([[0.2, 0.8], [0.6, 0.4]]))
+    np.testing.assert_allclose(full, [[0.2, 0.8], [0.4, 0.6], [0.6, 0.4]])
+
+
+def test_what_is_missing_in_words() -> None:
+    counts = {Lack.ASKING: 3, Lack.TRAINING: 7}
+    assert str(Missing(counts, 15, race=False)) == "7 of 15 fold models to train, 3 to ask"
+    assert str(Missing({Lack.TAKING_OVER: 1}, 4, race=True)) == "1 of 4 fold models of the race to take over"

@@ -1,0 +1,216 @@
+"""A training in two processes is the training in one, and ends with a reason where one of them ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from foldtune.errors import ProcessLost, TrialFailed
+from foldtune.trainers.data.sources import CachedImages
+from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.fitting.team import Team
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.multiclass import Multiclass
+
+Start = Callable[..., Fit]
+KINDS: dict[str, dict[str, Any]] = {
+    "uneven last batch, average of weights, clipping, loss by class": {
+        "ema_decay": 0.5,
+        "clip_grad": 0.1,
+        "loss": {"name": "class_balanced", "gamma": 1.0},
+    },
+    "a last batch of one image, plateau": {"batch_size": 11, "lr_scheduler": "plateau"},
+    "odd batches, mixup, sampler": {
+        "batch_size": 7,
+        "mixup": 0.4,
+        "optimizer": {"name": "sgd", "momentum": 0.9},
+        "lr": 0.02,
+        "sampler": {"name": "imbalanced", "strength": 1.0},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def team() -> Iterator[Team]:
+    """Two processes for all tests of this file, which can import what lies beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(Path(__file__).parent), *sys.path])
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with Team(2, "cpu", timeout_s=120.0) as team:
+            yield team
+
+
+@pytest.fixture
+def data(make_fold: Callable[..., FoldData], tmp_path: Path) -> FoldData:
+    """23 and 11 images in a file, as processes read them."""
+    fold = make_fold(23, 11)
+    np.save(tmp_path / "images.npy", fold.images.array)
+    return dataclasses.replace(fold, images=CachedImages(tmp_path / "images.npy", fold.images.shape))
+
+
+@pytest.fixture
+def begin(task: Multiclass, data: FoldData, settings: Callable[..., TrialSettings]) -> Iterator[Start]:
+    """begin(team, kind, lr=…) -> a Fit of a network without batch normalisation; all are closed at the end."""
+    begun = []
+
+    def make(team: Team | None, kind: type[Multiclass] = Multiclass, num_workers: int = 0, **changes: Any) -> Fit:
+        begun.append(
+            Fit(
+                settings(**{"model_name": "test_vit"} | changes),
+                kind(*dataclasses.astuple(task)),
+                data,
+                metric="loss",
+                epochs=2,
+                seed=0,
+                device="cpu",
+                num_workers=num_workers,
+                team=team,
+            )
+        )
+        return begun[-1]
+
+    yield make
+    for training in begun:
+        training.close()
+
+
+def assert_same(got: Fit, expected: Fit) -> None:
+    np.testing.assert_allclose(got.valid_logits, expected.valid_logits, atol=1e-5)
+    for name, weight in expected.best_weights().items():
+        np.testing.assert_allclose(got.best_weights()[name], weight, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_come_to_what_one_does(kind: str, team: Team, begin: Start) -> None:
+    alone, together = begin(None, **KINDS[kind]), begin(team, **KINDS[kind])
+    for _ in range(2):
+        expected, got = alone.step(), together.step()
+        assert got.metrics == pytest.approx(expected.metrics, abs=1e-5)
+        assert (got.lr, got.is_best, got.done) == (pytest.approx(expected.lr), expected.is_best, expected.done)
+    assert got.micro_batch_size == -(-expected.micro_batch_size // 2)
+    assert_same(together, alone)
+
+
+def test_a_checkpoint_goes_on_in_one_process_and_in_two(team: Team, begin: Start, tmp_path: Path) -> None:
+    kind = KINDS["uneven last batch, average of weights, clipping, loss by class"]
+    whole = begin(None, **kind)
+    whole.step()
+    whole.save(tmp_path / "one.pt")
+    whole.step()
+    together = begin(team, **kind)
+    together.step()
+    together.save(tmp_path / "two.pt")
+    together.close()
+    for path, processes in (("two.pt", None), ("one.pt", team), ("two.pt", team)):
+        resumed = begin(processes, **kind)
+        resumed.restore(tmp_path / path)
+        assert resumed.epoch == 1
+        resumed.step()
+        assert_same(resumed, whole)
+        resumed.close()
+
+
+def test_no_memory_in_one_process_halves_the_micro_batch_in_all(team: Team, begin: Start) -> None:
+    from refusing_tasks import Tight
+
+    plain = {"optimizer": "sgd", "lr": 0.02}  # Adam makes much of the last digits of small gradients
+    alone, tight = begin(None, **plain), begin(team, Tight, **plain)
+    expected, got = alone.step(), tight.step()
+    assert (expected.micro_batch_size, got.micro_batch_size) == (8, 2)
+    tight.halve_micro_batch()
+    alone.step()
+    assert tight.step().micro_batch_size == 1
+    assert_same(tight, alone)
+
+
+def test_batch_norm_meets_its_own_part_in_each_process(team: Team, begin: Start) -> None:
+    """On CPUs, that is, where a batch of 8 in two processes is one of two parts of 4 in one process."""
+    alone, together = begin(None, model_name="test_resnet"), begin(team, model_name="test_resnet")
+    alone.halve_micro_batch()
+    alone.step()
+    together.step()
+    weights = dict(together._learner.model.named_parameters())
+    for name, weight in alone._learner.model.named_parameters():
+        np.testing.assert_allclose(weights[name].detach(), weight.detach(), atol=1e-5, err_msg=name)
+
+
+def test_loaders_read_for_all_processes(team: Team, begin: Start) -> None:
+    alone, together = begin(None), begin(team, num_workers=2)
+    alone.step()
+    together.step()
+    assert_same(together, alone)
+    loaders = [child for pid in team.pids for child in psutil.Process(pid).children()]
+    assert len(loaders) == 2, "one for training, one for validation"
+    together.close()
+    psutil.wait_procs(loaders, timeout=30)
+    assert not any(loader.is_running() for loader in loaders)
+
+
+def test_a_team_has_one_training_at_a_time(team: Team, begin: Start) -> None:
+    first = begin(team)
+    with pytest.raises(RuntimeError, match="close the earlier one first"):
+        begin(team)
+    first.step()
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_in_all_processes(team: Team, begin: Start) -> None:
+    diverging = begin(team, batch_size=2, lr=100.0, optimizer="sgd", weight_decay=1.0, clip_grad=0.0)
+    with pytest.raises(TrialFailed, match="loss became nan at epoch 1"):
+        diverging.step()
+    assert team.pids == ()
+
+
+def test_a_killed_process_ends_the_training_at_once_and_a_new_one_can_begin(team: Team, begin: Start) -> None:
+    from refusing_tasks import Killed, Wrong
+
+    training = begin(team, Killed, batch_size=9)
+    (child,) = map(psutil.Process, team.pids)
+    with pytest.raises(ProcessLost, match=r"process 2 of 2 of the training \(pid \d+\) was killed by SIGKILL"):
+        training.step()
+    assert not child.is_running()
+    with pytest.raises(RuntimeError, match="broken off"):
+        training.step()
+    other = begin(team, Wrong, batch_size=9)
+    (child,) = map(psutil.Process, team.pids)
+    training.close()  # is not this one's
+    with pytest.raises(TrialFailed, match="ValueError: these images cannot be"):
+        other.step()
+    assert not child.is_running()
+
+
+_A_TEAM_AT_WORK = """
+import sys, time
+from foldtune.trainers.fitting.team import Team
+team = Team(2, "cpu")
+team.start()
+team._answer(team._children[0])  # it has loaded its libraries
+print(team.pids[0], flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_death_of_the_first_process_ends_the_others() -> None:
+    path = str(Path(__file__).resolve().parents[3])
+    first = subprocess.Popen([sys.executable, "-c", _A_TEAM_AT_WORK], cwd=path, stdout=subprocess.PIPE)
+    assert first.stdout is not None
+    child = psutil.Process(int(first.stdout.readline()))
+    assert child.is_running()
+    first.kill()
+    first.communicate()
+    gone, _ = psutil.wait_procs([child], timeout=30)
+    assert gone == [child]
+
+
+def test_what_a_team_is_asked_for_must_be_there() -> None:
+    with pytest.raises(ValueError, match="at least 2 processes, not 1"):
+        Team(1)
+    with pytest.raises(ValueError, match="not cuda:1"):
+        Team(2, "cuda:1")

@@ -1,0 +1,1 @@
+"""Large arrays: read in parts, spilled to disk, voted."""

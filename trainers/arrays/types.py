@@ -1,0 +1,50 @@
+"""The arrays that a task moves about, by the names that its methods' types have.
+
+Whoever knows only the protocol relies on two things: the first axis is the row (one image), and fancy indexing by
+rows selects. Scores may be ``trainers.arrays.lazy.Rows``, which do both, but of which one row is made at a time: who
+joins or averages scores does it with ``trainers.arrays.lazy`` and ``trainers.arrays.voting``. What the arrays are:
+
+multiclass
+    targets (N,) int; logits (N, C); scores (N, C), rows sum to 1; predictions (N,) int.
+binary
+    targets (N,) int 0/1; logits (N, 1); scores (N,) in [0, 1]; predictions (N,) int 0/1.
+multilabel
+    targets (N, L) int 0/1; logits (N, L); scores (N, L) in [0, 1]; predictions (N, L) int 0/1.
+ordinal
+    targets (N,) int; logits (N, K), whatever the loss (in training mode a model returns what its loss wants,
+    which may be K-1 wide); scores (N, K), rows sum to 1; predictions (N,) int, the expected level cut at
+    K-1 points.
+text detection
+    targets (N, P, V, 2) float, corners as shares of width and height, padded with NaN to P polygons;
+    logits (N, 1, H, W), kept as probabilities in a byte each; scores (N, H, W) Rows of float16 in [0, 1];
+    predictions (N,) object, for each image an array (p, 9) of four corners and a score.
+
+Targets, logits and scores are stored without pickle, so they are plain numeric arrays, padded where rows
+differ in size. Predictions are never stored, they are computed from scores: theirs may be objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Mode: TypeAlias = Literal["max", "min"]
+Targets: TypeAlias = npt.NDArray[Any]
+Scores: TypeAlias = npt.NDArray[Any]
+Predictions: TypeAlias = npt.NDArray[Any]
+Postprocess: TypeAlias = Mapping[str, Any]
+Ids: TypeAlias = npt.NDArray[np.str_]
+
+
+class Mark(NamedTuple):
+    """A place in an image, to be drawn: a polygon (V, 2) in shares of width and height, a caption, and what it is.
+
+    Without labels a prediction is "found"; with labels it is a "hit" or a "false alarm", and what it lacks a "miss".
+    """
+
+    polygon: npt.NDArray[np.float64]
+    caption: str
+    kind: Literal["found", "hit", "miss", "false alarm"]

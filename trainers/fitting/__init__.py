@@ -1,0 +1,1 @@
+"""One training: the epoch, evaluation, checkpoints, several processes."""

@@ -1,0 +1,1 @@
+"""From the cache to batches: augmentation, crops, samplers, mixup, normalisation, test-time views."""

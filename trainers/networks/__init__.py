@@ -1,0 +1,1 @@
+"""timm networks, heads, frozen layers, weights."""

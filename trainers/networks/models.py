@@ -1,0 +1,151 @@
+"""Networks from timm: checked by name, built from a trial's settings, fitted to the size of the images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import timm
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import nn
+
+from foldtune.errors import Problem, SettingsError, TrialFailed, did_you_mean
+from foldtune.trainers.components import Component
+from foldtune.trainers.networks.heads import find_classifier, install_head
+
+if TYPE_CHECKING:
+    from foldtune.trainers.settings import TrialSettings
+
+WITH_DROP_PATH = "resnet*, convnext*, efficientnet*, mobilenetv3*, vit*"
+
+
+def check_model(model_name: str, drop_rate: float, drop_path_rate: float) -> list[Problem]:
+    """What is wrong with a model's name and with the dropout asked of it. Allocates no weights."""
+    if problem := _check_name(model_name):
+        return [Problem("model_name", problem)]
+    asked = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+    return [
+        Problem(name, f"model '{model_name}' has none; use 0 or a model that has it, such as {WITH_DROP_PATH}")
+        for name, rate in asked.items()
+        if rate > 0 and not takes_argument(model_name, name)
+    ]
+
+
+@lru_cache(maxsize=256)
+def takes_argument(model_name: str, argument: str) -> bool:
+    """Whether the model's constructor accepts ``argument`` (``drop_path_rate``); built without memory."""
+    try:
+        with torch.device("meta"):
+            timm.create_model(model_name, **{argument: 0.1})
+    except TypeError:
+        return False
+    except (RuntimeError, NotImplementedError):  # cannot be built without memory; the real build will tell
+        return True
+    return True
+
+
+def check_layers(model_name: str, head: Component, train_last: int) -> list[Problem]:
+    """What is asked of the head and of the layers of an existing model, and is not there."""
+    problems = []
+    if head.name != "linear" and not _traits(model_name).classifier:
+        problems.append(_no_place(model_name, head))
+    if train_last > 0 and not _traits(model_name).layer_groups:
+        problems.append(Problem("train_last", f"model '{model_name}' does not say which layers it has; use 0"))
+    return problems
+
+
+class _Traits(NamedTuple):
+    classifier: bool
+    layer_groups: bool
+
+
+@lru_cache(maxsize=256)
+def _traits(model_name: str) -> _Traits:
+    """What the model has; read from one that is built without memory."""
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(model_name)
+    except (RuntimeError, NotImplementedError):  # the real build will tell
+        return _Traits(classifier=True, layer_groups=True)
+    return _Traits(find_classifier(model) is not None, hasattr(model, "group_matcher"))
+
+
+def _no_place(model_name: str, head: Component) -> Problem:
+    return Problem("head", f"model '{model_name}' has no single dense classifier to put '{head.name}' at; use linear")
+
+
+def build_model(settings: TrialSettings, num_classes: int, in_chans: int = 3) -> nn.Module:
+    """timm's network with `num_classes` outputs, randomly initialised or pretrained, and the head of `settings`.
+
+    Raises:
+        SettingsError: the model does not exist, or does not take the dropout or the head asked for.
+        TrialFailed: pretrained weights cannot be had.
+    """
+    if problems := check_model(settings.model_name, settings.drop_rate, settings.drop_path_rate):
+        raise SettingsError(problems)
+    rates = {name: rate for name in ("drop_rate", "drop_path_rate") if (rate := getattr(settings, name)) > 0}
+    try:
+        model = timm.create_model(
+            settings.model_name,
+            pretrained=settings.pretrained,
+            num_classes=num_classes,
+            in_chans=in_chans,
+            **rates,
+        )
+    except (OSError, RuntimeError) as error:
+        if not settings.pretrained or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise TrialFailed(weights_unavailable(settings.model_name, error)) from error
+    if not install_head(model, settings.head):
+        raise SettingsError([_no_place(settings.model_name, settings.head)])
+    return cast("nn.Module", model)
+
+
+def without_pretrained(settings: TrialSettings) -> TrialSettings:
+    """The same settings for a model whose weights will be read from a file: nothing is downloaded."""
+    return replace(settings, pretrained=False)
+
+
+def input_stats(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel (0–1) of the model's pretraining; ImageNet's otherwise."""
+    cfg = getattr(model, "pretrained_cfg", None) or {}
+    return tuple(cfg.get("mean", IMAGENET_DEFAULT_MEAN)), tuple(cfg.get("std", IMAGENET_DEFAULT_STD))
+
+
+def count_params_m(model: nn.Module) -> float:
+    """Parameters in millions."""
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether the model normalises over the batch and so needs two images at least to train."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+@lru_cache(maxsize=256)
+def _check_name(model_name: str) -> str:
+    """What is wrong with the name, or an empty text."""
+    if timm.is_model(model_name):
+        try:
+            timm.get_pretrained_cfg(model_name, allow_unregistered=False)
+        except RuntimeError:
+            architecture, _, tag = model_name.partition(".")
+            tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
+            return f"model '{architecture}' has no weights '{tag}'; valid: {', '.join(tags) or 'none'}"
+        return ""
+    hint = did_you_mean(model_name, timm.list_models(), 3)
+    return f"unknown model '{model_name}'{hint} (timm.list_models() names all)"
+
+
+def weights_unavailable(model_name: str, error: Exception) -> str:
+    """Why a model's pretrained weights cannot be had, and what to do."""
+    return (
+        f"no pretrained weights for '{model_name}' ({_one_line(error)}); set pretrained: false, or download "
+        "them once where there is a network and point HF_HOME to that cache on every machine"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,96 @@
+"""A trial's configuration, read and checked for a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from foldtune.errors import Problem, SettingsError, unknown
+from foldtune.trainers.components import (
+    Component,
+    FrozenMapping,
+    read_component,
+    read_fields,
+)
+from foldtune.trainers.loading.crops import check_whole
+from foldtune.trainers.loading.mixup import check_mixup
+from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.optim.lr_schedulers import check_warmup
+
+if TYPE_CHECKING:
+    from foldtune.trainers.tasks.base import Task
+from foldtune.trainers.settings import _DEFAULTS, _LOSS_PARAMS, _PLAIN, COMPONENTS, TUNED, TrialSettings
+
+_OF_MODEL = frozenset({"model_name", "drop_rate", "drop_path_rate", "head", "train_last"})
+
+
+def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None = None) -> TrialSettings:
+    """Read and check a configuration; absent settings get their defaults, the loss the task's first one.
+
+    Components are written ``"focal"`` or ``{"name": "focal", "gamma": 2.0}``. With `epochs` given, the
+    warm-up is checked against them too.
+
+    Raises:
+        SettingsError: holds every problem found, each with its dotted path and what is valid.
+    """
+    plain = {key: value for key, value in mapping.items() if key not in {*COMPONENTS, "postprocess"}}
+    values, problems = _read_plain(plain)
+    components = {"loss": task.losses[0]} | {key: mapping[key] for key in COMPONENTS if key in mapping}
+    for name, given in components.items():
+        values[name], found = (
+            _read_loss(given, task) if name == "loss" else read_component(name, COMPONENTS[name], given, name)
+        )
+        problems += found
+    postprocess = mapping.get("postprocess") or {}
+    problems += _check_postprocess(postprocess, task)
+    if not any(problem.path.partition(".")[0] in _OF_MODEL for problem in problems):
+        problems += _check_model(values)
+    if task.judges_whole_images and (crop := values.get("crop")) is not None:
+        problems += check_whole(crop)
+    if values["loss"] is not None:
+        problems += check_mixup(values["mixup"], values["loss"], task.losses)
+    if problems:
+        raise SettingsError(problems)
+    kept = postprocess if isinstance(postprocess, str) else FrozenMapping(postprocess)
+    settings = TrialSettings(**values, postprocess=kept)
+    if strange := task.check_settings(settings):
+        raise SettingsError(strange)
+    if epochs is not None and (late := check_warmup(settings, epochs)):
+        raise SettingsError(late)
+    return settings
+
+
+def _read_plain(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Numbers, texts and switches; an unknown key is compared with the names of all settings."""
+    known = {key: value for key, value in given.items() if key in _PLAIN}
+    names = [f.name for f in fields(TrialSettings)]
+    strange = [Problem(str(key), unknown("setting", str(key), names)) for key in given if key not in known]
+    values, problems = read_fields(TrialSettings, known, owner="a trial")
+    return {name: values[name] for name in _PLAIN}, strange + problems
+
+
+def _read_loss(given: object, task: Task) -> tuple[Component | None, list[Problem]]:
+    """A loss that fits the task; of one that does not, the message says what it needs."""
+    name = given.get("name") if isinstance(given, Mapping) else getattr(given, "name", given)
+    if isinstance(name, str) and name in LOSSES and name not in task.losses:
+        reason = f"loss '{name}' does not fit task {task.name}: it needs {LOSSES[name].needs}"
+        return None, [Problem("loss", f"{reason}; valid: {', '.join(task.losses)}")]
+    return read_component("loss", {key: _LOSS_PARAMS[key] for key in task.losses}, given, "loss")
+
+
+def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:
+    if postprocess == TUNED:
+        return []
+    if not isinstance(postprocess, Mapping):
+        return [Problem("postprocess", f"must be a mapping or {TUNED!r}, not {postprocess!r}")]
+    return task.check_postprocess(postprocess)
+
+
+def _check_model(values: Mapping[str, Any]) -> list[Problem]:
+    from foldtune.trainers.networks.models import check_layers, check_model
+
+    if problems := check_model(values["model_name"], values["drop_rate"], values["drop_path_rate"]):
+        return problems
+    head = values.get("head", _DEFAULTS["head"])
+    return check_layers(values["model_name"], head, values["train_last"])
