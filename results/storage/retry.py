@@ -105,7 +105,7 @@ def _raise_explained(error: Exception, path: StorePath | str, action: str) -> No
 def _is_foreign(error: Exception) -> bool:
     """Whether a storage's package made the error's class, or has no such operation; not a mistake of ours."""
     module = type(error).__module__.partition(".")[0]
-    return isinstance(error, NotImplementedError) or module not in {"builtins", "results"}
+    return isinstance(error, NotImplementedError) or module not in {"builtins", "foldtune"}
 
 
 def _reason(error: Exception) -> str:

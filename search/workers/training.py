@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from foldtune.errors import CheckpointError, TrialFailed
+from foldtune.errors import CheckpointError, FoldtuneError, TrialFailed
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.trial_dir import FitDir, TrialDir
 from foldtune.results.storage.files import read_locally, save_file
@@ -66,8 +66,7 @@ def team_of(work: TrialWork) -> Team | None:
 def short_reason(error: BaseException) -> str:
     """One line for the leaderboard: the type only where the message alone would not say what it is."""
     message = " ".join(str(error).split()) or type(error).__name__
-    known = type(error).__module__.split(".")[0] in {"trainers", "results"}
-    text = message if known else f"{type(error).__name__}: {message}"
+    text = message if isinstance(error, FoldtuneError) else f"{type(error).__name__}: {message}"
     return text if len(text) <= 300 else text[:297] + "..."
 
 

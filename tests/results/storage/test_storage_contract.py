@@ -193,6 +193,12 @@ def test_what_waiting_does_not_cure_is_raised_at_once(error: Exception, kind: ty
     assert call.calls == 1
 
 
+def test_an_error_of_foldtune_keeps_its_class_under_a_url() -> None:
+    call = Failing(1, RunCorrupt("scores.npz is damaged"))
+    with pytest.raises(RunCorrupt, match=r"scores\.npz is damaged"):
+        attempt("s3://bucket/scores.npz", "read", call)
+
+
 def test_a_server_that_comes_back_loses_and_repeats_nothing(s3: Any) -> None:
     folder = as_path(f"s3://foldtune/{secrets.token_hex(8)}")
     files.append_line(folder / "m.jsonl", '{"epoch": 1}')
