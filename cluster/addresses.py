@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from foldtune.errors import ClusterError
 
-Door = Literal["cluster", "client", "jobs"]
+AddressKind = Literal["cluster", "client", "jobs"]
 FORMS = "auto, HOST:PORT of the cluster's head (often HOST:6379), ray://HOST:10001, or http://HOST:8265"
 ANSWER_S = 5.0
 """Seconds in which a running cluster must take a connection."""
@@ -24,13 +24,13 @@ class Address:
     """A running cluster's door.
 
     Attributes:
-        door: `cluster` joins as one of its drivers, `client` is Ray Client's server, `jobs` the job server.
+        kind: `cluster` joins as one of its drivers, `client` is Ray Client's server, `jobs` the job server.
         text: as Ray takes it.
         host: without brackets.
         port: from 1 to 65535.
     """
 
-    door: Door
+    kind: AddressKind
     text: str
     host: str
     port: int
@@ -54,19 +54,19 @@ def parse_address(given: str) -> Address:
     """
     text = _found() if given == "auto" else given
     scheme, _, rest = text.rpartition("://")
-    doors: dict[str, Door] = {"": "cluster", "ray": "client", "http": "jobs", "https": "jobs"}
+    kinds: dict[str, AddressKind] = {"": "cluster", "ray": "client", "http": "jobs", "https": "jobs"}
     try:
         parts = urlsplit(f"//{rest}" if "/" not in rest.rstrip("/") else "")
         port = parts.port or {"http": 80, "https": 443}.get(scheme)
         host = parts.hostname
     except ValueError:
         host = port = None
-    if scheme not in doors or not host or port is None or parts.query or parts.fragment:
+    if scheme not in kinds or not host or port is None or parts.query or parts.fragment:
         raise ClusterError(f"address {given!r}: write {FORMS}")
     if parts.username is not None:
         raise ClusterError(f"address of {host!r}: leave the user and password out; a token goes into RAY_AUTH_TOKEN")
     netloc = rest.rstrip("/")
-    return Address(doors[scheme], f"{scheme}://{netloc}" if scheme else netloc, host, port)
+    return Address(kinds[scheme], f"{scheme}://{netloc}" if scheme else netloc, host, port)
 
 
 def require_answer(address: Address) -> None:

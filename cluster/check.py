@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from foldtune.cluster.nodes import Node, nodes
-from foldtune.cluster.probe import MARK, Answer, Ask, answer, versions
+from foldtune.cluster.probe import PROBE_PREFIX, NodeQuery, NodeReport, probe_node, versions
 from foldtune.cluster.resources import TrialResources
 
 ANSWER_TIMEOUT_S = 90.0
@@ -28,7 +28,7 @@ class NodeCheck:
 
     node: Node
     trials: int
-    answer: Answer | None
+    answer: NodeReport | None
     problems: tuple[str, ...]
 
 
@@ -53,7 +53,7 @@ class ClusterCheck:
 def check_cluster(
     trial: TrialResources, storage: str, files: Sequence[str], cache_dir: str | None, *, growing: bool = False
 ) -> ClusterCheck:
-    """Ask every node of the connected cluster.
+    """Check every node of the connected cluster.
 
     Args:
         trial: resources of one.
@@ -63,19 +63,19 @@ def check_cluster(
         growing: an autoscaler may bring the nodes that hold trials.
     """
     token = secrets.token_hex(8)
-    ask = Ask(storage, token, tuple(files), cache_dir)
+    ask = NodeQuery(storage, token, tuple(files), cache_dir)
     live = nodes()
     with _mark(storage, token) as problem:
         if problem is not None:
             here = tuple(NodeCheck(node, trial.fit_into(node.cpus, node.gpus), None, ()) for node in live)
             return ClusterCheck(here, (f"storage {storage!r}: {problem}",))
         answers = _ask_all(ask, live)
-        return judge(live, answers, trial, versions(), storage, growing=growing)
+        return evaluate_reports(live, answers, trial, versions(), storage, growing=growing)
 
 
-def judge(
+def evaluate_reports(
     live: Sequence[Node],
-    answers: Mapping[str, Answer],
+    answers: Mapping[str, NodeReport],
     trial: TrialResources,
     expected: Mapping[str, str],
     storage: str,
@@ -111,7 +111,7 @@ def judge(
     )
 
 
-def _problems(said: Answer | None, expected: Mapping[str, str], storage: str) -> tuple[str, ...]:
+def _problems(said: NodeReport | None, expected: Mapping[str, str], storage: str) -> tuple[str, ...]:
     if said is None:
         return (f"gave no answer within {ANSWER_TIMEOUT_S:g} s: see its raylet's log, or take it out of the cluster",)
     problems = []
@@ -133,18 +133,18 @@ def _problems(said: Answer | None, expected: Mapping[str, str], storage: str) ->
     return tuple(problems)
 
 
-def _differs(said: Answer, name: str, own: str) -> bool:
+def _differs(said: NodeReport, name: str, own: str) -> bool:
     found = said.versions.get(name, "")
     if name == "python":  # what is pickled in one minor version is read in another one's patch releases
         return found.split(".")[:2] != own.split(".")[:2]
     return found != own
 
 
-def _ask_all(ask: Ask, live: Sequence[Node]) -> dict[str, Answer]:
+def _ask_all(ask: NodeQuery, live: Sequence[Node]) -> dict[str, NodeReport]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    remote = ray.remote(num_cpus=0, max_retries=0)(answer)
+    remote = ray.remote(num_cpus=0, max_retries=0)(probe_node)
     asked = {
         remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)).remote(
             ask, node.node_id
@@ -169,7 +169,7 @@ def _mark(storage: str, token: str) -> Iterator[str | None]:
     try:
         files, root = url_to_fs(storage, use_listings_cache=False)
         files.makedirs(root, exist_ok=True)
-        files.pipe_file(f"{root}/{MARK}{token}", token.encode())
+        files.pipe_file(f"{root}/{PROBE_PREFIX}{token}", token.encode())
     except Exception as error:  # whatever the storage's client raises
         yield " ".join(str(error).split())[:200] or type(error).__name__
         return
@@ -177,4 +177,4 @@ def _mark(storage: str, token: str) -> Iterator[str | None]:
         yield None
     finally:
         with suppress(Exception):
-            files.rm([path for path in files.ls(root, detail=False) if MARK + token in path])
+            files.rm([path for path in files.ls(root, detail=False) if PROBE_PREFIX + token in path])

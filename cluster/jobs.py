@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from foldtune.cluster.addresses import parse_address, require_answer
 from foldtune.cluster.shipping import runtime_env
-from foldtune.cluster.tokens import guard_running, heed_mode
+from foldtune.cluster.tokens import reload_auth_mode, require_token
 from foldtune.errors import ClusterError, JobNotFound
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ NO_AGENT = "No available agent"
 """What a server says that answers before the head's agent has started, which runs the jobs."""
 AGENT_WAIT_S = 30.0
 API_SERVER = "RAY_API_SERVER_ADDRESS"
-TALKATIVE = (
+NOISY_LOGGERS = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
@@ -88,16 +88,16 @@ class JobServer:
 
     def __init__(self, address: str, *, allow_no_token: bool = False) -> None:
         parsed = parse_address(address)
-        if parsed.door != "jobs":
+        if parsed.kind != "jobs":
             raise ClusterError(f"address {address!r}: jobs go to the job server, http://HOST:8265")
         require_answer(parsed)
-        guard_running(parsed, allow_no_token=allow_no_token)
-        heed_mode()
+        require_token(parsed, allow_no_token=allow_no_token)
+        reload_auth_mode()
         self.address = parsed.text
         with self._errors():
             from ray.job_submission import JobSubmissionClient
 
-            for name in TALKATIVE:
+            for name in NOISY_LOGGERS:
                 logging.getLogger(name).setLevel(logging.ERROR)
             os.environ[API_SERVER] = parsed.text  # Ray would take $RAY_ADDRESS for it, whatever is asked for
             self._client: JobSubmissionClient = JobSubmissionClient(parsed.text)
@@ -182,7 +182,7 @@ class JobServer:
                 time.sleep(2.0 ** (failures - 1))
 
     def stop(self, job_id: str) -> Job:
-        """Ask the command to stop as Ctrl-C does, and wait until it has.
+        """Interrupt the command, as Ctrl-C does, and wait until it has ended.
 
         Raises:
             JobNotFound: the server has no job of that id.

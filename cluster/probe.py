@@ -15,17 +15,17 @@ from foldtune.cluster.shipping import code_digest
 
 LIBRARIES = ("ray", "torch", "timm", "optuna", "numpy")
 ABSENT = "absent"
-MARK = ".foldtune-check-"
+PROBE_PREFIX = ".foldtune-check-"
 """Start of the names of the files that a check writes into the storage, and removes."""
 
 
 @dataclass(frozen=True)
-class Ask:
+class NodeQuery:
     """What every node is asked.
 
     Attributes:
         storage: folder or fsspec URL.
-        token: of this check; the driver has written `MARK + token` with these words in it.
+        token: of this check; the driver has written `PROBE_PREFIX + token` with these words in it.
         files: that trials read, absolute.
         cache_dir: folder of decoded images, None where nothing is cached.
     """
@@ -37,7 +37,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Answer:
+class NodeReport:
     """What a node says.
 
     Attributes:
@@ -57,9 +57,9 @@ class Answer:
     cache_problem: str | None = None
 
 
-def answer(ask: Ask, node_id: str) -> Answer:
+def probe_node(ask: NodeQuery, node_id: str) -> NodeReport:
     """Look at this machine."""
-    return Answer(
+    return NodeReport(
         node_id=node_id,
         host=socket.gethostname(),
         versions=versions(),
@@ -87,12 +87,12 @@ def try_storage(storage: str, token: str, node_id: str) -> str | None:
     try:
         files, root = url_to_fs(storage, use_listings_cache=False)
         try:
-            seen = files.cat_file(f"{root}/{MARK}{token}")
+            seen = files.cat_file(f"{root}/{PROBE_PREFIX}{token}")
         except FileNotFoundError:
             return "does not see what the driver writes there: the folder is this node's own"
         if seen.decode() != token:
             return "reads other bytes than the driver wrote"
-        files.pipe_file(f"{root}/{MARK}{token}-{node_id}", node_id.encode())
+        files.pipe_file(f"{root}/{PROBE_PREFIX}{token}-{node_id}", node_id.encode())
     except Exception as error:  # whatever the storage's client raises: a refused key, no route, a full disk
         return _reason(error)
     return None

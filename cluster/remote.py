@@ -15,7 +15,7 @@ from pathlib import Path
 
 from foldtune.cluster.addresses import Address, require_answer
 from foldtune.cluster.shipping import runtime_env
-from foldtune.cluster.tokens import guard_running, heed_mode
+from foldtune.cluster.tokens import reload_auth_mode, require_token
 from foldtune.errors import ClusterError
 
 POLL_S = 0.5
@@ -48,7 +48,7 @@ class Command:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=_heed_signals,
+            preexec_fn=_restore_signals,
         )
         self._printed = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -68,7 +68,7 @@ class Command:
             self._printed += line
 
 
-def run_remote(
+def run_on_head(
     address: Address,
     arguments: Sequence[str],
     files: Mapping[str, str],
@@ -85,8 +85,8 @@ def run_remote(
         ClusterError: no cluster answers, it is not to be trusted, or its side of the command is lost.
     """
     require_answer(address)
-    guard_running(address, allow_no_token=allow_no_token)
-    heed_mode()
+    require_token(address, allow_no_token=allow_no_token)
+    reload_auth_mode()
     import ray
 
     try:
@@ -124,7 +124,7 @@ def _watch(command: object, write: Callable[[str], object]) -> int:
     return int(code)
 
 
-def _heed_signals() -> None:
+def _restore_signals() -> None:
     """In the new process: Ctrl-C reaches it, which Ray blocks in its workers; it gets one when its actor dies."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     if sys.platform == "linux":

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from foldtune.cluster.addresses import Address, parse_address, require_answer
 from foldtune.cluster.shipping import in_job, runtime_env
-from foldtune.cluster.tokens import guard_own, guard_running, heed_mode
+from foldtune.cluster.tokens import ensure_local_token, reload_auth_mode, require_token
 from foldtune.errors import ClusterError, StartFailed
 
 QUIET = {
@@ -52,8 +52,8 @@ def session(
         os.environ.setdefault(name, value)
     joined = None if address is None else _checked(address, allow_no_token)
     if joined is None:
-        guard_own()
-    heed_mode()
+        ensure_local_token()
+    reload_auth_mode()
     import ray  # after the environment that it reads at import
 
     try:
@@ -85,12 +85,12 @@ def session(
 
 def _checked(given: str, allow_no_token: bool) -> Address:
     address = parse_address(given)
-    if address.door != "cluster":
+    if address.kind != "cluster":
         raise ClusterError(
             f"address {given!r}: this command joins a cluster from one of its own machines: write auto, or HOST:PORT "
             "of the head, often HOST:6379"
         )
     require_answer(address)
     if not in_job():  # whoever submitted the job has looked
-        guard_running(address, allow_no_token=allow_no_token)
+        require_token(address, allow_no_token=allow_no_token)
     return address

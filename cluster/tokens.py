@@ -16,7 +16,7 @@ from foldtune.errors import ClusterError
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 TOKEN_BYTES = 32
-UNGUARDED = (
+NO_TOKEN = (
     "asks for no token: whoever reaches its ports can run code on it. Start it with a token (`ray get-auth-token "
     "--generate`, then RAY_AUTH_MODE=token before `ray start`), or add --allow-no-token where its network is closed"
 )
@@ -35,7 +35,7 @@ def has_token() -> bool:
     return path.is_file() and bool(path.read_text().strip())
 
 
-def guard_own() -> None:
+def ensure_local_token() -> None:
     """Before an embedded Ray starts: it asks for a token, which is made where the user has none.
 
     A new token is readable by its user alone; where the home cannot be written it lives in the environment only.
@@ -53,7 +53,7 @@ def guard_own() -> None:
         os.environ[TOKEN] = token
 
 
-def guard_running(address: Address, *, allow_no_token: bool = False) -> None:
+def require_token(address: Address, *, allow_no_token: bool = False) -> None:
     """Before a running cluster is joined: take its mode, so that no token is sent where none is asked for.
 
     Args:
@@ -62,7 +62,7 @@ def guard_running(address: Address, *, allow_no_token: bool = False) -> None:
     Raises:
         ClusterError: it asks for a token and there is none here, or it asks for none though others can reach it.
     """
-    if asks_for_token(address):
+    if token_required(address):
         if not has_token():
             raise ClusterError(
                 f"the cluster at {address.text!r} asks for a token: put it into {default_token_path()} "
@@ -72,23 +72,23 @@ def guard_running(address: Address, *, allow_no_token: bool = False) -> None:
     elif address.is_loopback or allow_no_token:
         os.environ.setdefault(MODE, "disabled")
     else:
-        raise ClusterError(f"the cluster at {address.text!r} {UNGUARDED}")
+        raise ClusterError(f"the cluster at {address.text!r} {NO_TOKEN}")
 
 
-def heed_mode() -> None:
+def reload_auth_mode() -> None:
     """Make Ray read the mode again: it does at import, and some module may have imported it before."""
     from ray._raylet import Config  # type: ignore[attr-defined]
 
     Config.initialize("")
 
 
-def asks_for_token(address: Address) -> bool:
+def token_required(address: Address) -> bool:
     """Whether the cluster turns a caller without a token away. With mutual TLS (RAY_USE_TLS) it turns strangers away.
 
     Raises:
         ClusterError: it gives no answer.
     """
-    if address.door == "jobs":
+    if address.kind == "jobs":
         return _job_server_mode(address) == "token"
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return has_token()
@@ -97,7 +97,7 @@ def asks_for_token(address: Address) -> bool:
     call = {
         "cluster": "/ray.rpc.NodeInfoGcsService/CheckAlive",
         "client": "/ray.rpc.RayletDriver/ClusterInfo",
-    }[address.door]
+    }[address.kind]
     with grpc.insecure_channel(address.text.rpartition("://")[2]) as channel:
         try:
             channel.unary_unary(call)(b"", timeout=ANSWER_S)

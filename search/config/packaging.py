@@ -16,7 +16,7 @@ from foldtune.errors import InputError
 from foldtune.results.runs.driver_file import Driver
 from foldtune.search.config.secrets import has_password
 
-JOB_ID, JOB_ADDRESS, AGAIN = "FOLDTUNE_JOB_ID", "FOLDTUNE_JOB_ADDRESS", "FOLDTUNE_AGAIN"
+JOB_ID, JOB_ADDRESS, RESUME_COMMAND = "FOLDTUNE_JOB_ID", "FOLDTUNE_JOB_ADDRESS", "FOLDTUNE_AGAIN"
 """In the environment of a command that was sent: its job, and the command of its user that goes on with the run."""
 PASSED_ON = ("FOLDTUNE_CACHE",)
 CONFIG = "config.yaml"
@@ -24,7 +24,7 @@ _SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
-class Parcel:
+class JobPackage:
     """What is sent.
 
     Attributes:
@@ -38,7 +38,7 @@ class Parcel:
     config: Mapping[str, Any]
 
 
-def parcel(raw: Mapping[str, Any], folder: Path) -> Parcel:
+def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
     """Pack a configuration whose flags and overrides are applied.
 
     Args:
@@ -64,11 +64,11 @@ def parcel(raw: Mapping[str, Any], folder: Path) -> Parcel:
         cache = data.get("cache")
         if isinstance(cache, str) and cache not in ("auto", "off"):
             data["cache"] = str(Path(cache).expanduser().absolute())
-    config["storage"] = everywhere(str(config.get("storage") or "runs"))
-    return Parcel(str(config.get("name")), config["storage"], config)
+    config["storage"] = absolute_storage(str(config.get("storage") or "runs"))
+    return JobPackage(str(config.get("name")), config["storage"], config)
 
 
-def everywhere(storage: str) -> str:
+def absolute_storage(storage: str) -> str:
     """A storage as another working directory reaches it."""
     return storage if "://" in storage else str(Path(storage).expanduser().absolute())
 
@@ -86,7 +86,7 @@ def environment(again: str | None, job_id: str | None = None, address: str | Non
         job_id: of its job.
         address: of the job server.
     """
-    own = {JOB_ID: job_id, JOB_ADDRESS: address, AGAIN: again}
+    own = {JOB_ID: job_id, JOB_ADDRESS: address, RESUME_COMMAND: again}
     passed = {name: os.environ.get(name) for name in PASSED_ON}
     return {name: value for name, value in {**own, **passed}.items() if value is not None}
 
@@ -96,7 +96,7 @@ def this_driver() -> Driver:
     return Driver.here(os.environ.get(JOB_ID), os.environ.get(JOB_ADDRESS))
 
 
-def settled(config: Path) -> Path:
+def leave_job_folder(config: Path) -> Path:
     """The absolute path of a file, where this process is the command of a job that we sent: it leaves its folder.
 
     Ray unpacks a job's folder anew where a second node of the same machine needs it, and the command would stand in a

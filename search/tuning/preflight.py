@@ -8,7 +8,7 @@ from pathlib import Path
 from foldtune.cluster.check import ClusterCheck, check_cluster
 from foldtune.cluster.resources import TrialResources
 from foldtune.errors import ClusterError
-from foldtune.search.config.packaging import everywhere
+from foldtune.search.config.packaging import absolute_storage
 from foldtune.search.config.schema import RunConfig
 
 SAMPLED_IMAGES = 5
@@ -26,7 +26,7 @@ def check_for(config: RunConfig, images: Sequence[Path]) -> ClusterCheck:
     cache = config.data.cache_dir
     return check_cluster(
         TrialResources(resources.cpus_per_trial, resources.gpus_per_trial),
-        everywhere(config.storage),
+        absolute_storage(config.storage),
         [str(path) for path in images[::step]],
         None if cache is None else str(cache),
         growing=resources.autoscale_to is not None,

@@ -11,7 +11,7 @@ from foldtune.errors import ClusterError
 
 
 @pytest.mark.parametrize(
-    ("given", "door", "host", "port", "loopback"),
+    ("given", "kind", "host", "port", "loopback"),
     [
         ("head:6379", "cluster", "head", 6379, False),
         ("127.0.0.1:6379", "cluster", "127.0.0.1", 6379, True),
@@ -24,9 +24,9 @@ from foldtune.errors import ClusterError
         ("https://ray.example.org", "jobs", "ray.example.org", 443, False),
     ],
 )
-def test_the_door_of_an_address(given: str, door: str, host: str, port: int, loopback: bool) -> None:
+def test_the_kind_of_an_address(given: str, kind: str, host: str, port: int, loopback: bool) -> None:
     address = parse_address(given)
-    assert (address.door, address.host, address.port, address.is_loopback) == (door, host, port, loopback)
+    assert (address.kind, address.host, address.port, address.is_loopback) == (kind, host, port, loopback)
     assert address.text == given.rstrip("/")
 
 
@@ -53,7 +53,7 @@ def test_auto_is_what_the_environment_names_first(monkeypatch: pytest.MonkeyPatc
     (tmp_path / "ray/ray_current_cluster").write_text("10.0.0.7:6379\n")
     assert parse_address("auto").text == "10.0.0.7:6379"
     monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
-    assert parse_address("auto").door == "jobs"
+    assert parse_address("auto").kind == "jobs"
 
 
 def test_nobody_listens_there(closed_port: int) -> None:

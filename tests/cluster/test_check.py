@@ -8,27 +8,27 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from foldtune.cluster.check import judge
+from foldtune.cluster.check import evaluate_reports
 from foldtune.cluster.nodes import Node
-from foldtune.cluster.probe import MARK, Answer, Ask, answer, try_storage, versions
+from foldtune.cluster.probe import PROBE_PREFIX, NodeQuery, NodeReport, probe_node, try_storage, versions
 from foldtune.cluster.resources import TrialResources, allowed
 
 HEAD = Node("a" * 8, "head", "10.0.0.1", True, 0, 0, 0, 0, 8)
 WORKER = Node("b" * 8, "gpu1", "10.0.0.2", False, 8, 2, 8, 2, 64)
 OWN = {"python": "3.11.7", "ray": "2.60.0", "torch": "2.15.0", "foldtune": "0123abcd"}
-GOOD = Answer("b" * 8, "gpu1", OWN)
+GOOD = NodeReport("b" * 8, "gpu1", OWN)
 TRIAL = TrialResources(1, 0.5)
 
 
-def problems(said: Answer | None, storage: str = "/shared/runs") -> list[str]:
+def problems(said: NodeReport | None, storage: str = "/shared/runs") -> list[str]:
     """Of a cluster of a head without CPUs that sees nothing, and one worker that says this."""
-    nowhere = Answer(HEAD.node_id, "head", {}, "does not see", ("x",), "no place")
+    nowhere = NodeReport(HEAD.node_id, "head", {}, "does not see", ("x",), "no place")
     answers = {HEAD.node_id: nowhere} | ({} if said is None else {said.node_id: said})
-    return judge([HEAD, WORKER], answers, TRIAL, OWN, storage).all_problems()
+    return evaluate_reports([HEAD, WORKER], answers, TRIAL, OWN, storage).all_problems()
 
 
 def test_a_node_that_no_trial_fits_into_may_lack_everything() -> None:
-    check = judge([HEAD, WORKER], {GOOD.node_id: GOOD}, TRIAL, OWN, "/shared/runs")
+    check = evaluate_reports([HEAD, WORKER], {GOOD.node_id: GOOD}, TRIAL, OWN, "/shared/runs")
     assert [each.trials for each in check.nodes] == [0, 4]
     assert check.trials == 4
     assert problems(GOOD) == []
@@ -46,7 +46,7 @@ def test_a_node_that_no_trial_fits_into_may_lack_everything() -> None:
         (replace(GOOD, cache_problem="cannot write /home"), "cannot write /home: set FOLDTUNE_CACHE"),
     ],
 )
-def test_each_problem_says_where_and_what_to_do(said: Answer | None, expected: str) -> None:
+def test_each_problem_says_where_and_what_to_do(said: NodeReport | None, expected: str) -> None:
     (problem,) = problems(said)
     assert problem.startswith("node 10.0.0.2: ")
     assert expected in problem
@@ -59,31 +59,31 @@ def test_a_url_that_a_node_does_not_reach_is_no_matter_of_mounting() -> None:
 
 def test_no_node_is_large_enough_unless_an_autoscaler_brings_one() -> None:
     large = TrialResources(4, 4)
-    check = judge([HEAD, WORKER], {}, large, OWN, "/shared")
+    check = evaluate_reports([HEAD, WORKER], {}, large, OWN, "/shared")
     assert check.all_problems() == [
         "no node holds a trial of 4 CPUs and 4 GPUs; the largest has 8 CPUs and 2 GPUs: lower "
         "resources.cpus_per_trial or resources.gpus_per_trial"
     ]
-    assert judge([HEAD], {}, large, OWN, "/shared", growing=True).all_problems() == []
+    assert evaluate_reports([HEAD], {}, large, OWN, "/shared", growing=True).all_problems() == []
 
 
 @pytest.mark.parametrize("kind", ["folder", "url"])
 def test_a_storage_that_is_shared_holds_what_both_sides_wrote(kind: str, tmp_path: Path) -> None:
     storage = str(tmp_path) if kind == "folder" else "memory://bucket/runs"
     files, root = fsspec.core.url_to_fs(storage)
-    files.pipe_file(f"{root}/{MARK}t0", b"t0")
+    files.pipe_file(f"{root}/{PROBE_PREFIX}t0", b"t0")
     assert try_storage(storage, "t0", "node1") is None
-    assert files.cat_file(f"{root}/{MARK}t0-node1") == b"node1"
+    assert files.cat_file(f"{root}/{PROBE_PREFIX}t0-node1") == b"node1"
     assert "the folder is this node's own" in str(try_storage(storage, "t1", "node1"))
-    files.pipe_file(f"{root}/{MARK}t2", b"t1")
+    files.pipe_file(f"{root}/{PROBE_PREFIX}t2", b"t1")
     assert "reads other bytes" in str(try_storage(storage, "t2", "node1"))
 
 
 def test_what_a_node_says_of_this_machine(tmp_path: Path) -> None:
     (tmp_path / "image.png").write_bytes(b"")
-    (tmp_path / f"{MARK}t").write_text("t")
+    (tmp_path / f"{PROBE_PREFIX}t").write_text("t")
     wanted = [str(tmp_path / "image.png"), str(tmp_path / "gone.png")]
-    said = answer(Ask(str(tmp_path), "t", wanted, str(tmp_path / "cache/deep")), "n")
+    said = probe_node(NodeQuery(str(tmp_path), "t", wanted, str(tmp_path / "cache/deep")), "n")
     assert (said.missing, said.storage_problem, said.cache_problem) == ((wanted[1],), None, None)
     assert said.versions == versions()
     assert set(said.versions) == {"python", "ray", "torch", "timm", "optuna", "numpy", "foldtune"}

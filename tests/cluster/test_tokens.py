@@ -62,41 +62,41 @@ def head(guarded: bool) -> Iterator[Address]:
 
 def test_a_token_of_the_users_own_is_made_once_and_for_no_other_eyes(home: Path) -> None:
     assert not tokens.has_token()
-    tokens.guard_own()
+    tokens.ensure_local_token()
     path = home / ".ray/auth_token"
     first = path.read_text()
     assert len(first) == 2 * tokens.TOKEN_BYTES
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    tokens.guard_own()
+    tokens.ensure_local_token()
     assert path.read_text() == first
     assert tokens.os.environ[tokens.MODE] == "token"
 
 
 def test_a_home_that_cannot_be_written_leaves_the_token_in_the_environment(home: Path) -> None:
     (home / ".ray").write_text("a file in the way")
-    tokens.guard_own()
+    tokens.ensure_local_token()
     assert len(tokens.os.environ[tokens.TOKEN]) == 2 * tokens.TOKEN_BYTES
 
 
 def test_who_disables_tokens_gets_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(tokens.MODE, "disabled")
-    tokens.guard_own()
+    tokens.ensure_local_token()
     assert not (home / ".ray").exists()
 
 
 @pytest.mark.parametrize("guarded", [True, False])
-@pytest.mark.parametrize("door", ["jobs", "cluster"])
-def test_whether_a_cluster_asks_for_a_token(door: str, guarded: bool) -> None:
+@pytest.mark.parametrize("kind", ["jobs", "cluster"])
+def test_whether_a_cluster_asks_for_a_token(kind: str, guarded: bool) -> None:
     mode = b'{"authentication_mode": "token"}' if guarded else b'{"authentication_mode": "disabled"}'
     with ExitStack() as stack:
-        address = stack.enter_context(job_server(mode) if door == "jobs" else head(guarded))
-        assert tokens.asks_for_token(address) is guarded
+        address = stack.enter_context(job_server(mode) if kind == "jobs" else head(guarded))
+        assert tokens.token_required(address) is guarded
 
 
 @pytest.mark.parametrize("server", [lambda: job_server(b"<html>"), lambda: job_server(b"[]")])
 def test_what_answers_is_no_job_server(server: Callable[[], contextmanager[Address]]) -> None:  # type: ignore[type-arg]
     with server() as address, pytest.raises(ClusterError, match="is no Ray job server"):
-        tokens.asks_for_token(address)
+        tokens.token_required(address)
 
 
 def test_a_cluster_that_asks_and_a_user_without_a_token() -> None:
@@ -104,14 +104,14 @@ def test_a_cluster_that_asks_and_a_user_without_a_token() -> None:
         head(guarded=True) as address,
         pytest.raises(ClusterError, match=r"asks for a token: put it into .*auth_token"),
     ):
-        tokens.guard_running(address)
+        tokens.require_token(address)
 
 
 def test_an_open_cluster_is_refused_unless_only_this_machine_reaches_it() -> None:
     with head(guarded=False) as address:
         remote = Address("cluster", address.text, "cluster.example.org", address.port)
         with pytest.raises(ClusterError, match=r"asks for no token: .*--allow-no-token"):
-            tokens.guard_running(remote)
-        tokens.guard_running(address)
+            tokens.require_token(remote)
+        tokens.require_token(address)
         assert tokens.os.environ[tokens.MODE] == "disabled"
-        tokens.guard_running(remote, allow_no_token=True)
+        tokens.require_token(remote, allow_no_token=True)

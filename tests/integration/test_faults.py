@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from foldtune.cluster.tokens import heed_mode
+from foldtune.cluster.tokens import reload_auth_mode
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.store import RunStore
 
@@ -175,7 +175,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for name, value in {"initial_delay_ms": 1000, "period_ms": 1000, "failure_threshold": 5}.items():
         monkeypatch.setenv(f"RAY_health_check_{name}", str(value))
-    heed_mode()
+    reload_auth_mode()
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [made.head_node]
     add = made.add_node

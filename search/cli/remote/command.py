@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
-class Errand:
+class RemoteCommand:
     """A command to run there.
 
     Attributes:
@@ -47,7 +47,7 @@ class Errand:
         return {} if self.config is None else {CONFIG: yaml.safe_dump(dict(self.config), sort_keys=False)}
 
 
-def away(address: str | None) -> Address | None:
+def remote_address(address: str | None) -> Address | None:
     """The door of an address at which a command cannot join from here; None where it can.
 
     Raises:
@@ -58,31 +58,31 @@ def away(address: str | None) -> Address | None:
     if address is None:
         return None
     parsed = parse_address(address)
-    return None if parsed.door == "cluster" else parsed
+    return None if parsed.kind == "cluster" else parsed
 
 
-def run_away(address: Address, errand: Errand, *, allow_no_token: bool) -> None:
+def run_remote(address: Address, command: RemoteCommand, *, allow_no_token: bool) -> None:
     """Run it there, hand on what it prints, and end as it ended.
 
     Raises:
         typer.Exit: with its exit code, where that is not 0.
         ClusterError: no cluster answers, or it is not to be trusted.
     """
-    arguments = [*errand.arguments, *(["--allow-no-token"] if allow_no_token else [])]
-    if address.door == "client":
-        from foldtune.cluster.remote import run_remote
+    arguments = [*command.arguments, *(["--allow-no-token"] if allow_no_token else [])]
+    if address.kind == "client":
+        from foldtune.cluster.remote import run_on_head
         from foldtune.search.config.packaging import environment
 
         note(f"running on {address.text}; Ctrl-C stops it there")
-        own = {**environment(errand.again), "COLUMNS": str(output().width)}
-        code = run_remote(address, arguments, errand.files(), own, _write, allow_no_token=allow_no_token)
+        own = {**environment(command.again), "COLUMNS": str(output().width)}
+        code = run_on_head(address, arguments, command.files(), own, _write, allow_no_token=allow_no_token)
     else:
-        code = _run_job(address, arguments, errand, allow_no_token)
+        code = _run_job(address, arguments, command, allow_no_token)
     if code:
         raise typer.Exit(code)
 
 
-def ending(job: Job, again: str | None = None) -> int:
+def exit_code(job: Job, again: str | None = None) -> int:
     """Say how a job ended, where its log does not, and give its exit code."""
     from foldtune.cluster.jobs import FAILED, STOPPED
 
@@ -104,34 +104,34 @@ def follow(server: Any, job_id: str) -> Job | None:
     return job
 
 
-def _run_job(address: Address, arguments: Sequence[str], errand: Errand, allow_no_token: bool) -> int:
+def _run_job(address: Address, arguments: Sequence[str], command: RemoteCommand, allow_no_token: bool) -> int:
     from foldtune.cluster.jobs import JobServer
-    from foldtune.search.config.packaging import environment, everywhere, new_job_id
+    from foldtune.search.config.packaging import absolute_storage, environment, new_job_id
 
     server = JobServer(address.text, allow_no_token=allow_no_token)
-    job_id = new_job_id(errand.run or errand.arguments[0])
+    job_id = new_job_id(command.run or command.arguments[0])
     with tempfile.TemporaryDirectory(prefix="foldtune-job-") as folder:
-        for name, text in errand.files().items():
+        for name, text in command.files().items():
             Path(folder, name).write_text(text)
         server.submit(
             arguments,
             Path(folder),
             job_id=job_id,
-            run=errand.run,
-            environment=environment(errand.again, job_id, server.address),
+            run=command.run,
+            environment=environment(command.again, job_id, server.address),
         )
-    if errand.run is None:
+    if command.run is None:
         job = follow(server, job_id) or server.stop(job_id)
-        return ending(job)
+        return exit_code(job)
     note(f"job {job_id} submitted to {server.address}; Ctrl-C leaves it running")
     job_or_none = follow(server, job_id)
     if job_or_none is None:
-        where = "" if errand.storage in (None, everywhere("runs")) else f" --storage {errand.storage}"
+        where = "" if command.storage in (None, absolute_storage("runs")) else f" --storage {command.storage}"
         note(f"\njob {job_id} goes on at {server.address}")
-        note(f"its log: foldtune logs {errand.run}{where} --follow; to stop it: foldtune stop {errand.run}{where}")
+        note(f"its log: foldtune logs {command.run}{where} --follow; to stop it: foldtune stop {command.run}{where}")
         note(f"where its storage is not seen from here: foldtune logs {job_id} --address {server.address}")
         return INTERRUPTED
-    return ending(job_or_none, errand.again)
+    return exit_code(job_or_none, command.again)
 
 
 def _write(text: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from foldtune.cluster.check import judge
+from foldtune.cluster.check import evaluate_reports
 from foldtune.cluster.nodes import Node
-from foldtune.cluster.probe import Answer
+from foldtune.cluster.probe import NodeReport
 from foldtune.cluster.resources import TrialResources
 from foldtune.search.cli.display.cluster_table import check_table, nodes_table
 
@@ -42,11 +42,13 @@ def test_a_narrow_terminal_keeps_what_counts() -> None:
 def test_each_node_says_what_it_lacks() -> None:
     own = {"ray": "2.60.0"}
     answers = {
-        HEAD.node_id: Answer(HEAD.node_id, "head", {}, "does not see"),
-        BUSY.node_id: Answer(BUSY.node_id, "gpu1", own),
-        IDLE.node_id: Answer(IDLE.node_id, "gpu2", {"ray": "2.59.0"}, "does not see", ("x.png",), "cannot write"),
+        HEAD.node_id: NodeReport(HEAD.node_id, "head", {}, "does not see"),
+        BUSY.node_id: NodeReport(BUSY.node_id, "gpu1", own),
+        IDLE.node_id: NodeReport(IDLE.node_id, "gpu2", {"ray": "2.59.0"}, "does not see", ("x.png",), "cannot write"),
     }
-    shown = lines(check_table(judge([HEAD, BUSY, IDLE], answers, TrialResources(1, 0.5), own, "runs"), width=160))
+    shown = lines(
+        check_table(evaluate_reports([HEAD, BUSY, IDLE], answers, TrialResources(1, 0.5), own, "runs"), width=160)
+    )
     assert [line.split()[-5:] for line in shown[2:]] == [
         ["0", "–", "–", "–", "–"],
         ["4", "yes", "yes", "yes", "yes"],

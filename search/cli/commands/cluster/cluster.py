@@ -8,7 +8,7 @@ import typer
 
 from foldtune.search.cli.commands.cluster import manifest
 from foldtune.search.cli.options import AllowNoToken, ConfigFile, Format, Overrides
-from foldtune.search.cli.remote.command import Errand, away, run_away
+from foldtune.search.cli.remote.command import RemoteCommand, remote_address, run_remote
 from foldtune.search.cli.terminal import note, output, print_json
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def add_to(app: typer.Typer) -> None:
         allow_no_token: AllowNoToken = False,
     ) -> None:
         """Show the nodes of a cluster, what of them is free, and what runs where."""
-        door = away(address)
-        if door is not None:
+        remote = remote_address(address)
+        if remote is not None:
             sent = ["cluster", "status", "--address", "auto", "--format", format.value]
-            run_away(door, Errand(sent), allow_no_token=allow_no_token)
+            run_remote(remote, RemoteCommand(sent), allow_no_token=allow_no_token)
             return
         from dataclasses import asdict
 
@@ -71,14 +71,14 @@ def add_to(app: typer.Typer) -> None:
         """
         from foldtune.errors import WorkError
 
-        door = away(address)
-        if door is not None:
+        remote = remote_address(address)
+        if remote is not None:
             from foldtune.search.config.loading import read_raw
-            from foldtune.search.config.packaging import CONFIG, parcel
+            from foldtune.search.config.packaging import CONFIG, pack_job
 
-            packed = parcel(read_raw(config, override or [], {"storage": storage}), config.parent)
+            packed = pack_job(read_raw(config, override or [], {"storage": storage}), config.parent)
             sent = ["cluster", "check", CONFIG, "--address", "auto"]
-            run_away(door, Errand(sent, packed.config), allow_no_token=allow_no_token)
+            run_remote(remote, RemoteCommand(sent, packed.config), allow_no_token=allow_no_token)
             return
         from foldtune.cluster.sessions import session
         from foldtune.search.cli.display.cluster_table import check_table

@@ -101,13 +101,13 @@ def _packed(shape: Shape, job: Path) -> tuple[str, list[str], dict[str, str]]:
     from foldtune.cluster.manifests.kuberay import CONFIG_DIR
     from foldtune.cluster.manifests.shape import SHARED
     from foldtune.search.config.loading import read_raw
-    from foldtune.search.config.packaging import CONFIG, arguments, environment, parcel
+    from foldtune.search.config.packaging import CONFIG, arguments, environment, pack_job
 
     raw = read_raw(job)
     storage = str(raw.get("storage") or "runs")
     if "://" not in storage:
         raw["storage"] = str(Path(SHARED, storage))
-    packed = parcel(raw, Path(SHARED))
+    packed = pack_job(raw, Path(SHARED))
     own = environment(None, f"foldtune-{shape.name}", "http://127.0.0.1:8265")
     text = yaml.safe_dump(dict(packed.config), sort_keys=False)
     return text, list(arguments(f"{CONFIG_DIR}/{CONFIG}", resume=False, more=None)), own

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foldtune.search.cli.options import AllowNoToken, RunName, Storage
-from foldtune.search.cli.remote.command import ending, follow
+from foldtune.search.cli.remote.command import exit_code, follow
 from foldtune.search.cli.terminal import note
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
         if ended is None:
             note(f"\njob {job.job_id} goes on")
             raise typer.Exit(130)
-        if code := ending(ended):
+        if code := exit_code(ended):
             raise typer.Exit(code)
 
     @app.command()

@@ -13,7 +13,7 @@ import typer
 
 from foldtune.search.cli.options import AllowNoToken, AnyAddress, ConfigFile, Overrides, decoders
 from foldtune.search.cli.ray_session import RaySession
-from foldtune.search.cli.remote.command import Errand, away, run_away
+from foldtune.search.cli.remote.command import RemoteCommand, remote_address, run_remote
 from foldtune.search.cli.terminal import errors, note, output, progress_bar
 
 if TYPE_CHECKING:
@@ -60,17 +60,21 @@ def add_to(app: typer.Typer) -> None:
         import os
 
         from foldtune.search.config.loading import load_config
-        from foldtune.search.config.packaging import AGAIN, settled
+        from foldtune.search.config.packaging import RESUME_COMMAND, leave_job_folder
         from foldtune.search.config.targets import read_targets
         from foldtune.search.runs.validation import check_file
 
         flags = {"name": name, "storage": storage, "search.num_samples": None if resume else trials}
         again = resume_command(config, override or [], name, storage, address, allow_no_token)
-        door = away(address)
-        if door is not None:
-            run_away(door, _errand(config, override or [], flags, resume, trials, again), allow_no_token=allow_no_token)
+        remote = remote_address(address)
+        if remote is not None:
+            run_remote(
+                remote,
+                _remote_command(config, override or [], flags, resume, trials, again),
+                allow_no_token=allow_no_token,
+            )
             return
-        again, config = os.environ.get(AGAIN, again), settled(config)
+        again, config = os.environ.get(RESUME_COMMAND, again), leave_job_folder(config)
         several = read_targets(config, override or [], flags)
         with RaySession(address, allow_no_token=allow_no_token) as ray:
             if several is not None:
@@ -152,12 +156,12 @@ def run_search(run: Run, labelled: Labelled, ray: RaySession, *, resumed: bool, 
     _report(run, again if end.interrupted else None, end.stop_reason)
 
 
-def _errand(
+def _remote_command(
     config: Path, override: Sequence[str], flags: Mapping[str, Any], resume: bool, trials: int | None, again: str
-) -> Errand:
+) -> RemoteCommand:
     """The search as a command of its own on a cluster; what can be checked here is checked before it is sent."""
     from foldtune.search.config.loading import load_config, read_raw
-    from foldtune.search.config.packaging import CONFIG, arguments, parcel
+    from foldtune.search.config.packaging import CONFIG, arguments, pack_job
     from foldtune.search.config.targets import read_targets
     from foldtune.search.runs.target_checks import check_targets
     from foldtune.search.runs.validation import check_run
@@ -172,9 +176,9 @@ def _errand(
         check_run(checked)
     else:
         check_targets(several)
-    packed = parcel(raw, config.parent)
+    packed = pack_job(raw, config.parent)
     sent = arguments(CONFIG, resume=resume, more=trials)
-    return Errand(sent, packed.config, packed.run, packed.storage, again)
+    return RemoteCommand(sent, packed.config, packed.run, packed.storage, again)
 
 
 def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, Labelled]:

@@ -58,7 +58,7 @@ def find_runs(names: Sequence[str], storage: str) -> tuple[Group | None, dict[st
 
 
 @contextmanager
-def holding(runs: Sequence[Run]) -> Iterator[None]:
+def lock_runs(runs: Sequence[Run]) -> Iterator[None]:
     """Hold the locks of all runs: no search may remove weights that are about to be taken over."""
     from foldtune.errors import RunBusy
 

@@ -89,7 +89,7 @@ def add_to(app: typer.Typer) -> None:
             ALONE,
             build,
             find_runs,
-            holding,
+            lock_runs,
             show,
             submit,
             submit_group,
@@ -106,7 +106,7 @@ def add_to(app: typer.Typer) -> None:
         built = {}
         with RaySession(address) as ray:
             for name, each in by_target.items():
-                with holding(each):
+                with lock_runs(each):
                     built[name] = build(each, plans[name], ray)
                     if group is None:
                         target = submit(each[0], built[name], file)

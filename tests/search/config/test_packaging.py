@@ -10,21 +10,21 @@ import yaml
 
 from foldtune.search.config.loading import check
 from foldtune.search.config.packaging import (
-    AGAIN,
     JOB_ADDRESS,
     JOB_ID,
+    RESUME_COMMAND,
     arguments,
     environment,
+    leave_job_folder,
     new_job_id,
-    parcel,
-    settled,
+    pack_job,
     this_driver,
 )
 
 
 def packed(project: Any, changes: dict[str, Any] | None = None) -> dict[str, Any]:
     path = Path(project.config(changes))
-    return dict(parcel(yaml.safe_load(path.read_text()), path.parent).config)
+    return dict(pack_job(yaml.safe_load(path.read_text()), path.parent).config)
 
 
 @pytest.mark.parametrize("changes", [{}, {"data.root": "..", "data.train": "x/train.csv"}, {"data.root": "/data"}])
@@ -49,7 +49,7 @@ def test_targets_keep_the_roots_of_their_own(project: Any) -> None:
         "data": {"train": "t.csv"},
         "targets": {"a": "binary", "b": {"task": "binary", "data": {"root": "sub"}}, "c": {"data": {"id": "x"}}},
     }
-    config = parcel(raw, project.folder).config
+    config = pack_job(raw, project.folder).config
     assert config["data"]["root"] == str(project.folder)
     assert config["targets"]["b"]["data"]["root"] == str(project.folder / "sub")
     assert "root" not in config["targets"]["c"]["data"]
@@ -61,7 +61,7 @@ def test_the_job_knows_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     assert job_id.startswith("foldtune-skin_lesions-")
     assert new_job_id("skin lesions") != job_id
     variables = environment("foldtune search a.yaml --resume", job_id, "http://head:8265")
-    assert variables[AGAIN] == "foldtune search a.yaml --resume"
+    assert variables[RESUME_COMMAND] == "foldtune search a.yaml --resume"
     for name in (JOB_ID, JOB_ADDRESS):
         monkeypatch.setenv(name, variables[name])
     assert (this_driver().job_id, this_driver().job_address) == (job_id, "http://head:8265")
@@ -73,10 +73,10 @@ def test_a_sent_command_does_not_stay_where_its_folder_may_be_replaced(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert settled(Path("config.yaml")) == Path("config.yaml"), "nobody sent this one"
+    assert leave_job_folder(Path("config.yaml")) == Path("config.yaml"), "nobody sent this one"
     assert Path.cwd() == tmp_path
     monkeypatch.setenv(JOB_ID, "foldtune-skin-1")
-    assert settled(Path("config.yaml")) == tmp_path / "config.yaml"
+    assert leave_job_folder(Path("config.yaml")) == tmp_path / "config.yaml"
     assert Path.cwd() != tmp_path
 
 
