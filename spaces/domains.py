@@ -30,7 +30,7 @@ class FloatRange:
     def kind(self) -> str:
         return "loguniform" if self.log else "uniform"
 
-    def admit(self, value: object) -> float:
+    def validate(self, value: object) -> float:
         """The value as this range holds it. Raises ValueError where the range does not contain it."""
         result = number(value)
         _check_inside(result, self.low, self.high)
@@ -69,7 +69,7 @@ class IntRange:
     def kind(self) -> str:
         return "logint" if self.log else "int"
 
-    def admit(self, value: object) -> int:
+    def validate(self, value: object) -> int:
         """The value as an int. Raises ValueError where the range does not contain it."""
         result = integer(value)
         _check_inside(result, self.low, self.high)
@@ -102,7 +102,7 @@ class Choice:
 
     kind = "choice"
 
-    def admit(self, value: object) -> Scalar:
+    def validate(self, value: object) -> Scalar:
         """The equal value of this choice. Raises ValueError where there is none."""
         for own in self.values:
             if own == value and isinstance(own, bool) == isinstance(value, bool):

@@ -11,7 +11,7 @@ from foldtune.spaces.scalars import Scalar, yaml_text
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where an entry stands and when it counts.
 
     `name` is its flat name (`loss.focal.gamma`), `location` its keys in the built configuration (`loss`,
@@ -20,17 +20,17 @@ class Place:
     """
 
     name: str = ""
-    location: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
     conditions: tuple[tuple[str, str], ...] = ()
 
-    def child(self, key: str) -> Place:
+    def child(self, key: str) -> Location:
         """The place of `key` in the section that stands here."""
         name = f"{self.name}.{key}" if self.name else key
-        return Place(name, (*self.location, key), self.conditions)
+        return Location(name, (*self.keys, key), self.conditions)
 
-    def branch(self, branch: str) -> Place:
+    def branch(self, branch: str) -> Location:
         """The place of the parameters of `branch`, where a choice with branches stands here."""
-        return Place(f"{self.name}.{branch}", self.location, (*self.conditions, (self.name, branch)))
+        return Location(f"{self.name}.{branch}", self.keys, (*self.conditions, (self.name, branch)))
 
     def active(self, values: Mapping[str, Scalar]) -> bool:
         """Whether the branches taken in `values` lead here."""
@@ -45,24 +45,24 @@ class Place:
 class Parameter:
     """A value that is sampled."""
 
-    place: Place
+    location: Location
     domain: Domain
 
     @property
     def name(self) -> str:
-        return self.place.name
+        return self.location.name
 
 
 @dataclass(frozen=True)
 class Constant:
     """A value that is given: a scalar, or an empty section (`{}`)."""
 
-    place: Place
+    location: Location
     value: Scalar | Mapping[str, Any]
 
     @property
     def name(self) -> str:
-        return self.place.name
+        return self.location.name
 
     def describe(self) -> str:
         """The value as YAML writes it."""

@@ -155,6 +155,6 @@ def _with_default(domain: _D, options: Mapping[str, Any]) -> _D:
     if "default" not in options:
         return domain
     try:
-        return replace(domain, default=domain.admit(scalar(options["default"])))
+        return replace(domain, default=domain.validate(scalar(options["default"])))
     except ValueError as error:
         raise ValueError(f"default: {error}") from error

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from foldtune.errors import Problem, close_matches, unknown
-from foldtune.spaces.entries import Constant, Entry, Parameter, Place
+from foldtune.spaces.entries import Constant, Entry, Location, Parameter
 from foldtune.spaces.keys import nest
 from foldtune.spaces.leaves import KINDS, OPTIONS, parse_domain
 from foldtune.spaces.scalars import scalar
@@ -34,71 +34,71 @@ class _Parser:
             self._problem(key, f"{key!r} belongs below the name of a parameter: {{lr: {{{key}: …}}}}")
         for key, value in content.items():
             if key not in reserved:
-                self._node(value, Place().child(key))
+                self._node(value, Location().child(key))
 
     def check_names(self) -> None:
         for name, count in Counter(entry.name for entry in self.entries).items():
             if count > 1:  # possible only where a branch has a dot in its name
                 self._problem(name, "names two parameters, since a branch has a dot in its name; rename one")
 
-    def _node(self, value: object, place: Place) -> None:
+    def _node(self, value: object, location: Location) -> None:
         if isinstance(value, Mapping):
-            self._mapping(value, place)
+            self._mapping(value, location)
         elif isinstance(value, list | tuple):
             self._problem(
-                place.name,
+                location.name,
                 "a list is not a value; write {choice: […]} to choose from it, or a range such as "
                 f"{{uniform: [low, high]}}; kinds: {', '.join(KINDS)}",
             )
         else:
-            self._constant(value, place)
+            self._constant(value, location)
 
-    def _constant(self, value: object, place: Place) -> None:
+    def _constant(self, value: object, location: Location) -> None:
         try:
-            self.entries.append(Constant(place, scalar(value)))
+            self.entries.append(Constant(location, scalar(value)))
         except ValueError as error:
-            self._problem(place.name, str(error))
+            self._problem(location.name, str(error))
 
-    def _mapping(self, mapping: Mapping[Any, Any], place: Place) -> None:
-        content = self._nested(mapping, place.name)
+    def _mapping(self, mapping: Mapping[Any, Any], location: Location) -> None:
+        content = self._nested(mapping, location.name)
         if any(key in KINDS for key in content):
-            self._leaf(content, place)
+            self._leaf(content, location)
         elif wrong := _wrong_kind(content):
-            self._problem(place.name, unknown("kind", wrong, KINDS))
+            self._problem(location.name, unknown("kind", wrong, KINDS))
         elif stray := [key for key in OPTIONS if key in content]:
             given = " and ".join(map(repr, stray))
-            self._problem(place.name, f"{given} without a kind; add one of {', '.join(KINDS)}")
+            self._problem(location.name, f"{given} without a kind; add one of {', '.join(KINDS)}")
         elif content:
             for key, value in content.items():
-                self._node(value, place.child(key))
+                self._node(value, location.child(key))
         elif not mapping:
-            self.entries.append(Constant(place, {}))
+            self.entries.append(Constant(location, {}))
 
-    def _leaf(self, spec: Mapping[str, Any], place: Place) -> None:
+    def _leaf(self, spec: Mapping[str, Any], location: Location) -> None:
         has_branches = isinstance(spec.get("choice"), Mapping)
-        location = (*place.location, "name") if has_branches else place.location
+        keys = (*location.keys, "name") if has_branches else location.keys
         try:
-            self.entries.append(Parameter(replace(place, location=location), parse_domain(spec)))
+            self.entries.append(Parameter(replace(location, keys=keys), parse_domain(spec)))
         except ValueError as error:
             for message in error.args:
-                self._problem(place.name, message)
+                self._problem(location.name, message)
         if has_branches:
             for branch, content in spec["choice"].items():
-                self._branch(content, place.branch(str(branch)))
+                self._branch(content, location.branch(str(branch)))
 
-    def _branch(self, content: object, place: Place) -> None:
+    def _branch(self, content: object, location: Location) -> None:
         if content is None:
             return
         if not isinstance(content, Mapping):
-            self._problem(place.name, f"a branch holds a mapping of its parameters, or null, got {content!r}")
+            self._problem(location.name, f"a branch holds a mapping of its parameters, or null, got {content!r}")
             return
-        for key, value in self._nested(content, place.name).items():
+        for key, value in self._nested(content, location.name).items():
             if key == "name":
-                self._problem(place.child(key).name, "'name' is taken: it holds the branch; call it otherwise")
+                self._problem(location.child(key).name, "'name' is taken: it holds the branch; call it otherwise")
             elif key in KINDS or key in OPTIONS:
-                self._problem(place.name, f"{key!r} belongs below the name of a parameter of this branch")
+                self._problem(location.name, f"{key!r} belongs below the name of a parameter of this branch")
             else:
-                self._node(value, place.child(key))
+                self._node(value, location.child(key))
 
     def _nested(self, mapping: Mapping[Any, Any], path: str) -> dict[str, Any]:
         content, problems = nest(mapping, path)

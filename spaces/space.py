@@ -69,7 +69,7 @@ class Space:
     @property
     def is_conditional(self) -> bool:
         """Whether some parameter is sampled only in a branch."""
-        return any(parameter.place.conditions for parameter in self.parameters)
+        return any(parameter.location.conditions for parameter in self.parameters)
 
     def names(self) -> tuple[str, ...]:
         """The flat names of all parameters, whatever the branch."""
@@ -83,7 +83,7 @@ class Space:
         """Flat parameters of one configuration, asked of `trial`: only those of the branches taken."""
         values: dict[str, Scalar] = {}
         for parameter in self.parameters:
-            if parameter.place.active(values):
+            if parameter.location.active(values):
                 values[parameter.name] = parameter.domain.suggest(trial, parameter.name)
         return values
 
@@ -92,12 +92,12 @@ class Space:
 
         Raises SpaceError where a parameter is missing, unknown, out of range, or of a branch not taken.
         """
-        values = self._admit(params)
+        values = self._validated(params)
         config: dict[str, Any] = {}
         for entry in self.entries:
-            if entry.place.active(values):
+            if entry.location.active(values):
                 value = values[entry.name] if isinstance(entry, Parameter) else entry.value
-                _put(config, entry.place.location, dict(value) if isinstance(value, Mapping) else value)
+                _put(config, entry.location.keys, dict(value) if isinstance(value, Mapping) else value)
         return config
 
     def default(self) -> dict[str, Scalar]:
@@ -118,7 +118,7 @@ class Space:
         yield "", self.default()
         for parameter in self.parameters:
             for value in parameter.domain.corners():
-                case = self._complete({**dict(parameter.place.conditions), parameter.name: value})
+                case = self._complete({**dict(parameter.location.conditions), parameter.name: value})
                 if (key := frozenset(case.items())) not in seen:
                     seen.add(key)
                     yield parameter.name, case
@@ -126,33 +126,33 @@ class Space:
     def describe(self) -> tuple[ParameterRow, ...]:
         """Rows for a table, constants included, in the order of the space."""
         return tuple(
-            ParameterRow(entry.name, entry.domain.kind, entry.domain.describe(), entry.place.condition())
+            ParameterRow(entry.name, entry.domain.kind, entry.domain.describe(), entry.location.condition())
             if isinstance(entry, Parameter)
-            else ParameterRow(entry.name, "constant", entry.describe(), entry.place.condition())
+            else ParameterRow(entry.name, "constant", entry.describe(), entry.location.condition())
             for entry in self.entries
         )
 
     def _complete(self, chosen: Mapping[str, Scalar]) -> dict[str, Scalar]:
         values: dict[str, Scalar] = {}
         for parameter in self.parameters:
-            if parameter.place.active(values):
+            if parameter.location.active(values):
                 values[parameter.name] = chosen.get(parameter.name, parameter.domain.default)
         return values
 
-    def _admit(self, params: Mapping[str, object]) -> dict[str, Scalar]:
+    def _validated(self, params: Mapping[str, object]) -> dict[str, Scalar]:
         values: dict[str, Scalar] = {}
         problems: list[Problem] = []
         for parameter in self.parameters:
-            name, place = parameter.name, parameter.place
-            if not place.active(values):
+            name, location = parameter.name, parameter.location
+            if not location.active(values):
                 # A parent that is itself missing or wrong is reported; what it brings cannot be judged then.
-                if name in params and all(parent in values for parent, _ in place.conditions):
-                    problems.append(Problem(name, f"counts only with {place.condition()}, not chosen here"))
+                if name in params and all(parent in values for parent, _ in location.conditions):
+                    problems.append(Problem(name, f"counts only with {location.condition()}, not chosen here"))
             elif name not in params:
                 problems.append(Problem(name, f"missing; valid: {parameter.domain.describe()}"))
             else:
                 try:
-                    values[name] = parameter.domain.admit(params[name])
+                    values[name] = parameter.domain.validate(params[name])
                 except ValueError as error:
                     problems.append(Problem(name, str(error)))
         names = self.names()

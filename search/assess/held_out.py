@@ -19,7 +19,7 @@ from foldtune.search.runs.dataset import read_labels
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run, open_run
 from foldtune.search.voting.estimate import Member, estimate
-from foldtune.trainers.arrays.lazy import unmade
+from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.tasks import Task, task_from_dict
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
@@ -123,7 +123,7 @@ def of_ensemble(directory: EnsembleDir, name: str) -> HeldOut:
         run = open_run(str(directory.root.resolve().parent), ".")
         groups = groups_of(groups_by_id(run), stored["ids"])
     predictions = judged_predictions(task, description, stored)
-    scores = unmade(stored["scores"])
+    scores = as_lazy(stored["scores"])
     return HeldOut(name, task, metric, stored["ids"], stored["targets"], scores, predictions, groups)
 
 
@@ -144,7 +144,7 @@ def judged_predictions(task: Task, description: Mapping[str, Any], stored: Mappi
     ids = [str(member["trial_id"]) for member in description["members"]]
     return estimate(
         task,
-        [Member(trial_id, unmade(scores), ()) for trial_id, scores in zip(ids, stored["member_scores"], strict=True)],
+        [Member(trial_id, as_lazy(scores), ()) for trial_id, scores in zip(ids, stored["member_scores"], strict=True)],
         stored["targets"],
         stored["folds"],
         str(description["metric"]),

@@ -15,7 +15,7 @@ from foldtune.search.runs.dataset import label_rules
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.combiner import Ballot
-from foldtune.trainers.arrays.lazy import unmade
+from foldtune.trainers.arrays.lazy import as_lazy
 
 _PLACE = "\0place"
 
@@ -42,7 +42,7 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
     names = {"ensemble": "", f"best single trial ({single})": "single_"}
     stored = _predicted(run, stored, description, str(single))
     return {
-        name: run.task.evaluate(unmade(stored[f"{of}scores"])[rows], stored[f"{of}predictions"][rows], targets)
+        name: run.task.evaluate(as_lazy(stored[f"{of}scores"])[rows], stored[f"{of}predictions"][rows], targets)
         for name, of in names.items()
     }
 
@@ -58,8 +58,8 @@ def _predicted(run: Run, stored: dict[str, Any], description: Mapping[str, Any],
     own = own_postprocess(run, record, held_out)
     return {
         **stored,
-        "predictions": Ballot.from_dict(description).apply(run.task, list(map(unmade, stored["member_scores"])))[1],
-        "single_predictions": run.task.predict(unmade(stored["single_scores"]), own),
+        "predictions": Ballot.from_dict(description).apply(run.task, list(map(as_lazy, stored["member_scores"])))[1],
+        "single_predictions": run.task.predict(as_lazy(stored["single_scores"]), own),
     }
 
 

@@ -14,7 +14,7 @@ from foldtune.errors import InputError, RunCorrupt, unknown
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.estimate import Ballot
-from foldtune.trainers.arrays.lazy import unmade
+from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.tasks import Task
 
@@ -163,7 +163,7 @@ def ensemble_source(run: Run) -> Source:
     stored = run.store.ensemble.read_oof()
     if stored is None or not {"targets", "member_scores"} <= set(stored):
         raise RunCorrupt(f"{run.store.ensemble.oof_path} lacks its scores; run foldtune ensemble again")
-    members = list(map(unmade, stored["member_scores"]))
+    members = list(map(as_lazy, stored["member_scores"]))
     return Source("the ensemble", ensemble.task, members, stored["targets"], ensemble.ballot())
 
 

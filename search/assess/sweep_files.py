@@ -19,7 +19,7 @@ from foldtune.search.assess.sweep import Source, Swept
 from foldtune.search.predict.tables import submission_frame
 from foldtune.search.runs.dataset import read_unlabelled
 from foldtune.search.runs.run import Run
-from foldtune.trainers.arrays.lazy import joined, total, unmade
+from foldtune.trainers.arrays.lazy import as_lazy, concatenate, sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
 
 Array = npt.NDArray[Any]
@@ -40,7 +40,7 @@ def scores_to_submit(run: Run, source: Source, trial_id: str | None) -> tuple[np
             )
         if not {"ids", "member_scores"} <= set(stored):
             raise RunCorrupt(f"{run.store.ensemble.test_path} lacks its scores; run foldtune ensemble again")
-        return stored["ids"], list(map(unmade, stored["member_scores"]))
+        return stored["ids"], list(map(as_lazy, stored["member_scores"]))
     return _trial_scores(run, source, trial_id)
 
 
@@ -74,8 +74,8 @@ def _complete(run: Run, ids: npt.NDArray[np.str_], scores: Array) -> tuple[npt.N
         )
     lacking = [name for name in every.tolist() if name not in place]
     if lacking:  # all of them find the mean behind the others
-        mean = np.asarray(total(scores) / len(scores), dtype=scores.dtype)
-        scores, place = joined([scores, mean[None]]), {**place, **dict.fromkeys(lacking, len(scores))}
+        mean = np.asarray(sum_rows(scores) / len(scores), dtype=scores.dtype)
+        scores, place = concatenate([scores, mean[None]]), {**place, **dict.fromkeys(lacking, len(scores))}
     return every, [scores[np.array([place[name] for name in every.tolist()])]]
 
 

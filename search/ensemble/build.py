@@ -23,7 +23,7 @@ from foldtune.search.ensemble.submission import plain, write_test_rows
 from foldtune.search.runs.postprocessing import common_postprocess
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork
-from foldtune.trainers.arrays.lazy import stacked
+from foldtune.trainers.arrays.lazy import stack
 
 Array = npt.NDArray[Any]
 Train: TypeAlias = Callable[
@@ -221,7 +221,7 @@ def _vote(
         "targets": targets,
         "scores": judged.scores,
         "predictions": judged.predictions,
-        "member_scores": stacked([member.scores for member in members]),
+        "member_scores": stack([member.scores for member in members]),
     }
     if groups is not None:
         oof["groups"] = groups

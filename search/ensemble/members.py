@@ -13,7 +13,7 @@ from foldtune.results.runs.records import Scores
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.sources import Source
 from foldtune.search.workers.fold_model import Unlabelled, views_of
-from foldtune.trainers.arrays.lazy import joined
+from foldtune.trainers.arrays.lazy import concatenate
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
@@ -58,7 +58,7 @@ class StoredMember:
         offsets = self.fold_offsets(folds)
         task = self.candidate.run.task
         scores = [task.scores(_moved(each.logits, offset)) for each, offset in zip(stored, offsets, strict=True)]
-        return arranged(joined(scores), np.concatenate([each.ids for each in stored]), ids)
+        return arranged(concatenate(scores), np.concatenate([each.ids for each in stored]), ids)
 
     def fold_offsets(self, folds: int) -> list[Array]:
         """What each fold model's logits need so that all speak on one level (0 where nothing); raises WorkError."""

@@ -17,7 +17,7 @@ from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.estimate import Ballot, Member
 from foldtune.search.workers.fold_model import Unlabelled
-from foldtune.trainers.arrays.lazy import stacked
+from foldtune.trainers.arrays.lazy import stack
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +48,7 @@ def write_test_rows(
                 "ids": test.ids,
                 "scores": scores,
                 "predictions": predictions,
-                "member_scores": stacked(member_scores),
+                "member_scores": stack(member_scores),
                 "single_scores": single_scores,
                 "single_predictions": single_predictions,
             }

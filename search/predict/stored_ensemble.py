@@ -21,7 +21,7 @@ from foldtune.search.predict.original_sizes import sizes_of
 from foldtune.search.predict.preprocessing import Sight, unread
 from foldtune.search.predict.progress import Counter
 from foldtune.search.voting.combiner import Ballot
-from foldtune.trainers.arrays.lazy import total
+from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.data.cache import Prepared
 from foldtune.trainers.inference.trained import trained_logits
@@ -196,7 +196,7 @@ class StoredEnsemble:
             scores: Sequence[npt.NDArray[Any]],
             paths: Sequence[Path],
         ) -> pd.DataFrame:
-            sums[:] = [before + total(own) for before, own in zip(sums, scores, strict=True)]
+            sums[:] = [before + sum_rows(own) for before, own in zip(sums, scores, strict=True)]
             sizes = sizes_of(self.task, paths)
             return self.task.submission_frame([""] * len(mean), predictions, columns, scores=mean, image_sizes=sizes)
 

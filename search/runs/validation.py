@@ -125,7 +125,7 @@ def _refusals(
         found = check_crop(settings.crop, image_size) if image_size else []
     except SettingsError as error:
         found = list(error.problems)
-    names = {".".join(e.place.location): e.name for e in space.entries if e.place.active(params)} if found else {}
+    names = {".".join(e.location.keys): e.name for e in space.entries if e.location.active(params)} if found else {}
     return [(names.get(each.path, each.path), each.message) for each in found]
 
 

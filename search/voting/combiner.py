@@ -14,7 +14,7 @@ from foldtune.search.voting.blending import blend_weights
 from foldtune.search.voting.greedy import greedy_weights
 from foldtune.trainers.arrays.voting import mean_scores, rank_reference, ranked
 from foldtune.trainers.tasks import Task
-from foldtune.trainers.tasks.threshold_transfer import adapt_thresholds, decides_by_threshold
+from foldtune.trainers.tasks.threshold_transfer import is_threshold_only, transfer_thresholds
 
 Array = npt.NDArray[Any]
 
@@ -126,15 +126,15 @@ class Ballot:
             member_scores: M arrays (N, ...), out of fold.
             test_scores: M arrays (T, ...) of unlabelled rows, each the mean over the member's fold models.
         """
-        if not decides_by_threshold(task):
+        if not is_threshold_only(task):
             return self
         used = self.weights if self.voting in _WEIGHTED else None
         single, averaged = (mean_scores(scores, used) for scores in (member_scores, test_scores))
         own = zip(self.member_postprocess, member_scores, test_scores, strict=True) if self.member_postprocess else ()
         return replace(
             self,
-            postprocess=adapt_thresholds(task, self.postprocess, single, averaged),
-            member_postprocess=tuple(adapt_thresholds(task, *each) for each in own),
+            postprocess=transfer_thresholds(task, self.postprocess, single, averaged),
+            member_postprocess=tuple(transfer_thresholds(task, *each) for each in own),
         )
 
     def votes(self, task: Task, member_scores: Sequence[Array], predictions: Array) -> npt.NDArray[np.int64]:

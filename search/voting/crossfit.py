@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from foldtune.search.voting.combiner import Ballot, fit_method, methods_for
 from foldtune.search.voting.evaluation import gain_sign, metric_of
-from foldtune.trainers.arrays.lazy import joined
+from foldtune.trainers.arrays.lazy import concatenate
 from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.tasks import Task
 
@@ -103,7 +103,7 @@ class CrossFit:
         ]
         order = np.argsort(np.concatenate([np.flatnonzero(splits == name) for name in ballots]))
         scores, predictions = zip(*answers, strict=True)
-        return joined(scores)[order], joined(predictions)[order]
+        return concatenate(scores)[order], concatenate(predictions)[order]
 
     def _fit(self, method: str, without: frozenset[int]) -> Ballot:
         """The ballot fitted on the rows outside of the splits `without`; unfitted where there are none."""

@@ -27,7 +27,7 @@ from foldtune.results.storage.paths import StorePath, address, as_path
 from foldtune.search.runs.dataset import ImagePlan, open_once
 from foldtune.search.workers.fold_training import train_fold
 from foldtune.search.workers.training import TrialWork
-from foldtune.trainers.arrays.lazy import joined, total
+from foldtune.trainers.arrays.lazy import concatenate, sum_rows
 from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.data.preprocess import steps_to_list
 from foldtune.trainers.data.table import Table
@@ -59,9 +59,9 @@ class Unlabelled:
         """Scores (T, ...) of every row from those of `table`: an unreadable image gets the mean of the others."""
         if self.readable.all():
             return scores
-        mean = np.asarray(total(scores) / len(scores), dtype=scores.dtype)
+        mean = np.asarray(sum_rows(scores) / len(scores), dtype=scores.dtype)
         places = np.where(self.readable, np.cumsum(self.readable) - 1, len(scores))  # the mean is behind the others
-        completed: npt.NDArray[Any] = joined([scores, mean[None]])[places]
+        completed: npt.NDArray[Any] = concatenate([scores, mean[None]])[places]
         return completed
 
 

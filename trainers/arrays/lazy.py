@@ -13,7 +13,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class LazyRows:
     """An array (N, ...) of which one row is there at a time.
 
     A number gives that row, as an array; a slice, a mask or places give fewer or other rows, not yet made. numpy makes
@@ -69,14 +69,14 @@ class Rows:
         return made
 
 
-def unmade(values: Any) -> Any:
+def as_lazy(values: Any) -> Any:
     """Rows of an array that is mapped from a file, so that choosing among them copies none; others as they are."""
-    return Rows.of(values) if isinstance(values, np.memmap) else values
+    return LazyRows.of(values) if isinstance(values, np.memmap) else values
 
 
-def joined(parts: Sequence[Any]) -> Any:
+def concatenate(parts: Sequence[Any]) -> Any:
     """The rows of all parts (N_i, ...), in their order: unmade where any part's are."""
-    if not any(isinstance(part, Rows) for part in parts):
+    if not any(isinstance(part, LazyRows) for part in parts):
         return np.concatenate(parts)
     starts = np.cumsum([0, *map(len, parts)])
 
@@ -84,19 +84,19 @@ def joined(parts: Sequence[Any]) -> Any:
         part = int(np.searchsorted(starts, place, side="right")) - 1
         return parts[part][place - int(starts[part])]
 
-    first = next(part for part in parts if isinstance(part, Rows))
-    return Rows(make, np.arange(starts[-1]), first.form, first.dtype)
+    first = next(part for part in parts if isinstance(part, LazyRows))
+    return LazyRows(make, np.arange(starts[-1]), first.form, first.dtype)
 
 
-def stacked(members: Sequence[Any]) -> Any:
+def stack(members: Sequence[Any]) -> Any:
     """(M, N, ...) of M members (N, ...): unmade where any member's rows are."""
-    if not any(isinstance(each, Rows) for each in members):
+    if not any(isinstance(each, LazyRows) for each in members):
         return np.stack(members)
-    first = next(each for each in members if isinstance(each, Rows))
-    return Rows(lambda place: members[place], np.arange(len(members)), first.shape, first.dtype)
+    first = next(each for each in members if isinstance(each, LazyRows))
+    return LazyRows(lambda place: members[place], np.arange(len(members)), first.shape, first.dtype)
 
 
-def total(rows: Any) -> npt.NDArray[np.float64]:
+def sum_rows(rows: Any) -> npt.NDArray[np.float64]:
     """The sum (...) of rows (N, ...), of those that are not made yet one at a time."""
     if isinstance(rows, np.ndarray):
         return np.asarray(rows.sum(axis=0, dtype=np.float64))

@@ -16,7 +16,7 @@ LARGE_BYTES = 4 << 20
 """Of the whole array, from which on it lies in a file."""
 
 
-class Gathered:
+class SpilledArray:
     """One array (rows, ...) of parts (B, ...) that come one after the other; a large one is mapped from a file.
 
     The file lies in the folder for temporary ones (TMPDIR) and has no name: it goes with the array.

@@ -1,8 +1,8 @@
-"""The arrays that a task moves about, by the names that its methods' types have.
+"""Type names of the arrays in the task protocol, and their shapes for each task.
 
-Whoever knows only the protocol relies on two things: the first axis is the row (one image), and fancy indexing by
-rows selects. Scores may be ``trainers.arrays.lazy.Rows``, which do both, but of which one row is made at a time: who
-joins or averages scores does it with ``trainers.arrays.lazy`` and ``trainers.arrays.voting``. What the arrays are:
+Code that relies on the protocol alone may use two properties: the first axis is the row (one image), and fancy
+indexing by rows selects. Scores may be ``trainers.arrays.lazy.LazyRows``, which have both properties and compute one
+row at a time: join, stack and average scores with ``trainers.arrays.lazy`` and ``trainers.arrays.voting``. Shapes:
 
 multiclass
     targets (N,) int; logits (N, C); scores (N, C), rows sum to 1; predictions (N,) int.
@@ -11,16 +11,16 @@ binary
 multilabel
     targets (N, L) int 0/1; logits (N, L); scores (N, L) in [0, 1]; predictions (N, L) int 0/1.
 ordinal
-    targets (N,) int; logits (N, K), whatever the loss (in training mode a model returns what its loss wants,
+    targets (N,) int; logits (N, K), whatever the loss (in training mode a model returns what its loss takes,
     which may be K-1 wide); scores (N, K), rows sum to 1; predictions (N,) int, the expected level cut at
     K-1 points.
 text detection
     targets (N, P, V, 2) float, corners as shares of width and height, padded with NaN to P polygons;
-    logits (N, 1, H, W), kept as probabilities in a byte each; scores (N, H, W) Rows of float16 in [0, 1];
+    logits (N, 1, H, W), kept as probabilities in a byte each; scores (N, H, W) LazyRows of float16 in [0, 1];
     predictions (N,) object, for each image an array (p, 9) of four corners and a score.
 
 Targets, logits and scores are stored without pickle, so they are plain numeric arrays, padded where rows
-differ in size. Predictions are never stored, they are computed from scores: theirs may be objects.
+differ in size. Predictions are never stored but computed from scores, so theirs may be objects.
 """
 
 from __future__ import annotations

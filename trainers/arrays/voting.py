@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import Problem, SettingsError, unknown
-from foldtune.trainers.arrays.lazy import Rows
+from foldtune.trainers.arrays.lazy import LazyRows
 
 RANKS = 256
 _RANK_PLACES = (np.arange(RANKS) + 0.5) / RANKS
@@ -32,7 +32,7 @@ def mean_scores(
 
     ``weights`` are M numbers >= 0 with a positive sum; they need not sum to 1.
     """
-    if any(isinstance(scores, Rows) for scores in member_scores):
+    if any(isinstance(scores, LazyRows) for scores in member_scores):
         return cast("npt.NDArray[Any]", _unmade_mean(member_scores, weights))
     shape = np.shape(member_scores[0])
     half = all(np.asarray(scores[:0]).dtype == np.float16 for scores in member_scores)
@@ -44,7 +44,7 @@ def mean_scores(
     return mean
 
 
-def _unmade_mean(member_scores: Sequence[Any] | npt.NDArray[Any], weights: Sequence[float] | None) -> Rows:
+def _unmade_mean(member_scores: Sequence[Any] | npt.NDArray[Any], weights: Sequence[float] | None) -> LazyRows:
     half = all(scores.dtype == np.float16 for scores in member_scores)
 
     def make(place: int) -> npt.NDArray[Any]:
@@ -58,7 +58,7 @@ def _unmade_mean(member_scores: Sequence[Any] | npt.NDArray[Any], weights: Seque
 
     kind = np.dtype(np.float16 if half else np.float64)
     shape = member_scores[0].shape
-    return Rows(make, np.arange(shape[0]), tuple(shape[1:]), kind)
+    return LazyRows(make, np.arange(shape[0]), tuple(shape[1:]), kind)
 
 
 def _mean_of_part(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from foldtune.errors import Disconnected, Problem, ProcessLost, SettingsError, TrialFailed
-from foldtune.trainers.arrays.spill import Gathered
+from foldtune.trainers.arrays.spill import SpilledArray
 from foldtune.trainers.fitting.child import LAST_WORDS_S, Child
 from foldtune.trainers.networks.models import without_pretrained
 from foldtune.trainers.parallel.group import Ranks
@@ -108,7 +108,7 @@ class Team:
         with self._together("run_epoch", epoch) as answers:
             trained = replica.run_epoch(epoch)
         parts = [part for part in (trained.logits, *answers) if part is not None]
-        logits = Gathered(sum(map(len, parts)))
+        logits = SpilledArray(sum(map(len, parts)))
         for part in parts:
             logits.add(part)
         return trained, logits.whole()

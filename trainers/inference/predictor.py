@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foldtune.errors import TrialFailed
-from foldtune.trainers.arrays.spill import Gathered
+from foldtune.trainers.arrays.spill import SpilledArray
 from foldtune.trainers.components import Component
 from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.loading.crops import evaluation_crop
@@ -143,7 +143,7 @@ class Predictor:
 
         training = model.training
         model.eval()
-        gathered = Gathered(self._count)
+        gathered = SpilledArray(self._count)
         done = 0
         try:
             with torch.inference_mode():

@@ -1,15 +1,15 @@
-"""One level for the fold models of a configuration, to whose scores thresholds or cuts are fitted.
+"""Fold-wise bias calibration: align the K fold models of a configuration before thresholds or cuts are fitted.
 
-Each model of K folds has a bias of its own: one says yes to most images, or calls them higher, a little sooner than the
-next does. A threshold fitted to the out-of-fold scores of all would then cut each of them in the wrong place. Folds are
-stratified, so the share of a label, or the mean level, is the same in each but for chance. So each model can be brought
-to it without a look at any label, by one number a label in logit space.
+Each of the K models has a bias of its own: its probabilities of a label, or its expected levels, are a little higher or
+lower than the others'. A threshold fitted to the out-of-fold scores of all models would then be wrong for each of them.
+Folds are stratified, so the share of a label, or the mean level, is the same in each but for chance: one number a label
+in logit space aligns each model with the mean of all, without labels.
 
 Cross-fitted out-of-fold figures without and with it. RetinaMNIST in five grades (QWK, 1,200 rows, 5 folds), two
 configurations and their mean: .567 to .578, .537 to .554, .543 to .585. The same, sick or healthy (balanced accuracy):
 .793 to .805, .801 to .810, .795 to .800. Mosaics (macro-F1, 4,000 rows, 3 folds): .550 to .552, .536 to .536, .563 to
-.565. Classes without an order stay as they are: on HAM10000 (balanced accuracy, 7,976 rows, 3 folds) shares of classes
-brought to one level cost the mean of five configurations .649 to .641.
+.565. Classes without an order are not aligned: on HAM10000 (balanced accuracy, 7,976 rows, 3 folds) aligned shares of
+classes cost the mean of five configurations .649 to .641.
 """
 
 from __future__ import annotations
@@ -25,59 +25,60 @@ from scipy.special import expit, softmax
 from foldtune.trainers.postprocess.cuts import expected_levels
 
 Logits = npt.NDArray[Any]
-FARTHEST = 20.0
-"""Bound of what is added: beyond it every image is at one end."""
+MAX_OFFSET = 20.0
+"""Bound of an offset's magnitude, in logits: beyond it every image is at one end."""
 
 
-def common_level(fold_logits: Sequence[Logits]) -> list[npt.NDArray[np.float64]]:
-    """What to add to the logits of each fold's model, (K,), so that their mean expected levels are equal.
+def align_fold_biases(fold_logits: Sequence[Logits]) -> list[npt.NDArray[np.float64]]:
+    """Return the offsets (K,) of each fold model's logits that make their mean expected levels equal.
 
     Class k gains a·k, an exponential tilt along the order of the classes, with one a for each model.
 
     Args:
-        fold_logits: of each model, (N_f, K) on rows that it was not trained on; folds may differ in size.
+        fold_logits: logits (N_f, K) of each fold model on its out-of-fold rows; N_f may differ.
 
     >>> first, second = np.log([[0.7, 0.2, 0.1]]), np.log([[0.1, 0.2, 0.7]])
-    >>> [(np.round(offset, 2) + 0.0).tolist() for offset in common_level([first, second])]
+    >>> [(np.round(offset, 2) + 0.0).tolist() for offset in align_fold_biases([first, second])]
     [[0.0, 0.97, 1.95], [0.0, -0.97, -1.95]]
     """
     steps = np.arange(fold_logits[0].shape[1], dtype=np.float64)
 
-    def level(logits: Logits, tilt: float) -> float:
+    def mean_level(logits: Logits, tilt: float) -> float:
         return float(expected_levels(softmax(logits + tilt * steps, axis=1)).mean())
 
-    return [tilt * steps for tilt in _tilts(fold_logits, level)]
+    return [tilt * steps for tilt in _aligning_shifts(fold_logits, mean_level)]
 
 
-def common_rates(fold_logits: Sequence[Logits]) -> list[npt.NDArray[np.float64]]:
-    """What to add to the logits of each fold's model, (L,), so that their mean probabilities of each label are equal.
+def align_positive_rates(fold_logits: Sequence[Logits]) -> list[npt.NDArray[np.float64]]:
+    """Return the offsets (L,) of each fold model's logits that make their mean probabilities of each label equal.
 
     Args:
-        fold_logits: of each model, (N_f, L) on rows that it was not trained on; folds may differ in size.
+        fold_logits: logits (N_f, L) of each fold model on its out-of-fold rows; N_f may differ.
 
-    >>> [(np.round(offset, 2) + 0.0).tolist() for offset in common_rates([np.array([[1.0]]), np.array([[-1.0]])])]
+    >>> high, low = np.array([[1.0]]), np.array([[-1.0]])
+    >>> [(np.round(offset, 2) + 0.0).tolist() for offset in align_positive_rates([high, low])]
     [[-1.0], [1.0]]
     """
 
-    def rate(logits: Logits, shift: float) -> float:
+    def mean_probability(logits: Logits, shift: float) -> float:
         return float(expit(logits + shift).mean())
 
     labels = range(fold_logits[0].shape[1])
-    shifts = [_tilts([logits[:, label] for logits in fold_logits], rate) for label in labels]
+    shifts = [_aligning_shifts([logits[:, label] for logits in fold_logits], mean_probability) for label in labels]
     return [np.array(each) for each in zip(*shifts, strict=True)]
 
 
-def _tilts(fold_logits: Sequence[Logits], level: Callable[[Logits, float], float]) -> list[float]:
-    """For each model the number with which its level, which rises with it, is the mean of all models' levels."""
+def _aligning_shifts(fold_logits: Sequence[Logits], statistic: Callable[[Logits, float], float]) -> list[float]:
+    """Return the shift of each model at which its statistic, which rises with the shift, is the models' mean one."""
     exact = [np.asarray(logits, dtype=np.float64) for logits in fold_logits]
-    wanted = float(np.mean([level(logits, 0.0) for logits in exact]))
+    target = float(np.mean([statistic(logits, 0.0) for logits in exact]))
 
-    def tilt(logits: Logits) -> float:
+    def shift(logits: Logits) -> float:
         # Logits that lie beyond the bound leave no root within it.
-        if level(logits, -FARTHEST) >= wanted:
-            return -FARTHEST
-        if level(logits, FARTHEST) <= wanted:
-            return FARTHEST
-        return float(brentq(lambda tried: level(logits, tried) - wanted, -FARTHEST, FARTHEST))
+        if statistic(logits, -MAX_OFFSET) >= target:
+            return -MAX_OFFSET
+        if statistic(logits, MAX_OFFSET) <= target:
+            return MAX_OFFSET
+        return float(brentq(lambda tried: statistic(logits, tried) - target, -MAX_OFFSET, MAX_OFFSET))
 
-    return [tilt(logits) for logits in exact]
+    return [shift(logits) for logits in exact]

@@ -18,7 +18,7 @@ from foldtune.trainers.arrays.voting import hard_vote_on
 from foldtune.trainers.data.label_columns import encode_labels, label_column, sort_labels
 from foldtune.trainers.metrics.classification import COUNT_METRICS, confusion_counts, precision_recall_f1
 from foldtune.trainers.metrics.multilabel import binary_log_loss, mean_auroc, mean_average_precision
-from foldtune.trainers.postprocess.fold_alignment import common_rates
+from foldtune.trainers.postprocess.fold_alignment import align_positive_rates
 from foldtune.trainers.postprocess.thresholds import (
     BINARY_TERMS,
     DEFAULT_THRESHOLD,
@@ -109,7 +109,7 @@ class Binary(Task):
         return np.asarray(expit(np.asarray(logits, dtype=np.float64).reshape(len(logits))))
 
     def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        return common_rates(list(fold_logits))
+        return align_positive_rates(list(fold_logits))
 
     def default_postprocess(self) -> dict[str, Any]:
         return {"threshold": DEFAULT_THRESHOLD}

@@ -26,7 +26,7 @@ from foldtune.trainers.metrics.multilabel import (
     mean_average_precision,
     top_k_hits,
 )
-from foldtune.trainers.postprocess.fold_alignment import common_rates
+from foldtune.trainers.postprocess.fold_alignment import align_positive_rates
 from foldtune.trainers.postprocess.thresholds import (
     DEFAULT_THRESHOLD,
     apply_thresholds,
@@ -116,7 +116,7 @@ class Multilabel(Task):
         return np.asarray(expit(np.asarray(logits, dtype=np.float64)))
 
     def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        return common_rates(list(fold_logits))
+        return align_positive_rates(list(fold_logits))
 
     def default_postprocess(self) -> dict[str, Any]:
         return {"threshold": DEFAULT_THRESHOLD, "thresholds": {}}

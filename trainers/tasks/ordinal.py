@@ -18,7 +18,7 @@ from foldtune.trainers.components import check_value, number
 from foldtune.trainers.metrics.classification import FloatArray, log_loss
 from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS, confusion_matrix
 from foldtune.trainers.postprocess.cuts import apply_cuts, expected_levels, fit_cuts, rounding_cuts
-from foldtune.trainers.postprocess.fold_alignment import common_level
+from foldtune.trainers.postprocess.fold_alignment import align_fold_biases
 from foldtune.trainers.tasks.base import Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -73,7 +73,7 @@ class Ordinal(Multiclass):
         return task
 
     def fold_offsets(self, fold_logits: Iterable[FloatArray]) -> list[FloatArray]:
-        return common_level(list(fold_logits))
+        return align_fold_biases(list(fold_logits))
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
         from foldtune.trainers.networks.models import build_model

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import DataError, Problem, TrialFailed
-from foldtune.trainers.arrays.lazy import Rows
+from foldtune.trainers.arrays.lazy import LazyRows
 from foldtune.trainers.detection import frames
 from foldtune.trainers.detection.marking import marks_of
 from foldtune.trainers.detection.metric import Counts, count, map_loss
@@ -181,7 +181,7 @@ class TextDetection(Task):
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
         """(N, H, W) float16 of logits, compact or not; each map is made when it is looked at."""
         compact = logits if logits.dtype == np.uint8 else self.compact(logits)
-        return cast("Scores", Rows.of(compact, lambda each: np.asarray(_PROBABILITIES[each[0]])))
+        return cast("Scores", LazyRows.of(compact, lambda each: np.asarray(_PROBABILITIES[each[0]])))
 
     def default_postprocess(self) -> dict[str, Any]:
         return BoxSettings().to_dict()

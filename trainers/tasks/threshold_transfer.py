@@ -28,16 +28,16 @@ from foldtune.trainers.postprocess.thresholds import DEFAULT_THRESHOLD, bounded
 if TYPE_CHECKING:
     from foldtune.trainers.tasks.base import Postprocess, Scores, Task
 
-FEWEST_ROWS = 100
+MIN_ROWS = 100
 _NAMES = ({"threshold"}, {"threshold", "thresholds"})
 
 
-def decides_by_threshold(task: Task) -> bool:
+def is_threshold_only(task: Task) -> bool:
     """Whether the task's post-processing is thresholds of its scores, and nothing else."""
     return set(task.postprocess_names) in _NAMES
 
 
-def adapt_thresholds(task: Task, postprocess: Postprocess, single: Scores, averaged: Scores) -> dict[str, Any]:
+def transfer_thresholds(task: Task, postprocess: Postprocess, single: Scores, averaged: Scores) -> dict[str, Any]:
     """Post-processing for scores that are means of fold models; of other tasks than those of thresholds unchanged.
 
     Args:
@@ -45,7 +45,7 @@ def adapt_thresholds(task: Task, postprocess: Postprocess, single: Scores, avera
         single: (N,) or (N, L) out-of-fold scores.
         averaged: (T,) or (T, L) scores of unlabelled rows as they are to come, by the mean of the fold models.
     """
-    if not decides_by_threshold(task) or len(averaged) < FEWEST_ROWS:
+    if not is_threshold_only(task) or len(averaged) < MIN_ROWS:
         return dict(postprocess)
     common = float(postprocess.get("threshold", DEFAULT_THRESHOLD))
     if single.ndim == 1:

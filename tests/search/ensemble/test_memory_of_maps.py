@@ -17,7 +17,7 @@ from foldtune.search.assess.held_out import judged_predictions, of_ensemble
 from foldtune.search.assess.refit import _Job
 from foldtune.search.assess.sweep import Setting, Source, sweep
 from foldtune.search.voting.estimate import Member, estimate
-from foldtune.trainers.arrays.lazy import stacked, unmade
+from foldtune.trainers.arrays.lazy import as_lazy, stack
 from foldtune.trainers.detection.polygons import pad
 from foldtune.trainers.detection.targets import draw_text
 from foldtune.trainers.inference.predictor import predict_logits
@@ -74,7 +74,7 @@ def ensemble(voting: str) -> Callable[[Path, np.ndarray], None]:
         assert judged.metrics["hmean"] > 0.9
         home = EnsembleDir(folder / "ensemble")
         arrays = {"targets": targets, "folds": folds, "ids": folds.astype(str)}
-        home.write_oof(arrays | {"scores": judged.scores, "member_scores": stacked(own)})
+        home.write_oof(arrays | {"scores": judged.scores, "member_scores": stack(own)})
         home.write({"task": TASK.to_dict(), "metric": "hmean", "voting": voting, "min_votes": None} | MEMBER_IDS)
         again = of_ensemble(home, "")
         assert all(map(np.array_equal, again.predictions, judged.predictions))
@@ -140,12 +140,12 @@ def test_what_is_stored_of_rows_is_what_the_rows_are(tmp_path: Path) -> None:
     targets = stored(tmp_path, FEW)
     own = members(tmp_path)
     home = EnsembleDir(tmp_path / "ensemble")
-    home.write_oof({"targets": targets, "member_scores": stacked(own), "ids": np.arange(FEW).astype(str)})
+    home.write_oof({"targets": targets, "member_scores": stack(own), "ids": np.arange(FEW).astype(str)})
     read = home.read_oof()
     assert read is not None
     assert read["member_scores"].dtype == np.float16
     assert np.array_equal(read["member_scores"], np.stack([np.asarray(each) for each in own]))
-    assert np.array_equal(unmade(read["member_scores"])[1][FEW - 1], own[1][FEW - 1])
+    assert np.array_equal(as_lazy(read["member_scores"])[1][FEW - 1], own[1][FEW - 1])
     folds = np.arange(FEW) % 2
     description = {"metric": "hmean", "voting": "auto", "min_votes": None} | MEMBER_IDS
     assert len(judged_predictions(TASK, description, read | {"folds": folds})) == FEW
