@@ -146,7 +146,7 @@ def best_threshold(
 ) -> float:
     """The threshold of scores (N,) that does best on targets (N,) 0/1: exact, O(N log N).
 
-    >>> best_threshold(np.array([0.9, 0.6, 0.3, 0.2]), np.array([1, 1, 0, 1]), f_beta(0.5))
+    >>> round(best_threshold(np.array([0.9, 0.6, 0.3, 0.2]), np.array([1, 1, 0, 1]), f_beta(0.5)), 6)
     0.45
     """
     return _best(Cuts.of(scores, targets), term, near)
