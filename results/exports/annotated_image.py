@@ -18,7 +18,7 @@ COLOURS: Mapping[str, str] = {"found": "#1565c0", "hit": "#2e7d32", "miss": "#ef
 _LEGEND, _PAPER, _INK = 22, "#ffffff", "#1a1a1a"
 
 
-class Mark(Protocol):
+class Annotation(Protocol):
     """A polygon (V, 2) in shares of width and height, a caption beside it, and its kind, one of COLOURS."""
 
     @property
@@ -31,27 +31,27 @@ class Mark(Protocol):
     def kind(self) -> str: ...
 
 
-def draw_marks(picture: Image.Image, marks: Sequence[Mark]) -> Image.Image:
-    """The picture in colour with its marks, and below it what the colours mean and how many there are of each."""
+def draw_annotations(picture: Image.Image, annotations: Sequence[Annotation]) -> Image.Image:
+    """The picture in colour with its annotations, and below it what the colours mean and how many there are of each."""
     width, height = picture.size
     sheet = Image.new("RGB", (width, height + _LEGEND), _PAPER)
     sheet.paste(picture.convert("RGB"))
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(max(9, height // 90))
-    for mark in marks:
-        corners = [(float(x * width), float(y * height)) for x, y in mark.polygon]
-        draw.polygon(corners, outline=COLOURS[mark.kind], width=max(1, height // 600))
-        if mark.caption:
+    for each in annotations:
+        corners = [(float(x * width), float(y * height)) for x, y in each.polygon]
+        draw.polygon(corners, outline=COLOURS[each.kind], width=max(1, height // 600))
+        if each.caption:
             right, top = max(x for x, _ in corners), min(y for _, y in corners)
-            left = min(right + 2, width - draw.textlength(mark.caption, font))
-            draw.text((left, top), mark.caption, fill=COLOURS[mark.kind], font=font)
-    _legend(draw, marks, height)
+            left = min(right + 2, width - draw.textlength(each.caption, font))
+            draw.text((left, top), each.caption, fill=COLOURS[each.kind], font=font)
+    _legend(draw, annotations, height)
     return sheet
 
 
-def _legend(draw: ImageDraw.ImageDraw, marks: Sequence[Mark], top: int) -> None:
+def _legend(draw: ImageDraw.ImageDraw, annotations: Sequence[Annotation], top: int) -> None:
     font, left = ImageFont.load_default(12), 6.0
-    kinds = [mark.kind for mark in marks]
+    kinds = [each.kind for each in annotations]
     for kind in COLOURS:
         if kind in kinds:
             text = f"{kinds.count(kind)} {kind}"
@@ -60,8 +60,8 @@ def _legend(draw: ImageDraw.ImageDraw, marks: Sequence[Mark], top: int) -> None:
             left += 14 + draw.textlength(text, font) + 14
 
 
-def write_marked(source: Path, marks: Sequence[Mark], target: Path) -> None:
-    """Write the picture at `source` with its marks as a PNG, whole or not at all. Raises StorageError."""
+def write_annotated(source: Path, annotations: Sequence[Annotation], target: Path) -> None:
+    """Write the picture at `source` with its annotations as a PNG, whole or not at all. Raises StorageError."""
     try:
         with Image.open(source) as file:
             picture = ImageOps.exif_transpose(file)
@@ -70,5 +70,5 @@ def write_marked(source: Path, marks: Sequence[Mark], target: Path) -> None:
     if np.asarray(picture).dtype != np.uint8:
         picture = picture.convert("L")
     whole = BytesIO()
-    draw_marks(picture, marks).save(whole, format="PNG")
+    draw_annotations(picture, annotations).save(whole, format="PNG")
     write_bytes_atomic(target, whole.getvalue())

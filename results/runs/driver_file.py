@@ -35,7 +35,7 @@ class Driver:
     job_address: str | None = None
 
     @classmethod
-    def here(cls, job_id: str | None = None, job_address: str | None = None) -> Driver:
+    def current(cls, job_id: str | None = None, job_address: str | None = None) -> Driver:
         """This process."""
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time(), job_id, job_address)
 

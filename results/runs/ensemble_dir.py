@@ -35,7 +35,7 @@ class FoldDir(FitDir):
         self.done_path = root / "done.json"
         self.test_path = root / "test.npz"
 
-    def viewed(self, tta: str | None) -> FoldDir:
+    def with_tta(self, tta: str | None) -> FoldDir:
         """The same folder with the scores that its model gives under other test-time views, None for its own.
 
         They lie beside each other by the name of the views, so that those of one are never taken for another's.

@@ -21,7 +21,7 @@ from foldtune.results.storage.files import read_json, write_json
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
 
-MARK = "promotion.json"
+PROMOTION_FILE = "promotion.json"
 _LOCK_TIMEOUT_S = 1.0
 
 
@@ -34,27 +34,28 @@ class ModelDir:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root).resolve()
-        self.mark_path = self.root / MARK
+        self.promotion_path = self.root / PROMOTION_FILE
         self.ensemble = EnsembleDir(self.root)
 
     def exists(self) -> bool:
         """Whether a model is in use here."""
         return _is_ours(self.root) and self.ensemble.exists()
 
-    def check_own(self) -> None:
+    def check_not_foreign(self) -> None:
         """Raise ModelForeign where the folder holds what foldtune did not promote; absent or empty is fine."""
         if not self.root.exists() or _is_ours(self.root):
             return
         if not self.root.is_dir() or any(self.root.iterdir()):
             raise ModelForeign(
-                f"{self.root} holds something that was not promoted there (it has no {MARK}): name another folder"
+                f"{self.root} holds something that was not promoted there (it has no {PROMOTION_FILE}): "
+                "name another folder"
             )
 
     def promotion(self) -> dict[str, Any]:
         """What ``put`` was told of the model in use. Raises RunCorrupt."""
-        stored = read_json(self.mark_path)
+        stored = read_json(self.promotion_path)
         if stored is None:
-            raise RunCorrupt(f"{self.mark_path} is gone")
+            raise RunCorrupt(f"{self.promotion_path} is gone")
         return stored
 
     def backups(self) -> list[Path]:
@@ -119,14 +120,14 @@ class ModelDir:
         Raises:
             ModelForeign, StorageError: nothing has changed then.
         """
-        self.check_own()
+        self.check_not_foreign()
         place = self.root.parent / f".{self.root.name}.{secrets.token_hex(4)}.new"
         stage = EnsembleDir(place)
         backup = self._beside("backup") if self.root.exists() and any(self.root.iterdir()) else None
         try:
             with storage_errors(self.root, "write"):
                 # The mark first: what a killed process leaves can be told from a stranger's folder.
-                write_json(place / MARK, {**promotion, "replaced": None if backup is None else backup.name})
+                write_json(place / PROMOTION_FILE, {**promotion, "replaced": None if backup is None else backup.name})
                 for (member, fold), path in weights.items():
                     _copy(path, stage.weights_path(member, fold))
                 stage.write_oof(oof)
@@ -153,7 +154,7 @@ class ModelDir:
         Only for a holder of the lock. Gives the backup as it was named, and the place of the withdrawn model.
         Raises ModelNotFound where there is no backup, ModelForeign, StorageError.
         """
-        self.check_own()
+        self.check_not_foreign()
         newest = next(iter(self.backups()), None)
         if newest is None:
             raise ModelNotFound(f"there is no backup to go back to: no {self.root.name}.backup-* in {self.root.parent}")
@@ -175,12 +176,14 @@ class ModelDir:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_dir() and (path / MARK).is_file()
+    return path.is_dir() and (path / PROMOTION_FILE).is_file()
 
 
 def _is_stage(path: Path) -> bool:
-    """Whether a killed exchange left this: it has the mark, or not even that."""
-    return _is_ours(path) or (path.is_dir() and all(file.name.startswith(f".{MARK}.") for file in path.iterdir()))
+    """Whether a killed exchange left this folder: it has the promotion's file, or not even that."""
+    if _is_ours(path):
+        return True
+    return path.is_dir() and all(file.name.startswith(f".{PROMOTION_FILE}.") for file in path.iterdir())
 
 
 def _copy(source: StorePath, target: StorePath) -> None:

@@ -36,7 +36,7 @@ def run_names(storage: StorePath | str) -> list[str]:
     return [name for name in names_in(folder) or [] if is_run(folder / name)]
 
 
-def candidates(name: StorePath | str, storage: StorePath | str) -> list[StorePath]:
+def possible_roots(name: StorePath | str, storage: StorePath | str) -> list[StorePath]:
     """Return where a run, or a group of runs, of that name may lie: under ``storage``, or at the path or URL itself."""
     own = as_path(name)
     if isinstance(own, Path):

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from foldtune.errors import RunBusy, RunCorrupt, RunExists, RunNotFound, TrialNotFound, not_found
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.leaderboard import leaderboard
-from foldtune.results.runs.names import candidates, check_name, is_run, run_names
+from foldtune.results.runs.names import check_name, is_run, possible_roots, run_names
 from foldtune.results.runs.records import FINISHED, Mode, TrialRecord, unreadable_record
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.results.storage.backend import FileState
@@ -96,11 +96,11 @@ class RunStore:
     @classmethod
     def open(cls, run: StorePath | str, storage: StorePath | str = "runs") -> RunStore:
         """Return a stored run, a name under ``storage``, a path or a URL. Raises RunNotFound naming near ones."""
-        places = candidates(run, storage)
-        for root in places:
+        roots = possible_roots(run, storage)
+        for root in roots:
             if is_run(root):
                 return cls(root)
-        for root in places:
+        for root in roots:
             if names_in(root) is not None:
                 raise RunNotFound(f"{root} is not a run: it has no config.yaml")
         raise RunNotFound(f"{not_found('run', str(run), run_names(storage))} (in {storage})")

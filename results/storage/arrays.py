@@ -21,8 +21,8 @@ MAPPED_BYTES = 1 << 18
 """Of a compressed array, from which on it is unpacked into a file and mapped instead of read."""
 
 
-class ByRows(Protocol):
-    """An array that gives its rows one after the other: arrays, or rows that are ByRows themselves."""
+class StreamedArray(Protocol):
+    """An array that gives its rows one after the other: arrays, or rows that are StreamedArray themselves."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -33,7 +33,7 @@ class ByRows(Protocol):
     def __iter__(self) -> Any: ...
 
 
-def save_npz(file: IO[bytes], arrays: Mapping[str, Array | ByRows], *, compressed: bool) -> None:
+def save_npz(file: IO[bytes], arrays: Mapping[str, Array | StreamedArray], *, compressed: bool) -> None:
     """Write an .npz as numpy does; of what gives its rows one after the other, one is in memory at a time."""
     kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(file, "w", kind, allowZip64=True) as archive:

@@ -25,7 +25,7 @@ class FileState(NamedTuple):
     modified: float
 
 
-class Entry(ABC):
+class StorageBackend(ABC):
     """A file or a folder that need not exist."""
 
     @abstractmethod

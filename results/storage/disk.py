@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from foldtune.results.storage.backend import Entry, FileState, Save
+from foldtune.results.storage.backend import FileState, Save, StorageBackend
 from foldtune.results.storage.paths import StorePath
 
 
-class DiskEntry(Entry):
+class DiskBackend(StorageBackend):
     """A file or a folder on a disk."""
 
     def __init__(self, path: Path) -> None:

@@ -20,17 +20,17 @@ import pandas as pd
 import yaml
 
 from foldtune.errors import RunCorrupt, StorageFull
-from foldtune.results.storage.arrays import ByRows, load_npz, save_npz
-from foldtune.results.storage.backend import Entry, FileState, Save
-from foldtune.results.storage.disk import DiskEntry
-from foldtune.results.storage.objects import ObjectEntry
+from foldtune.results.storage.arrays import StreamedArray, load_npz, save_npz
+from foldtune.results.storage.backend import FileState, Save, StorageBackend
+from foldtune.results.storage.disk import DiskBackend
+from foldtune.results.storage.objects import ObjectBackend
 from foldtune.results.storage.paths import StorePath
-from foldtune.results.storage.retry import attempt
+from foldtune.results.storage.retry import retry_io
 
 
 def write_whole(path: StorePath, save: Save) -> None:
     """Make the file of what ``save`` writes, whole or not at all. Raises StorageError."""
-    attempt(path, "write", lambda: entry(path).write(save))
+    retry_io(path, "write", lambda: backend_of(path).write(save))
 
 
 def write_bytes_atomic(path: StorePath, data: bytes) -> None:
@@ -40,7 +40,7 @@ def write_bytes_atomic(path: StorePath, data: bytes) -> None:
 
 def read_bytes(path: StorePath) -> bytes | None:
     """Return the file's bytes, or None where there is no such file. Raises StorageError."""
-    return attempt(path, "read", entry(path).read)
+    return retry_io(path, "read", backend_of(path).read)
 
 
 def append_line(path: StorePath, line: str) -> None:
@@ -52,7 +52,7 @@ def append_line(path: StorePath, line: str) -> None:
         raise ValueError(f"a line cannot hold a newline: {line!r}")
     data = line.encode() + b"\n"
     if isinstance(path, Path):
-        attempt(path, "write", lambda: DiskEntry(path).append(data))
+        retry_io(path, "write", lambda: DiskBackend(path).append(data))
         return
     # An object cannot grow. It is read once, so that an attempt whose answer was lost adds nothing twice.
     write_bytes_atomic(path, (read_bytes(path) or b"") + data)
@@ -60,42 +60,42 @@ def append_line(path: StorePath, line: str) -> None:
 
 def is_file(path: StorePath) -> bool:
     """Whether there is such a file. Raises StorageError."""
-    return attempt(path, "read", entry(path).is_file)
+    return retry_io(path, "read", backend_of(path).is_file)
 
 
 def file_state(path: StorePath) -> FileState | None:
     """Return size and time of the file, None where there is no such file. Raises StorageError."""
-    return attempt(path, "read", entry(path).state)
+    return retry_io(path, "read", backend_of(path).state)
 
 
 def names_in(folder: StorePath) -> list[str] | None:
     """Return the names in a folder, sorted, or None where there is no such folder. Raises StorageError."""
-    return attempt(folder, "read", entry(folder).names)
+    return retry_io(folder, "read", backend_of(folder).names)
 
 
 def listing(folder: StorePath) -> Mapping[str, Mapping[str, FileState]]:
     """Return the files in each sub-folder by their names, at one look; {} without the folder. Raises StorageError."""
-    return attempt(folder, "read", entry(folder).listing)
+    return retry_io(folder, "read", backend_of(folder).listing)
 
 
 def remove_file(path: StorePath) -> int:
     """Remove the file and return the bytes that this freed; 0 where there is none. Raises StorageError."""
-    return attempt(path, "remove", entry(path).remove)
+    return retry_io(path, "remove", backend_of(path).remove)
 
 
 def remove_tree(folder: StorePath) -> None:
     """Remove a folder with all that it holds, where there is one. Raises StorageError."""
-    attempt(folder, "remove", entry(folder).remove_tree)
+    retry_io(folder, "remove", backend_of(folder).remove_tree)
 
 
 def copy_whole(source: StorePath, target: StorePath) -> None:
     """Give a file that nobody changes in place a second name in its storage, whole or absent. Raises StorageError."""
-    attempt(target, "write", lambda: entry(source).copy_to(target))
+    retry_io(target, "write", lambda: backend_of(source).copy_to(target))
 
 
 def move_file(source: StorePath, target: StorePath) -> None:
     """Give a file another name in its storage, in the place of the file that has it. Raises StorageError."""
-    attempt(target, "write", lambda: entry(source).move_to(target))
+    retry_io(target, "write", lambda: backend_of(source).move_to(target))
 
 
 def save_file(path: StorePath, save: Callable[[Path], object]) -> None:
@@ -104,12 +104,12 @@ def save_file(path: StorePath, save: Callable[[Path], object]) -> None:
     What ``save`` raises beside OSError is raised as it is, and then nothing is uploaded. Raises StorageError.
     """
     if isinstance(path, Path):
-        attempt(path, "write", lambda: save(path))
+        retry_io(path, "write", lambda: save(path))
         return
     with tempfile.TemporaryDirectory(prefix="foldtune-upload-") as scratch:
         local = Path(scratch) / path.name
         save(local)
-        attempt(path, "write", lambda: ObjectEntry(path).upload(local))
+        retry_io(path, "write", lambda: ObjectBackend(path).upload(local))
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def read_locally(path: StorePath) -> Iterator[Path | None]:
         return
     with tempfile.TemporaryDirectory(prefix="foldtune-download-") as scratch:
         local = Path(scratch) / path.name
-        yield local if attempt(path, "read", lambda: entry(path).fetch(local)) else None
+        yield local if retry_io(path, "read", lambda: backend_of(path).fetch(local)) else None
 
 
 def read_jsonl(path: StorePath) -> list[dict[str, Any]]:
@@ -190,7 +190,9 @@ def write_csv(path: StorePath, frame: pd.DataFrame) -> None:
     write_bytes_atomic(path, frame.to_csv(index=False, lineterminator="\n").encode())
 
 
-def write_npz(path: StorePath, arrays: Mapping[str, npt.NDArray[Any] | ByRows], *, compressed: bool = False) -> None:
+def write_npz(
+    path: StorePath, arrays: Mapping[str, npt.NDArray[Any] | StreamedArray], *, compressed: bool = False
+) -> None:
     """Write named arrays, whole or not at all; arrays of Python objects are refused with a TypeError."""
     unfit = [name for name, array in arrays.items() if array.dtype.hasobject]
     if unfit:
@@ -214,9 +216,9 @@ def read_npz(path: StorePath) -> dict[str, npt.NDArray[Any]] | None:
             raise RunCorrupt(f"{path} is not a whole .npz file: {error}") from error
 
 
-def entry(path: StorePath) -> Entry:
+def backend_of(path: StorePath) -> StorageBackend:
     """Return what ``path`` names, on a disk or in an object store."""
-    return DiskEntry(path) if isinstance(path, Path) else ObjectEntry(path)
+    return DiskBackend(path) if isinstance(path, Path) else ObjectBackend(path)
 
 
 def _json_object(raw: bytes, where: str) -> dict[str, Any]:

@@ -22,22 +22,22 @@ from typing import TYPE_CHECKING, Any
 
 from foldtune.errors import RunBusy
 from foldtune.results.storage.files import file_state, names_in, read_json, remove_file, write_bytes_atomic
-from foldtune.results.storage.objects import ObjectEntry
-from foldtune.results.storage.retry import attempt
+from foldtune.results.storage.objects import ObjectBackend
+from foldtune.results.storage.retry import retry_io
 
 if TYPE_CHECKING:
     from upath import UPath
 
 LEASE_S = 60.0
 """A holder that gave no sign of life for so long is taken for dead."""
-BEAT_S = 10.0
+RENEWAL_S = 10.0
 
 
 @contextmanager
-def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, beat_s: float = BEAT_S) -> Iterator[None]:
+def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, renewal_s: float = RENEWAL_S) -> Iterator[None]:
     """Hold the lock in ``folder`` while the block runs. Raises RunBusy, which names ``what``; StorageError."""
     last = _newest(folder)
-    if last is not None and not last.given_up() and (age_s := _now(folder) - last.renewed) < lease_s:
+    if last is not None and not last.is_released() and (age_s := _now(folder) - last.renewed) < lease_s:
         who = f"process {last.content.get('pid')} of {last.content.get('host')}"
         raise RunBusy(
             f"{who} is working on {what}: wait for it or stop it first; "
@@ -45,28 +45,28 @@ def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, beat_s: float = 
         )
     path = folder / _file_name(1 if last is None else last.number + 1)
     mine = {"owner": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid(), "machine": _machine()}
-    if not attempt(path, "lock", lambda: _take(path, mine)):
+    if not retry_io(path, "lock", lambda: _take(path, mine)):
         raise RunBusy(f"another process is starting to work on {what}: wait for it or stop it first")
     for name in names_in(folder) or []:
         if name < path.name:
             remove_file(folder / name)
     ended = threading.Event()
-    beating = threading.Thread(target=_beat, args=(folder, path, mine, beat_s, ended), daemon=True)
-    beating.start()
+    renewing = threading.Thread(target=_renew, args=(folder, path, mine, renewal_s, ended), daemon=True)
+    renewing.start()
     try:
         yield
     finally:
         ended.set()
-        beating.join()
+        renewing.join()
         with suppress(Exception):  # a lease that cannot be given back runs out, and the block's own error matters more
             released = json.dumps({**mine, "released": True}).encode()
-            ObjectEntry(path).write(lambda file: file.write(released))
+            ObjectBackend(path).write(lambda file: file.write(released))
 
 
 def is_held(folder: UPath) -> bool:
     """Whether some process holds the lock, by this machine's clock. Raises StorageError."""
     last = _newest(folder)
-    return last is not None and not last.given_up() and time.time() - last.renewed < LEASE_S
+    return last is not None and not last.is_released() and time.time() - last.renewed < LEASE_S
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _Lease:
     content: Mapping[str, Any]
     renewed: float
 
-    def given_up(self) -> bool:
+    def is_released(self) -> bool:
         """Whether its holder released it, or was a process of this machine that has ended."""
         if self.content.get("released"):
             return True
@@ -114,18 +114,18 @@ def _now(folder: UPath) -> float:
 
 def _take(path: UPath, mine: Mapping[str, Any]) -> bool:
     """Make the lease; also True where an attempt whose answer was lost has made it."""
-    return ObjectEntry(path).write_new(json.dumps(mine).encode()) or read_json(path) == mine
+    return ObjectBackend(path).write_new(json.dumps(mine).encode()) or read_json(path) == mine
 
 
-def _beat(folder: UPath, path: UPath, mine: Mapping[str, Any], beat_s: float, ended: threading.Event) -> None:
+def _renew(folder: UPath, path: UPath, mine: Mapping[str, Any], renewal_s: float, ended: threading.Event) -> None:
     """Renew the lease until the end; a beat that storage does not take is made up by the next one."""
-    while not ended.wait(beat_s):
+    while not ended.wait(renewal_s):
         with suppress(Exception):
-            if max(ObjectEntry(folder).names() or [path.name]) > path.name:
+            if max(ObjectBackend(folder).names() or [path.name]) > path.name:
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
             content = json.dumps({**mine, "renewed": time.time()}).encode()
-            ObjectEntry(path).write(lambda file, content=content: file.write(content))  # type: ignore[misc]
+            ObjectBackend(path).write(lambda file, content=content: file.write(content))  # type: ignore[misc]
 
 
 def _file_name(number: int) -> str:

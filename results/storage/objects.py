@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foldtune.results.storage.backend import Entry, FileState, Save
+from foldtune.results.storage.backend import FileState, Save, StorageBackend
 from foldtune.results.storage.paths import StorePath
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _VERSIONS = ("ETag", "etag", "md5Hash", "ino", "mtime", "LastModified", "last_mo
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
 
 
-class ObjectEntry(Entry):
+class ObjectBackend(StorageBackend):
     """An object, or the prefix of several."""
 
     def __init__(self, path: UPath) -> None:

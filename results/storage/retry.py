@@ -20,7 +20,7 @@ WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_AWAY = {
+_TRANSIENT_ERRNOS = {
     errno.EAGAIN,
     errno.EBUSY,  # what s3fs makes of "slow down" and "service unavailable"
     errno.ECONNABORTED,
@@ -37,7 +37,7 @@ _AWAY = {
     errno.ESTALE,  # of NFS, whose server came back with another handle
     errno.ETIMEDOUT,
 }
-_AWAY_CLASSES = {
+_TRANSIENT_CLASSES = {
     "ClientConnectionError",
     "ClientPayloadError",
     "ConnectionError",
@@ -50,7 +50,7 @@ _AWAY_CLASSES = {
 _log = logging.getLogger("foldtune.storage")
 
 
-def attempt(path: StorePath | str, action: str, call: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
+def retry_io(path: StorePath | str, action: str, call: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
     """Return what ``call`` gives; where storage is away, try again after each of ``waits_s``.
 
     ``path``, or the text that names a server, and ``action`` are for messages.
@@ -61,7 +61,7 @@ def attempt(path: StorePath | str, action: str, call: Callable[[], T], waits_s: 
         try:
             return call()
         except Exception as error:
-            if not is_away(error):
+            if not is_transient(error):
                 _raise_explained(error, path, action)
             if number == 0:
                 reason, rest_s = _reason(error), sum(waits_s)
@@ -80,11 +80,11 @@ def storage_errors(path: StorePath | str, action: str) -> Iterator[None]:
         _raise_explained(error, path, action)
 
 
-def is_away(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether the error says that storage does not answer now, and so may answer soon."""
-    if isinstance(error, OSError) and error.errno in _AWAY:
+    if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS:
         return True
-    return bool(_AWAY_CLASSES & {cls.__name__ for cls in type(error).__mro__})
+    return bool(_TRANSIENT_CLASSES & {cls.__name__ for cls in type(error).__mro__})
 
 
 def _raise_explained(error: Exception, path: StorePath | str, action: str) -> NoReturn:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from foldtune.errors import DataError, InputError, RunCorrupt
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.names import candidates, is_run
+from foldtune.results.runs.names import is_run, possible_roots
 from foldtune.results.runs.ranking import finalists
 from foldtune.results.runs.records import TrialRecord
 from foldtune.search.runs.dataset import read_labels
@@ -61,7 +61,7 @@ def find_held_out(name: str, storage: Path | str) -> HeldOut:
         ResultsError: nothing there, or damaged.
         InputError: a group of runs; a run without stored scores; a table that is gone.
     """
-    for root in candidates(name, storage):
+    for root in possible_roots(name, storage):
         if EnsembleDir(root).exists():
             return of_ensemble(EnsembleDir(root), name)
         parent = root.resolve().parent

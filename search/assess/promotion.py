@@ -57,7 +57,7 @@ def judge_promotion(
         ModelForeign: the folder holds something else.
         RunCorrupt: files that are gone.
     """
-    current.check_own()
+    current.check_not_foreign()
     description = _description(new)
     comparison, reasons = None, []
     if current.exists():

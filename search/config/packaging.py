@@ -93,7 +93,7 @@ def environment(again: str | None, job_id: str | None = None, address: str | Non
 
 def this_driver() -> Driver:
     """This process as the one that searches a run, with the job whose command it is."""
-    return Driver.here(os.environ.get(JOB_ID), os.environ.get(JOB_ADDRESS))
+    return Driver.current(os.environ.get(JOB_ID), os.environ.get(JOB_ADDRESS))
 
 
 def leave_job_folder(config: Path) -> Path:

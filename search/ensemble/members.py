@@ -89,7 +89,7 @@ class StoredMember:
         return arranged(test.complete(self.candidate.run.task.scores(_moved(logits, offset))), test.ids, ids)
 
     def _directory(self, fold: int) -> FoldDir:
-        return self._home.member(self.candidate.id, fold).viewed(views_of(self._asked, self.settings))
+        return self._home.member(self.candidate.id, fold).with_tta(views_of(self._asked, self.settings))
 
 
 def _moved(logits: Array, offset: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from foldtune.errors import DataError, InputError, unknown
-from foldtune.results.exports.annotated_image import write_marked
+from foldtune.results.exports.annotated_image import write_annotated
 from foldtune.search.predict.new_images import NewImages
 from foldtune.trainers.tasks import Task
 
@@ -42,7 +42,7 @@ class Drawing:
         for path, prediction in zip(paths, predictions, strict=True):
             name = ids[path]
             marks = self.task.marks(prediction, self.targets.get(name))
-            write_marked(path, marks, self.folder / Path(name).with_suffix(".png"))
+            write_annotated(path, marks, self.folder / Path(name).with_suffix(".png"))
             self.drawn += 1
             for mark in marks:
                 self.counts[mark.kind] = self.counts.get(mark.kind, 0) + 1

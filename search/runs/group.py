@@ -11,7 +11,7 @@ import pandas as pd
 
 from foldtune.errors import InputError, RunCorrupt, RunExists, RunNotFound
 from foldtune.results.exports.submission import write_submission
-from foldtune.results.runs.names import candidates, check_name, is_run
+from foldtune.results.runs.names import check_name, is_run, possible_roots
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import is_file, read_json, write_json
 from foldtune.results.storage.paths import StorePath, as_path
@@ -103,7 +103,7 @@ def find_group(name: str, storage: StorePath | str) -> Group | None:
     Raises:
         RunCorrupt: its file cannot be read.
     """
-    for root in candidates(name, storage):
+    for root in possible_roots(name, storage):
         if is_file(root / GROUP_FILE):
             return _read(root.resolve())
     return None

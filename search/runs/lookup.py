@@ -7,7 +7,7 @@ from typing import Any
 
 from foldtune.errors import RunCorrupt, RunNotFound
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.names import candidates, no_ensemble
+from foldtune.results.runs.names import no_ensemble, possible_roots
 from foldtune.search.runs.run import open_run
 
 
@@ -18,7 +18,7 @@ def find_ensemble(name: str, storage: Path | str) -> EnsembleDir:
         RunNotFound: no such run, or none was made of it yet.
         InputError: it is a group of runs.
     """
-    for root in candidates(name, storage):
+    for root in possible_roots(name, storage):
         if EnsembleDir(root).exists():
             return EnsembleDir(root)
     ensemble = open_run(name, storage).store.ensemble

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from foldtune.errors import DataError, InputError
-from foldtune.results.runs.names import candidates
+from foldtune.results.runs.names import possible_roots
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import read_json
@@ -64,7 +64,7 @@ def open_run(run: str, storage: StorePath | str) -> Run:
         RunNotFound: there is none; names the near ones.
         InputError: it is a group of runs.
     """
-    for root in candidates(run, storage):
+    for root in possible_roots(run, storage):
         if (group := read_json(root / GROUP_FILE)) is not None:
             names = ", ".join(sorted(group.get("runs", {}).values()))
             raise InputError(f"{run!r} is a group of several targets: name one of its runs ({names})")

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from foldtune.errors import InputError, RunCorrupt, RunExists
 from foldtune.results.runs.records import Mode
 from foldtune.results.storage.paths import StorePath
-from foldtune.results.storage.retry import attempt
+from foldtune.results.storage.retry import retry_io
 from foldtune.search.config.secrets import masked
 from foldtune.search.tuning.journal import RunJournal
 
@@ -95,7 +95,7 @@ def _database(url: str) -> RDBStorage:
 
     @sqlalchemy.event.listens_for(storage.engine, "do_connect")
     def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
-        return attempt(masked(url), "connect to", lambda: dialect.connect(*arguments, **options))
+        return retry_io(masked(url), "connect to", lambda: dialect.connect(*arguments, **options))
 
     return storage
 

@@ -136,7 +136,7 @@ class _Place:
         self.record = record
         self.settings = parse_settings(record.config, work.trial.labelled.task)
         self.weights, self.own = home.weights_path(job.member, job.fold), home.member(job.member, job.fold)
-        self.seen = self.own.viewed(views_of(work.tta, self.settings))
+        self.seen = self.own.with_tta(views_of(work.tta, self.settings))
         self.test = work.test if job.test else None
         self.made_of = _made_of(work.trial, record)
         self.result = self._stored_result(job)

@@ -160,14 +160,14 @@ def test_of_those_that_raced_stays_what_their_models_said(ensemble: EnsembleDir)
 
 def test_scores_under_other_views_lie_beside_and_go_with_the_result(ensemble: EnsembleDir) -> None:
     fold, ids = ensemble.member("a", 0), np.array(["x", "y"])
-    assert fold.viewed(None) is fold
-    for place, each in enumerate((fold, fold.viewed("hflip"), fold.viewed("flips"))):
+    assert fold.with_tta(None) is fold
+    for place, each in enumerate((fold, fold.with_tta("hflip"), fold.with_tta("flips"))):
         assert each.read_scores() is None
         each.write_scores(ids, np.full((2, 2), place), None, 1)
         each.write_test_logits(ids, np.full((2, 2), place))
     fold.finish({"value": 0.5})
     fold.checkpoint_path.write_bytes(b"checkpoint")
-    for place, each in enumerate((fold, fold.viewed("hflip"), fold.viewed("flips"))):
+    for place, each in enumerate((fold, fold.with_tta("hflip"), fold.with_tta("flips"))):
         scores, test = each.read_scores(), each.read_test_logits(ids)
         assert scores is not None
         assert test is not None

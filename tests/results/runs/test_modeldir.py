@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from foldtune.errors import ModelForeign, ModelNotFound, RunBusy, StorageError
-from foldtune.results.runs.model_dir import MARK, ModelDir
+from foldtune.results.runs.model_dir import PROMOTION_FILE, ModelDir
 
 STEPS = ((os, "rename"), (os, "replace"), (shutil, "copyfileobj"), (os, "fsync"), (shutil, "rmtree"))
 
@@ -165,7 +165,7 @@ def test_a_killed_exchange_is_undone_by_the_next(tmp_path: Path) -> None:
     assert halfway is not None
     assert content(model) == "a"
     assert not left.exists()
-    assert (model.root / MARK).is_file()
+    assert (model.root / PROMOTION_FILE).is_file()
 
 
 def _killed_at(step: int, model: ModelDir, action: str) -> int:

@@ -73,7 +73,7 @@ def test_a_holder_gives_signs_of_life_and_stops_when_another_took_over(storage: 
     folder = storage / ".lock"
 
     def work() -> None:
-        with hold(folder, "it", beat_s=0.02):
+        with hold(folder, "it", renewal_s=0.02):
             while not (read_json(lease(folder, 1)) or {}).get("renewed"):
                 pass
             write_json(lease(folder, 2), ELSEWHERE)

@@ -17,7 +17,7 @@ import pytest
 from foldtune.errors import RunCorrupt, StorageDenied, StorageError, StorageFull, StorageInvalid
 from foldtune.results.storage import files
 from foldtune.results.storage.paths import StorePath, address, as_path
-from foldtune.results.storage.retry import attempt
+from foldtune.results.storage.retry import retry_io
 
 
 def test_whole_files_round_trip(storage: StorePath) -> None:
@@ -164,7 +164,7 @@ class Failing:
 def test_waiting_ends_when_storage_is_back(caplog: pytest.LogCaptureFixture) -> None:
     away = Failing(2, OSError(errno.ESTALE, "Stale file handle"))
     with caplog.at_level(logging.WARNING, "foldtune.storage"):
-        assert attempt(Path("x"), "read", away, waits_s=(0.0, 0.0, 0.0)) == 3
+        assert retry_io(Path("x"), "read", away, waits_s=(0.0, 0.0, 0.0)) == 3
     said = [record.getMessage() for record in caplog.records]
     assert said == ["cannot read x (Stale file handle): trying again for 0 s"], "once, not at every attempt"
 
@@ -172,7 +172,7 @@ def test_waiting_ends_when_storage_is_back(caplog: pytest.LogCaptureFixture) -> 
 def test_waiting_is_bounded() -> None:
     away = Failing(9, TimeoutError("no answer"))
     with pytest.raises(StorageError, match="cannot read x: no answer"):
-        attempt(Path("x"), "read", away, waits_s=(0.0,) * 3)
+        retry_io(Path("x"), "read", away, waits_s=(0.0,) * 3)
     assert away.calls == 4
 
 
@@ -189,14 +189,14 @@ def test_waiting_is_bounded() -> None:
 def test_what_waiting_does_not_cure_is_raised_at_once(error: Exception, kind: type[Exception]) -> None:
     call = Failing(1, error)
     with pytest.raises(kind):
-        attempt(Path("x"), "write", call)
+        retry_io(Path("x"), "write", call)
     assert call.calls == 1
 
 
 def test_an_error_of_foldtune_keeps_its_class_under_a_url() -> None:
     call = Failing(1, RunCorrupt("scores.npz is damaged"))
     with pytest.raises(RunCorrupt, match=r"scores\.npz is damaged"):
-        attempt("s3://bucket/scores.npz", "read", call)
+        retry_io("s3://bucket/scores.npz", "read", call)
 
 
 def test_a_server_that_comes_back_loses_and_repeats_nothing(s3: Any) -> None:
@@ -216,7 +216,7 @@ def test_a_server_that_comes_back_loses_and_repeats_nothing(s3: Any) -> None:
         with ThreadPoolExecutor(len(work)) as pool:
             done = [pool.submit(call) for call in work]
             with pytest.raises(StorageError, match=r"cannot read .*Could not connect"):
-                attempt(folder, "read", lambda: folder.fs.cat_file(f"{folder.path}/old"), waits_s=())
+                retry_io(folder, "read", lambda: folder.fs.cat_file(f"{folder.path}/old"), waits_s=())
             back.start()
             results = [each.result() for each in done]
     finally:

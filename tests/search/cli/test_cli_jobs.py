@@ -27,7 +27,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 store = RunStore(Path("runs/tiny"))
 with store.lock():
     if sys.argv[1] == "search":
-        write_driver(store, Driver.here())
+        write_driver(store, Driver.current())
     print("holds", flush=True)
     try:
         signal.pause()
@@ -61,7 +61,7 @@ def submitted(project: Any) -> RunStore:
     store: RunStore = project.stored_run()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        write_driver(store, Driver.here("foldtune-tiny-0a1b2c", f"http://127.0.0.1:{taken.getsockname()[1]}"))
+        write_driver(store, Driver.current("foldtune-tiny-0a1b2c", f"http://127.0.0.1:{taken.getsockname()[1]}"))
     return store
 
 
@@ -79,7 +79,7 @@ def test_another_command_that_holds_the_run_is_left_alone(holder: Any, foldtune:
     """What the run's folder says of an earlier search fits a later process that has its number only by chance."""
     process = holder("ensemble")
     store = RunStore(Path("runs/tiny"))
-    write_driver(store, replace(Driver.here(), pid=process.pid, born_s=1.0))
+    write_driver(store, replace(Driver.current(), pid=process.pid, born_s=1.0))
     code, _, err = foldtune("stop", "tiny")
     assert code == 2
     assert "held by a command that is no search" in err
@@ -99,7 +99,7 @@ def test_a_search_in_a_terminal_has_no_log(project: Any, foldtune: Command) -> N
     code, _, err = foldtune("logs", "tiny")
     assert code == 2
     assert "does not say which process searches it" in err
-    write_driver(store, Driver.here())
+    write_driver(store, Driver.current())
     assert "was searched in a terminal on" in foldtune("logs", "tiny")[2]
 
 

@@ -74,7 +74,7 @@ def _promote(
 
     conditions = [] if gates is None else read_gates(gates)
     new, current = find_ensemble(name, storage), _model(to)
-    current.check_own()
+    current.check_not_foreign()
     with current.lock():
         if (halfway := current.recover()) is not None:
             note(f"an exchange was killed halfway: {current.root} is {halfway.name} again")
@@ -133,7 +133,7 @@ def _show(judgement: Judgement, allowed: bool, current: ModelDir, backup: Path |
 
 def _rollback(name: str, format: TableOrJson) -> None:
     current = _model(name)
-    current.check_own()
+    current.check_not_foreign()
     with current.lock():
         back, withdrawn = current.rollback()
     if format is TableOrJson.json:
