@@ -40,8 +40,10 @@ class ReadySteps:
         self._precision = choose_precision(settings.amp, device)
         self._model: nn.Module = create_model(task, settings, data.images.shape[1:3])
         self._model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-        self._criterion = task.build_loss(settings, data.targets[data.train_rows]).to(device)
-        self._optimizer = build_optimizer(self._model, settings)
+        self._criterion = task.build_loss(settings.loss, data.targets[data.train_rows]).to(device)
+        self._optimizer = build_optimizer(
+            self._model, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay
+        )
         normalize = Normalize(*input_stats(self._model), device, channels_last=settings.channels_last)
         height, width = data.images.shape[1:3]
         self._batches: list[tuple[Tensor, Tensor]] = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from foldtune.trainers.components import (
     Component,
@@ -21,9 +21,6 @@ from foldtune.trainers.losses.registry import LOSSES
 from foldtune.trainers.networks.heads import HEADS
 from foldtune.trainers.optim.lr_schedulers import LR_SCHEDULERS
 from foldtune.trainers.optim.optimizers import OPTIMIZERS
-
-if TYPE_CHECKING:
-    pass
 
 _LOSS_PARAMS: Mapping[str, type] = {name: spec.params for name, spec in LOSSES.items()}
 COMPONENTS: Mapping[str, Mapping[str, type]] = {
@@ -103,6 +100,11 @@ def settings_to_dict(settings: TrialSettings) -> dict[str, Any]:
     plain = {name: getattr(settings, name) for name in _PLAIN}
     components = {name: getattr(settings, name).to_dict() for name in COMPONENTS}
     return plain | components | {"postprocess": _thaw(settings.postprocess)}
+
+
+def without_pretrained(settings: TrialSettings) -> TrialSettings:
+    """The same settings for a model whose weights will be read from a file, so that nothing is downloaded."""
+    return replace(settings, pretrained=False)
 
 
 def _thaw(value: Any) -> Any:

@@ -191,7 +191,7 @@ def test_every_loss_trains_what_the_model_returns_and_all_are_scored_alike(life:
     for name in task.losses:
         settings = TrialSettings(model_name="test_resnet", loss=Component(name))
         model = task.build_model(settings)
-        losses = task.build_loss(settings, life.targets)(model.train()(images), batch)
+        losses = task.build_loss(settings.loss, life.targets)(model.train()(images), batch)
         assert losses.shape == (8,)
         assert torch.isfinite(losses).all()
         losses.mean().backward()

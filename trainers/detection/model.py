@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldtune.errors import Problem, SettingsError, TrialFailed
-
-if TYPE_CHECKING:
-    from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.networks.models import check_model, weights_unavailable
 
 STRIDES = (4, 8, 16, 32)
 """Of the encoder's maps that the pyramid joins, as far as the encoder has them; the first is needed."""
@@ -100,34 +98,34 @@ class TextDetector(nn.Module):
         return torch.cat([functional.interpolate(each, size=finest) for each in reversed(smooth)], dim=1)
 
 
-def build_detector(settings: TrialSettings) -> TextDetector:
-    """The network of a trial, randomly initialised or with a pretrained encoder.
+def build_detector(
+    model_name: str, *, pretrained: bool = False, drop_rate: float = 0.0, drop_path_rate: float = 0.0
+) -> TextDetector:
+    """A text detector on the encoder `model_name`, which is randomly initialised or pretrained.
 
     Raises:
         SettingsError: the encoder does not exist, or gives no maps.
-        TrialFailed: pretrained weights cannot be had.
+        TrialFailed: pretrained weights are unavailable.
     """
-    from foldtune.trainers.networks.models import check_model, weights_unavailable
-
-    problems = check_model(settings.model_name, 0.0, settings.drop_path_rate) or check_encoder(settings.model_name)
-    levels = None if problems else find_levels(settings.model_name)
+    problems = check_model(model_name, 0.0, drop_path_rate) or check_encoder(model_name)
+    levels = None if problems else find_levels(model_name)
     if levels is None:
         raise SettingsError(problems)
-    rates = {"drop_path_rate": settings.drop_path_rate} if settings.drop_path_rate > 0 else {}
+    rates = {"drop_path_rate": drop_path_rate} if drop_path_rate > 0 else {}
     try:
         encoder = timm.create_model(
-            settings.model_name,
-            pretrained=settings.pretrained,
+            model_name,
+            pretrained=pretrained,
             features_only=True,
             out_indices=levels.indices,
             **dict(levels.options),
             **rates,
         )
     except (OSError, RuntimeError) as error:
-        if not settings.pretrained or isinstance(error, torch.OutOfMemoryError):
+        if not pretrained or isinstance(error, torch.OutOfMemoryError):
             raise
-        raise TrialFailed(weights_unavailable(settings.model_name, error)) from error
-    return TextDetector(encoder, levels, settings.drop_rate)
+        raise TrialFailed(weights_unavailable(model_name, error)) from error
+    return TextDetector(encoder, levels, drop_rate)
 
 
 def _width(channels: tuple[int, ...]) -> int:

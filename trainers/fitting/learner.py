@@ -60,9 +60,20 @@ class Learner:
         self.precision = choose_precision(settings.amp, device)
         self.normalize = Normalize(*input_stats(model), device, channels_last=settings.channels_last)
         self._frozen_norms = freeze_all_but_last(self.model, settings.train_last)
-        self.optimizer = build_optimizer(self.model, settings)
+        self.optimizer = build_optimizer(
+            self.model,
+            settings.optimizer,
+            lr=settings.lr,
+            weight_decay=settings.weight_decay,
+            layer_decay=settings.layer_decay,
+        )
         self.lr_scheduler = LrScheduler(
-            self.optimizer, settings, epochs=epochs, steps_per_epoch=steps_per_epoch, mode=mode
+            self.optimizer,
+            settings.lr_scheduler,
+            settings.lr,
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            mode=mode,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.scaled)
         self.scaler.scale(torch.zeros((), device=device))  # it begins with that, and a process may have no image

@@ -86,7 +86,7 @@ class Replica:
             self.batches = self._build_batches(share, drop_last=0 < epoch_size % settings.batch_size < fewest)
             self.learner = Learner(
                 model,
-                task.build_loss(settings, train_targets),
+                task.build_loss(settings.loss, train_targets),
                 settings,
                 device=device,
                 epochs=job.epochs,

@@ -16,9 +16,9 @@ import torch
 from foldtune.errors import Disconnected, Problem, ProcessLost, SettingsError, TrialFailed
 from foldtune.trainers.arrays.spill import SpilledArray
 from foldtune.trainers.fitting.child import LAST_WORDS_S, Child
-from foldtune.trainers.networks.models import without_pretrained
 from foldtune.trainers.parallel.group import Ranks
 from foldtune.trainers.runtime import choose_device
+from foldtune.trainers.settings import without_pretrained
 
 if TYPE_CHECKING:
     from foldtune.trainers.fitting.fit_types import Logits

@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from foldtune.trainers.inference.predictor import Predictor
 from foldtune.trainers.loading.crops import as_evaluated
-from foldtune.trainers.networks.models import without_pretrained
 from foldtune.trainers.runtime import choose_device
-from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.settings import TrialSettings, without_pretrained
 from foldtune.trainers.tasks.base import Task
 from foldtune.trainers.tasks.network import create_model
 

@@ -12,9 +12,8 @@ from torch import nn
 from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.inference.predictor import Progress, eval_batch, predict_logits
 from foldtune.trainers.loading.crops import as_evaluated
-from foldtune.trainers.networks.models import without_pretrained
 from foldtune.trainers.networks.weights import load_weights
-from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.settings import TrialSettings, without_pretrained
 from foldtune.trainers.tasks.base import Task
 from foldtune.trainers.tasks.network import create_model
 

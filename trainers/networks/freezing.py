@@ -19,13 +19,13 @@ def freeze_all_but_last(model: nn.Module, groups: int) -> tuple[nn.Module, ...]:
     them in evaluation mode during training.
 
     Raises:
-        SettingsError: the model does not say which layers it has.
+        SettingsError: the model has no layer groups.
     """
     if groups == 0:
         return ()
     matcher: Any = getattr(model, "group_matcher", None)
     if matcher is None:
-        raise SettingsError([Problem("train_last", "the model does not say which layers it has; use 0")])
+        raise SettingsError([Problem("train_last", "the model has no layer groups; use 0")])
     group_of: dict[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
     last_frozen = max(group_of.values()) - groups - 1
     for name, parameter in model.named_parameters():

@@ -31,6 +31,7 @@ class MlpHead:
 
 
 HEADS: Mapping[str, type] = MappingProxyType({"linear": LinearHead, "mlp": MlpHead})
+LINEAR = Component("linear")
 
 
 def find_classifier(model: nn.Module) -> str | None:

@@ -1,10 +1,9 @@
-"""Networks from timm: checked by name, built from a trial's settings, fitted to the size of the images."""
+"""Networks from timm: checked by name, and built with a head of the trial's choice."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import timm
 import torch
@@ -13,22 +12,19 @@ from torch import nn
 
 from foldtune.errors import Problem, SettingsError, TrialFailed, did_you_mean
 from foldtune.trainers.components import Component
-from foldtune.trainers.networks.heads import find_classifier, install_head
-
-if TYPE_CHECKING:
-    from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.networks.heads import LINEAR, find_classifier, install_head
 
 WITH_DROP_PATH = "resnet*, convnext*, efficientnet*, mobilenetv3*, vit*"
 
 
 def check_model(model_name: str, drop_rate: float, drop_path_rate: float) -> list[Problem]:
-    """What is wrong with a model's name and with the dropout asked of it. Allocates no weights."""
+    """Problems of a model's name, and of dropout that the model does not have. Allocates no weights."""
     if problem := _check_name(model_name):
         return [Problem("model_name", problem)]
-    asked = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+    rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
     return [
         Problem(name, f"model '{model_name}' has none; use 0 or a model that has it, such as {WITH_DROP_PATH}")
-        for name, rate in asked.items()
+        for name, rate in rates.items()
         if rate > 0 and not takes_argument(model_name, name)
     ]
 
@@ -41,18 +37,18 @@ def takes_argument(model_name: str, argument: str) -> bool:
             timm.create_model(model_name, **{argument: 0.1})
     except TypeError:
         return False
-    except (RuntimeError, NotImplementedError):  # cannot be built without memory; the real build will tell
+    except (RuntimeError, NotImplementedError):  # cannot be built without memory; the real build will show
         return True
     return True
 
 
 def check_layers(model_name: str, head: Component, train_last: int) -> list[Problem]:
-    """What is asked of the head and of the layers of an existing model, and is not there."""
+    """Problems of a head, and of frozen layers, for which an existing model has no place."""
     problems = []
     if head.name != "linear" and not _traits(model_name).classifier:
         problems.append(_no_place(model_name, head))
     if train_last > 0 and not _traits(model_name).layer_groups:
-        problems.append(Problem("train_last", f"model '{model_name}' does not say which layers it has; use 0"))
+        problems.append(Problem("train_last", f"model '{model_name}' has no layer groups; use 0"))
     return problems
 
 
@@ -63,11 +59,11 @@ class _Traits(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _traits(model_name: str) -> _Traits:
-    """What the model has; read from one that is built without memory."""
+    """Traits of the model, read from one that is built without memory."""
     try:
         with torch.device("meta"):
             model = timm.create_model(model_name)
-    except (RuntimeError, NotImplementedError):  # the real build will tell
+    except (RuntimeError, NotImplementedError):  # the real build will show
         return _Traits(classifier=True, layer_groups=True)
     return _Traits(find_classifier(model) is not None, hasattr(model, "group_matcher"))
 
@@ -76,36 +72,34 @@ def _no_place(model_name: str, head: Component) -> Problem:
     return Problem("head", f"model '{model_name}' has no single dense classifier to put '{head.name}' at; use linear")
 
 
-def build_model(settings: TrialSettings, num_classes: int, in_chans: int = 3) -> nn.Module:
-    """timm's network with `num_classes` outputs, randomly initialised or pretrained, and the head of `settings`.
+def build_model(
+    model_name: str,
+    num_classes: int,
+    *,
+    pretrained: bool = False,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    head: Component = LINEAR,
+) -> nn.Module:
+    """A timm network for RGB images with `num_classes` outputs, and `head` in the place of its classifier.
 
     Raises:
-        SettingsError: the model does not exist, or does not take the dropout or the head asked for.
-        TrialFailed: pretrained weights cannot be had.
+        SettingsError: the model does not exist, or has no place for the dropout or the head.
+        TrialFailed: pretrained weights are unavailable.
     """
-    if problems := check_model(settings.model_name, settings.drop_rate, settings.drop_path_rate):
+    if problems := check_model(model_name, drop_rate, drop_path_rate):
         raise SettingsError(problems)
-    rates = {name: rate for name in ("drop_rate", "drop_path_rate") if (rate := getattr(settings, name)) > 0}
+    rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+    given = {name: rate for name, rate in rates.items() if rate > 0}
     try:
-        model = timm.create_model(
-            settings.model_name,
-            pretrained=settings.pretrained,
-            num_classes=num_classes,
-            in_chans=in_chans,
-            **rates,
-        )
+        model = timm.create_model(model_name, pretrained=pretrained, num_classes=num_classes, **given)
     except (OSError, RuntimeError) as error:
-        if not settings.pretrained or isinstance(error, torch.OutOfMemoryError):
+        if not pretrained or isinstance(error, torch.OutOfMemoryError):
             raise
-        raise TrialFailed(weights_unavailable(settings.model_name, error)) from error
-    if not install_head(model, settings.head):
-        raise SettingsError([_no_place(settings.model_name, settings.head)])
+        raise TrialFailed(weights_unavailable(model_name, error)) from error
+    if not install_head(model, head):
+        raise SettingsError([_no_place(model_name, head)])
     return cast("nn.Module", model)
-
-
-def without_pretrained(settings: TrialSettings) -> TrialSettings:
-    """The same settings for a model whose weights will be read from a file: nothing is downloaded."""
-    return replace(settings, pretrained=False)
 
 
 def input_stats(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -126,7 +120,7 @@ def has_batch_norm(model: nn.Module) -> bool:
 
 @lru_cache(maxsize=256)
 def _check_name(model_name: str) -> str:
-    """What is wrong with the name, or an empty text."""
+    """The problem of the name, or an empty text."""
     if timm.is_model(model_name):
         try:
             timm.get_pretrained_cfg(model_name, allow_unregistered=False)
@@ -140,7 +134,7 @@ def _check_name(model_name: str) -> str:
 
 
 def weights_unavailable(model_name: str, error: Exception) -> str:
-    """Why a model's pretrained weights cannot be had, and what to do."""
+    """Message that a model's pretrained weights are unavailable, why, and what to do."""
     return (
         f"no pretrained weights for '{model_name}' ({_one_line(error)}); set pretrained: false, or download "
         "them once where there is a network and point HF_HOME to that cache on every machine"

@@ -9,12 +9,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from foldtune.errors import Problem, SettingsError
-from foldtune.trainers.components import number
+from foldtune.trainers.components import Component, number
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
-
-    from foldtune.trainers.settings import TrialSettings
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,9 @@ LR_SCHEDULERS: Mapping[str, type] = MappingProxyType(
 )
 
 
-def check_warmup(settings: TrialSettings, epochs: int) -> list[Problem]:
+def check_warmup(schedule: Component, epochs: int) -> list[Problem]:
     """A warm-up as long as the training would leave nothing of the schedule."""
-    warmup = settings.lr_scheduler.params["warmup_epochs"]
+    warmup = schedule.params["warmup_epochs"]
     if warmup < epochs:
         return []
     message = f"{warmup:g} must be less than the {epochs} epochs of the training"
@@ -65,12 +63,22 @@ class LrScheduler:
 
     Step t of W warm-up steps has lr·(t+1)/(W+1), so that no step is wasted at lr 0; the cosine then runs over
     the remaining steps of the whole training. A group's ``lr_scale`` (layer decay) multiplies all of it.
+
+    Args:
+        schedule: name and parameters, as in LR_SCHEDULERS.
+        lr: peak learning rate, > 0.
+        epochs: length of the whole training.
+        mode: direction in which the metric given to `after_epoch` is better.
+
+    Raises:
+        SettingsError: the warm-up is as long as the training.
     """
 
     def __init__(
         self,
         optimizer: Optimizer,
-        settings: TrialSettings,
+        schedule: Component,
+        lr: float,
         *,
         epochs: int,
         steps_per_epoch: int,
@@ -79,9 +87,9 @@ class LrScheduler:
         from timm.scheduler import CosineLRScheduler
         from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-        if problems := check_warmup(settings, epochs):
+        if problems := check_warmup(schedule, epochs):
             raise SettingsError(problems)
-        name, params = settings.lr_scheduler.name, settings.lr_scheduler.params
+        name, params = schedule.name, schedule.params
         total = epochs * steps_per_epoch
         self.warmup_steps = min(round(params["warmup_epochs"] * steps_per_epoch), total - 1)
         self._warmup_epochs = math.ceil(params["warmup_epochs"])
@@ -90,9 +98,9 @@ class LrScheduler:
         self._by_step = CosineLRScheduler(
             optimizer,
             t_initial=max(2, round(length * (total - self.warmup_steps))),  # timm warns at 1, where the lr is the same
-            lr_min=settings.lr * ratio,
+            lr_min=lr * ratio,
             warmup_t=self.warmup_steps,
-            warmup_lr_init=settings.lr / (self.warmup_steps + 1),
+            warmup_lr_init=lr / (self.warmup_steps + 1),
             warmup_prefix=True,
             t_in_epochs=False,
         )
@@ -110,7 +118,7 @@ class LrScheduler:
             self._by_step.step_update(step)
 
     def after_epoch(self, epoch: int, value: float) -> None:
-        """Tell the metric's value of `epoch` (1-based); only plateau listens, and only after the warm-up."""
+        """Take the metric's value of `epoch` (1-based); it changes the lr under plateau alone, after the warm-up."""
         if self._by_metric is not None and epoch >= self._warmup_epochs:
             self._by_metric.step(value)
 

@@ -1,4 +1,4 @@
-"""Optimizers by name: their parameters, and how one is built for a model (timm's factory)."""
+"""Optimizers by name: their parameters, and the building of one for a model (timm's factory)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from foldtune.errors import Problem, SettingsError
-from foldtune.trainers.components import number
+from foldtune.trainers.components import Component, number
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
-
-    from foldtune.trainers.settings import TrialSettings
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class AdamWParams:
 
 @dataclass(frozen=True)
 class SgdParams:
-    """Momentum, and whether it looks ahead (Nesterov)."""
+    """Momentum, plain or Nesterov's."""
 
     momentum: float = number(0.9, 0.0, 1.0, open_high=True)
     nesterov: bool = True
@@ -36,31 +34,37 @@ class SgdParams:
 OPTIMIZERS: Mapping[str, type] = MappingProxyType({"adamw": AdamWParams, "sgd": SgdParams})
 
 
-def build_optimizer(model: nn.Module, settings: TrialSettings) -> Optimizer:
-    """The optimizer of `settings` over the parameters of `model`.
+def build_optimizer(
+    model: nn.Module, optimizer: Component, *, lr: float, weight_decay: float, layer_decay: float = 0.0
+) -> Optimizer:
+    """The optimizer over the parameters of `model`; biases and norms (one-dimensional) get no weight decay.
 
-    Biases and norms (one-dimensional parameters) get no weight decay. `layer_decay` > 0 scales the lr of
-    earlier layers down; the factor stands in each group's ``lr_scale``, which the lr scheduler applies.
+    Args:
+        optimizer: name and parameters, as in OPTIMIZERS.
+        lr: peak learning rate, > 0.
+        layer_decay: lr factor from a layer to the one before it, in (0, 1]; 0 is off. The product stands in each
+            group's ``lr_scale``, which the lr scheduler applies.
+
+    Raises:
+        SettingsError: layer decay for a model without layer groups.
     """
     from timm.optim import create_optimizer_v2
 
-    if settings.layer_decay > 0 and not hasattr(model, "group_matcher"):
-        message = f"model '{settings.model_name}' does not say which layers it has; use 0"
-        raise SettingsError([Problem("layer_decay", message)])
-    optimizer = create_optimizer_v2(
+    if layer_decay > 0 and not hasattr(model, "group_matcher"):
+        raise SettingsError([Problem("layer_decay", f"model {type(model).__name__} has no layer groups; use 0")])
+    built = create_optimizer_v2(
         model,
-        lr=settings.lr,
-        weight_decay=settings.weight_decay,
-        layer_decay=settings.layer_decay or None,
+        lr=lr,
+        weight_decay=weight_decay,
+        layer_decay=layer_decay or None,
         fused=all(parameter.is_floating_point() for parameter in model.parameters()),
-        **_factory_arguments(settings),
+        **_factory_arguments(optimizer.name, optimizer.params),
     )
-    return cast("Optimizer", optimizer)
+    return cast("Optimizer", built)
 
 
-def _factory_arguments(settings: TrialSettings) -> dict[str, Any]:
-    params = settings.optimizer.params
-    if settings.optimizer.name == "adamw":
+def _factory_arguments(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    if name == "adamw":
         return {"opt": "adamw", "betas": (params["beta1"], params["beta2"])}
     nesterov = params["nesterov"] and params["momentum"] > 0  # torch refuses Nesterov without momentum
     return {"opt": "sgd" if nesterov else "momentum", "momentum": params["momentum"]}

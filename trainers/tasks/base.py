@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from foldtune.errors import Problem, SettingsError, unknown
 from foldtune.trainers.arrays.types import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets
+from foldtune.trainers.components import Component
 from foldtune.trainers.tasks.votes import Votes
 
 if TYPE_CHECKING:
@@ -137,11 +138,22 @@ class Task(Votes):
 
         Text detection: a feature pyramid, which in evaluation mode returns only what :meth:`scores` needs.
         """
+        return self._timm_network(settings, self.head_size)
+
+    @staticmethod
+    def _timm_network(settings: TrialSettings, num_outputs: int) -> nn.Module:
         from foldtune.trainers.networks.models import build_model
 
-        return build_model(settings, num_classes=self.head_size)
+        return build_model(
+            settings.model_name,
+            num_outputs,
+            pretrained=settings.pretrained,
+            drop_rate=settings.drop_rate,
+            drop_path_rate=settings.drop_path_rate,
+            head=settings.head,
+        )
 
-    def build_loss(self, settings: TrialSettings, train_targets: Targets) -> nn.Module:
+    def build_loss(self, loss: Component, train_targets: Targets) -> nn.Module:
         """The loss: (outputs of the model in training mode, collated targets) -> (B,) losses, one a row.
 
         ``train_targets`` are the original training fold, before any oversampling. Multi-target: the sum of
@@ -149,8 +161,7 @@ class Task(Votes):
         """
         from foldtune.trainers.losses.registry import LOSSES
 
-        spec = LOSSES[settings.loss.name]
-        return spec.build(settings.loss.params, self.class_counts(train_targets))
+        return LOSSES[loss.name].build(loss.params, self.class_counts(train_targets))
 
     def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
         """Targets (B, ...) of a batch as the loss wants them; runs in the loader's workers.

@@ -76,13 +76,12 @@ class Ordinal(Multiclass):
         return align_fold_biases(list(fold_logits))
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
-        from foldtune.trainers.networks.models import build_model
         from foldtune.trainers.networks.ordinal_heads import ORDINAL_HEADS, add_head
 
         if settings.loss.name not in ORDINAL_HEADS:
             return super().build_model(settings)
         head = ORDINAL_HEADS[settings.loss.name](len(self.labels))
-        return add_head(build_model(settings, num_classes=head.num_inputs), head)
+        return add_head(self._timm_network(settings, head.num_inputs), head)
 
     def default_postprocess(self) -> dict[str, Any]:
         return {"cuts": ROUNDING}

@@ -56,7 +56,7 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
     settings = TrialSettings(**values, postprocess=kept)
     if strange := task.check_settings(settings):
         raise SettingsError(strange)
-    if epochs is not None and (late := check_warmup(settings, epochs)):
+    if epochs is not None and (late := check_warmup(settings.lr_scheduler, epochs)):
         raise SettingsError(late)
     return settings
 

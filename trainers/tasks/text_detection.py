@@ -123,7 +123,12 @@ class TextDetection(Task):
     def build_model(self, settings: TrialSettings) -> nn.Module:
         from foldtune.trainers.detection.model import build_detector
 
-        return build_detector(settings)
+        return build_detector(
+            settings.model_name,
+            pretrained=settings.pretrained,
+            drop_rate=settings.drop_rate,
+            drop_path_rate=settings.drop_path_rate,
+        )
 
     def check_settings(self, settings: TrialSettings) -> list[Problem]:
         from foldtune.trainers.detection.model import check_encoder

@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch")
 from foldtune.errors import SettingsError  # noqa: E402
 from foldtune.trainers.detection.model import build_detector, check_encoder, find_levels  # noqa: E402
 from foldtune.trainers.losses.differentiable_binarization import DBLoss, balanced_bce, dice, masked_l1  # noqa: E402
-from foldtune.trainers.settings import TrialSettings  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -18,7 +17,7 @@ from foldtune.trainers.settings import TrialSettings  # noqa: E402
     [("resnet10t", (64, 96)), ("mobilenetv3_small_050", (70, 99)), ("swin_s3_tiny_224", (64, 128))],
 )
 def test_any_encoder_gives_a_map_of_the_images_size(name: str, size: tuple[int, int]) -> None:
-    model = build_detector(TrialSettings(model_name=name))
+    model = build_detector(name)
     images = torch.rand(2, 3, *size)
     assert model.train()(images).shape == (2, 2, *size)
     with torch.inference_mode():
@@ -30,9 +29,9 @@ def test_models_without_maps_are_refused_with_those_that_have_them() -> None:
     (problem,) = check_encoder("vit_tiny_patch16_224")
     assert "resnet*" in problem.message
     with pytest.raises(SettingsError, match="gives no maps at stride 4"):
-        build_detector(TrialSettings(model_name="vit_tiny_patch16_224"))
+        build_detector("vit_tiny_patch16_224")
     with pytest.raises(SettingsError, match="did you mean"):
-        build_detector(TrialSettings(model_name="resnet11t"))
+        build_detector("resnet11t")
 
 
 def test_cross_entropy_takes_three_hard_negatives_for_each_pixel_of_text() -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from foldtune.errors import SettingsError, TrialFailed
+from foldtune.trainers.components import Component
 from foldtune.trainers.fitting.fit import Fit, FoldData, fit
 from foldtune.trainers.inference.predictor import predict_logits
 from foldtune.trainers.optim.precision import choose_precision
@@ -356,7 +357,7 @@ def test_the_loop_knows_nothing_of_the_form_of_targets_and_outputs(
         def build_model(self, settings: TrialSettings) -> nn.Module:
             return nn.Conv2d(3, 3, 1)
 
-        def build_loss(self, settings: TrialSettings, train_targets: Any) -> nn.Module:
+        def build_loss(self, loss: Component, train_targets: Any) -> nn.Module:
             return DenseLoss()
 
         def collate(self, targets: Any, image_size: tuple[int, int]) -> Any:

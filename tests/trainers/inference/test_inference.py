@@ -12,9 +12,9 @@ import torch
 from foldtune.errors import TrialFailed, WorkError
 from foldtune.trainers.fitting.fit import Fit, FoldData
 from foldtune.trainers.inference.predictor import predict_logits
-from foldtune.trainers.networks.models import input_stats, without_pretrained
+from foldtune.trainers.networks.models import input_stats
 from foldtune.trainers.networks.weights import load_weights, save_weights
-from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.settings import TrialSettings, without_pretrained
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.network import create_model
 

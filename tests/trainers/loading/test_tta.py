@@ -17,7 +17,6 @@ from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.networks.models import build_model
 from foldtune.trainers.networks.weights import save_weights
-from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.parsing import parse_settings
 
@@ -26,9 +25,9 @@ ROWS = np.array([5, 0, 17, 30])
 
 
 @pytest.fixture
-def model(settings: Callable[..., TrialSettings]) -> nn.Module:
+def model() -> nn.Module:
     torch.manual_seed(0)
-    return build_model(settings(), 3)
+    return build_model("test_resnet", 3)
 
 
 def shown_by_hand(name: str, images: np.ndarray) -> list[np.ndarray]:

@@ -96,7 +96,7 @@ def test_a_frozen_batch_norm_normalises_by_its_statistics_in_training(start: Sta
 
 
 def test_a_model_that_does_not_know_its_layers_is_refused(task: Multiclass) -> None:
-    with pytest.raises(SettingsError, match="train_last: model 'pit_ti_224' does not say which layers it has; use 0"):
+    with pytest.raises(SettingsError, match="train_last: model 'pit_ti_224' has no layer groups; use 0"):
         parse_settings({"model_name": "pit_ti_224", "train_last": 2}, task)
     with pytest.raises(SettingsError, match="train_last"):
         freeze_all_but_last(nn.Linear(2, 2), 1)

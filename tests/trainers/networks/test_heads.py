@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from foldtune.errors import SettingsError
+from foldtune.trainers.components import Component
 from foldtune.trainers.fitting.fit import Fit
 from foldtune.trainers.inference.predictor import predict_logits
 from foldtune.trainers.inference.trained import load_trained
@@ -23,6 +24,7 @@ from foldtune.trainers.tasks.parsing import parse_settings
 
 Make = Callable[..., TrialSettings]
 MLP: dict[str, Any] = {"name": "mlp", "units": 24, "layers": 2, "dropout": 0.4}
+MLP_HEAD = Component("mlp", {"units": 24, "layers": 2, "dropout": 0.4})
 CLASSIFIERS = {
     "test_resnet": "fc",
     "test_vit": "head",
@@ -34,10 +36,10 @@ CLASSIFIERS = {
 
 
 @pytest.mark.parametrize("model_name", CLASSIFIERS)
-def test_an_mlp_stands_where_the_classifier_was(model_name: str, settings: Make) -> None:
+def test_an_mlp_stands_where_the_classifier_was(model_name: str) -> None:
     with torch.device("meta"):
-        plain = build_model(settings(model_name=model_name), 5)
-        model = build_model(settings(model_name=model_name, head=MLP), 5)
+        plain = build_model(model_name, 5)
+        model = build_model(model_name, 5, head=MLP_HEAD)
     head = model.get_submodule(CLASSIFIERS[model_name])
     widths = [(layer.in_features, layer.out_features) for layer in head if isinstance(layer, nn.Linear)]
     assert widths == [(plain.num_features, 24), (24, 24), (24, 5)]
@@ -50,8 +52,8 @@ def test_an_mlp_stands_where_the_classifier_was(model_name: str, settings: Make)
 
 
 @pytest.mark.parametrize("model_name", ["test_resnet", "test_vit"])
-def test_outputs_are_the_head_of_the_pooled_features(model_name: str, settings: Make) -> None:
-    model = build_model(settings(model_name=model_name, head=MLP), 5).eval()
+def test_outputs_are_the_head_of_the_pooled_features(model_name: str) -> None:
+    model = build_model(model_name, 5, head=MLP_HEAD).eval()
     images = torch.randn(2, 3, 160, 160)
     with torch.no_grad():
         pooled = model.forward_head(model.forward_features(images), pre_logits=True)
@@ -60,8 +62,8 @@ def test_outputs_are_the_head_of_the_pooled_features(model_name: str, settings: 
         torch.testing.assert_close(model(images), expected)
 
 
-def test_linear_is_timms_own(settings: Make) -> None:
-    assert isinstance(build_model(settings(head="linear"), 5).fc, nn.Linear)
+def test_linear_is_timms_own() -> None:
+    assert isinstance(build_model("test_resnet", 5).fc, nn.Linear)
 
 
 @pytest.mark.parametrize("model_name", ["test_resnet", "test_vit"])

@@ -18,36 +18,36 @@ from foldtune.trainers.tasks.network import create_model
 Make = Callable[..., TrialSettings]
 
 
-def test_head_and_parameters(settings: Make) -> None:
-    model = build_model(settings(), num_classes=5)
+def test_head_and_parameters() -> None:
+    model = build_model("test_resnet", 5)
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
     assert count_params_m(model) == sum(p.numel() for p in model.parameters()) / 1e6
 
 
-def test_drop_rate_reaches_the_model(settings: Make) -> None:
+def test_drop_rate_reaches_the_model() -> None:
     for rate in (0.0, 0.3):
-        model = build_model(settings(model_name="test_byobnet", drop_rate=rate), num_classes=3)
+        model = build_model("test_byobnet", 3, drop_rate=rate)
         assert [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)] == [rate]
-    assert build_model(settings(drop_rate=0.3), num_classes=3).drop_rate == 0.3
+    assert build_model("test_resnet", 3, drop_rate=0.3).drop_rate == 0.3
 
 
-def test_drop_path_rate_reaches_the_model(settings: Make) -> None:
-    model = build_model(settings(drop_path_rate=0.4), num_classes=3)
+def test_drop_path_rate_reaches_the_model() -> None:
+    model = build_model("test_resnet", 3, drop_path_rate=0.4)
     probabilities = [m.drop_prob for m in model.modules() if isinstance(m, DropPath)]
     assert max(probabilities) == pytest.approx(0.4)
-    without = build_model(settings(drop_path_rate=0.0), num_classes=3)
+    without = build_model("test_resnet", 3, drop_path_rate=0.0)
     assert not any(getattr(m, "drop_prob", 0) for m in without.modules())
 
 
 def test_dropout_that_the_model_lacks_is_an_error_here_too() -> None:
     with pytest.raises(SettingsError, match="drop_path_rate"):
-        build_model(TrialSettings(model_name="vgg11", drop_path_rate=0.1), num_classes=3)
+        build_model("vgg11", 3, drop_path_rate=0.1)
 
 
-def test_pretrained_weights_that_cannot_be_had_end_the_trial(settings: Make, monkeypatch: Any) -> None:
+def test_pretrained_weights_that_are_unavailable_end_the_trial(monkeypatch: Any) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(TrialFailed, match=r"test_resnet.*pretrained: false.*HF_HOME"):
-        build_model(settings(pretrained=True), num_classes=3)
+        build_model("test_resnet", 3, pretrained=True)
 
 
 def test_a_transformer_is_set_to_the_size_of_the_images(settings: Make, task: Multiclass) -> None:
@@ -72,6 +72,6 @@ def test_the_input_is_normalised_as_in_pretraining(start: Callable[..., Fit]) ->
     assert torch.cat(seen[:2]).permute(0, 2, 3, 1).numpy() == pytest.approx(expected, abs=1e-5)
 
 
-def test_batch_norm_is_recognised(settings: Make) -> None:
-    assert has_batch_norm(build_model(settings(), 3))
-    assert not has_batch_norm(build_model(settings(model_name="test_vit"), 3))
+def test_batch_norm_is_recognised() -> None:
+    assert has_batch_norm(build_model("test_resnet", 3))
+    assert not has_batch_norm(build_model("test_vit", 3))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from foldtune.errors import SettingsError
+from foldtune.trainers.components import Component
 from foldtune.trainers.fitting.fit import Fit
 from foldtune.trainers.networks.models import build_model
 from foldtune.trainers.optim.lr_schedulers import LrScheduler
@@ -20,7 +21,8 @@ Make = Callable[..., TrialSettings]
 
 
 def optimizer_of(settings: TrialSettings) -> torch.optim.Optimizer:
-    return build_optimizer(build_model(settings, num_classes=3), settings)
+    model = build_model(settings.model_name, 3)
+    return build_optimizer(model, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
 def test_lr_weight_decay_and_betas_reach_adamw(settings: Make) -> None:
@@ -54,14 +56,17 @@ def test_layer_decay_scales_the_lr_of_early_layers_under_every_schedule(
     assert depth[id(learner.model.conv1[0].weight)] < 0.001
 
 
-def test_layer_decay_needs_a_model_that_knows_its_layers(settings: Make) -> None:
-    with pytest.raises(SettingsError, match="layer_decay"):
-        build_optimizer(torch.nn.Linear(2, 2), settings(layer_decay=0.5))
+def test_layer_decay_needs_a_model_with_layer_groups() -> None:
+    sgd = Component("sgd", {"momentum": 0.9, "nesterov": True})
+    with pytest.raises(SettingsError, match="layer_decay: model Linear has no layer groups"):
+        build_optimizer(torch.nn.Linear(2, 2), sgd, lr=0.1, weight_decay=0.0, layer_decay=0.5)
 
 
 def lr_of_steps(settings: TrialSettings, epochs: int, steps: int) -> list[float]:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=settings.lr)
-    scheduler = LrScheduler(optimizer, settings, epochs=epochs, steps_per_epoch=steps, mode="max")
+    scheduler = LrScheduler(
+        optimizer, settings.lr_scheduler, settings.lr, epochs=epochs, steps_per_epoch=steps, mode="max"
+    )
     lrs = []
     for step in range(epochs * steps):
         scheduler.before_step(step)
@@ -115,7 +120,7 @@ def test_plateau_lowers_the_lr_only_when_the_metric_stalls(settings: Make) -> No
     chosen = {"name": "plateau", "factor": 0.1, "patience": 1, "warmup_epochs": 1}
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     made = settings(lr=1.0, lr_scheduler=chosen)
-    scheduler = LrScheduler(optimizer, made, epochs=9, steps_per_epoch=1, mode="max")
+    scheduler = LrScheduler(optimizer, made.lr_scheduler, made.lr, epochs=9, steps_per_epoch=1, mode="max")
     seen = []
     for epoch, value in enumerate([0.5, 0.6, 0.7, 0.7, 0.7, 0.7, 0.8], start=1):
         scheduler.before_step(epoch - 1)
@@ -128,7 +133,7 @@ def test_plateau_lowers_the_lr_only_when_the_metric_stalls(settings: Make) -> No
 def test_plateau_follows_the_direction_of_the_metric(mode: Any, expected: float, settings: Make) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     made = settings(lr=1.0, lr_scheduler={"name": "plateau", "patience": 0})
-    scheduler = LrScheduler(optimizer, made, epochs=9, steps_per_epoch=1, mode=mode)
+    scheduler = LrScheduler(optimizer, made.lr_scheduler, made.lr, epochs=9, steps_per_epoch=1, mode=mode)
     scheduler.after_epoch(1, 0.5)
     scheduler.after_epoch(2, 0.9)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(expected)

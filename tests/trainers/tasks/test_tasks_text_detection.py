@@ -62,7 +62,7 @@ def test_odd_labels_are_counted_and_break_nothing(tmp_path: Path) -> None:
     assert task.sampling_classes(targets).tolist() == [1, 0, 1]
     settings = parse_settings({"model_name": "test_resnet"}, task)
     model = task.build_model(settings).train()
-    losses = task.build_loss(settings, targets)(model(torch.rand(3, 3, *SIZE)), task.collate(targets, SIZE))
+    losses = task.build_loss(settings.loss, targets)(model(torch.rand(3, 3, *SIZE)), task.collate(targets, SIZE))
     assert torch.isfinite(losses).all()
     scores = task.scores(np.stack([10.0 * draw_text(each, SIZE)[None] - 5.0 for each in targets]))
     values = task.evaluate(scores, task.predict(scores), targets)
