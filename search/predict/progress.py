@@ -1,20 +1,25 @@
-"""One progress of several pieces of work."""
+"""One progress of several subtasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 
-class Counter:
-    """Adds up pieces of work, each of which counts from 0, for one bar."""
+class SubtaskProgress:
+    """The sum of several subtasks, each of which counts from 0, for one progress bar.
+
+    Args:
+        progress: callback (done, total) of the whole.
+        total: units of all subtasks together.
+    """
 
     def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
         self._progress = progress
         self._total = total
         self._done = 0
 
-    def work(self) -> Callable[[int, int], None]:
-        """A (done, total) callback of the next piece."""
+    def subtask(self) -> Callable[[int, int], None]:
+        """Return the callback (done, total) of the next subtask."""
         before = self._done
 
         def report(done: int, _: int) -> None:
@@ -24,5 +29,5 @@ class Counter:
         return report
 
     def skip(self, count: int) -> None:
-        """Count what need not be done."""
+        """Count units that need not be done."""
         self._done += count

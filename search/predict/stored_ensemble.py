@@ -1,4 +1,4 @@
-"""Predictions of a stored ensemble on new images: its folder is all that is needed. No Ray."""
+"""Predictions of a stored ensemble on new images, from its folder alone. No Ray."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.files import read_locally
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.predict.new_images import NewImages, find_images
-from foldtune.search.predict.original_sizes import sizes_of
-from foldtune.search.predict.preprocessing import Sight, unread
-from foldtune.search.predict.progress import Counter
+from foldtune.search.predict.preprocessing import ImagePreprocessing, unreadable_images
+from foldtune.search.predict.progress import SubtaskProgress
+from foldtune.search.predict.tables import original_image_sizes
 from foldtune.search.voting.combiner import Ballot
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
@@ -32,22 +32,22 @@ from foldtune.trainers.tasks.parsing import parse_settings
 __all__ = ["NewImages", "StoredEnsemble", "find_images"]
 
 PART_BYTES = 2 << 30
-"""Decoded pixels on the disk at a time."""
+"""Bytes of decoded pixels on the disk at a time."""
 
 MAPS = 64
-"""Images at a time of a task whose scores are maps of them, so that few maps are in memory at once."""
+"""Images at a time for a task whose scores are maps, so that few maps are in memory at once."""
 
 Render: TypeAlias = Callable[
     [npt.NDArray[Any], npt.NDArray[Any], Sequence[npt.NDArray[Any]], Sequence[Path]], pd.DataFrame
 ]
-"""(scores, predictions, each member's scores, files) of some rows (R, ...) -> R rows of a table."""
+"""(scores, predictions, each member's scores, files) of R images, arrays (R, ...) -> R rows of a table."""
 
-Seen: TypeAlias = Callable[[Sequence[Path], npt.NDArray[Any]], None]
-"""Is told the files of some images (R,) and their predictions (R, ...)."""
+OnPredicted: TypeAlias = Callable[[Sequence[Path], npt.NDArray[Any]], None]
+"""Callback with the files of R images and their predictions (R, ...)."""
 
 
 class _Work(NamedTuple):
-    """How images are worked off, as `StoredEnsemble.predict` is told."""
+    """Arguments of `StoredEnsemble.predict` that all parts of the images share."""
 
     batch_size: int
     device: str | None
@@ -65,7 +65,7 @@ class StoredEnsemble:
 
     @classmethod
     def open(cls, root: StorePath) -> StoredEnsemble:
-        """Open an ensemble's folder, or the run's that holds one.
+        """Open the folder of an ensemble, or of a run that holds one.
 
         Raises:
             RunNotFound: there is none.
@@ -83,7 +83,7 @@ class StoredEnsemble:
 
     @property
     def voters(self) -> dict[str, Mapping[str, Any]]:
-        """The members that have a say, by id: a weighted or a greedy vote may give some of them none."""
+        """Members with a weight above 0, by id: a weighted or greedy vote may give some of them none."""
         members = self.description["members"]
         return {
             _name(member): member for member, weight in zip(members, self.ballot().weights, strict=True) if weight > 0
@@ -91,26 +91,26 @@ class StoredEnsemble:
 
     @property
     def models(self) -> int:
-        """Fold models that are asked."""
+        """Number of fold models that predict."""
         return len(self.voters) * int(self.description["folds"])
 
     @property
-    def sights(self) -> tuple[Sight, ...]:
-        """The ways in which its voters see images: more than one only where they come from several runs."""
-        return tuple(dict.fromkeys(self._sight(member) for member in self.voters.values()))
+    def preprocessings(self) -> tuple[ImagePreprocessing, ...]:
+        """Distinct preprocessings of its voters: more than one only where they come from several runs."""
+        return tuple(dict.fromkeys(self._preprocessing(member) for member in self.voters.values()))
 
-    def _sight(self, member: Mapping[str, Any]) -> Sight:
-        return Sight.of({**self.description, **member})  # what a member does not say holds for all
+    def _preprocessing(self, member: Mapping[str, Any]) -> ImagePreprocessing:
+        return ImagePreprocessing.from_dict({**self.description, **member})  # a member's own keys go first
 
     def ballot(self) -> Ballot:
-        """The fitted vote."""
+        """Return the fitted vote."""
         return Ballot.from_dict(self.description)
 
-    def seen_as(self, tta: str) -> StoredEnsemble:
-        """The same ensemble, whose models see every image in the views `tta` (`trainers.loading.tta`).
+    def with_views(self, tta: str) -> StoredEnsemble:
+        """Return the same ensemble with the test-time views `tta`, a name of `trainers.loading.tta`.
 
         Raises:
-            InputError: no such views.
+            InputError: unknown views.
         """
         if tta not in TTA:
             raise InputError(f"--tta: {unknown('views', tta, TTA)}")
@@ -126,9 +126,9 @@ class StoredEnsemble:
         decoders: int,
         progress: Callable[[int, int], None],
         id_column: str = "image",
-        seen: Seen | None = None,
+        on_predicted: OnPredicted | None = None,
     ) -> pd.DataFrame:
-        """One row an image: id, label, its score, one score a class, votes, and `error` where it cannot be read.
+        """Return one row an image: id, label, its score, one score a class, votes, `error` where it cannot be read.
 
         `votes` counts the configurations whose own prediction is the label. Images are decoded once, a part of at
         most `PART_BYTES` at a time, so that neither memory nor scratch space grows with their number.
@@ -137,16 +137,16 @@ class StoredEnsemble:
             batch_size: images at a time.
             device: torch's name; a GPU where there is one by default.
             decoders: processes that decode.
-            progress: told (done, total): each image counts once decoded in each size and once for each model.
-            seen: told the images that could be read with their predictions, a part at a time.
+            progress: callback (done, total); each image counts once a preprocessing and once a model.
+            id_column: name of the first column.
+            on_predicted: callback with the readable images and their predictions, a part at a time.
 
         Raises:
             InputError: `id_column` is the name of another column of the result.
-            WorkError: no room for a part's decoded images.
-            RunCorrupt: weights that are gone.
-            WorkError: damaged ones.
+            WorkError: no room for a part's decoded images, or damaged weights.
+            RunCorrupt: weights are missing.
         """
-        columns = [*self.task.prediction_frame(*self._nothing()).columns, "votes"]
+        columns = [*self.task.prediction_frame(*self._empty_outputs()).columns, "votes"]
         if id_column in (*columns, "error"):
             raise InputError(f"--id {id_column}: the result has a column of that name; rename the CSV's")
 
@@ -156,8 +156,8 @@ class StoredEnsemble:
             scores: Sequence[npt.NDArray[Any]],
             paths: Sequence[Path],
         ) -> pd.DataFrame:
-            if seen is not None:
-                seen(paths, predictions)
+            if on_predicted is not None:
+                on_predicted(paths, predictions)
             return self._frame(mean, predictions, scores, paths)
 
         found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), render)
@@ -175,19 +175,21 @@ class StoredEnsemble:
         decoders: int,
         progress: Callable[[int, int], None],
     ) -> tuple[pd.DataFrame, Mapping[str, str]]:
-        """The rows of a submission in `columns`, of which the first holds the ids, and why images could not be read.
+        """Return the rows of a submission, and by id the reasons why images cannot be read.
 
-        An image that cannot be read gets the mean of the others' scores, as in the submission of `foldtune ensemble`.
-        Arguments are those of `predict`.
+        An unreadable image gets the mean of the others' scores, as in the submission of `foldtune ensemble`.
+
+        Args:
+            columns: names of the columns, of which the first holds the ids; other arguments are those of `predict`.
 
         Raises:
-            WorkError: no room for decoded images, or not one that can be read.
+            WorkError: no room for decoded images, no readable image, or damaged weights.
             DataError: columns that the task cannot fill.
-            RunCorrupt: weights that are gone.
-            WorkError: damaged ones.
+            RunCorrupt: weights are missing.
         """
-        none, nobody = self._nothing()
-        self.task.submission_frame([], nobody, columns, scores=none)  # refuses columns before anything is decoded
+        no_scores, no_predictions = self._empty_outputs()
+        # Wrong columns are refused before anything is decoded.
+        self.task.submission_frame([], no_predictions, columns, scores=no_scores)
         sums: list[npt.NDArray[Any]] = [np.zeros(())] * len(self.description["members"])
 
         def render(
@@ -197,7 +199,7 @@ class StoredEnsemble:
             paths: Sequence[Path],
         ) -> pd.DataFrame:
             sums[:] = [before + sum_rows(own) for before, own in zip(sums, scores, strict=True)]
-            sizes = sizes_of(self.task, paths)
+            sizes = original_image_sizes(self.task, paths)
             return self.task.submission_frame([""] * len(mean), predictions, columns, scores=mean, image_sizes=sizes)
 
         found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), render)
@@ -206,57 +208,57 @@ class StoredEnsemble:
         if reasons:
             mean, predictions = self.ballot().apply(self.task, [each[None] / len(found) for each in sums])
             filled = self.task.submission_frame([""], predictions, columns, scores=mean)
-            found = pd.concat([found, *(filled.set_index(pd.Index([place])) for place in reasons)]).sort_index()
-        return found.assign(**{columns[0]: images.ids}), {images.ids[place]: why for place, why in reasons.items()}
+            found = pd.concat([found, *(filled.set_index(pd.Index([row])) for row in reasons)]).sort_index()
+        return found.assign(**{columns[0]: images.ids}), {images.ids[row]: reason for row, reason in reasons.items()}
 
-    def _nothing(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Scores and predictions of no image."""
+    def _empty_outputs(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Scores and predictions of zero images."""
         scores = self.task.scores(np.zeros((0, self.task.head_size), dtype=np.float32))
         return scores, self.task.predict(scores)
 
     def _parts(self, images: NewImages, work: _Work, render: Render) -> tuple[pd.DataFrame, dict[int, str]]:
-        """What `render` makes of the images that can be read, indexed by their place, and the others' reasons."""
-        pixels = sum(height * width for (height, width), _, _ in self.sights)
+        """Rows of `render` for the readable images, indexed by their position, and the reasons of the others."""
+        pixels = sum(height * width for (height, width), _, _ in self.preprocessings)
         size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.judges_whole_images else len(images.ids)))
-        counted = Counter(work.progress, len(images.ids) * (self.models + len(self.sights)))
+        progress = SubtaskProgress(work.progress, len(images.ids) * (self.models + len(self.preprocessings)))
         frames: list[pd.DataFrame] = []
         reasons: dict[int, str] = {}
         for first in range(0, len(images.ids), size):
-            frame, broken = self._part(images.paths[first : first + size], work, render, counted)
+            frame, broken = self._part(images.paths[first : first + size], work, render, progress)
             frames.append(frame.set_index(frame.index + first))
             reasons |= {first + row: reason for row, reason in broken.items()}
         return pd.concat([frame for frame in frames if len(frame)] or frames[:1]), reasons
 
     def _part(
-        self, paths: Sequence[Path], work: _Work, render: Render, counted: Counter
+        self, paths: Sequence[Path], work: _Work, render: Render, progress: SubtaskProgress
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
-            seen = {sight: sight.decode(paths, Path(scratch), work.decoders, counted) for sight in self.sights}
-            keep = np.logical_and.reduce([prepared.keep for prepared in seen.values()])
+            decoded = {each: each.decode(paths, Path(scratch), work.decoders, progress) for each in self.preprocessings}
+            keep = np.logical_and.reduce([prepared.keep for prepared in decoded.values()])
             rows = np.flatnonzero(keep)
-            counted.skip((len(paths) - len(rows)) * self.models)
-            reasons = {row: reason for prepared in seen.values() for row, reason in unread(prepared)}
+            progress.skip((len(paths) - len(rows)) * self.models)
+            reasons = {row: reason for prepared in decoded.values() for row, reason in unreadable_images(prepared)}
             if not len(rows):
                 return pd.DataFrame(), reasons
-            asked = {
-                name: self._member(member, seen[self._sight(member)], keep, work, counted)
+            voter_scores = {
+                name: self._member_scores(member, decoded[self._preprocessing(member)], keep, work, progress)
                 for name, member in self.voters.items()
             }
-        one = next(iter(asked.values()))
-        silent = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # of no weight, whatever it says
-        scores = [asked.get(_name(member), silent) for member in self.description["members"]]
+        one = next(iter(voter_scores.values()))
+        unweighted = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # a member of weight 0 changes nothing
+        scores = [voter_scores.get(_name(member), unweighted) for member in self.description["members"]]
         mean, predictions = self.ballot().apply(self.task, scores)
         return render(mean, predictions, scores, [paths[row] for row in rows.tolist()]).set_index(rows), reasons
 
-    def _member(
+    def _member_scores(
         self,
         member: Mapping[str, Any],
         prepared: Prepared,
         keep: npt.NDArray[np.bool_],
         work: _Work,
-        counted: Counter,
+        progress: SubtaskProgress,
     ) -> npt.NDArray[Any]:
-        """Mean scores (N, ...) of a configuration's fold models on the images of the mask `keep`."""
+        """Mean scores (N, ...) of a member's fold models on the images of the mask `keep`."""
         settings = parse_settings(member["config"], self.task)
         folds = int(self.description["folds"])
         fold_scores = []
@@ -274,7 +276,7 @@ class StoredEnsemble:
                     tta=member.get("tta"),
                     batch_size=work.batch_size,
                     device=work.device,
-                    progress=counted.work(),
+                    progress=progress.subtask(),
                 )
             added = np.asarray(offset, dtype=logits.dtype)
             fold_scores.append(self.task.scores(logits + added if added.any() else logits))
@@ -287,12 +289,12 @@ class StoredEnsemble:
         scores: Sequence[npt.NDArray[Any]],
         paths: Sequence[Path],
     ) -> pd.DataFrame:
-        """Label, score, votes of the configurations, and the score of every class."""
+        """Label, score, votes of the members, and the score of every class."""
         votes = self.ballot().votes(self.task, scores, predictions)
-        frame = self.task.prediction_frame(mean, predictions, image_sizes=sizes_of(self.task, paths))
+        frame = self.task.prediction_frame(mean, predictions, image_sizes=original_image_sizes(self.task, paths))
         return frame.assign(votes=votes)
 
 
 def _name(member: Mapping[str, Any]) -> str:
-    """A member's id; of an ensemble of one run it is the trial's."""
+    """Id of a member; in an ensemble of one run it is the trial's."""
     return str(member.get("id", member["trial_id"]))

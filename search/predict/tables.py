@@ -1,26 +1,92 @@
-"""Rows of a submission before they are arranged as the sample is: those of an ensemble and of a sweep alike. No Ray."""
+"""Predictions as tables: rows of a submission, and several targets in one table. No Ray."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from foldtune.errors import BrokenImage
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.config.schema import DataConfig
-from foldtune.search.predict.original_sizes import sizes_to_submit
+from foldtune.search.runs.dataset import read_unlabelled
+from foldtune.trainers.data.images import picture_size
 from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
+Sizes: TypeAlias = npt.NDArray[np.int64]
 
 
 def submission_frame(
     task: Task, data: DataConfig, ids: npt.NDArray[np.str_], scores: Array, predictions: Array
 ) -> pd.DataFrame:
-    """Rows of a submission in the order of `ids` (T,), with the sample's columns, or the id's and the target's."""
+    """Return the rows of a submission in the order of `ids` (T,), before they are arranged as the sample is.
+
+    The columns are the sample's, or those of id and target where the configuration names no sample.
+
+    Args:
+        scores: scores (T, ...).
+        predictions: predictions (T, ...).
+
+    Raises:
+        InputError: the table of the rows to submit cannot be read, where image sizes are needed.
+    """
     sample = data.sample_submission
     columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
-    sizes = sizes_to_submit(task, data, ids)
+    sizes = _submission_image_sizes(task, data, ids)
     return task.submission_frame(ids, predictions, columns, scores=scores, image_sizes=sizes)
+
+
+def original_image_sizes(task: Task, paths: Sequence[Path]) -> Sizes | None:
+    """Return (N, 2) heights and widths in pixels of image files as the user has them.
+
+    (0, 0) stands for an unreadable image. None for a task whose predictions are not places in an image.
+    """
+    if not task.judges_whole_images:
+        return None
+    return np.array([_image_size(path) for path in paths], dtype=np.int64).reshape(-1, 2)
+
+
+def _submission_image_sizes(task: Task, data: DataConfig, ids: npt.NDArray[np.str_]) -> Sizes | None:
+    if not task.judges_whole_images:
+        return None
+    table = read_unlabelled(data, task)
+    paths = dict(zip(table.ids.tolist(), table.paths, strict=True))
+    return original_image_sizes(task, [paths.get(name, Path()) for name in ids.tolist()])
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    try:
+        return picture_size(path)
+    except BrokenImage:
+        return (0, 0)
+
+
+def combine_target_predictions(frames: Mapping[str | None, pd.DataFrame], id_column: str) -> pd.DataFrame:
+    """Return one table of several targets: id, then for each TARGET its label and TARGET_score …, and `error`.
+
+    Args:
+        frames: tables of `StoredEnsemble.predict` by target, of the same images; one alone under None is returned
+            unchanged.
+        id_column: name of the first column.
+    """
+    if None in frames:
+        return frames[None]
+    first = next(iter(frames.values()))
+    columns: dict[str, pd.Series] = {id_column: first[id_column]}
+    errors = first["error"]
+    for target, frame in frames.items():
+        errors = errors.where(errors.notna(), frame["error"])
+        for name in frame.columns.difference([id_column, "error"], sort=False):
+            columns[str(target) if name == "label" else f"{target}_{name}"] = frame[name]
+    return pd.DataFrame({**columns, "error": errors})
+
+
+def combine_target_submissions(frames: Mapping[str | None, pd.DataFrame]) -> pd.DataFrame:
+    """Return one submission of several targets, whose ids are the same in the same order; one alone is unchanged."""
+    first, *others = frames.values()
+    return pd.concat([first, *(frame.iloc[:, 1:] for frame in others)], axis=1)

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import optuna
 
 from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError, unknown
 from foldtune.results.exports.submission import read_sample
@@ -130,7 +129,9 @@ def _refusals(
 
 
 def _draws(space: Space) -> Iterator[dict[str, Any]]:
-    """The same random configurations each time."""
+    """Random configurations, the same each time."""
+    import optuna  # heavy, and predictions with an ensemble's folder must not need it
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return (space.suggest(study.ask()) for _ in range(RANDOM_DRAWS))

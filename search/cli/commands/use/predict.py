@@ -82,11 +82,15 @@ def add_to(app: typer.Typer) -> None:
         foldtune predict skin test_images --submission sample_submission.csv --output submission.csv
         """
         from foldtune.search.predict.new_images import find_images, sample_images
-        from foldtune.search.predict.opening import open_ensembles
+        from foldtune.search.predict.stored_ensemble import StoredEnsemble
+        from foldtune.search.runs.lookup import find_ensembles
 
-        found = open_ensembles(ensemble, storage)
+        found = {
+            target: StoredEnsemble.open(directory.root)
+            for target, directory in find_ensembles(ensemble, storage).items()
+        }
         if tta is not None:
-            found = {target: each.seen_as(tta) for target, each in found.items()}
+            found = {target: each.with_views(tta) for target, each in found.items()}
         work: dict[str, Any] = {"batch_size": batch_size, "device": device, "decoders": decoders()}
         if labels is not None and draw is None:
             raise typer.BadParameter("only --draw looks at labels; add it, or leave them out", param_hint="--labels")
@@ -95,7 +99,7 @@ def add_to(app: typer.Typer) -> None:
         if sample is None:
             new = find_images(images, root, id_column)
             if draw is not None:
-                work["seen"] = _drawing(found, new, draw, labels, id_column)
+                work["on_predicted"] = _drawing(found, new, draw, labels, id_column)
             _predict(found, new, file, {**work, "id_column": id_column})
         else:
             if root is not None:
@@ -106,18 +110,18 @@ def add_to(app: typer.Typer) -> None:
 def _predict(ensembles: Mapping[str | None, StoredEnsemble], images: Any, file: Path, work: Mapping[str, Any]) -> None:
     from foldtune.results.storage.files import write_csv
     from foldtune.results.tables.formatting import counted
-    from foldtune.search.predict.target_tables import side_by_side
+    from foldtune.search.predict.tables import combine_target_predictions
 
     frames: dict[str | None, pd.DataFrame] = {}
     for target, each in ensembles.items():
         with progress_bar(_label(target)) as progress:
             frames[target] = each.predict(images, progress=progress, **work)
-    frame = side_by_side(frames, work["id_column"])
+    frame = combine_target_predictions(frames, work["id_column"])
     write_csv(file, frame)
     broken = int(frame["error"].notna().sum())
     unread = f", {broken} could not be read" if broken else ""
     note(f"{counted(len(frame) - broken, 'image')} predicted in {file}{unread}")
-    if (drawing := work.get("seen")) is not None:
+    if (drawing := work.get("on_predicted")) is not None:
         found = ", ".join(f"{number} {kind}" for kind, number in sorted(drawing.counts.items()))
         note(f"{counted(drawing.drawn, 'picture')} in {drawing.folder}: {found or 'nothing found'}")
 
@@ -138,7 +142,7 @@ def _submit(
 ) -> None:
     from foldtune.results.exports.submission import read_sample, write_submission
     from foldtune.results.tables.formatting import counted
-    from foldtune.search.predict.target_tables import joined
+    from foldtune.search.predict.tables import combine_target_submissions
 
     columns = list(read_sample(sample).columns)
     frames: dict[str | None, pd.DataFrame] = {}
@@ -148,7 +152,7 @@ def _submit(
             wanted = columns if target is None else [columns[0], target]
             frames[target], unread = each.submission(images, wanted, progress=progress, **work)
             broken |= unread
-    write_submission(joined(frames), file, sample)
+    write_submission(combine_target_submissions(frames), file, sample)
     note(f"{counted(len(images.ids), 'image')} predicted in {file}, in the form of {sample}")
     if broken:
         first = next(iter(broken))
