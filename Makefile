@@ -9,22 +9,19 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup quickstart test lint types imports suite faults bench soak scale clean
+.PHONY: help setup quickstart test test-slow lint types imports doctest suite coverage docs faults bench soak scale clean
 
-help:
-	@echo "make quickstart   the whole main job on real images: search, table, ensemble, submission"
-	@echo "make test         lint, types, import contracts and the whole suite"
-	@echo "make faults       kills, lost nodes and services on a cluster of this machine's own; minutes"
-	@echo "make bench        the benchmarks of benchmarks/, as a table"
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-setup: $(INSTALLED)
+setup: $(INSTALLED)  ## the environment in .venv
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-quickstart: $(INSTALLED)
+quickstart: $(INSTALLED)  ## the whole main job on real images: search, table, ensemble, submission
 	@rm -rf $(RUN)
 	$(BIN)/foldtune data digits quickstart
 	$(BIN)/foldtune validate examples/quickstart.yaml
@@ -34,36 +31,50 @@ quickstart: $(INSTALLED)
 	$(BIN)/foldtune ensemble quickstart --top 3 --folds 3 --voting soft --output submission.csv
 	$(BIN)/foldtune score quickstart --labels quickstart/test_labels.csv
 
-test: lint types imports suite
+test: lint types imports doctest suite  ## lint, types, import contracts, examples in docstrings and the whole suite
 
-lint: $(INSTALLED)
+lint: $(INSTALLED)  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(INSTALLED)
+types: $(INSTALLED)  ## mypy, strict
 	$(BIN)/mypy
 
-imports: $(INSTALLED)
+imports: $(INSTALLED)  ## which part may import which
 	$(BIN)/lint-imports
 
+# Only modules that have examples: importing all of them would take longer than running these.
+doctest: $(INSTALLED)  ## examples in docstrings
+	$(BIN)/python -m pytest --quiet --doctest-modules $$(grep -Rl --include='*.py' '>>> ' foldtune)
+
 # A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
-suite: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not integration and not faults and not bench" --numprocesses auto --dist loadfile
-	$(BIN)/python -m pytest -m "integration and not faults" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+suite: $(INSTALLED)  ## the tests alone
+	$(BIN)/python -m pytest -m "not integration and not faults and not bench and not slow" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "integration and not faults and not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-slow: docs  ## the documentation, and what builds the distribution, opens pages or uses outside services; minutes
+	$(BIN)/python -m pytest -m slow --timeout 1200
+
+coverage: $(INSTALLED)  ## lines and branches that the quick tests run, as a table and in build/coverage
+	$(BIN)/python -m pytest -m "not integration and not faults and not bench and not slow" --numprocesses auto --dist loadfile \
+		--cov --cov-report term:skip-covered --cov-report html:build/coverage
+
+docs: $(INSTALLED)  ## the documentation as a site in build/site, offline; a broken link fails
+	$(BIN)/mkdocs build --strict --quiet
 
 # Several nodes on this machine, an object store and a database that stop, kills in a row.
-faults: $(INSTALLED)
+faults: $(INSTALLED)  ## kills, lost nodes and services on a cluster of this machine's own; 20 minutes
 	$(BIN)/python -m pytest -m faults
 
-bench: $(INSTALLED)
+bench: $(INSTALLED)  ## the benchmarks of benchmarks/, as a table; a quarter of an hour
 	$(BIN)/python -m pytest -m bench
 	$(BIN)/python -m benchmarks
 
-soak: $(INSTALLED)
+soak: $(INSTALLED)  ## 200 trials while workers and nodes are killed
 	$(BIN)/python -m benchmarks.soak
 
-scale: $(INSTALLED)
+scale: $(INSTALLED)  ## 1,000 trials beside plain Ray Tune
 	$(BIN)/python -m benchmarks.scale
 
-clean:
-	rm -rf .venv runs quickstart leaderboard.csv submission.csv
+clean:  ## remove the environment, builds and the quickstart's files
+	rm -rf .venv build runs quickstart leaderboard.csv submission.csv

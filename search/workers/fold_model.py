@@ -183,7 +183,7 @@ def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
     """Bring one fold model to its end: weights, validation scores, marker, test scores. What is there is kept.
 
     Raises:
-        TrialFailed, and what the trainer raises.
+        TrialFailed: the training cannot work; other errors of the trainer pass through.
     """
     place = _Place(work, job)
     settings, weights, own = place.settings, place.weights, place.own

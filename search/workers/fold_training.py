@@ -21,7 +21,7 @@ def train_fold(work: TrialWork, settings: TrialSettings, fold: int, directory: F
     """Train one fold's model, from its checkpoint where there is one; gives the metric of the epoch that is kept.
 
     Raises:
-        TrialFailed, and what the trainer raises.
+        TrialFailed: the training cannot work; other errors of the trainer pass through.
     """
     for _ in range(ATTEMPTS - 1):
         with suppress(ProcessLost):  # from the last checkpoint again
