@@ -1,4 +1,4 @@
-"""A picture with places drawn into it, each kind in a colour of its own: with Pillow."""
+"""Images with polygons drawn into them, one colour per kind of polygon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEGEND, _PAPER, _INK = 22, "#ffffff", "#1a1a1a"
 
 
 class Annotation(Protocol):
-    """A polygon (V, 2) in shares of width and height, a caption beside it, and its kind, one of COLOURS."""
+    """A polygon (V, 2) in fractions of width and height, a caption beside it, and its kind, a key of COLOURS."""
 
     @property
     def polygon(self) -> npt.NDArray[Any]: ...
@@ -32,7 +32,7 @@ class Annotation(Protocol):
 
 
 def draw_annotations(picture: Image.Image, annotations: Sequence[Annotation]) -> Image.Image:
-    """The picture in colour with its annotations, and below it what the colours mean and how many there are of each."""
+    """Return the image in colour with its annotations, and below it a legend with the count of each kind."""
     width, height = picture.size
     sheet = Image.new("RGB", (width, height + _LEGEND), _PAPER)
     sheet.paste(picture.convert("RGB"))
@@ -61,7 +61,7 @@ def _legend(draw: ImageDraw.ImageDraw, annotations: Sequence[Annotation], top: i
 
 
 def write_annotated(source: Path, annotations: Sequence[Annotation], target: Path) -> None:
-    """Write the picture at `source` with its annotations as a PNG, whole or not at all. Raises StorageError."""
+    """Write the image at `source` with its annotations as a PNG, atomically. Raises StorageError."""
     try:
         with Image.open(source) as file:
             picture = ImageOps.exif_transpose(file)

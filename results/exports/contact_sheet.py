@@ -1,4 +1,4 @@
-"""A contact sheet: pictures in rows and named columns, drawn with Pillow."""
+"""Contact sheets: images in rows and named columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INK, _DIM, _RULE, _PAPER = "#1a1a1a", "#6b6b6b", "#c8c8c8", "#ffffff"
 
 @dataclass(frozen=True)
 class Group:
-    """Columns under one title: what they share in words below it, and a name for each of them."""
+    """Columns under one title, with a note below it and a name for each column."""
 
     title: str
     note: str
@@ -34,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Row:
-    """One image: its label, its file's name, and a picture (H, W, 3) for each column of the sheet."""
+    """One image: its label, its file name, and a picture (H, W, 3) for each column of the sheet."""
 
     label: str
     name: str
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is drawn: the groups of columns from left to right, the rows from top to bottom."""
+    """Content of a sheet: groups of columns from left to right, rows from top to bottom."""
 
     title: str
     groups: tuple[Group, ...]
@@ -51,7 +51,7 @@ class Sheet:
 
 
 def draw(sheet: Sheet) -> Image.Image:
-    """Draw the sheet. Pictures are scaled to cells of one size, small ones by whole pixels, as the network has them."""
+    """Return the drawn sheet; pictures are scaled to one cell size, small ones by an integer factor."""
     cell = _cell(sheet.rows)
     lefts, right = _columns(sheet.groups, cell)
     wide = max(right + _MARGIN, 2 * _MARGIN + int(_font(17, bold=True).getlength(sheet.title)))
@@ -75,7 +75,7 @@ def draw(sheet: Sheet) -> Image.Image:
 
 
 def write_sheets(path: Path, sheets: Sequence[Sheet]) -> tuple[int, int]:
-    """Draw sheets below one another into a PNG, whole or not at all; give its width and height. Raises StorageError."""
+    """Write sheets below one another as a PNG, atomically; return width and height. Raises StorageError."""
     drawn = [draw(sheet) for sheet in sheets]
     image = Image.new("RGB", (max(each.width for each in drawn), sum(each.height for each in drawn)), _PAPER)
     y = 0
@@ -87,7 +87,7 @@ def write_sheets(path: Path, sheets: Sequence[Sheet]) -> tuple[int, int]:
 
 
 def _cell(rows: Sequence[Row]) -> int:
-    """Side of a cell: of the first picture, as often as comes nearest to _CELL; large pictures are made smaller."""
+    """Return the side of a cell in pixels: the multiple of the first picture's side nearest to _CELL, or _CELL."""
     longer = max(rows[0].pictures[0].shape[:2]) if rows and rows[0].pictures else _CELL
     return longer * max(1, round(_CELL / longer)) if longer <= _LARGEST else _CELL
 
@@ -101,7 +101,7 @@ def _cells(group: Group, left: int, cell: int) -> list[int]:
 
 
 def _columns(groups: Sequence[Group], cell: int) -> tuple[list[int], int]:
-    """The left edge of each group, and the right edge of the last."""
+    """Return the left edge of each group, and the right edge of the last."""
     lefts, x = [], _MARGIN + _LABELS
     for group in groups:
         lefts.append(x)
@@ -151,10 +151,10 @@ def _paste(image: Image.Image, picture: Picture, corner: tuple[int, int], cell: 
 
 
 def _wrap(text: str, font: Font, width: int) -> list[str]:
-    """Lines no wider than `width` pixels, broken after spaces, commas, bars and underscores, or where they must."""
+    """Return lines of at most `width` pixels, broken after spaces and punctuation, else within words."""
     lines: list[str] = []
-    for mark in " ,|_-.":
-        text = text.replace(mark, f"{mark}\0")
+    for separator in " ,|_-.":
+        text = text.replace(separator, f"{separator}\0")
     for word in text.split("\0"):
         if lines and font.getlength(lines[-1] + word.rstrip()) <= width:
             lines[-1] += word
@@ -169,7 +169,7 @@ def _wrap(text: str, font: Font, width: int) -> list[str]:
 
 
 def _font(size: int, *, bold: bool = False) -> Font:
-    """DejaVu, which knows most alphabets, where the system has it; else Pillow's own."""
+    """Return DejaVu, which covers most alphabets, if installed; else Pillow's own font."""
     try:
         return ImageFont.truetype("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf", size)
     except OSError:

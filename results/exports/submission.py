@@ -1,4 +1,4 @@
-"""The submission file: the sample's columns and ids in the sample's order, written whole or not at all."""
+"""The submission file: the sample's columns and ids in the sample's order, written atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED = 5
 def write_submission(
     frame: pd.DataFrame, path: StorePath, sample: Path | None = None, *, id_column: str | None = None
 ) -> pd.DataFrame:
-    """Write what ``arrange_submission`` gives, and return it. Raises SubmissionError, StorageError."""
+    """Write the result of ``arrange_submission``, and return it. Raises SubmissionError, StorageError."""
     ordered = arrange_submission(frame, sample, id_column=id_column)
     write_csv(path, ordered)
     return ordered
@@ -29,9 +29,14 @@ def arrange_submission(
 ) -> pd.DataFrame:
     """Return the predictions in the sample's form.
 
-    ``frame`` has one row an image. Its columns and ids must be the sample's, in any order; ids compare as
+    ``frame`` has one row per image. Its columns and ids must be the sample's, in any order; ids compare as
     text. Without a sample the frame is returned as it is. ``id_column`` defaults to the first column of the
     sample, or of the frame. Raises SubmissionError with every problem found, StorageError.
+
+    >>> arrange_submission(pd.DataFrame({"image": ["a.jpg", "b.jpg"], "label": ["nv", "mel"]}))
+       image label
+    0  a.jpg    nv
+    1  b.jpg   mel
     """
     template = None if sample is None else read_sample(Path(sample))
     columns = list((frame if template is None else template).columns)
@@ -56,7 +61,7 @@ def arrange_submission(
 
 
 def read_sample(path: Path) -> pd.DataFrame:
-    """Return the sample as text, one row an id, empty cells as "". Raises SubmissionError, StorageError."""
+    """Return the sample as text, one row per id, empty cells as "". Raises SubmissionError, StorageError."""
     with storage_errors(path, "read"):
         try:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")

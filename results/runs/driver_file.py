@@ -1,4 +1,4 @@
-"""Who searches a run: the process, and the Ray job that it is the command of."""
+"""The driver of a run: the process that searches it, and the Ray job that started it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NAME = "driver.json"
 
 @dataclass(frozen=True)
 class Driver:
-    """The process that searches a run, or did so last.
+    """The process of a run's current or last search.
 
     Attributes:
-        host: its machine's name.
-        pid: its number there.
-        born_s: when it started, in seconds of the epoch; a number that was taken again belongs to a later one.
-        job_id: of the Ray job, None where it was started in a terminal.
-        job_address: of the job server that took the job.
+        host: name of its machine.
+        pid: process id there.
+        born_s: start time in seconds since 1970, since process ids are reused.
+        job_id: id of the Ray job, None for a start from a terminal.
+        job_address: URL of the job server, None for a start from a terminal.
     """
 
     host: str
@@ -36,11 +36,11 @@ class Driver:
 
     @classmethod
     def current(cls, job_id: str | None = None, job_address: str | None = None) -> Driver:
-        """This process."""
+        """Return the calling process."""
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time(), job_id, job_address)
 
     def process(self) -> psutil.Process | None:
-        """The process where it still lives on this machine."""
+        """Return the process if it still runs on this machine, else None."""
         if self.host != socket.gethostname():
             return None
         try:
@@ -51,12 +51,12 @@ class Driver:
 
 
 def write_driver(store: RunStore, driver: Driver) -> None:
-    """Say who searches a stored run; the holder of its lock does. Raises StorageError."""
+    """Store the driver of a run; only for the holder of the run's lock. Raises StorageError."""
     write_json(store.root / NAME, asdict(driver))
 
 
 def read_driver(store: RunStore) -> Driver | None:
-    """Who searches the run, or did so last; None where nobody said. Raises RunCorrupt, StorageError."""
+    """Return the current or last driver of the run; None where none is stored. Raises RunCorrupt, StorageError."""
     stored: dict[str, Any] | None = read_json(store.root / NAME)
     if stored is None:
         return None

@@ -1,4 +1,4 @@
-"""The ensemble's folder, complete in itself: predictions need nothing else of the run."""
+"""The folder of an ensemble, self-contained: predictions need nothing else of the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from foldtune.results.storage.retry import storage_errors
 
 
 class FoldDir(FitDir):
-    """Progress of one fold of one member: ``members/ID/fold_K`` with a done marker written last."""
+    """Training of one member on one fold: ``members/ID/fold_K``, with a completion marker written last."""
 
     def __init__(self, root: StorePath) -> None:
         super().__init__(root)
@@ -36,9 +36,10 @@ class FoldDir(FitDir):
         self.test_path = root / "test.npz"
 
     def with_tta(self, tta: str | None) -> FoldDir:
-        """The same folder with the scores that its model gives under other test-time views, None for its own.
+        """Return the same folder with the file names of scores under another test-time augmentation.
 
-        They lie beside each other by the name of the views, so that those of one are never taken for another's.
+        The augmentation's name is part of the file names, so scores under different ones are kept apart. None is the
+        model's own.
         """
         if tta is None:
             return self
@@ -48,14 +49,14 @@ class FoldDir(FitDir):
         return other
 
     def clear(self) -> None:
-        """Forget the result and all scores, under whatever views; a checkpoint stays. Raises StorageError."""
+        """Remove the result and all scores, under any augmentation; a checkpoint stays. Raises StorageError."""
         remove_file(self.done_path)  # the marker first
         for name in names_in(self.root) or ():
             if name.startswith(("scores", "test")) and name.endswith(".npz"):
                 remove_file(self.root / name)
 
     def write_test_logits(self, ids: npt.NDArray[np.str_], logits: npt.NDArray[Any]) -> None:
-        """Store the model's outputs on the rows to submit: ids (T,), logits (T, ...). Raises StorageError."""
+        """Store the model's outputs on the T test rows: ids (T,), logits (T, ...). Raises StorageError."""
         write_npz(
             self.test_path,
             {"ids": np.asarray(ids, dtype=np.str_), "logits": logits},
@@ -63,7 +64,7 @@ class FoldDir(FitDir):
         )
 
     def read_test_logits(self, ids: npt.NDArray[np.str_]) -> npt.NDArray[Any] | None:
-        """Return the stored outputs (T, ...), or None where there are none for just these rows. Raises RunCorrupt."""
+        """Return the stored outputs (T, ...), or None unless they are of exactly these ids. Raises RunCorrupt."""
         arrays = read_npz(self.test_path)
         if arrays is None:
             return None
@@ -72,7 +73,7 @@ class FoldDir(FitDir):
         return arrays["logits"] if np.array_equal(arrays["ids"], np.asarray(ids, dtype=np.str_)) else None
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Mark the fold as trained, with what it found; an earlier failure is forgotten. Raises StorageError."""
+        """Mark the fold as trained and store its result; remove an earlier error log. Raises StorageError."""
         write_json(self.done_path, result)
         remove_file(self.error_path)
 
@@ -82,10 +83,10 @@ class FoldDir(FitDir):
 
 
 class EnsembleDir:
-    """Folder ``ensemble`` of a run; ``ensemble.json`` is written last and makes it one.
+    """Folder ``ensemble`` of a run, valid once it has ``ensemble.json``, which is written last.
 
-    ``members`` and ``weights`` hold one folder a member: a trial of this run by its id, one of another run by
-    RUN/TRIAL. They are those of the ensemble, and those that a further one is likely to want (see ``keep``).
+    ``members`` and ``weights`` hold one folder per member, named TRIAL, or RUN/TRIAL for a trial of another run: the
+    members of the ensemble, and those that a later ensemble is likely to reuse (see ``keep``).
     """
 
     def __init__(self, root: StorePath) -> None:
@@ -97,7 +98,7 @@ class EnsembleDir:
 
     @classmethod
     def open(cls, root: StorePath) -> EnsembleDir:
-        """Return the ensemble at ``root``. Raises RunNotFound where there is none, saying how to make one."""
+        """Return the ensemble at ``root``. Raises RunNotFound, with the command that makes one."""
         ensemble = cls(root)
         if not ensemble.exists():
             raise RunNotFound(
@@ -143,10 +144,10 @@ class EnsembleDir:
 
     @contextmanager
     def replacing(self) -> Iterator[EnsembleDir]:
-        """Yield a folder for the block to write an ensemble's files into, which then take the old ones' places.
+        """Yield a staging folder for an ensemble's files, which replace the old ones when the block ends.
 
-        Where the block fails, the old ensemble stands as it was. What the block leaves out is gone afterwards.
-        A kill in the moment of the exchange leaves no ensemble at all, never one mixed of two. Raises StorageError.
+        If the block fails, the old ensemble stays as it was. Old files without a new one are removed.
+        A kill during the exchange leaves no ensemble, never a mixture of two. Raises StorageError.
         """
         stage = EnsembleDir(self.root / ".next")
         remove_tree(stage.root)  # of a killed process
@@ -162,25 +163,25 @@ class EnsembleDir:
             remove_tree(stage.root)
 
     def keep(self, models: Iterable[str], progress: Iterable[str] = ()) -> None:
-        """Remove the fold models of all members but ``models``, and what killed writers left behind.
+        """Remove the fold models of all members but ``models``, and temporary files of killed writers.
 
-        Of the members in ``progress`` what their models found stays. Not to be called while folds are trained.
+        Results and scores of the members in ``progress`` stay. Not to be called while folds are being trained.
         Raises StorageError.
         """
         kept = set(models)
         members, weights = self.root / "members", self.root / "weights"
-        # Progress first: a model without its marker is trained again, a marker without its model would lie.
+        # Results first: a model without its marker is trained again, a marker without its model would be wrong.
         for fold in _folds_of_others(members, kept | set(progress)):
             remove_tree(fold)
         for fold in _folds_of_others(weights, kept):
             remove_file(fold)
         for folder in (members, weights):
-            if isinstance(folder, Path):  # other storage has no torn files and no empty folders
+            if isinstance(folder, Path):  # object stores have no temporary files and no empty folders
                 _tidy(folder)
 
 
 def _folds_of_others(folder: StorePath, kept: Set[str]) -> Iterator[StorePath]:
-    """What lies there of the folds of members that are not ``kept``, under TRIAL or RUN/TRIAL."""
+    """Yield the paths ``fold_*`` of members that are not ``kept``, under TRIAL or RUN/TRIAL."""
     for name in names_in(folder) or ():
         inside = names_in(folder / name) or []
         members = [name, *(f"{name}/{each}" for each in inside if not each.startswith((".", "fold_")))]
@@ -194,11 +195,11 @@ def _tidy(folder: Path) -> None:
     with storage_errors(folder, "clean up"):
         for left in list(folder.rglob(".*")):
             left.unlink(missing_ok=True)
-        for empty in sorted(folder.rglob("*"), reverse=True):  # what is inside comes first
+        for empty in sorted(folder.rglob("*"), reverse=True):  # children before their parents
             if empty.is_dir() and not any(empty.iterdir()):
                 empty.rmdir()
 
 
 def _has_maps(arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
-    """Maps of images come in half precision, and shrink many times over."""
+    """Whether some array is a probability map: in half precision, which compresses well."""
     return any(values.dtype == np.float16 for values in arrays.values())

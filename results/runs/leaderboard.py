@@ -1,4 +1,4 @@
-"""The leaderboard: every trial of a run in one frame whose column order outside programs rely on."""
+"""The leaderboard: every trial of a run in one frame, with a public order of columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def leaderboard(
     *,
     modes: Mapping[str, Mode] | None = None,
 ) -> pd.DataFrame:
-    """Return one row a trial, the best by ``metric`` first.
+    """Return one row per trial, the best by ``metric`` first.
 
     Columns: rank, trial_id, status, <metric>, <metric>_tuned, epochs, fit_time_s, images_per_s, params_m, the
     other metrics, params_*, error. ``rank`` (from 1, by the metric whatever ``sort_by``) is empty for trials
@@ -83,7 +83,7 @@ def _is_ranked(record: TrialRecord, metric: str) -> bool:
 
 
 def _order(record: TrialRecord, metric: str, mode: Mode) -> tuple[int, float, int, str]:
-    """Ranked trials, finished ones without a value, running ones, failures; each by value, then by number."""
+    """Return the sort key: ranked, finished without a value, running, failed; each by value, then by number."""
     value = record.value(metric)
     group = {"RUNNING": 2, "FAIL": 3}.get(record.status, 0 if math.isfinite(value) else 1)
     signed = -value if mode == "max" else value
@@ -108,7 +108,7 @@ def _sorted(frame: pd.DataFrame, sort_by: str, modes: Mapping[str, Mode]) -> pd.
 
 
 def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Names of all mappings, each where it first appears."""
+    """Return the keys of all mappings, in order of first appearance."""
     return list(dict.fromkeys(name for mapping in mappings for name in mapping))
 
 
@@ -117,7 +117,7 @@ def _floats(values: Iterable[float | None]) -> pd.Series[Any]:
 
 
 def _parameter(values: Sequence[Any]) -> pd.Series[Any]:
-    """Numbers stay numbers; a whole number stays whole where other trials lack the parameter."""
+    """Return a parameter's column: numeric where possible, integers nullable, lists and mappings as JSON."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int}:
         return pd.Series(values, dtype="Int64")

@@ -1,4 +1,4 @@
-"""The folder of the model in use, its dated backups beside it, and the exchange of one for another."""
+"""The folder of the promoted model, its dated backups, and the exchange of one model for another."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LOCK_TIMEOUT_S = 1.0
 
 
 class ModelDir:
-    """A folder that an ensemble is promoted to: all that predictions need, and ``promotion.json``, which marks it.
+    """A folder that an ensemble is promoted to: all files that predictions need, and ``promotion.json``.
 
-    Of what foldtune did not write here, nothing is ever moved or removed. At whatever moment a process is killed, the
-    folder is whole, old or new; or it is absent, and its newest backup is whole.
+    Folders without ``promotion.json`` are never moved or removed. After a kill at any moment the folder holds the old
+    model or the new one; or it is absent, and its newest backup is complete.
     """
 
     def __init__(self, root: Path) -> None:
@@ -38,11 +38,11 @@ class ModelDir:
         self.ensemble = EnsembleDir(self.root)
 
     def exists(self) -> bool:
-        """Whether a model is in use here."""
+        """Whether the folder holds a promoted model."""
         return _is_ours(self.root) and self.ensemble.exists()
 
     def check_not_foreign(self) -> None:
-        """Raise ModelForeign where the folder holds what foldtune did not promote; absent or empty is fine."""
+        """Raise ModelForeign if the folder holds anything but a promoted model; it may be absent or empty."""
         if not self.root.exists() or _is_ours(self.root):
             return
         if not self.root.is_dir() or any(self.root.iterdir()):
@@ -52,14 +52,14 @@ class ModelDir:
             )
 
     def promotion(self) -> dict[str, Any]:
-        """What ``put`` was told of the model in use. Raises RunCorrupt."""
+        """Return the ``promotion`` given to ``put`` with the current model. Raises RunCorrupt."""
         stored = read_json(self.promotion_path)
         if stored is None:
             raise RunCorrupt(f"{self.promotion_path} is gone")
         return stored
 
     def backups(self) -> list[Path]:
-        """The earlier models, the newest first."""
+        """Return the folders of earlier models, the newest first."""
         form = re.compile(re.escape(self.root.name) + r"\.backup-(\d{8}-\d{6})(?:-(\d+))?")
         found = [
             (match[1], int(match[2] or 0), path)
@@ -70,7 +70,7 @@ class ModelDir:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for an exchange. Raises RunBusy, StorageError."""
+        """Hold the folder's lock for an exchange. Raises RunBusy, StorageError."""
         path = self.root.parent / f".{self.root.name}.lock"
         with storage_errors(path, "lock"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,14 +85,14 @@ class ModelDir:
             lock.release()
 
     def recover(self) -> Path | None:
-        """Undo an exchange that was killed halfway, and remove what it left; gives the backup that is in use again.
+        """Undo an exchange that was killed halfway, remove its files and return the backup that was restored, if any.
 
         Only for a holder of the lock. Raises StorageError.
         """
         with storage_errors(self.root, "recover"):
             left = [path for path in self.root.parent.glob(f".{self.root.name}.*.new") if _is_stage(path)]
             newest = next(iter(self.backups()), None)
-            # The old model moves away only once the new one is whole beside it.
+            # The old model is moved only once the new one is complete beside it.
             halfway = newest if left and not self.root.exists() else None
             if halfway is not None:
                 os.rename(halfway, self.root)
@@ -107,18 +107,19 @@ class ModelDir:
         weights: Mapping[tuple[str, int], StorePath],
         promotion: Mapping[str, Any],
     ) -> Path | None:
-        """Put a model in the place of the one in use, whole; gives the backup of that.
+        """Replace the current model by another one, atomically; return the backup of the former, if any.
 
         Only for a holder of the lock.
 
         Args:
-            description: ensemble.json.
-            oof: what oof.npz is to hold.
-            weights: file of each (member, fold).
-            promotion: what is worth knowing of this exchange.
+            description: content of ensemble.json.
+            oof: arrays of oof.npz by name.
+            weights: weights file by (member, fold).
+            promotion: record of this exchange, content of promotion.json.
 
         Raises:
-            ModelForeign, StorageError: nothing has changed then.
+            ModelForeign: the folder holds something else; nothing has changed.
+            StorageError: nothing has changed.
         """
         self.check_not_foreign()
         place = self.root.parent / f".{self.root.name}.{secrets.token_hex(4)}.new"
@@ -126,7 +127,7 @@ class ModelDir:
         backup = self._beside("backup") if self.root.exists() and any(self.root.iterdir()) else None
         try:
             with storage_errors(self.root, "write"):
-                # The mark first: what a killed process leaves can be told from a stranger's folder.
+                # This file first: it identifies the leftovers of a killed process as foldtune's.
                 write_json(place / PROMOTION_FILE, {**promotion, "replaced": None if backup is None else backup.name})
                 for (member, fold), path in weights.items():
                     _copy(path, stage.weights_path(member, fold))
@@ -149,10 +150,10 @@ class ModelDir:
             raise
 
     def rollback(self) -> tuple[Path, Path | None]:
-        """Put the newest backup in the place of the model in use, which is kept beside it under another name.
+        """Replace the current model by the newest backup, and keep it beside under another name.
 
-        Only for a holder of the lock. Gives the backup as it was named, and the place of the withdrawn model.
-        Raises ModelNotFound where there is no backup, ModelForeign, StorageError.
+        Only for a holder of the lock. Return the former path of the backup, and the path of the withdrawn model.
+        Raises ModelNotFound without a backup, ModelForeign, StorageError.
         """
         self.check_not_foreign()
         newest = next(iter(self.backups()), None)
@@ -166,7 +167,7 @@ class ModelDir:
         return newest, withdrawn
 
     def _beside(self, word: str) -> Path:
-        """A name for what leaves, dated in UTC, that is not taken."""
+        """Return a free path beside the folder, dated in UTC."""
         dated = f"{self.root.name}.{word}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         path, number = self.root.with_name(dated), 1
         while path.exists():
@@ -180,7 +181,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _is_stage(path: Path) -> bool:
-    """Whether a killed exchange left this folder: it has the promotion's file, or not even that."""
+    """Whether a killed exchange left this folder: it has promotion.json, or at most a temporary of it."""
     if _is_ours(path):
         return True
     return path.is_dir() and all(file.name.startswith(f".{PROMOTION_FILE}.") for file in path.iterdir())

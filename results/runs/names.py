@@ -1,4 +1,4 @@
-"""The names of runs and trials, and where runs are found."""
+"""Names of runs and trials, and the paths at which a run may lie."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ _NAME_LENGTH = 100
 
 
 def check_name(name: str, kind: str) -> None:
-    """Raise RunNameInvalid unless the name is a plain folder's: no slash, no leading dot, not too long."""
+    """Raise RunNameInvalid unless the name is fit for a folder: no slash, no leading dot, not too long.
+
+    >>> check_name("skin-2", "run")
+    >>> check_name("skin/2", "run")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    foldtune.errors.RunNameInvalid: 'skin/2' cannot be a run name: …
+    """
     if len(name) <= _NAME_LENGTH and _NAME.fullmatch(name):
         return
     fitting = re.sub(r"[^\w.+-]+", "_", name).lstrip(".+-")[:_NAME_LENGTH]
@@ -37,7 +43,11 @@ def run_names(storage: StorePath | str) -> list[str]:
 
 
 def possible_roots(name: StorePath | str, storage: StorePath | str) -> list[StorePath]:
-    """Return where a run, or a group of runs, of that name may lie: under ``storage``, or at the path or URL itself."""
+    """Return the paths at which a run, or a group of runs, of that name may lie: in ``storage``, or the name itself.
+
+    >>> [root.as_posix() for root in possible_roots("skin", "runs")]
+    ['runs/skin', 'skin']
+    """
     own = as_path(name)
     if isinstance(own, Path):
         return [as_path(storage) / own, own]
@@ -45,5 +55,5 @@ def possible_roots(name: StorePath | str, storage: StorePath | str) -> list[Stor
 
 
 def no_ensemble(run: str) -> str:
-    """Return the message for a run, by the name that the user gave, that has no ensemble."""
+    """Return the message for a run without an ensemble, named as the user did."""
     return f"run {run!r} has no ensemble yet: foldtune ensemble {run} makes one"

@@ -22,9 +22,9 @@ class Goal:
 
 
 def finalists(records: Iterable[TrialRecord], goal: Goal, top: int) -> list[TrialRecord]:
-    """The best trials that could be trained on every fold: complete ones first, then stopped ones, by value.
+    """Return the ``top`` best trials to train on every fold: complete ones by value, then pruned ones by value.
 
-    A stopped trial has not seen the end of its lr schedule, so its value says less than a complete one's.
+    A pruned trial has not reached the end of its lr schedule, so its value is less reliable than a complete one's.
     """
     usable = [r for r in records if r.status in ("COMPLETE", "PRUNED") and math.isfinite(r.value(goal.metric))]
     sign = -1 if goal.mode == "max" else 1

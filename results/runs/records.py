@@ -1,4 +1,4 @@
-"""What a run knows of a trial: its epochs, its status and its scores, as plain frozen values."""
+"""Stored facts of a trial, as frozen values: its epochs, status and scores."""
 
 from __future__ import annotations
 
@@ -23,8 +23,16 @@ FINISHED: tuple[Status, ...] = ("COMPLETE", "PRUNED", "FAIL")
 class EpochRow:
     """One epoch of a trial, one line of its metrics.jsonl.
 
-    ``metrics`` are this epoch's, ``best_metrics`` those of the best epoch so far (with ``<metric>_tuned``);
-    ``epoch`` and ``best_epoch`` count from 1, ``time_s`` is this epoch's, ``images_per_s`` its training's.
+    Attributes:
+        epoch: number of the epoch, from 1.
+        metrics: {metric: value} of this epoch.
+        best_epoch: number of the best epoch so far.
+        best_metrics: {metric: value} of the best epoch, with ``<metric>_tuned``.
+        time_s: duration of this epoch.
+        images_per_s: training speed in this epoch.
+        lr: learning rate at its end, > 0.
+        micro_batch_size: images per forward pass.
+        params_m: parameters of the network, in millions.
     """
 
     epoch: int
@@ -43,7 +51,7 @@ class EpochRow:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any], where: str) -> EpochRow:
-        """Read a stored row, leaving unknown keys out. Raises RunCorrupt, which names ``where``."""
+        """Read a stored row; unknown keys are ignored. Raises RunCorrupt, which names ``where``."""
         missing = [field.name for field in fields(cls) if field.name not in row]
         if missing:
             raise RunCorrupt(f"{where}: an epoch without {', '.join(missing)}")
@@ -65,7 +73,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Scores:
-    """Model outputs on N validation rows at an epoch: ids (N,), logits (N, ...), targets (N, ...)."""
+    """Model outputs on N validation rows at an epoch: ids (N,), logits (N, ...), targets (N, ...) or None."""
 
     ids: npt.NDArray[np.str_]
     logits: npt.NDArray[Any]
@@ -75,7 +83,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the leaderboard shows it: ``metrics`` of its best epoch, flat sampled ``params``."""
+    """A trial as the leaderboard shows it: ``metrics`` of its best epoch, sampled ``params`` by dotted name."""
 
     trial_id: str
     number: int
@@ -91,14 +99,14 @@ class TrialRecord:
     error: str | None
 
     def value(self, metric: str) -> float:
-        """Return the metric at the best epoch, NaN where the trial has none."""
+        """Return the metric at the best epoch, NaN without one."""
         return self.metrics.get(metric, math.nan)
 
 
 def current_epochs(rows: Sequence[EpochRow]) -> tuple[EpochRow, ...]:
-    """Return the epochs in order; a repeated epoch replaces its earlier row and all that had followed it.
+    """Return the epochs in order; a repeated epoch replaces its earlier row and all rows after that.
 
-    A trial that goes on from a checkpoint repeats epochs: what it did beyond the checkpoint no longer counts.
+    A trial resumed from a checkpoint repeats the epochs after the checkpoint.
     """
     kept: list[EpochRow] = []
     for row in rows:
@@ -109,7 +117,7 @@ def current_epochs(rows: Sequence[EpochRow]) -> tuple[EpochRow, ...]:
 
 
 def build_record(config: Mapping[str, Any], epochs: Sequence[EpochRow], done: Mapping[str, Any] | None) -> TrialRecord:
-    """Join a trial's stored parts: config.json, the current epochs and, once it has ended, trial.json."""
+    """Build a trial's record from config.json, the current epochs and, once it has ended, trial.json."""
     last = epochs[-1] if epochs else None
     done = done or {}
     fit_time_s = done.get("fit_time_s")
@@ -132,7 +140,7 @@ def build_record(config: Mapping[str, Any], epochs: Sequence[EpochRow], done: Ma
 
 
 def unreadable_record(trial_id: str, reason: str) -> TrialRecord:
-    """Return the record of a trial whose files are damaged, so that it does not hide all the others."""
+    """Return a FAIL record for a trial with damaged files, so that the other trials remain readable."""
     return TrialRecord(
         trial_id=trial_id,
         number=-1,

@@ -1,4 +1,4 @@
-"""The run on disk: the one class that owns its names."""
+"""The run on disk: the class that defines its file names."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from foldtune.results.storage.retry import storage_errors
 
 _T = TypeVar("_T")
 _FOLD_DTYPES: dict[Hashable, Any] = {"id": str, "fold": "int64"}
-_LOCK_TIMEOUT_S = 1.0  # longer than a moment's look by list_runs, which takes the lock itself
+_LOCK_TIMEOUT_S = 1.0  # longer than is_locked holds it
 _READERS = 16
-"""Trials of an object store that are read at a time."""
+"""Threads that read trials from an object store."""
 
 
 class RunStore:
-    """One run's folder, a run once it has ``config.yaml``. Trials are read again only when they change.
+    """The folder of a run, a run once it has ``config.yaml``. Trials are read again only when they change.
 
-    ``root`` is a folder, or the URL of one in any storage that fsspec reaches.
+    ``root`` is a folder, or its URL in any file system of fsspec.
     """
 
     def __init__(self, root: StorePath | str) -> None:
@@ -65,16 +65,16 @@ class RunStore:
         self._records: dict[str, tuple[_Signature, TrialRecord]] = {}
 
     def __reduce__(self) -> tuple[type[RunStore], tuple[StorePath]]:
-        return RunStore, (self.root,)  # workers get the place, not the records read so far
+        return RunStore, (self.root,)  # workers get the path without the cached records
 
     @property
     def address(self) -> str:
-        """The run's absolute path or URL, by which any process that sees the storage opens it."""
+        """The run's absolute path or URL, valid in any process with access to the storage."""
         return address(self.root)
 
     @classmethod
     def create(cls, storage: StorePath | str, name: str) -> RunStore:
-        """Make the folder of a new run. Raises RunNameInvalid, RunExists, StorageInvalid, StorageError."""
+        """Create the folder of a new run. Raises RunNameInvalid, RunExists, StorageInvalid, StorageError."""
         check_name(name, "run")
         store = cls(as_path(storage) / name)
         if isinstance(store.root, Path):
@@ -107,10 +107,9 @@ class RunStore:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for writing, as long as a search lasts; a killed holder frees it.
+        """Hold the run's lock for writing, as long as a search lasts; it is freed if the holder is killed.
 
-        In an object store the holder's death shows after `results.storage.leases.LEASE_S`. Raises RunBusy,
-        StorageError.
+        In an object store that takes `results.storage.leases.LEASE_S` seconds. Raises RunBusy, StorageError.
         """
         if not isinstance(self.lock_path, Path):
             with hold(self.lock_path, f"run {self.name!r} ({self.root})"):
@@ -140,7 +139,7 @@ class RunStore:
                 return False
         except Timeout:
             return True
-        except OSError:  # a run that this user may only read
+        except OSError:  # this user has read access only
             return False
 
     def write_config(self, config: Mapping[str, Any]) -> None:
@@ -152,7 +151,7 @@ class RunStore:
         return _present(read_yaml(self.config_path), self.config_path)
 
     def write_task(self, task: Mapping[str, Any]) -> None:
-        """Store the task as learnt from the training table. Raises StorageError."""
+        """Store the task as inferred from the training table. Raises StorageError."""
         write_json(self.task_path, task)
 
     def read_task(self) -> dict[str, Any]:
@@ -197,7 +196,7 @@ class RunStore:
         return sorted(found, key=lambda r: (r.number, r.trial_id))
 
     def write_tuned(self, metric: str, values: Mapping[str, float]) -> None:
-        """Keep cross-fitted values of a metric by trial: their records have them as ``<metric>_tuned`` from then on.
+        """Store cross-fitted values of a metric by trial id, ``<metric>_tuned`` in the trials' records.
 
         Values of other trials and metrics stay. Raises RunCorrupt, StorageError.
         """
@@ -218,10 +217,10 @@ class RunStore:
         return frame
 
     def prune_weights(self, keep: Iterable[str]) -> int:
-        """Remove weights and checkpoint of each finished trial not in ``keep``; return the bytes freed.
+        """Remove weights and checkpoint of each finished trial not in ``keep``; return the number of bytes freed.
 
-        What killed writers left behind in finished trials goes too. Removes nothing where ``keep`` names a
-        trial that is not stored. Raises TrialNotFound, StorageError.
+        Temporary files in finished trials are removed too. Nothing is removed if ``keep`` names a trial that is
+        not stored. Raises TrialNotFound, StorageError.
         """
         kept = set(keep)
         self._check_trials(kept)
@@ -235,7 +234,7 @@ class RunStore:
         return freed
 
     def _trial_files(self) -> Mapping[str, Mapping[str, FileState]]:
-        """The files of each trial's folder."""
+        """Return {trial: {file name: state}}."""
         found = listing(self.trials_root)
         return {name: files for name, files in found.items() if name and not name.startswith(".")}
 
@@ -260,7 +259,7 @@ _Signature = tuple[FileState | None, ...]
 
 
 def _signature(files: Mapping[str, FileState]) -> _Signature:
-    """States of the files that a trial's record is made of."""
+    """Return the states of the files that a trial's record is built from."""
     return tuple(files.get(name) for name in _SIGNED)
 
 

@@ -1,4 +1,4 @@
-"""The runs of a storage folder, each in one line."""
+"""Summaries of the runs of a storage: state, trials, best value."""
 
 from __future__ import annotations
 
@@ -22,10 +22,18 @@ State = Literal["empty", "running", "interrupted", "searched", "ensembled", "unr
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run in one line; ``trials`` counts them by status, ``best`` is the best value of ``metric``.
+    """Summary of a run.
 
-    ``job`` is the id of the Ray job that searches it, or did so last, ``job_address`` its server's, and ``job_state``
-    what that server says of it; None for a search in a terminal, or where nobody asked.
+    Attributes:
+        name: name of the run.
+        state: progress of the run.
+        trials: number of trials by status.
+        metric: metric of the search, None where the configuration is unreadable.
+        best: best finite value of the metric, None without one.
+        modified: time of the last change.
+        job: id of the Ray job of the current or last search, None for one from a terminal.
+        job_address: URL of the job server.
+        job_state: status of the job at its server, None unless requested.
     """
 
     name: str
@@ -40,16 +48,15 @@ class RunSummary:
 
 
 def list_runs(storage: StorePath | str) -> list[RunSummary]:
-    """Return the runs of a storage by name; [] where there is no such folder. Raises StorageInvalid, StorageError."""
+    """Return the summaries of all runs, by name; [] without the folder. Raises StorageInvalid, StorageError."""
     return [summarise(RunStore(as_path(storage) / name)) for name in run_names(storage)]
 
 
 def summarise(store: RunStore) -> RunSummary:
-    """Return the run in one line.
+    """Return the summary of a run.
 
-    The metric and the number of trials asked for are the configuration's ``search.metric`` and
-    ``search.num_samples``. A run is "running" while a process holds its lock; without one it is "interrupted"
-    where trials are unfinished or still to come.
+    Its metric and number of trials are ``search.metric`` and ``search.num_samples`` of the configuration. The state
+    is "running" while a process holds the lock, else "interrupted" if trials are unfinished or missing.
     """
     records = store.trials()
     try:

@@ -1,4 +1,4 @@
-"""The folder of one trial, and what it shares with the folder of one fold of an ensemble's member."""
+"""The folder of one trial, and its common base with the folder of an ensemble member's fold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from foldtune.results.storage.paths import StorePath
 
 
 class FitDir:
-    """Folder of one training: a checkpoint to go on from and the scores of its best epoch."""
+    """Folder of one training: a checkpoint to resume from and the scores of its best epoch."""
 
     def __init__(self, root: StorePath) -> None:
         self.root = root
@@ -34,7 +34,7 @@ class FitDir:
         self.error_path = root / "error.log"
 
     def write_error(self, trace: str) -> None:
-        """Store why the training failed, in full. Raises StorageError."""
+        """Store the traceback of a failed training. Raises StorageError."""
         write_bytes_atomic(self.error_path, trace.encode())
 
     def write_scores(
@@ -44,9 +44,9 @@ class FitDir:
         targets: npt.NDArray[Any] | None,
         epoch: int,
     ) -> None:
-        """Store ids (N,), logits (N, ...), targets (N, ...) or None; before the row of their epoch.
+        """Store ids (N,), logits (N, ...), targets (N, ...) or None; to be called before the epoch's row is appended.
 
-        Raises ValueError where the lengths differ, StorageError.
+        Raises ValueError if the lengths differ, StorageError.
         """
         lengths = {len(ids), len(logits)} | (set() if targets is None else {len(targets)})
         if len(lengths) > 1:
@@ -54,11 +54,11 @@ class FitDir:
         arrays = {"ids": np.asarray(ids, dtype=np.str_), "logits": logits, "epoch": np.asarray(epoch)}
         if targets is not None:
             arrays["targets"] = targets
-        # Probability maps come in one or two bytes a pixel and shrink many times over; float logits do not.
+        # Probability maps have one or two bytes per pixel and compress well; float logits do not.
         write_npz(self.scores_path, arrays, compressed=logits.dtype.itemsize < 4)
 
     def read_scores(self) -> Scores | None:
-        """Return the stored scores, or None where there are none. Raises RunCorrupt."""
+        """Return the stored scores, or None without any. Raises RunCorrupt."""
         arrays = read_npz(self.scores_path)
         if arrays is None:
             return None
@@ -69,7 +69,7 @@ class FitDir:
 
 
 class TrialDir(FitDir):
-    """Folder ``trials/ID`` of a run: config.json first, metrics.jsonl as it trains, trial.json at the end."""
+    """Folder ``trials/ID`` of a run: config.json first, metrics.jsonl epoch by epoch, trial.json at the end."""
 
     def __init__(self, root: StorePath) -> None:
         super().__init__(root)
@@ -81,41 +81,41 @@ class TrialDir(FitDir):
         self.weights_path = root / "weights.safetensors"
 
     def write_config(self, number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Store the trial's number, its flat sampled parameters and its nested configuration."""
+        """Store the trial's number, its sampled parameters by dotted name and its nested configuration."""
         write_json(
             self.config_path,
             {"trial_id": self.trial_id, "number": number, "params": params, "config": config},
         )
 
     def append_epoch(self, row: EpochRow) -> None:
-        """Add an epoch. Raises StorageError."""
+        """Append an epoch's row. Raises StorageError."""
         append_line(self.metrics_path, json_text(row.to_dict()))
 
     def append_death(self, epoch: int, reason: str) -> None:
-        """Note that the trial's worker died after ``epoch`` and that the trial goes on. Raises StorageError."""
+        """Record that the trial's worker died after ``epoch`` and the trial is retried. Raises StorageError."""
         append_line(self.deaths_path, json_text({"epoch": epoch, "reason": reason}))
 
     def deaths(self) -> list[dict[str, Any]]:
-        """Return what ``append_death`` noted: ``epoch`` and ``reason`` of each. Raises RunCorrupt, StorageError."""
+        """Return the deaths of the trial's workers, {epoch, reason} each. Raises RunCorrupt, StorageError."""
         return read_jsonl(self.deaths_path)
 
     def epochs(self) -> tuple[EpochRow, ...]:
-        """Return the epochs in order, those that a resumed trial repeated once. Raises RunCorrupt."""
+        """Return the epochs in order, without those that a resumed trial repeated. Raises RunCorrupt."""
         rows = read_jsonl(self.metrics_path)
         return current_epochs([EpochRow.from_dict(row, str(self.metrics_path)) for row in rows])
 
     def finish(self, status: Status, *, error: str | None = None, fit_time_s: float | None = None) -> None:
-        """Write the marker that the trial has ended: COMPLETE, PRUNED, or FAIL with its reason."""
+        """Write the completion marker: COMPLETE, PRUNED, or FAIL with its reason."""
         if status not in FINISHED:
             raise ValueError(f"a trial ends as one of {', '.join(FINISHED)}, not {status!r}")
         write_json(self.done_path, {"status": status, "error": error, "fit_time_s": fit_time_s})
 
     def is_finished(self) -> bool:
-        """Whether the trial has ended, in whatever way."""
+        """Whether the trial has ended with any status."""
         return is_file(self.done_path)
 
     def record(self) -> TrialRecord | None:
-        """Return what is known of the trial, None before its configuration is stored. Raises RunCorrupt."""
+        """Return the trial's record, None before its configuration is stored. Raises RunCorrupt."""
         config = read_json(self.config_path)
         if config is None:
             return None

@@ -18,11 +18,11 @@ from foldtune.errors import StorageFull
 Array: TypeAlias = npt.NDArray[Any]
 
 MAPPED_BYTES = 1 << 18
-"""Of a compressed array, from which on it is unpacked into a file and mapped instead of read."""
+"""Size in bytes from which on a compressed array is unpacked into a file and mapped instead of read."""
 
 
 class StreamedArray(Protocol):
-    """An array that gives its rows one after the other: arrays, or rows that are StreamedArray themselves."""
+    """An array whose iteration yields its rows: arrays, or rows that are streamed in turn."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -34,7 +34,7 @@ class StreamedArray(Protocol):
 
 
 def save_npz(file: IO[bytes], arrays: Mapping[str, Array | StreamedArray], *, compressed: bool) -> None:
-    """Write an .npz as numpy does; of what gives its rows one after the other, one is in memory at a time."""
+    """Write an .npz as numpy does; of a streamed array one row is in memory at a time."""
     kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(file, "w", kind, allowZip64=True) as archive:
         for name, array in arrays.items():
@@ -56,9 +56,9 @@ def _write_rows(entry: IO[bytes], array: Any) -> None:
 
 
 def load_npz(path: Path) -> dict[str, Array]:
-    """The arrays by name. Large compressed ones are mapped from files without names, which go with them (TMPDIR).
+    """Return the arrays by name; large compressed ones are mapped from unnamed files in TMPDIR, freed with the arrays.
 
-    Raises StorageFull where there is no room for these, and whatever a damaged file makes numpy and zipfile raise.
+    Raises StorageFull where TMPDIR has no room, and whatever numpy and zipfile raise for a damaged file.
     """
     with np.load(path, allow_pickle=False) as archive:
         sizes = {info.filename: info for info in archive.zip.infolist()}

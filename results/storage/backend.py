@@ -1,7 +1,7 @@
-"""One name in a storage and what can be done with it: the same few operations on a disk and in an object store.
+"""A path in a storage and its operations: the same few on a disk and in an object store.
 
-Every operation is whole or absent, and may be repeated where its outcome is not known. Errors are those of the
-file system; `results.storage.retry` makes words of them.
+Every operation is atomic and idempotent, so it may be repeated where its outcome is not known. Errors are those of the
+file system; `results.storage.retry` turns them into StorageError.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import IO, NamedTuple
 from foldtune.results.storage.paths import StorePath
 
 Save = Callable[[IO[bytes]], object]
-"""Writes a file's content; called again where a write is tried again."""
+"""Writes a file's content to the given binary file; called once more at each retry."""
 
 
 class FileState(NamedTuple):
-    """What changes when a file is replaced or appended to: ``modified`` in seconds since 1970, ``size`` in bytes."""
+    """Version of a file: ``key`` changes with every write; ``size`` in bytes, ``modified`` in seconds since 1970."""
 
     key: Hashable
     size: int
@@ -26,7 +26,7 @@ class FileState(NamedTuple):
 
 
 class StorageBackend(ABC):
-    """A file or a folder that need not exist."""
+    """A file or a folder, which need not exist."""
 
     @abstractmethod
     def read(self) -> bytes | None:
@@ -34,7 +34,7 @@ class StorageBackend(ABC):
 
     @abstractmethod
     def write(self, save: Save) -> None:
-        """Make the file of what ``save`` writes, with the folders that it lies in."""
+        """Create or replace the file with what ``save`` writes, parent folders included."""
 
     @abstractmethod
     def is_file(self) -> bool:
@@ -54,20 +54,20 @@ class StorageBackend(ABC):
 
     @abstractmethod
     def remove(self) -> int:
-        """Remove the file and return its bytes, 0 where there is none."""
+        """Remove the file and return its size in bytes, 0 where there is none."""
 
     @abstractmethod
     def remove_tree(self) -> None:
-        """Remove the folder with all that it holds, where there is one."""
+        """Remove the folder recursively, if it exists."""
 
     @abstractmethod
     def copy_to(self, target: StorePath) -> None:
-        """Give the file a second name in the same storage; neither is changed in place afterwards."""
+        """Copy or link the file within its storage; neither name is changed in place afterwards."""
 
     @abstractmethod
     def move_to(self, target: StorePath) -> None:
-        """Give the file another name in the same storage, in the place of a file that has it."""
+        """Rename the file within its storage, replacing an existing target."""
 
     @abstractmethod
     def fetch(self, target: Path) -> bool:
-        """Copy the file to a new file of this machine; False where there is no such file."""
+        """Copy the file to a local file; return False where there is no such file."""

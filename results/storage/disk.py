@@ -1,7 +1,7 @@
-"""Files in a folder of this machine, or of one that it mounts.
+"""Files in a local or mounted folder.
 
 Writes go to a temporary name in the same folder, are flushed to the disk and then renamed, so a reader sees
-the old file or the new one, at whatever moment the writer is killed.
+the old file or the new one even if the writer is killed at any moment.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class DiskBackend(StorageBackend):
             save(file)
 
     def append(self, data: bytes) -> None:
-        """Append a line; a torn last line of a killed writer is cut off first. One writer a file."""
+        """Append a line; an incomplete last line of a killed writer is cut off first. One writer per file."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            end = _cut_torn_line(descriptor)
+            end = _cut_incomplete_line(descriptor)
             try:
                 _write_all(descriptor, data)
                 os.fsync(descriptor)
@@ -110,7 +110,7 @@ class DiskBackend(StorageBackend):
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that takes the place of ``path`` when the block ends, and vanishes if it raises."""
+    """Yield a binary file that replaces ``path`` when the block ends, and is removed if the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
@@ -131,7 +131,7 @@ def _state(stat: os.stat_result) -> FileState:
 
 
 def _files(folder: str) -> dict[str, FileState]:
-    """Return the files of a folder; what is removed meanwhile is left out."""
+    """Return the states of a folder's files by name, without those removed meanwhile."""
     files = {}
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for each in entries:
@@ -141,8 +141,8 @@ def _files(folder: str) -> dict[str, FileState]:
     return files
 
 
-def _cut_torn_line(descriptor: int) -> int:
-    """Cut the file after its last newline and return that length in bytes."""
+def _cut_incomplete_line(descriptor: int) -> int:
+    """Truncate the file after its last newline and return its length in bytes."""
     size = os.fstat(descriptor).st_size
     if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
         return size
@@ -158,7 +158,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut, where the file system can synchronise folders."""
+    """Make a rename durable, where the file system can synchronise folders."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

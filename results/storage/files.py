@@ -1,7 +1,7 @@
-"""Reading and writing files whole, in a folder or under a URL: the only way by which this package touches contents.
+"""Atomic reads and writes of files, in a folder or under a URL: the only access to file contents in this package.
 
-A reader sees the old file or the new one, at whatever moment the writer is killed. Storage that is away for a moment
-is waited for. Nothing that is read back can run code.
+A reader sees the old file or the new one even if the writer is killed at any moment. Transient storage errors are
+retried. Nothing that is read back can run code.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from foldtune.results.storage.retry import retry_io
 
 
 def write_whole(path: StorePath, save: Save) -> None:
-    """Make the file of what ``save`` writes, whole or not at all. Raises StorageError."""
+    """Create or replace the file with what ``save`` writes, atomically. Raises StorageError."""
     retry_io(path, "write", lambda: backend_of(path).write(save))
 
 
 def write_bytes_atomic(path: StorePath, data: bytes) -> None:
-    """Write ``data`` to ``path``, whole or not at all. Raises StorageError."""
+    """Write ``data`` to ``path`` atomically. Raises StorageError."""
     write_whole(path, lambda file: file.write(data))
 
 
@@ -44,9 +44,9 @@ def read_bytes(path: StorePath) -> bytes | None:
 
 
 def append_line(path: StorePath, line: str) -> None:
-    """Append ``line`` and a newline; a torn last line of a killed writer is cut off first.
+    """Append ``line`` and a newline; an incomplete last line of a killed writer is cut off first.
 
-    One writer a file. The file is as it was where the disk fills up in the middle. Raises StorageError.
+    One writer per file. If the disk fills up meanwhile the file stays as it was. Raises StorageError.
     """
     if "\n" in line:
         raise ValueError(f"a line cannot hold a newline: {line!r}")
@@ -54,7 +54,7 @@ def append_line(path: StorePath, line: str) -> None:
     if isinstance(path, Path):
         retry_io(path, "write", lambda: DiskBackend(path).append(data))
         return
-    # An object cannot grow. It is read once, so that an attempt whose answer was lost adds nothing twice.
+    # An object cannot grow. It is read once, so that a retry after a lost response appends nothing twice.
     write_bytes_atomic(path, (read_bytes(path) or b"") + data)
 
 
@@ -64,7 +64,7 @@ def is_file(path: StorePath) -> bool:
 
 
 def file_state(path: StorePath) -> FileState | None:
-    """Return size and time of the file, None where there is no such file. Raises StorageError."""
+    """Return size and modification time of the file, None where there is no such file. Raises StorageError."""
     return retry_io(path, "read", backend_of(path).state)
 
 
@@ -74,7 +74,7 @@ def names_in(folder: StorePath) -> list[str] | None:
 
 
 def listing(folder: StorePath) -> Mapping[str, Mapping[str, FileState]]:
-    """Return the files in each sub-folder by their names, at one look; {} without the folder. Raises StorageError."""
+    """Return {sub-folder: {file name: state}} in one listing; {} without the folder. Raises StorageError."""
     return retry_io(folder, "read", backend_of(folder).listing)
 
 
@@ -84,24 +84,24 @@ def remove_file(path: StorePath) -> int:
 
 
 def remove_tree(folder: StorePath) -> None:
-    """Remove a folder with all that it holds, where there is one. Raises StorageError."""
+    """Remove a folder recursively, if it exists. Raises StorageError."""
     retry_io(folder, "remove", backend_of(folder).remove_tree)
 
 
 def copy_whole(source: StorePath, target: StorePath) -> None:
-    """Give a file that nobody changes in place a second name in its storage, whole or absent. Raises StorageError."""
+    """Copy or link a file that is never changed in place within its storage, atomically. Raises StorageError."""
     retry_io(target, "write", lambda: backend_of(source).copy_to(target))
 
 
 def move_file(source: StorePath, target: StorePath) -> None:
-    """Give a file another name in its storage, in the place of the file that has it. Raises StorageError."""
+    """Rename a file within its storage, replacing an existing target. Raises StorageError."""
     retry_io(target, "write", lambda: backend_of(source).move_to(target))
 
 
 def save_file(path: StorePath, save: Callable[[Path], object]) -> None:
-    """Make the file by way of ``save``, which writes a file of this machine whole: ``path``, or one that is uploaded.
+    """Create the file by ``save(local)``, an atomic write of a local file: ``path`` itself, or one that is uploaded.
 
-    What ``save`` raises beside OSError is raised as it is, and then nothing is uploaded. Raises StorageError.
+    Errors of ``save`` other than OSError pass unchanged, and nothing is uploaded then. Raises StorageError.
     """
     if isinstance(path, Path):
         retry_io(path, "write", lambda: save(path))
@@ -114,9 +114,9 @@ def save_file(path: StorePath, save: Callable[[Path], object]) -> None:
 
 @contextmanager
 def read_locally(path: StorePath) -> Iterator[Path | None]:
-    """Yield a file of this machine with the content of ``path``, or None where there is no such file.
+    """Yield a local file with the content of ``path``, or None where there is no such file.
 
-    It is ``path`` itself, or a copy that goes away with the block. Raises StorageError.
+    It is ``path`` itself, or a copy that is removed after the block. Raises StorageError.
     """
     if isinstance(path, Path):
         yield path if is_file(path) else None
@@ -127,14 +127,18 @@ def read_locally(path: StorePath) -> Iterator[Path | None]:
 
 
 def read_jsonl(path: StorePath) -> list[dict[str, Any]]:
-    """Return the objects of the whole lines; a torn last line is left out, no file gives []. RunCorrupt."""
+    """Return the objects of the complete lines; [] without a file. Raises RunCorrupt, StorageError."""
     raw = read_bytes(path) or b""
     lines = raw[: raw.rfind(b"\n") + 1].split(b"\n")[:-1]
     return [_json_object(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
 
 
 def to_plain(value: Any) -> Any:
-    """Return ``value`` as strict JSON knows it: non-finite numbers become None, arrays lists, paths str."""
+    """Return ``value`` in the types of strict JSON: non-finite numbers become None, arrays lists, paths str.
+
+    >>> to_plain({"loss": float("nan"), "shape": (2, 3), "weights": np.array([0.5, 0.5])})
+    {'loss': None, 'shape': [2, 3], 'weights': [0.5, 0.5]}
+    """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -151,12 +155,16 @@ def to_plain(value: Any) -> Any:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return strict JSON (no NaN, no Infinity: they become null)."""
+    """Return strict JSON, in which NaN and infinities are null.
+
+    >>> json_text({"auroc": np.float64("nan"), "epoch": np.int64(3)})
+    '{"auroc": null, "epoch": 3}'
+    """
     return json.dumps(to_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def write_json(path: StorePath, value: Mapping[str, Any]) -> None:
-    """Write a mapping as JSON, whole or not at all. Raises StorageError."""
+    """Write a mapping as JSON, atomically. Raises StorageError."""
     write_bytes_atomic(path, (json_text(value, indent=1) + "\n").encode())
 
 
@@ -167,7 +175,7 @@ def read_json(path: StorePath) -> dict[str, Any] | None:
 
 
 def write_yaml(path: StorePath, value: Mapping[str, Any]) -> None:
-    """Write a mapping as YAML in its own order, whole or not at all. Raises StorageError."""
+    """Write a mapping as YAML in its own order, atomically. Raises StorageError."""
     write_bytes_atomic(path, yaml.safe_dump(to_plain(value), sort_keys=False, allow_unicode=True).encode())
 
 
@@ -186,14 +194,14 @@ def read_yaml(path: StorePath) -> dict[str, Any] | None:
 
 
 def write_csv(path: StorePath, frame: pd.DataFrame) -> None:
-    """Write the frame without its index as UTF-8 CSV, whole or not at all. Raises StorageError."""
+    """Write the frame without its index as UTF-8 CSV, atomically. Raises StorageError."""
     write_bytes_atomic(path, frame.to_csv(index=False, lineterminator="\n").encode())
 
 
 def write_npz(
     path: StorePath, arrays: Mapping[str, npt.NDArray[Any] | StreamedArray], *, compressed: bool = False
 ) -> None:
-    """Write named arrays, whole or not at all; arrays of Python objects are refused with a TypeError."""
+    """Write named arrays, atomically. Raises TypeError for arrays of Python objects, StorageError."""
     unfit = [name for name, array in arrays.items() if array.dtype.hasobject]
     if unfit:
         raise TypeError(f"arrays of Python objects are not stored: {', '.join(unfit)}")
@@ -217,7 +225,7 @@ def read_npz(path: StorePath) -> dict[str, npt.NDArray[Any]] | None:
 
 
 def backend_of(path: StorePath) -> StorageBackend:
-    """Return what ``path`` names, on a disk or in an object store."""
+    """Return the operations on ``path``, on a disk or in an object store."""
     return DiskBackend(path) if isinstance(path, Path) else ObjectBackend(path)
 
 

@@ -1,8 +1,8 @@
-"""The lock of a run that lies in an object store, where nothing tells that a holder died: a lease that it renews.
+"""The lock of a run in an object store, which cannot detect the death of a holder: a lease that the holder renews.
 
-Leases are objects `.lock/000001.json`, `.lock/000002.json`, …; the highest one counts. Taking the lock is making the
-next number, which of several that try at a time only one can. A holder whose number is no longer the highest has lost
-the lock, for example while its machine slept, and is interrupted as by Ctrl-C.
+Leases are objects `.lock/000001.json`, `.lock/000002.json`, …; the highest number is the valid one. Taking the lock is
+creating the next number, at which only one of several concurrent processes succeeds. A holder whose number is no longer
+the highest has lost the lock, for example while its machine was suspended, and is interrupted as by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from upath import UPath
 
 LEASE_S = 60.0
-"""A holder that gave no sign of life for so long is taken for dead."""
+"""Time since the last renewal after which a holder is considered dead."""
 RENEWAL_S = 10.0
+"""Interval between renewals."""
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, renewal_s: float
         who = f"process {last.content.get('pid')} of {last.content.get('host')}"
         raise RunBusy(
             f"{who} is working on {what}: wait for it or stop it first; "
-            f"a killed one loses it {lease_s:.0f} s after its last sign of life, which is {age_s:.0f} s ago"
+            f"if it was killed, its lease ends {lease_s:.0f} s after the last renewal, which was {age_s:.0f} s ago"
         )
     path = folder / _file_name(1 if last is None else last.number + 1)
     mine = {"owner": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid(), "machine": _machine()}
@@ -58,7 +59,7 @@ def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, renewal_s: float
     finally:
         ended.set()
         renewing.join()
-        with suppress(Exception):  # a lease that cannot be given back runs out, and the block's own error matters more
+        with suppress(Exception):  # a lease that cannot be released expires, and the block's own error matters more
             released = json.dumps({**mine, "released": True}).encode()
             ObjectBackend(path).write(lambda file: file.write(released))
 
@@ -92,7 +93,7 @@ class _Lease:
 
 
 def _newest(folder: UPath) -> _Lease | None:
-    """Return the lease that counts; None where there never was one."""
+    """Return the valid lease; None where there never was one."""
     names = [name for name in names_in(folder) or [] if name.endswith(".json")]
     if not names:
         return None
@@ -104,7 +105,7 @@ def _newest(folder: UPath) -> _Lease | None:
 
 
 def _now(folder: UPath) -> float:
-    """Seconds since 1970 by the storage's own clock, which is the one that leases are dated by."""
+    """Return seconds since 1970 by the storage's own clock, which dates the leases."""
     probe = folder / f"{secrets.token_hex(8)}.now"
     write_bytes_atomic(probe, b"")
     state = file_state(probe)
@@ -113,12 +114,12 @@ def _now(folder: UPath) -> float:
 
 
 def _take(path: UPath, mine: Mapping[str, Any]) -> bool:
-    """Make the lease; also True where an attempt whose answer was lost has made it."""
+    """Create the lease and return whether it is held, also by an earlier try whose response was lost."""
     return ObjectBackend(path).write_new(json.dumps(mine).encode()) or read_json(path) == mine
 
 
 def _renew(folder: UPath, path: UPath, mine: Mapping[str, Any], renewal_s: float, ended: threading.Event) -> None:
-    """Renew the lease until the end; a beat that storage does not take is made up by the next one."""
+    """Renew the lease until ``ended``; a renewal that fails is made up for by the next one."""
     while not ended.wait(renewal_s):
         with suppress(Exception):
             if max(ObjectBackend(folder).names() or [path.name]) > path.name:
@@ -133,7 +134,7 @@ def _file_name(number: int) -> str:
 
 
 def _machine() -> str | None:
-    """Name of what process ids belong to: a boot of a kernel and a namespace of it. None where it cannot be told."""
+    """Return the boot id and process-id namespace, within which process ids are unique; None where unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

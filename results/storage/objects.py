@@ -1,4 +1,4 @@
-"""Objects under a URL, through fsspec: one PUT is whole or absent by itself, and a folder is but a prefix."""
+"""Objects under a URL, through fsspec: a PUT is atomic, and a folder is a prefix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _VERSIONS = ("ETag", "etag", "md5Hash", "ino", "mtime", "LastModified", "last_modified", "updated", "created")
-"""Fields by which one or another of fsspec's file systems tells a file from what stood in its place before."""
+"""Fields of fsspec's file systems that change when a file is replaced; each file system has some of them."""
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
 
 
@@ -35,7 +35,7 @@ class ObjectBackend(StorageBackend):
         return content
 
     def write(self, save: Save) -> None:
-        # By way of a file, since scores may be larger than memory has room for twice.
+        # Through a local file, since scores may not fit into memory twice.
         with tempfile.TemporaryDirectory(prefix="foldtune-upload-") as scratch:
             part = Path(scratch) / "part"
             with open(part, "xb") as file:
@@ -43,11 +43,11 @@ class ObjectBackend(StorageBackend):
             self.upload(part)
 
     def upload(self, source: Path) -> None:
-        """Make the object of a file of this machine."""
+        """Create the object from a local file."""
         self._fs.put_file(str(source), self._path)
 
     def write_new(self, data: bytes) -> bool:
-        """Make the object where there is none; whether it was made. Of several that try at a time one succeeds."""
+        """Create the object where there is none; return whether it was created. Of concurrent calls one succeeds."""
         try:
             self._fs.pipe_file(self._path, data, mode="create")
         except FileExistsError:
@@ -98,7 +98,7 @@ class ObjectBackend(StorageBackend):
         self._fs.cp_file(self._path, target.path)
 
     def move_to(self, target: StorePath) -> None:
-        if self.is_file():  # else an attempt whose answer was lost has moved it
+        if self.is_file():  # else an earlier try whose response was lost has moved it
             self.copy_to(target)
             self.remove()
 

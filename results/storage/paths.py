@@ -1,4 +1,4 @@
-"""Where a run lies: in a folder, or under the URL of an object store."""
+"""Paths of runs: folders, or URLs of object stores."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from upath import UPath
 
 StorePath: TypeAlias = Union[Path, "UPath"]
-"""A folder of this machine, or one that it mounts, is a Path; everything else that fsspec reaches is a UPath."""
+"""A Path for a local or mounted folder; a UPath for every other file system of fsspec."""
 
 _EXAMPLE = "give a folder, or a URL such as s3://bucket/prefix"
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
-"""Our own extra that brings the package of a protocol."""
+"""Protocol → extra of foldtune that installs its package."""
 
 
 def as_path(place: str | StorePath) -> StorePath:
-    """Return the path of a folder's name, or of any fsspec URL; the options of a URL come from fsspec's configuration.
+    """Return the path of a folder or of any fsspec URL; a URL's options come from fsspec's configuration.
 
-    Raises StorageInvalid: no such protocol, a package that is not installed, or credentials in the URL.
+    Raises StorageInvalid for an unknown protocol, a missing package, or credentials in the URL.
+
+    >>> as_path("runs/skin").as_posix(), as_path("file:///data/runs").as_posix()
+    ('runs/skin', '/data/runs')
     """
     if not isinstance(place, str):
         return place
@@ -32,14 +35,14 @@ def as_path(place: str | StorePath) -> StorePath:
     if protocol in ("file", "local"):
         return Path(rest)
     _check_url(place, protocol)
-    from upath import UPath  # here, since fsspec takes a moment to import and most runs lie in a folder
+    from upath import UPath  # optional at run time and slow to import, while most runs are folders
 
-    # Others write to the same place: a listing that was kept would hide it.
+    # Other processes write to the same prefix: a cached listing would hide that.
     return UPath(place, use_listings_cache=False)
 
 
 def address(path: StorePath) -> str:
-    """Return the text from which ``as_path`` makes the same path in any process of any machine that sees it."""
+    """Return the absolute path or URL, which ``as_path`` resolves alike in every process with access to it."""
     return str(path.absolute())
 
 

@@ -1,4 +1,4 @@
-"""What storage does when it is away: a moment's absence is waited for, a lasting one has a reason."""
+"""Retries of storage operations after transient errors, and the explanation of lasting ones."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from foldtune.results.storage.paths import StorePath
 T = TypeVar("T")
 
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)
-"""Pauses between attempts: a minute in all."""
+"""Pauses in seconds between tries: a minute in total."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _TRANSIENT_ERRNOS = {
     errno.EAGAIN,
-    errno.EBUSY,  # what s3fs makes of "slow down" and "service unavailable"
+    errno.EBUSY,  # s3fs raises it for "slow down" and "service unavailable"
     errno.ECONNABORTED,
     errno.ECONNREFUSED,
     errno.ECONNRESET,
@@ -45,17 +45,22 @@ _TRANSIENT_CLASSES = {
     "OperationalError",
     "TimeoutError",
 }
-"""Names of the classes by which botocore, aiohttp, requests, databases and Python say that a server does not answer."""
+"""Names of the error classes of botocore, aiohttp, requests, databases and Python for an unreachable server."""
 
 _log = logging.getLogger("foldtune.storage")
 
 
 def retry_io(path: StorePath | str, action: str, call: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
-    """Return what ``call`` gives; where storage is away, try again after each of ``waits_s``.
+    """Return ``call()``, repeated after transient errors.
 
-    ``path``, or the text that names a server, and ``action`` are for messages.
-    ``call`` must leave nothing half done that a second call would add to. Raises StorageError with the reason:
-    at once where waiting does not help, else after the last attempt.
+    Args:
+        path: file, folder or server, for messages.
+        action: infinitive of what is done with it, for messages.
+        call: idempotent storage operation.
+        waits_s: pause in seconds before each retry.
+
+    Raises:
+        StorageError: the operation fails; at once for a lasting error, else after the last retry.
     """
     for number, wait_s in enumerate(waits_s):
         try:
@@ -73,7 +78,7 @@ def retry_io(path: StorePath | str, action: str, call: Callable[[], T], waits_s:
 
 @contextmanager
 def storage_errors(path: StorePath | str, action: str) -> Iterator[None]:
-    """Turn what a file system raises in the block into a StorageError: which file, why and what to do."""
+    """Turn a file system's errors in the block into StorageError with file, reason and remedy."""
     try:
         yield
     except Exception as error:
@@ -81,14 +86,18 @@ def storage_errors(path: StorePath | str, action: str) -> Iterator[None]:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the error says that storage does not answer now, and so may answer soon."""
+    """Whether a repeated operation may succeed: the storage is busy or unreachable for now.
+
+    >>> is_transient(TimeoutError()), is_transient(PermissionError())
+    (True, False)
+    """
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS:
         return True
     return bool(_TRANSIENT_CLASSES & {cls.__name__ for cls in type(error).__mro__})
 
 
 def _raise_explained(error: Exception, path: StorePath | str, action: str) -> NoReturn:
-    """Raise the StorageError that says what ``error`` means; one that is not storage's is raised as it is."""
+    """Raise the StorageError that explains ``error``; errors that do not come from storage pass unchanged."""
     what = f"cannot {action} {path}: {_reason(error)}"
     number = error.errno if isinstance(error, OSError) else None
     if number in _FULL:
@@ -103,7 +112,7 @@ def _raise_explained(error: Exception, path: StorePath | str, action: str) -> No
 
 
 def _is_foreign(error: Exception) -> bool:
-    """Whether a storage's package made the error's class, or has no such operation; not a mistake of ours."""
+    """Whether the error comes from a storage package: its own class, or an operation that it lacks."""
     module = type(error).__module__.partition(".")[0]
     return isinstance(error, NotImplementedError) or module not in {"builtins", "foldtune"}
 

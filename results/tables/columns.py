@@ -1,4 +1,4 @@
-"""Columns that know their width: a narrow table drops the least important ones and keeps the rest legible."""
+"""Table columns of known width: a narrow table drops the least important ones and keeps the rest legible."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-_GAP = 2  # the padding right of a cell and the space that divides two columns
+_GAP = 2  # padding right of a cell, and the space between two columns
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. ``importance`` 0 is never dropped; the largest goes first, of equal ones the rightmost.
+    """One column of a table.
 
-    Cells longer than ``limit`` characters end in an ellipsis.
+    Attributes:
+        header: text above the cells.
+        cells: text of each row.
+        importance: order of dropping, >= 0: the largest first, of equal ones the rightmost; 0 is never dropped.
+        right: whether cells are aligned to the right.
+        strong: whether the header is bold.
+        limit: maximum length of a cell in characters; longer ones end in an ellipsis.
     """
 
     header: str
@@ -28,20 +34,20 @@ class Column:
     limit: int = 26
 
     def width(self, header: str) -> int:
-        """Characters that the column needs under that header."""
+        """Return the width in characters under that header."""
         lines = [len(line) for line in header.split("\n")]
         return max([*lines, self.cell_width()])
 
     def cell_width(self) -> int:
-        """Characters that the widest cell takes."""
+        """Return the width of the widest cell in characters."""
         return max((min(cell.cell_len, self.limit) for cell in self.cells), default=0)
 
 
 def fit_columns(columns: Sequence[Column], width: int | None) -> tuple[list[tuple[str, Column]], int]:
-    """Return (header, column) pairs that fit into ``width`` characters (None: all) and how many were dropped.
+    """Return the (header, column) pairs that fit into ``width`` characters (None: all) and the number dropped.
 
-    Long headers are broken after "_" and "." before any column is dropped; a column too wide for the room
-    that the more important ones leave makes way for narrower ones.
+    Long headers are broken after "_" and "." before any column is dropped; a column that does not fit beside the
+    more important ones is skipped in favour of narrower ones.
     """
     kept = list(columns)
     if width is None or _total(kept, broken=False) <= width:
@@ -55,7 +61,7 @@ def fit_columns(columns: Sequence[Column], width: int | None) -> tuple[list[tupl
 
 
 def build_table(columns: Iterable[tuple[str, Column]]) -> Table:
-    """Return a table of the columns, its cells as long as a line."""
+    """Return a table of the columns, one line per row."""
     pairs = list(columns)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption_justify="left", header_style="dim")
     for header, column in pairs:
@@ -73,14 +79,17 @@ def build_table(columns: Iterable[tuple[str, Column]]) -> Table:
 
 
 def titled(title: str, table: Table) -> Group:
-    """Return a table under a title, which a table of its own would break at its width."""
+    """Return a table under a title, which, unlike the table's own title, is not wrapped at the table's width."""
     return Group(Text(title, style="italic"), table)
 
 
 def short_names(names: Sequence[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """Return for each dotted name its shortest ending that no other one shares and that is not ``taken``.
+    """Return for each dotted name its shortest suffix that is unique and not in ``taken``.
 
     A name that is taken in full becomes ``params_<name>``, as in leaderboard.csv.
+
+    >>> short_names(["optimizer.name", "optimizer.lr", "epochs"], taken=["name", "epochs"])
+    {'optimizer.name': 'optimizer.name', 'optimizer.lr': 'lr', 'epochs': 'params_epochs'}
     """
     reserved = set(taken)
     endings = {name: _endings(name) for name in names}
@@ -101,11 +110,11 @@ def _endings(name: str) -> list[str]:
 
 def _total(columns: Sequence[Column], *, broken: bool) -> int:
     widths = [column.width(_broken(column) if broken else column.header) for column in columns]
-    return sum(widths) + _GAP * len(widths) + 1  # and the left edge
+    return sum(widths) + _GAP * len(widths) + 1  # plus the left edge
 
 
 def _broken(column: Column) -> str:
-    """Break the header after its underscores and dots, as few times as the cells' width asks for."""
+    """Return the header broken after underscores and dots, into as few lines as the cells' width allows."""
     words = column.header.replace("_", "_\0").replace(".", ".\0").split("\0")
     limit = max([column.cell_width(), *(len(word) for word in words)])
     lines = [""]

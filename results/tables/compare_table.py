@@ -1,4 +1,4 @@
-"""Two answers to the same rows, as terminal tables."""
+"""Comparison of two predictors on the same rows, as terminal tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HELPS, _HARMS = "green", "red"
 
 
 def comparison_table(comparison: Mapping[str, Any], modes: Mapping[str, Mode], *, width: int | None = None) -> Group:
-    """Return every metric and every class of A and B, and what their difference is.
+    """Return every metric and every class of A and B, with their differences.
 
     ``comparison`` has a, b (names), metric, mode, rows, rows_a, rows_b, difference {value, low, high},
     metrics {name: {a, b, difference}}, per_class [{label, support, a: {precision, recall, f1}, b}]; ``modes`` says
@@ -73,13 +73,13 @@ def _verdict(comparison: Mapping[str, Any]) -> Text:
 
 
 def _classes(rows: Sequence[Mapping[str, Any]], width: int | None) -> Table:
-    """The classes as given; of many, those whose F1 differs most."""
+    """Return a table of the classes, or of those whose F1 differs most."""
     shown = rows
     if len(rows) > _CLASSES:
         shown = sorted(rows, key=lambda row: -abs(row["b"]["f1"] - row["a"]["f1"]))[:_CLASSES]
     columns = [Column("class", tuple(Text(str(row["label"])) for row in shown), 0, right=False)]
     for name, importance in (("f1", 0), ("recall", 1), ("precision", 2)):
-        # One column, so that a narrow window drops a figure as a whole.
+        # One column, so that a narrow window drops the three values together.
         cells = tuple(_triple(row["a"][name], row["b"][name]) for row in shown)
         columns.append(Column(f"{name}: A, B, B − A", cells, importance))
     columns.append(Column("rows", tuple(Text(number_text(row["support"])) for row in shown), 0))

@@ -1,4 +1,4 @@
-"""The ensemble as terminal tables: its members, its honest estimate and the classes one by one."""
+"""An ensemble as terminal tables: its members, its cross-fitted estimate and its classes."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:
 
 
 def _dropped(rows: Sequence[Mapping[str, Any]]) -> Text:
-    """Who went no further after the first folds, and by how much."""
+    """Return the candidates that racing eliminated after the first folds, with their differences."""
     text = Text()
     for row in rows:
         gap = row["difference"]
@@ -107,7 +107,7 @@ def _dropped(rows: Sequence[Mapping[str, Any]]) -> Text:
 
 
 def _compared(ensemble: Mapping[str, Any], direction: Mode) -> Text:
-    """The votings that auto chose from, the best first; its own is set off."""
+    """Return the votings that auto compared, the best first, the chosen one highlighted."""
     sign = -1 if direction == "max" else 1
     values: Mapping[str, float] = ensemble["compared"]
     text = Text(" compared: ", style="dim")
@@ -118,7 +118,7 @@ def _compared(ensemble: Mapping[str, Any], direction: Mode) -> Text:
 
 
 def _classes(rows: Sequence[Mapping[str, Any]], width: int | None) -> Table:
-    """The classes as given; of many, those with the lowest F1, worst first."""
+    """Return a table of the classes, or of those with the lowest F1, the worst first."""
     shown = rows if len(rows) <= _CLASSES else sorted(rows, key=lambda row: _value(row["f1"]))[:_CLASSES]
     columns = [Column("class", tuple(Text(str(row["label"])) for row in shown), 0, right=False)]
     for name, importance in (("precision", 1), ("recall", 1), ("f1", 0)):

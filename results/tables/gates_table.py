@@ -1,4 +1,4 @@
-"""Conditions on an ensemble and whether they hold, as a terminal table."""
+"""Gates of an ensemble and whether they hold, as a terminal table."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from foldtune.results.tables.formatting import DASH, metric_text, number_text
 
 
 def gates_table(verdicts: Sequence[Mapping[str, Any]], *, title: str) -> Group:
-    """Return one row a verdict {condition, metric, value, margin, passed}; the caption counts those that fail.
+    """Return one row per result {condition, metric, value, margin, passed}; the caption counts the failed ones.
 
-    ``value`` and ``margin`` may be None or NaN where there is no such figure.
+    ``value`` and ``margin`` may be None or NaN: not available.
     """
     table = Table(box=None, pad_edge=False, caption_justify="left")
     for column in ("condition", "value", "margin", ""):

@@ -37,7 +37,7 @@ def results_table(
     """Return the first ``top`` rows (None: all) of a leaderboard as a table of at most ``width`` characters.
 
     The best value of each metric among the rows shown is bold; of the parameters only those that differ
-    between these rows are shown; the caption counts all the trials and says why some failed.
+    between these rows are shown; the caption counts all the trials, with the reasons of failures.
     """
     shown = frame if top is None else frame.head(top)
     directions = better(frame, metric, mode, modes)
@@ -49,7 +49,7 @@ def results_table(
 
 
 def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table:
-    """Return one row a run: state, trials by status, metric, best value and the time of the last change."""
+    """Return one row per run: state, trials by status, metric, best value and the time of the last change."""
     columns = [
         Column("run", tuple(Text(run.name, style="bold") for run in runs), 0, right=False),
         Column("state", tuple(Text(r.state, style=STATE_STYLES.get(r.state, "")) for r in runs), 0, right=False),
@@ -76,7 +76,7 @@ def _job(run: RunSummary) -> str:
 
 
 def parameter_columns(shown: Sequence[Mapping[str, Any]], taken: Sequence[str], importance: int) -> list[Column]:
-    """Return a column for each parameter that differs between the mappings; for a single one, for each."""
+    """Return a column for each parameter that differs between the mappings; for a single mapping, for each."""
     names = list(dict.fromkeys(name for params in shown for name in params))
     values = {name: [params.get(name) for params in shown] for name in names}
     differing = [name for name in names if _differs(values[name]) or (len(shown) == 1 and values[name] != [None])]
@@ -171,7 +171,7 @@ def _caption(frame: pd.DataFrame, dropped: int) -> Text:
 
 
 def _counts(trials: Mapping[Any, int], separator: str) -> Text:
-    """Return "38 complete · 9 pruned", coloured, leaving out what there is none of."""
+    """Return "38 complete · 9 pruned", coloured, without the statuses that have no trial."""
     parts = [
         Text(f"{trials[status]} {word}", style=STATUS_STYLES[status])
         for status, word in _STATUS_WORDS.items()
@@ -181,7 +181,7 @@ def _counts(trials: Mapping[Any, int], separator: str) -> Text:
 
 
 def _present(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep missing values as None, whichever way pandas wrote them."""
+    """Return the row with None for every kind of missing value."""
     return {name: None if pd.isna(value) else value for name, value in row.items()}
 
 

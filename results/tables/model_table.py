@@ -1,4 +1,4 @@
-"""The models of a run side by side, as a terminal table."""
+"""Comparison of the models of a run, as a terminal table."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from foldtune.results.tables.leaderboard_table import metric_column
 
 
 def model_table(frame: pd.DataFrame, metric: str, mode: Mode, *, width: int | None = None) -> Group:
-    """Return one row a model: its best trial's metric, size, training time and speed, and its time for an image.
+    """Return one row per model: its best trial's metric, size, training time and speed, and its inference time.
 
     Columns of ``frame``: model_name, <metric>, <metric>_tuned, params_m, fit_time_s, images_per_s, trials, trial_id
-    and, where it was timed, inference_ms.
+    and, optionally, inference_ms.
     """
     columns = [
         Column("model", tuple(Text(str(name)) for name in frame["model_name"]), 0, right=False),

@@ -17,7 +17,7 @@ from foldtune.results.tables.leaderboard_table import BEST_STYLE
 def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int, tuned: Collection[str] = ()) -> Group:
     """Return the first ``top`` rows {trial_id, before, tuned, fitted, postprocess}, which come best first.
 
-    ``tuned`` names the trials that were judged with post-processing tuned for this metric: they cannot gain.
+    ``tuned`` holds the ids of trials that were evaluated with tuned post-processing for this metric: they cannot gain.
     """
     table = Table(box=None, pad_edge=False)
     for column in ("trial", "before", "cross-fitted", "gain", "on its own rows"):
@@ -41,7 +41,7 @@ def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int, tuned:
 
 
 def _already_tuned(trials: Sequence[bool]) -> str:
-    """What to say of those that cannot gain; "" where there are none."""
+    """Return a note on the trials that cannot gain; "" without any."""
     if not any(trials):
         return ""
     who = "this trial was" if len(trials) == 1 else "these trials were"
@@ -50,7 +50,11 @@ def _already_tuned(trials: Sequence[bool]) -> str:
 
 
 def postprocess_text(postprocess: Mapping[str, Any]) -> str:
-    """Return fitted values in one line: "offsets: akiec 0.41, bcc 0.12, …; prior_power 0"."""
+    """Return fitted values in one line.
+
+    >>> postprocess_text({"offsets": {"akiec": 0.41, "bcc": 0.12}, "prior_power": 0})
+    'offsets: akiec 0.41, bcc 0.12; prior_power 0'
+    """
     parts = []
     for name, value in postprocess.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Figures of several predictions on the same rows, side by side."""
+"""Metrics of several predictors on the same labelled rows, as a terminal table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foldtune.results.tables.leaderboard_table import BEST_STYLE
 
 
 def scores_table(figures: Mapping[str, Mapping[str, float]], metric: str, modes: Mapping[str, Mode]) -> Group:
-    """Return one row a metric, the run's own first, and one column for each predictor of ``figures``.
+    """Return one row per metric, the run's own first, and one column per predictor of ``figures``.
 
     ``figures`` is {predictor: {metric: value}}; the best value of a row is bold.
     """

@@ -1,4 +1,4 @@
-"""Post-processing settings that a user named, and what each comes to, as a terminal table."""
+"""Post-processing settings given by the user with their metrics, as a terminal table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foldtune.results.tables.leaderboard_table import metric_column
 def sweep_table(
     rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mode], *, title: str, width: int | None = None
 ) -> Group:
-    """Return one row a setting {values: {key: value}, metrics: {name: value}}, as given; a metric's best is bold.
+    """Return one row per setting {values: {key: value}, metrics: {name: value}}; the best value of a metric is bold.
 
     ``metrics`` are the ones to show, the most important first, and which way each is better.
     """

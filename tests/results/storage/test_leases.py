@@ -58,7 +58,7 @@ def test_a_holder_elsewhere_is_waited_for_while_it_gives_signs_of_life(storage: 
     write_json(lease(folder, 3), ELSEWHERE)
     assert is_held(folder)
     with (
-        pytest.raises(RunBusy, match=r"process 4321 of node7 .* 60 s after its last sign of life, which is \d s ago"),
+        pytest.raises(RunBusy, match=r"process 4321 of node7 .* 60 s after the last renewal, which was \d s ago"),
         hold(folder, "it"),
     ):
         pass
