@@ -24,6 +24,7 @@ from foldtune.search.voting.combiner import Ballot
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.data.cache import Prepared
+from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.tasks import Task, task_from_dict
@@ -260,6 +261,12 @@ class StoredEnsemble:
     ) -> npt.NDArray[Any]:
         """Mean scores (N, ...) of a member's fold models on the images of the mask `keep`."""
         settings = parse_settings(member["config"], self.task)
+        options = replace(
+            InferenceOptions.of_settings(self.task, settings),
+            batch_size=work.batch_size,
+            device=work.device,
+            tta=member.get("tta") or settings.tta,
+        )
         folds = int(self.description["folds"])
         fold_scores = []
         for fold, offset in enumerate(member.get("fold_offsets", [0.0] * folds)):
@@ -272,11 +279,9 @@ class StoredEnsemble:
                     settings,
                     local,
                     prepared.source,
-                    rows=np.flatnonzero(keep[prepared.keep]),
-                    tta=member.get("tta"),
-                    batch_size=work.batch_size,
-                    device=work.device,
-                    progress=progress.subtask(),
+                    np.flatnonzero(keep[prepared.keep]),
+                    options,
+                    progress.subtask(),
                 )
             added = np.asarray(offset, dtype=logits.dtype)
             fold_scores.append(self.task.scores(logits + added if added.any() else logits))

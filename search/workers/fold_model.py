@@ -7,7 +7,7 @@ says under other test-time views than its configuration's is stored beside, by t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from hashlib import sha256
@@ -32,6 +32,7 @@ from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.data.preprocess import steps_to_list
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.fitting.evaluator import Judge
+from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
@@ -291,4 +292,6 @@ def _logits(
         if local is None:
             raise TrialFailed(f"{weights} is gone; run the command again")
         task = work.trial.labelled.task
-        return trained_logits(task, settings, local, source, rows=rows, tta=work.tta, batch_size=PREDICT_BATCH)
+        own = InferenceOptions.of_settings(task, settings)
+        options = replace(own, tta=work.tta or settings.tta, batch_size=PREDICT_BATCH)
+        return trained_logits(task, settings, local, source, rows, options)

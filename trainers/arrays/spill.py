@@ -1,4 +1,4 @@
-"""Large arrays that come in parts, in a file that is gone with them instead of in memory."""
+"""Large arrays that are computed in parts, kept in a temporary file instead of in memory."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import numpy.typing as npt
 from foldtune.errors import TrialFailed
 
 LARGE_BYTES = 4 << 20
-"""Of the whole array, from which on it lies in a file."""
+"""Size of a whole array from which on it lies in a file."""
 
 
 class SpilledArray:
-    """One array (rows, ...) of parts (B, ...) that come one after the other; a large one is mapped from a file.
+    """One array (rows, ...) of consecutive parts (B, ...); a large one is mapped from a file.
 
-    The file lies in the folder for temporary ones (TMPDIR) and has no name: it goes with the array.
+    The file lies in the folder for temporary files (TMPDIR) and has no name: it is deleted with the array.
 
     Args:
-        rows: of the whole array.
+        rows: rows of the whole array.
     """
 
     def __init__(self, rows: int) -> None:
@@ -30,8 +30,8 @@ class SpilledArray:
         self._parts: list[npt.NDArray[Any]] = []
         self._file: Any = None
 
-    def add(self, part: npt.NDArray[Any]) -> None:
-        """The next rows.
+    def append(self, part: npt.NDArray[Any]) -> None:
+        """Add the next rows.
 
         Raises:
             TrialFailed: no room for the file.
@@ -41,7 +41,7 @@ class SpilledArray:
         if self._file is None:
             self._parts.append(part)
             return
-        self._parts = [part[:0]]  # which says of what form and type all are
+        self._parts = [part[:0]]  # keeps the shape of a row and the type
         try:
             self._file.write(np.ascontiguousarray(part).data)
         except OSError as error:
@@ -50,8 +50,8 @@ class SpilledArray:
             folder = tempfile.gettempdir()
             raise TrialFailed(f"no room for outputs in {folder}; free some, or set TMPDIR to another folder") from error
 
-    def whole(self) -> npt.NDArray[Any]:
-        """The array, once all rows were added."""
+    def to_array(self) -> npt.NDArray[Any]:
+        """Return the array, once all rows were added."""
         if self._file is None:
             return self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
         self._file.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -12,9 +12,10 @@ import torch
 from foldtune.trainers.fitting.failures import failing_plainly
 from foldtune.trainers.fitting.fit_types import FoldData, Logits
 from foldtune.trainers.fitting.learner import Learner
-from foldtune.trainers.inference.predictor import Predictor, eval_batch
+from foldtune.trainers.inference.options import InferenceOptions
+from foldtune.trainers.inference.predictor import Predictor, eval_batch_size
 from foldtune.trainers.loading.augment import build_augmentation
-from foldtune.trainers.loading.crops import as_evaluated, output_size, training_crop
+from foldtune.trainers.loading.crops import output_size, training_crop
 from foldtune.trainers.loading.loader import Batches
 from foldtune.trainers.loading.samplers import build_sampler
 from foldtune.trainers.networks.models import has_batch_norm
@@ -167,15 +168,10 @@ class Replica:
         if group.rank >= len(parts):
             return None
         image_size = data.images.shape[1:3]
-        return Predictor(
-            data.images,
-            data.valid_rows[parts[group.rank]],
-            batch_size=eval_batch(_EVAL_BATCH, image_size, -(-settings.batch_size // group.size)),
-            device=self._device,
-            amp=settings.amp,
-            channels_last=settings.channels_last,
+        options = replace(
+            InferenceOptions.of_settings(task, settings),
+            batch_size=eval_batch_size(_EVAL_BATCH, image_size, -(-settings.batch_size // group.size)),
+            device=str(self._device),
             num_workers=self._workers,
-            tta=settings.tta,
-            crop=as_evaluated(settings.crop, whole=task.judges_whole_images),
-            compact=task.compact,
         )
+        return Predictor(data.images, data.valid_rows[parts[group.rank]], options)

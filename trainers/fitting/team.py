@@ -110,8 +110,8 @@ class Team:
         parts = [part for part in (trained.logits, *answers) if part is not None]
         logits = SpilledArray(sum(map(len, parts)))
         for part in parts:
-            logits.add(part)
-        return trained, logits.whole()
+            logits.append(part)
+        return trained, logits.to_array()
 
     def ask(self, replica: Replica, command: str, *given: Any) -> None:
         """Have the other processes do what this one did by itself; raises as `run_epoch`."""

@@ -1,17 +1,16 @@
-"""How long a network takes for an image, measured here and now."""
+"""Measured inference time of a network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import Predictor
-from foldtune.trainers.loading.crops import as_evaluated
-from foldtune.trainers.runtime import choose_device
 from foldtune.trainers.settings import TrialSettings, without_pretrained
 from foldtune.trainers.tasks.base import Task
 from foldtune.trainers.tasks.network import create_model
@@ -27,28 +26,22 @@ def inference_time_ms(
     batch_size: int = 32,
     device: str | None = None,
 ) -> float:
-    """Milliseconds an image of a batch, from the prepared pixels to the logits, with the settings' crop and views.
+    """Return the milliseconds an image from prepared pixels to logits, with the settings' crop and views.
 
-    Reading and decoding files is not in it; weights play no part, so they are drawn at random. The least of five
-    passes after one to warm up: whatever else the machine does only ever adds.
+    Reading and decoding of files are not included; weights do not matter, so they are random. The minimum of five
+    passes after one to warm up: other work of the machine only ever adds.
 
     Args:
-        image_size: height and width of the prepared images.
+        task: task of the network.
+        settings: settings of the network.
+        image_size: (height, width) of the prepared images.
+        batch_size: images in a batch.
         device: as `trainers.runtime.choose_device` takes it.
     """
     source = _Noise((batch_size, *image_size, 3))
     model = create_model(task, without_pretrained(settings), image_size)
-    predictor = Predictor(
-        source,
-        np.arange(batch_size),
-        batch_size=batch_size,
-        device=choose_device(device),
-        amp=settings.amp,
-        channels_last=settings.channels_last,
-        num_workers=0,
-        tta=settings.tta,
-        crop=as_evaluated(settings.crop, whole=task.judges_whole_images),
-    )
+    options = replace(InferenceOptions.of_settings(task, settings), batch_size=batch_size, device=device, quantize=None)
+    predictor = Predictor(source, np.arange(batch_size), options)
     try:
         predictor(model)
         times = []
@@ -63,7 +56,7 @@ def inference_time_ms(
 
 @dataclass(frozen=True)
 class _Noise:
-    """Images (N, H, W, 3) of nothing, at once in memory."""
+    """Random images (N, H, W, 3)."""
 
     shape: tuple[int, int, int, int]
 

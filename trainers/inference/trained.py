@@ -1,7 +1,8 @@
-"""The network of a finished training, from its settings and its weights' file, and what it says of images."""
+"""The network of a finished training, from its settings and its weights' file, and its logits of images."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy.typing as npt
 from torch import nn
 
 from foldtune.trainers.data.cache import ImageSource
-from foldtune.trainers.inference.predictor import Progress, eval_batch, predict_logits
-from foldtune.trainers.loading.crops import as_evaluated
+from foldtune.trainers.inference.options import InferenceOptions
+from foldtune.trainers.inference.predictor import Progress, eval_batch_size, predict_logits
 from foldtune.trainers.networks.weights import load_weights
 from foldtune.trainers.settings import TrialSettings, without_pretrained
 from foldtune.trainers.tasks.base import Task
@@ -19,7 +20,7 @@ from foldtune.trainers.tasks.network import create_model
 
 
 def load_trained(task: Task, settings: TrialSettings, weights: Path, image_size: tuple[int, int]) -> nn.Module:
-    """The network for images of `image_size` (height, width), with trained weights; nothing is downloaded.
+    """Return the network for images of `image_size` (height, width) with trained weights; nothing is downloaded.
 
     Raises:
         WorkError: the weights are absent, damaged, or another network's.
@@ -34,34 +35,32 @@ def trained_logits(
     settings: TrialSettings,
     weights: Path,
     source: ImageSource,
-    *,
     rows: npt.NDArray[np.int64] | None = None,
-    tta: str | None = None,
-    batch_size: int = 64,
-    device: str | None = None,
-    num_workers: int = 0,
+    options: InferenceOptions | None = None,
     progress: Progress | None = None,
 ) -> npt.NDArray[Any]:
-    """Logits (rows, …), as the task keeps them, of a trained network on images, shown as in its own validation.
+    """Return the logits (rows, …) of a trained network, as the task stores them.
 
-    `rows` are all by default. Large images come in smaller batches than `batch_size`. `tta` overrides the one of the
-    settings; V views cost V times as much.
+    Args:
+        task: task of the training.
+        settings: settings of the training.
+        weights: safetensors file.
+        source: images.
+        rows: rows of the source; None is all of them.
+        options: None is those of the training's own validation. Batches of large images are smaller than
+            `options.batch_size`.
+        progress: called with (rows done, all rows) after each batch.
 
     Raises:
         WorkError: the weights are absent, damaged, or another network's.
         TrialFailed: a single image does not fit into memory.
     """
+    image_size = source.shape[1:3]
+    options = options or InferenceOptions.of_settings(task, settings)
     return predict_logits(
-        load_trained(task, settings, weights, source.shape[1:3]),
+        load_trained(task, settings, weights, image_size),
         source,
         np.arange(len(source)) if rows is None else rows,
-        batch_size=eval_batch(batch_size, source.shape[1:3]),
-        device=device,
-        amp=settings.amp,
-        channels_last=settings.channels_last,
-        num_workers=num_workers,
-        tta=settings.tta if tta is None else tta,
-        crop=as_evaluated(settings.crop, whole=task.judges_whole_images),
-        progress=progress,
-        compact=task.compact,
+        replace(options, batch_size=eval_batch_size(options.batch_size, image_size)),
+        progress,
     )

@@ -20,6 +20,7 @@ from foldtune.search.voting.estimate import Member, estimate
 from foldtune.trainers.arrays.lazy import as_lazy, stack
 from foldtune.trainers.detection.polygons import pad
 from foldtune.trainers.detection.targets import draw_text
+from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import predict_logits
 from foldtune.trainers.tasks.text_detection import TextDetection
 
@@ -123,10 +124,10 @@ def test_what_a_network_says_of_a_fold_is_mapped_from_a_file() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images[:, :1]
 
-    ahead: Any = {"batch_size": 1, "device": "cpu", "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    options = InferenceOptions(batch_size=1, device="cpu", quantize=TASK.compact, mean=(0.0,) * 3, std=(1.0,) * 3)
     tracemalloc.start()
     try:
-        logits = predict_logits(First(), Blank(), np.arange(count), compact=TASK.compact, **ahead)
+        logits = predict_logits(First(), Blank(), np.arange(count), options)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -69,8 +69,8 @@ def test_parts_are_spilled_in_order_the_large_ones_in_a_file(rows: int) -> None:
     for first in range(0, rows, 2):
         count = min(2, rows - first)
         values = np.arange(first, first + count, dtype=np.uint8)
-        spilled.add(np.broadcast_to(values[:, None], (count, 1 << 20)))
-    whole = spilled.whole()
+        spilled.append(np.broadcast_to(values[:, None], (count, 1 << 20)))
+    whole = spilled.to_array()
     assert whole.shape == (rows, 1 << 20)
     assert whole[:, [0, 77]].tolist() == [[row, row] for row in range(rows)]
     assert isinstance(whole, np.memmap) == (rows > 3)

@@ -11,6 +11,7 @@ import torch
 
 from foldtune.errors import TrialFailed, WorkError
 from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import predict_logits
 from foldtune.trainers.networks.models import input_stats
 from foldtune.trainers.networks.weights import load_weights, save_weights
@@ -27,7 +28,7 @@ def model(settings: Callable[..., TrialSettings], task: Multiclass) -> torch.nn.
 
 def test_logits_equal_a_plain_forward_pass_in_the_order_of_the_rows(model: torch.nn.Module, fold: FoldData) -> None:
     rows = np.array([5, 0, 35, 5, 17])
-    got = predict_logits(model, fold.images, rows, batch_size=2, device="cpu")
+    got = predict_logits(model, fold.images, rows, InferenceOptions(batch_size=2, device="cpu"))
     mean, std = (np.array(values).reshape(1, 3, 1, 1) for values in input_stats(model))
     pixels = (fold.images.array[rows].transpose(0, 3, 1, 2) / 255.0 - mean) / std
     with torch.no_grad():
@@ -39,8 +40,8 @@ def test_logits_equal_a_plain_forward_pass_in_the_order_of_the_rows(model: torch
 
 def test_mean_and_std_may_be_given(model: torch.nn.Module, fold: FoldData) -> None:
     rows = np.arange(4)
-    own = predict_logits(model, fold.images, rows, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    other = predict_logits(model, fold.images, rows, mean=(0.4, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    own = predict_logits(model, fold.images, rows, InferenceOptions(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))
+    other = predict_logits(model, fold.images, rows, InferenceOptions(mean=(0.4, 0.5, 0.5), std=(0.5, 0.5, 0.5)))
     np.testing.assert_array_equal(own, predict_logits(model, fold.images, rows))
     assert np.abs(own - other).max() > 1e-3
 
@@ -56,7 +57,7 @@ def test_neither_mode_nor_statistics_of_the_model_change(model: torch.nn.Module,
 
 def test_progress_counts_rows(model: torch.nn.Module, fold: FoldData) -> None:
     seen: list[tuple[int, int]] = []
-    predict_logits(model, fold.images, np.arange(10), batch_size=4, progress=lambda *call: seen.append(call))
+    predict_logits(model, fold.images, np.arange(10), InferenceOptions(batch_size=4), lambda *call: seen.append(call))
     assert seen == [(4, 10), (8, 10), (10, 10)]
 
 
@@ -70,9 +71,11 @@ def limit_memory(model: torch.nn.Module, images: int) -> None:
 
 def test_a_batch_that_does_not_fit_is_halved(model: torch.nn.Module, fold: FoldData) -> None:
     rows = np.arange(30)
-    expected = predict_logits(model, fold.images, rows, batch_size=16)
+    expected = predict_logits(model, fold.images, rows, InferenceOptions(batch_size=16))
     limit_memory(model, 3)
-    np.testing.assert_allclose(predict_logits(model, fold.images, rows, batch_size=16), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        predict_logits(model, fold.images, rows, InferenceOptions(batch_size=16)), expected, atol=1e-5
+    )
 
 
 def test_a_single_image_that_does_not_fit_ends_the_trial(model: torch.nn.Module, fold: FoldData) -> None:
@@ -84,8 +87,8 @@ def test_a_single_image_that_does_not_fit_ends_the_trial(model: torch.nn.Module,
 def test_workers_give_the_same_logits(model: torch.nn.Module, fold: FoldData) -> None:
     rows = np.arange(12)
     np.testing.assert_array_equal(
-        predict_logits(model, fold.images, rows, batch_size=4, num_workers=1),
-        predict_logits(model, fold.images, rows, batch_size=4),
+        predict_logits(model, fold.images, rows, InferenceOptions(batch_size=4, num_workers=1)),
+        predict_logits(model, fold.images, rows, InferenceOptions(batch_size=4)),
     )
 
 

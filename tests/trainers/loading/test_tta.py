@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 from foldtune.errors import SettingsError
 from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import predict_logits
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.loading.tta import TTA
@@ -43,7 +45,7 @@ def shown_by_hand(name: str, images: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", TTA)
 def test_the_output_is_the_mean_of_the_views_logits(name: str, model: nn.Module, fold: FoldData) -> None:
-    got = predict_logits(model, fold.images, ROWS, batch_size=3, tta=name)
+    got = predict_logits(model, fold.images, ROWS, InferenceOptions(batch_size=3, tta=name))
     outputs = []
     for view in shown_by_hand(name, fold.images.array[ROWS]):
         source = type(fold.images)(np.ascontiguousarray(view), [])
@@ -67,7 +69,7 @@ def test_brightness_neither_wraps_around_nor_leaves_bytes() -> None:
 def test_the_cost_is_the_number_of_views(name: str, model: nn.Module, fold: FoldData) -> None:
     batches: list[int] = []
     model.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
-    predict_logits(model, fold.images, ROWS, batch_size=2, tta=name)
+    predict_logits(model, fold.images, ROWS, InferenceOptions(batch_size=2, tta=name))
     assert batches == [2] * (2 * COSTS[name])
     assert len(TTA[name]) == COSTS[name]
 
@@ -83,7 +85,9 @@ def test_maps_are_mirrored_back(fold: FoldData) -> None:
     pixelwise = nn.Conv2d(3, 1, 1)
     plain = predict_logits(pixelwise, fold.images, ROWS)
     assert plain.shape == (4, 1, 32, 32)
-    np.testing.assert_allclose(predict_logits(pixelwise, fold.images, ROWS, tta="flips"), plain, atol=1e-6)
+    np.testing.assert_allclose(
+        predict_logits(pixelwise, fold.images, ROWS, InferenceOptions(tta="flips")), plain, atol=1e-6
+    )
 
 
 def test_the_log_loss_is_not_above_the_views_mean(model: nn.Module, fold: FoldData) -> None:
@@ -95,7 +99,7 @@ def test_the_log_loss_is_not_above_the_views_mean(model: nn.Module, fold: FoldDa
 
     views = [np.ascontiguousarray(view) for view in shown_by_hand("all", fold.images.array[ROWS])]
     single = [loss(predict_logits(model, type(fold.images)(view, []), np.arange(4))) for view in views]
-    assert loss(predict_logits(model, fold.images, ROWS, tta="all")) <= np.mean(single)
+    assert loss(predict_logits(model, fold.images, ROWS, InferenceOptions(tta="all"))) <= np.mean(single)
 
 
 @pytest.mark.parametrize("name", ["flips", "brightness"])
@@ -104,30 +108,33 @@ def test_validation_uses_it_and_prediction_agrees(name: str, start: Callable[...
     report, plain_report = training.step(), plain.step()
     assert report.metrics["train_loss"] == plain_report.metrics["train_loss"]
     data, model = training.data, training._learner.model
-    expected = predict_logits(model, data.images, data.valid_rows, tta=name)
+    expected = predict_logits(model, data.images, data.valid_rows, InferenceOptions(tta=name))
     np.testing.assert_array_equal(training.valid_logits, expected)
     assert np.abs(training.valid_logits - plain.valid_logits).max() > 1e-4
     path = tmp_path / "weights.safetensors"
     save_weights(training.best_weights(), path)
     args = (training.task, training.settings, path, data.images)
-    np.testing.assert_array_equal(trained_logits(*args, rows=data.valid_rows), training.valid_logits)
-    np.testing.assert_array_equal(trained_logits(*args, rows=data.valid_rows, tta="none"), plain.valid_logits)
+    unchanged = replace(InferenceOptions.of_settings(training.task, training.settings), tta="none")
+    np.testing.assert_array_equal(trained_logits(*args, data.valid_rows), training.valid_logits)
+    np.testing.assert_array_equal(trained_logits(*args, data.valid_rows, unchanged), plain.valid_logits)
     assert len(trained_logits(*args)) == len(data.images)
 
 
 def test_a_batch_that_does_not_fit_is_halved_with_all_its_views(model: nn.Module, fold: FoldData) -> None:
-    expected = predict_logits(model, fold.images, np.arange(8), tta="flips")
+    expected = predict_logits(model, fold.images, np.arange(8), InferenceOptions(tta="flips"))
 
     def refuse(_: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         if len(inputs[0]) > 3:
             raise torch.OutOfMemoryError("no room")
 
     model.register_forward_pre_hook(refuse)
-    np.testing.assert_allclose(predict_logits(model, fold.images, np.arange(8), tta="flips"), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        predict_logits(model, fold.images, np.arange(8), InferenceOptions(tta="flips")), expected, atol=1e-5
+    )
 
 
 def test_an_unknown_one_is_refused_with_the_nearest(model: nn.Module, fold: FoldData, task: Multiclass) -> None:
     with pytest.raises(ValueError, match="unknown tta 'brightnes'; did you mean 'brightness'"):
-        predict_logits(model, fold.images, ROWS, tta="brightnes")
+        predict_logits(model, fold.images, ROWS, InferenceOptions(tta="brightnes"))
     with pytest.raises(SettingsError, match="tta: unknown value 'h_flip'; did you mean 'hflip'"):
         parse_settings({"tta": "h_flip"}, task)

@@ -12,6 +12,7 @@ from sklearn.metrics import cohen_kappa_score
 from foldtune.errors import DataError, SettingsError
 from foldtune.trainers.components import Component
 from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import predict_logits
 from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS
 from foldtune.trainers.settings import settings_to_dict
@@ -244,7 +245,7 @@ def test_networks_with_heads_of_their_own_train_resume_and_are_rebuilt(loss: str
     assert whole.valid_logits.shape == (16, 4)
     rebuilt = TASK.build_model(settings)
     rebuilt.load_state_dict(whole.best_weights())
-    logits = predict_logits(rebuilt, data.images, data.valid_rows, batch_size=16, device="cpu")
+    logits = predict_logits(rebuilt, data.images, data.valid_rows, InferenceOptions(batch_size=16, device="cpu"))
     assert logits == pytest.approx(whole.valid_logits, abs=1e-5)
     for fit in (whole, half, again):
         fit.close()
