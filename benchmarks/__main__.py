@@ -12,7 +12,7 @@ from benchmarks.report import Figure, cores, machine_line, parser, publish
 
 
 def main() -> None:
-    """Measure what can be measured here, and print it."""
+    """Run every benchmark whose data and platform are available, and print the figures."""
     options = parser(__doc__)
     postprocess.add_scratch(options)
     options.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of HAM10000")
@@ -23,7 +23,7 @@ def main() -> None:
         check_data(given.data)
         sections[throughput.TITLE] = throughput.run(quick=given.quick, data=given.data)
     except NoData as error:
-        print(f"throughput is left out: {error}", file=sys.stderr)
+        print(f"throughput is skipped: {error}", file=sys.stderr)
     sections[postprocess.TITLE] = postprocess.run(quick=given.quick, scratch=given.scratch)
     sections[detection.TITLE] = detection.run(quick=given.quick)
     sections[overhead.TITLE] = overhead.run(quick=given.quick, workers=min(2, cores()))

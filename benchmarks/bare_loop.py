@@ -1,4 +1,4 @@
-"""The trainings of a run in a bare loop: warm processes that take the next one, and nothing else.
+"""The trainings of a run in a bare process pool, without Ray and storage.
 
 `python -m benchmarks.bare_loop RUN TRIALS WORKERS`
 """
@@ -17,17 +17,17 @@ from benchmarks.timeline import write_ends
 from benchmarks.training import Trainings, trainings_of
 
 RAY_NICENESS = 15
-"""Niceness of Ray's workers by default; without it another process on the machine would slow Ray's side alone."""
+"""Default niceness of Ray's workers; without it other processes on the machine would slow down Ray's side only."""
 
 
 def train(trainings: Trainings, number: int) -> float:
-    """Train; gives the time of the end."""
+    """Train configuration `number`; return the time of its end in seconds since 1970."""
     trainings.fit(number)
     return time.time()
 
 
 def main(run: str, trials: str, workers: str) -> None:
-    """Train in the order of the trials."""
+    """Train in the order of the trials and print their ends."""
     trainings = trainings_of(Path(run), int(trials))
     spawn = get_context("spawn")
     with ProcessPoolExecutor(int(workers), mp_context=spawn, initializer=os.nice, initargs=(RAY_NICENESS,)) as pool:

@@ -1,4 +1,4 @@
-"""Settings of text boxes on stored maps: the sweep against one setting after the other.
+"""Post-processing settings of text detection on stored maps: one sweep against one setting at a time.
 
 `python -m benchmarks.detection [--quick] [--output FILE]`
 """
@@ -21,12 +21,12 @@ from foldtune.trainers.detection.sweep import USUAL, sweep
 from foldtune.trainers.detection.targets import draw_text
 
 TITLE = "text detection: settings of boxes on stored maps"
-LEAST_TIMES = 50.0
+MIN_TIMES = 50.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many maps of which size, and how many settings are judged one by one."""
+    """Number and size (height, width) of the maps, lines per map, and settings evaluated one by one."""
 
     maps: int = 24
     size: tuple[int, int] = (960, 480)
@@ -38,7 +38,7 @@ QUICK = Plan(maps=6, singles=20)
 
 
 def pages(plan: Plan, seed: int = 0) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float64]]:
-    """Maps as a fair network gives them, of pages with two columns of text, and their polygons."""
+    """Return probability maps (N, H, W) like a mediocre network's of two-column pages, and their padded polygons."""
     rng = np.random.default_rng(seed)
     polygons = []
     for _ in range(plan.maps):
@@ -60,7 +60,7 @@ def pages(plan: Plan, seed: int = 0) -> tuple[npt.NDArray[np.float16], npt.NDArr
 
 
 def measure(plan: Plan) -> list[Figure]:
-    """CPU seconds of both ways (one thread: work beside does not count), their ratio, and whether they agree."""
+    """Return CPU seconds of both ways (one thread), their ratio, and the number of differing results."""
     maps, targets = pages(plan)
     begun = time.process_time()
     counted = sweep(maps, targets, USUAL).reshape(3, -1)
@@ -68,7 +68,7 @@ def measure(plan: Plan) -> list[Figure]:
     settings = list(USUAL.settings())
     chosen = np.random.default_rng(0).choice(len(settings), min(plan.singles, len(settings)), replace=False)
     begun = time.process_time()
-    singles = [_judge(maps, targets, settings[place]) for place in chosen]
+    singles = [_evaluate(maps, targets, settings[place]) for place in chosen]
     single_s = (time.process_time() - begun) / len(chosen)
     differing = sum(tuple(counted[:, place]) != tuple(each) for place, each in zip(chosen, singles, strict=True))
     one_by_one = single_s * len(settings)
@@ -76,13 +76,13 @@ def measure(plan: Plan) -> list[Figure]:
     return [
         Figure("sweep", swept_s, "s", detail=what),
         Figure("one setting after the other", one_by_one, "s", detail=f"from {len(chosen)} of them"),
-        Figure("times faster", one_by_one / swept_s, "x", LEAST_TIMES),
+        Figure("times faster", one_by_one / swept_s, "x", MIN_TIMES),
         Figure("settings with other counts", float(differing), "", 0.0, at_most=True, detail=f"of {len(chosen)}"),
     ]
 
 
-def _judge(maps: npt.NDArray[np.float16], targets: npt.NDArray[np.float64], settings: BoxSettings) -> Counts:
-    """The counts of one setting, nothing of another's kept."""
+def _evaluate(maps: npt.NDArray[np.float16], targets: npt.NDArray[np.float64], settings: BoxSettings) -> Counts:
+    """Return the counts of one setting, computed from scratch."""
     found = boxes = polygons = 0
     for each, target in zip(maps, targets, strict=True):
         wanted = unpad(target)
@@ -94,12 +94,12 @@ def _judge(maps: npt.NDArray[np.float16], targets: npt.NDArray[np.float64], sett
 
 
 def run(*, quick: bool) -> Sequence[Figure]:
-    """The figures of this benchmark."""
+    """Return the figures of this benchmark."""
     return measure(QUICK if quick else Plan())
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its figures."""
     given = parser(__doc__).parse_args()
     machine = machine_line()
     publish({TITLE: run(quick=given.quick)}, machine, given.output)

@@ -19,7 +19,7 @@ DEFAULT_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The labelled rows (N) with their decoded images (N, 64, 64, 3)."""
+    """The N labelled rows with their decoded images (N, 64, 64, 3), uint8; cache_bytes: size of the images in bytes."""
 
     task: Task
     table: Table
@@ -28,11 +28,11 @@ class Images:
 
 
 class NoData(Exception):
-    """The images are not there; says what to do."""
+    """The images of HAM10000 are missing."""
 
 
 def check_data(root: Path) -> None:
-    """Raise NoData where `root` holds no HAM10000."""
+    """Raise NoData unless `root` holds HAM10000."""
     if not (root / "train.csv").is_file() or not (root / "images").is_dir():
         raise NoData(
             f"no HAM10000 in {root}: the benchmark needs train.csv (columns image, lesion_id, dx) and images/ there; "

@@ -20,7 +20,7 @@ BATCH_SIZE = 64
 
 
 class Files(Dataset[tuple[torch.Tensor, int]]):
-    """Images decoded with Pillow and resized at every read, as a first PyTorch program does."""
+    """Images decoded with Pillow and resized at every read, as in an introductory PyTorch program."""
 
     def __init__(self, paths: tuple[Path, ...], targets: Any) -> None:
         self._paths = paths
@@ -36,7 +36,7 @@ class Files(Dataset[tuple[torch.Tensor, int]]):
 
 
 class PlainLoader:
-    """The first `rows` files, shuffled, in the calling process as foldtune's loader by default."""
+    """The first `rows` files, shuffled, loaded in the calling process, as foldtune's loader does by default."""
 
     def __init__(self, images: Images, rows: int) -> None:
         assert images.table.targets is not None
@@ -44,12 +44,12 @@ class PlainLoader:
         self._loader = DataLoader(files, batch_size=BATCH_SIZE, shuffle=True)
 
     def epoch(self, number: int) -> float:
-        """Images a second."""
+        """Return the speed of one epoch in images/s."""
         return _speed(iter(self._loader))
 
 
 class CacheLoader:
-    """foldtune's loader over the first `rows` images with an augmentation at its default strength."""
+    """foldtune's loader over the first `rows` cached images, with an augmentation at its default strength."""
 
     def __init__(self, images: Images, rows: int, augmentation: str) -> None:
         assert images.table.targets is not None
@@ -64,7 +64,7 @@ class CacheLoader:
         )
 
     def epoch(self, number: int) -> float:
-        """Images a second, in an order of its own each epoch."""
+        """Return the speed of one epoch, shuffled by its number, in images/s."""
         order = np.random.default_rng(number).permutation(self._rows)
         return _speed(self._batches.epoch(number, order))
 
@@ -77,9 +77,9 @@ def _speed(batches: Iterator[Any] | Iterable[Any]) -> float:
 
 
 def loader_speeds(images: Images, *, rows: int, repeats: int) -> dict[str, list[float]]:
-    """Images a second, in turns, after one epoch of each to warm up: "files", then each augmentation by name."""
+    """Return images/s of each repeat, after a warm-up epoch, by loader: "files", then each augmentation's name."""
     loaders: dict[str, PlainLoader | CacheLoader] = {"files": PlainLoader(images, rows)}
-    # Without augmentation an epoch is over in milliseconds: take all rows there.
+    # Without augmentation an epoch takes milliseconds: measure it on all rows.
     loaders["none"] = CacheLoader(images, len(images.table), "none")
     loaders |= {name: CacheLoader(images, rows, name) for name in AUGMENTATIONS if name != "none"}
     speeds: dict[str, list[float]] = {name: [] for name in loaders}

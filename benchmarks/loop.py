@@ -1,4 +1,4 @@
-"""The real training loop against the same steps on tensors that lie ready in memory."""
+"""The training loop against the same optimizer steps on tensors that are in memory already."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from foldtune.trainers.tasks.network import create_model
 from foldtune.trainers.tasks.parsing import parse_settings
 
 CONFIG = {"model_name": "resnet10t", "batch_size": 64}
-"""All else by default, the augmentation too."""
+"""All other settings have their defaults, the augmentation included."""
 _VALID_ROWS = 64
 
 
 class ReadySteps:
-    """Forward, backward, clipping and optimizer step of `settings`, and nothing besides.
+    """Forward, backward, clipping and optimizer step of `settings` alone.
 
-    Its batches are normalised float32 tensors on the device in the network's memory format, so even the
-    conversion from bytes counts as a cost of the real loop.
+    Its batches are normalised float32 tensors on the device in the network's memory format, so the conversion from
+    uint8 counts as a cost of the training loop.
     """
 
     def __init__(self, settings: TrialSettings, task: Task, data: FoldData, device: torch.device) -> None:
@@ -56,7 +56,7 @@ class ReadySteps:
         self._images = len(data.train_rows)
 
     def epoch(self) -> float:
-        """Train on every batch once; gives images a second."""
+        """Train on every batch once; return the speed in images/s."""
         self._model.train()
         started = time.perf_counter()
         for images, targets in self._batches:
@@ -66,14 +66,14 @@ class ReadySteps:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.clip_grad)
             self._optimizer.step()
             self._optimizer.zero_grad()
-            last = loss.item()  # as the real loop, which looks for a loss that is not finite
+            last = loss.item()  # the training loop checks each loss for finiteness
         if not np.isfinite(last):
             raise RuntimeError(f"loss became {last}")
         return self._images / (time.perf_counter() - started)
 
 
 def loop_speeds(images: Images, *, threads: int, rows: int, repeats: int) -> tuple[list[float], list[float]]:
-    """Images a second of the real loop and of the ready steps, in turns, after one of each to warm up."""
+    """Return images/s of each repeat of the training loop and of the bare steps, alternating, after a warm-up."""
     settings, task = parse_settings(CONFIG, images.task), images.task
     table = images.table
     assert table.targets is not None
@@ -96,7 +96,7 @@ def loop_speeds(images: Images, *, threads: int, rows: int, repeats: int) -> tup
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Give torch `count` threads, the way a trial's worker gets them."""
+    """Limit torch to `count` threads in the block, as in a trial's worker."""
     before, named = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(count)
     torch.set_num_threads(count)

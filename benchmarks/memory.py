@@ -1,7 +1,7 @@
-"""What reading the whole cache adds to the memory of one and of several processes.
+"""Memory that reading the whole cache adds to one and to several processes.
 
-The proportional set size counts a page that n processes share as 1/n in each, so that sums over processes are
-what the machine really holds (Linux, /proc/PID/smaps_rollup).
+The proportional set size counts a page shared by n processes as 1/n in each, so the sum over processes is the memory
+in use (Linux, /proc/PID/smaps_rollup).
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _ROWS, _WARM_UP_BATCHES = 64, 4
 
 
 def is_known() -> bool:
-    """Whether this system tells a process's proportional set size."""
+    """Whether this system has proportional set sizes."""
     return Path(ROLLUP.format("self")).is_file()
 
 
 def pss_bytes(pid: int) -> int:
-    """Proportional set size of a process."""
+    """Return the proportional set size of a process in bytes."""
     lines = Path(ROLLUP.format(pid)).read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def _worker(source: ImageSource, channel: Connection) -> None:
-    """Say when ready, read every image when told, say so, and stay until told again."""
+    """Warm up, then read every image; send a message after each step and wait for the parent's."""
     import numpy as np
 
     from foldtune.trainers.loading.loader import Batches
 
     batches = Batches(source, np.zeros(len(source), dtype=np.int64), np.arange(len(source)), batch_size=_ROWS)
     for _ in batches.epoch(0, np.arange(min(_ROWS * _WARM_UP_BATCHES, len(source)))):
-        pass  # imports and buffers are no part of the cache
+        pass  # imports and buffers are not part of the cache
     channel.send("ready")
     channel.recv()
     for _ in batches.epoch(1):
@@ -47,14 +47,14 @@ def _worker(source: ImageSource, channel: Connection) -> None:
 
 
 def added_by_reading(source: ImageSource, workers: int) -> int:
-    """Bytes that the proportional set sizes of `workers` processes grow by, in all, as each reads every image."""
+    """Return the growth of the summed proportional set sizes, in bytes, as each of `workers` processes reads all."""
     context = get_context("spawn")
     channels, processes = [], []
     for _ in range(workers):
-        here, there = context.Pipe()
-        process = context.Process(target=_worker, args=(source, there))
+        parent, child = context.Pipe()
+        process = context.Process(target=_worker, args=(source, child))
         process.start()
-        channels.append(here)
+        channels.append(parent)
         processes.append(process)
     try:
         sizes = []
@@ -63,7 +63,7 @@ def added_by_reading(source: ImageSource, workers: int) -> int:
                 channel.recv()
             sizes.append(sum(pss_bytes(process.pid) for process in processes if process.pid))
             for channel in channels:
-                channel.send("go on")
+                channel.send("continue")
     finally:
         for process in processes:
             process.join(timeout=30)

@@ -1,4 +1,4 @@
-"""What a search costs beyond its trainings: `foldtune search`, a bare loop, and plain Ray Tune.
+"""Cost of a search beyond its trainings: `foldtune search`, a bare loop, and plain Ray Tune.
 
 `python -m benchmarks.overhead [--quick] [--output FILE]`
 """
@@ -22,12 +22,12 @@ from benchmarks.timeline import Timeline, read_ends
 
 ROOT = Path(__file__).resolve().parent.parent
 TITLE = "overhead: a search of short trials"
-MOST_SECONDS_BEYOND, LEAST_TIMES_PLAIN = 0.5, 3.0
+MAX_SECONDS_BEYOND, MIN_TIMES_PLAIN = 0.5, 3.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. `plain_trials` are fewer: each takes many times its training."""
+    """Size of the measurement; fewer `plain_trials`, since each takes many times its training."""
 
     trials: int = 24
     plain_trials: int = 8
@@ -41,7 +41,7 @@ QUICK = Plan(trials=8, plain_trials=4, rounds=1)
 
 @dataclass(frozen=True)
 class Round:
-    """The three ways, one after the other."""
+    """One measurement of the three ways."""
 
     search: Timeline
     bare: Timeline
@@ -49,7 +49,7 @@ class Round:
 
 
 def measure(plan: Plan, folder: Path) -> list[Figure]:
-    """Run the rounds in `folder` and condense them."""
+    """Run the rounds in `folder` and return their figures."""
     from foldtune.trainers.data.digits import write_digits
 
     write_digits(folder / "digits")
@@ -57,7 +57,7 @@ def measure(plan: Plan, folder: Path) -> list[Figure]:
 
 
 def run_round(plan: Plan, folder: Path, name: str) -> Round:
-    """Search, then repeat the trainings that it drew."""
+    """Search, then repeat its trainings in the other two ways."""
     config = folder / f"{name}.yaml"
     config.write_text(yaml.safe_dump(search_config(plan, folder, name)))
     environment = {**os.environ, "FOLDTUNE_CACHE": str(folder / "cache")}
@@ -66,14 +66,14 @@ def run_round(plan: Plan, folder: Path, name: str) -> Round:
     _run(["-c", foldtune, "search", str(config)], environment)
     run = folder / "runs" / name
     search = Timeline(started, trial_ends(run), plan.workers)
-    # Ray gives a worker of one CPU one thread; so does this.
+    # Ray limits a worker of one CPU to one thread, too.
     bare = _repeat("benchmarks.bare_loop", run, plan.trials, plan.workers, {**environment, "OMP_NUM_THREADS": "1"})
     plain = _repeat("benchmarks.plain_tune", run, plan.plain_trials, plan.workers, environment)
     return Round(search, bare, plain)
 
 
 def search_config(plan: Plan, folder: Path, name: str) -> dict[str, object]:
-    """A search whose trials all take about the same second on a core, so that none is stopped early."""
+    """Return the configuration of a search without early stopping, whose trials all take about 1 s on a core."""
     return {
         "name": name,
         "task": "multiclass",
@@ -101,7 +101,7 @@ def search_config(plan: Plan, folder: Path, name: str) -> dict[str, object]:
 
 
 def trial_ends(run: Path) -> tuple[float, ...]:
-    """When the driver recorded the end of each trial of a finished run."""
+    """Return the recorded end of each trial of a finished run, in seconds since 1970."""
     from foldtune.results.runs.store import RunStore
 
     store = RunStore.open(run)
@@ -128,21 +128,21 @@ def _run(arguments: list[str], environment: Mapping[str, str]) -> str:
 
 
 def figures(rounds: list[Round]) -> list[Figure]:
-    """Medians over the rounds."""
+    """Return the medians over the rounds."""
     trained = statistics.median(each.bare.seconds_a_trial for each in rounds)
     return [
         median_figure(
             "foldtune search beyond the bare loop, warm",
             [each.search.seconds_a_trial - each.bare.seconds_a_trial for each in rounds],
             "s a trial",
-            target=MOST_SECONDS_BEYOND,
+            target=MAX_SECONDS_BEYOND,
             at_most=True,
         ),
         median_figure(
             "trials an hour over plain Ray Tune, warm",
             [each.search.trials_an_hour / each.plain.trials_an_hour for each in rounds],
             "x",
-            target=LEAST_TIMES_PLAIN,
+            target=MIN_TIMES_PLAIN,
         ),
         *_seconds("bare loop", [each.bare for each in rounds]),
         *_seconds("foldtune search", [each.search for each in rounds]),
@@ -163,7 +163,7 @@ def _start_up(name: str, timelines: list[Timeline], trained: float) -> list[Figu
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its figures."""
     options = parser(__doc__)
     options.add_argument("--workers", type=int, default=min(2, cores()), help="trials at a time")
     given = options.parse_args()
@@ -172,7 +172,7 @@ def main() -> None:
 
 
 def run(*, quick: bool, workers: int = 2) -> list[Figure]:
-    """Measure in a folder that is removed afterwards."""
+    """Run the benchmark in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="foldtune-bench-") as folder:
         return measure(replace(QUICK if quick else Plan(), workers=workers), Path(folder))
 

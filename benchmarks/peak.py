@@ -1,4 +1,4 @@
-"""The most memory that this process and those it starts hold at a time."""
+"""Peak memory of this process and its descendants together."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ _EVERY_S = 0.1
 
 
 class Peak:
-    """What :func:`watch_memory` has seen so far, in bytes."""
+    """Peak so far, in bytes."""
 
     bytes = 0
 
 
 @contextmanager
 def watch_memory() -> Iterator[Peak]:
-    """Look ten times a second at the proportional set sizes of this process and all below it.
+    """Sample the proportional set sizes of this process and its descendants ten times a second.
 
-    A page that several of them share counts once; mapped files count as far as they are in memory.
+    A shared page counts once; mapped files count as far as they are in memory.
     """
     peak, done = Peak(), threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not done.wait(_EVERY_S):
-            peak.bytes = max(peak.bytes, _held())
+            peak.bytes = max(peak.bytes, _total_bytes())
 
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=sample, daemon=True)
     thread.start()
     try:
         yield peak
     finally:
         done.set()
         thread.join()
-        peak.bytes = max(peak.bytes, _held())
+        peak.bytes = max(peak.bytes, _total_bytes())
 
 
-def _held() -> int:
+def _total_bytes() -> int:
     total = pss_bytes(os.getpid())
     for child in psutil.Process().children(recursive=True):
         try:

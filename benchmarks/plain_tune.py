@@ -1,7 +1,7 @@
-"""The trainings of a run in Ray Tune as its documentation shows it: a function trainable, all else by default.
+"""The trainings of a run in Ray Tune as its documentation shows it: a function trainable, default settings.
 
-Each trial gets a fresh process (`reuse_actors` is off by default). Nothing is stored but what Ray itself
-stores: a user's own checkpoints would cost extra.
+Each trial has a fresh process (`reuse_actors` is off by default). Only Ray's own files are stored; checkpoints would
+cost extra.
 
 `python -m benchmarks.plain_tune RUN TRIALS WORKERS`
 """
@@ -22,25 +22,25 @@ from benchmarks.training import Trainings, trainings_of
 
 
 def train(config: dict[str, Any], trainings: Trainings) -> None:
-    """Train, and report each epoch."""
+    """Train one configuration, reporting each epoch."""
     trainings.fit(config["number"], report=lambda found: tune.report({trainings.metric: found.best_value}))
 
 
 class Ends(tune.Callback):  # type: ignore[misc]
-    """The times at which Ray Tune sees its trials end."""
+    """Times at which Ray Tune registers the end of its trials, by number of the trial."""
 
     def __init__(self) -> None:
         self.by_number: dict[int, float] = {}
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note the time."""
+        """Record the time."""
         self.by_number[trial.config["number"]] = time.time()
 
 
 def main(run: str, trials: str, workers: str) -> None:
-    """Train in the order of the trials."""
+    """Train in the order of the trials and print their ends."""
     trainings = trainings_of(Path(run), int(trials))
-    # "local": plain init would join a cluster that runs here already.
+    # "local": plain init would join a cluster that is running on this machine.
     ray.init(address="local", num_cpus=int(workers))
     ends = Ends()
     with tempfile.TemporaryDirectory(prefix="plain-tune-") as scratch:

@@ -1,4 +1,4 @@
-"""Thresholds of all trials, greedy selection and voting from stored scores: time and memory, and a grid for comparison.
+"""Thresholds, greedy selection and voting of all trials from stored scores: time, memory, and a grid search to compare.
 
 `python -m benchmarks.postprocess [--quick] [--scratch FOLDER] [--output FILE]`
 """
@@ -29,14 +29,14 @@ from foldtune.search.voting.greedy import greedy_weights
 from foldtune.trainers.tasks import Task
 
 TITLE = "post-processing from stored scores"
-MOST_MINUTES, MOST_GB, LEAST_TIMES_GRID = 5.0, 4.0, 50.0
+MAX_MINUTES, MAX_GB, MIN_TIMES_GRID = 5.0, 4.0, 50.0
 GRID = np.linspace(0.0, 1.0, 101)
-_PART = 5_000  # rows of all trials that vote at a time
+_PART = 5_000  # rows per voting step
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is stored, and on how many labels the grid is timed."""
+    """Size of the stored run, and the number of labels on which the grid search is timed."""
 
     trials: int = 200
     rows: int = 100_000
@@ -48,7 +48,7 @@ QUICK = Plan(trials=20, rows=20_000, labels=10, grid_labels=1)
 
 
 def measure(plan: Plan, scratch: Path, processes: int) -> list[Figure]:
-    """All figures."""
+    """Return all figures."""
     size = {"trials": plan.trials, "rows": plan.rows, "labels": plan.labels}
     write_run(scratch, "stored", **size)
     run = open_run("stored", scratch)
@@ -88,7 +88,7 @@ def _ballots(refits: Sequence[Refit], weights: tuple[float, ...], task: Task) ->
 def _vote(
     task: Task, scores: Sequence[MappedScores], ballots: dict[str, Ballot], targets: npt.NDArray[Any]
 ) -> dict[str, float]:
-    """The metric of each vote, taken in parts of the rows; the post-processing of means is fitted to them."""
+    """Return the metric of each vote, computed in parts of the rows; post-processing of means is fitted to all rows."""
     found: dict[str, list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]] = {name: [] for name in ballots}
     for first in range(0, len(targets), _PART):
         part = [each[first : first + _PART] for each in scores]
@@ -114,15 +114,15 @@ def _figures(
     }
     figures = [Figure(name, value, "s", detail=detail[name]) for name, value in seconds.items()]
     figures.append(
-        Figure("all of it", sum(seconds.values()) / 60, "min", target=MOST_MINUTES, at_most=True, detail=whole)
+        Figure("all of it", sum(seconds.values()) / 60, "min", target=MAX_MINUTES, at_most=True, detail=whole)
     )
     if is_known():
-        figures.append(Figure("peak memory", peak / 1e9, "GB", target=MOST_GB, at_most=True))
+        figures.append(Figure("peak memory", peak / 1e9, "GB", target=MAX_GB, at_most=True))
     return figures
 
 
 def _compare_grid(plan: Plan, task: Task, scores: MappedScores, targets: npt.NDArray[Any]) -> Figure:
-    """One fit of one trial against scikit-learn at 101 thresholds a label, timed on some labels."""
+    """Return the ratio of a grid search with scikit-learn, 101 thresholds a label, to one fit of one trial."""
     whole = scores[:]
     fits = [_seconds(lambda: task.fit_postprocess(whole, targets, METRIC)) for _ in range(3)]
     pairs = [(whole[:, label], targets[:, label]) for label in range(plan.grid_labels)]
@@ -132,7 +132,7 @@ def _compare_grid(plan: Plan, task: Task, scores: MappedScores, targets: npt.NDA
         "exact thresholds over a grid of 101 with scikit-learn, one core",
         grid / fit,
         "x",
-        target=LEAST_TIMES_GRID,
+        target=MIN_TIMES_GRID,
         detail=f"{fit:.2f} s and {grid:.0f} s a trial",
     )
 
@@ -150,18 +150,18 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 def run(*, quick: bool, scratch: Path | None = None, processes: int | None = None) -> list[Figure]:
-    """Measure with a run that is removed afterwards; in full it takes 6 GB of `scratch`."""
+    """Run the benchmark on a temporary run, which takes 6 GB of `scratch` in full."""
     with tempfile.TemporaryDirectory(prefix="foldtune-bench-", dir=scratch) as folder:
         return measure(QUICK if quick else Plan(), Path(folder), processes or min(2, cores()))
 
 
 def add_scratch(options: argparse.ArgumentParser) -> None:
-    """The option of where the run is written."""
-    options.add_argument("--scratch", type=Path, metavar="FOLDER", help="where 6 GB of stored scores are written")
+    """Add the option for the folder of the temporary run."""
+    options.add_argument("--scratch", type=Path, metavar="FOLDER", help="folder for 6 GB of stored scores")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its figures."""
     options = parser(__doc__)
     add_scratch(options)
     given = options.parse_args()

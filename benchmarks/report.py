@@ -1,4 +1,4 @@
-"""What a benchmark found, as a table and as JSON."""
+"""Figures of benchmarks, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.text import Text
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure; `target` is the least it should be, or the most where `at_most`."""
+    """One measured figure; `target` is its lower bound, or its upper bound if `at_most`."""
 
     name: str
     value: float
@@ -30,19 +30,19 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is reached; None without one."""
+        """Whether the target is met; None without one."""
         if self.target is None:
             return None
         return self.value <= self.target if self.at_most else self.value >= self.target
 
 
 def cores() -> int:
-    """CPUs that this process may use."""
+    """Return the number of CPUs available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine_line() -> str:
-    """What the figures were measured on; the load tells whether something else was running."""
+    """Return the machine, the versions and the load before the start."""
     parts = [f"{cores()} cores", _cpu_model(), f"Python {platform.python_version()}"]
     parts += [f"{name} {version(name)}" for name in ("torch", "ray")]
     return " · ".join([*parts, f"load before {os.getloadavg()[0]:.1f}"])
@@ -56,20 +56,20 @@ def _cpu_model() -> str:
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Least and most of repeated measurements; nothing of a single one."""
+    """Return minimum, maximum and count of repeated measurements; "" for a single one."""
     if len(values) == 1:
         return ""
     return f"{min(values):.{digits}f}–{max(values):.{digits}f} in {len(values)} repeats"
 
 
 def median_figure(name: str, values: Sequence[float], unit: str, *, detail: str = "", **target: float | bool) -> Figure:
-    """The median of repeats, with their spread before `detail`."""
+    """Return the median of repeats, with their spread before `detail`."""
     text = "; ".join(part for part in (spread(values), detail) if part)
     return Figure(name, statistics.median(values), unit, detail=text, **target)  # type: ignore[arg-type]
 
 
 def table(figures: Sequence[Figure], title: str, machine: str) -> Table:
-    """Figures in rows, the machine below."""
+    """Return a table with one row per figure and the machine as caption."""
     shown = Table(title=title, caption=machine, title_justify="left", caption_justify="left")
     for column in ("figure", "measured", "target", "detail"):
         shown.add_column(column, justify="right" if column in ("measured", "target") else "left")
@@ -87,7 +87,7 @@ def _compact(value: float) -> str:
 
 
 def publish(sections: dict[str, Sequence[Figure]], machine: str, output: Path | None) -> None:
-    """Print a table a section; write all of them as JSON where `output` names a file."""
+    """Print one table per section, and write all figures as JSON to `output` if given."""
     console = Console()
     for title, figures in sections.items():
         console.print(table(figures, title, machine))
@@ -97,8 +97,8 @@ def publish(sections: dict[str, Sequence[Figure]], machine: str, output: Path | 
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that all benchmarks have."""
+    """Return a parser with the options of all benchmarks."""
     options = argparse.ArgumentParser(description=description)
-    options.add_argument("--quick", action="store_true", help="fewer and shorter repeats, to try it out")
-    options.add_argument("--output", type=Path, metavar="FILE", help="write the figures as JSON, too")
+    options.add_argument("--quick", action="store_true", help="fewer and shorter repeats")
+    options.add_argument("--output", type=Path, metavar="FILE", help="also write the figures as JSON")
     return options

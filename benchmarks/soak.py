@@ -2,7 +2,7 @@
 
 `python -m benchmarks.soak [--trials 200] [--nodes 4] [--pause 10] [--seed 0] [--output FILE]`
 
-Ends with 1 where a trial is missing, is there twice or failed, a process is left behind, or the driver's memory grows.
+Exits with 1 if a trial is missing, duplicated or failed, a process is left behind, or the driver's memory grows.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from benchmarks.report import Figure, machine_line, parser, publish
 
 TITLE = "soak: a search under random kills"
 EPOCHS = 3
-MOST_GROWTH_MB = 50.0
+MAX_GROWTH_MB = 50.0
 RAY = {
-    "RAY_AUTH_MODE": "token",  # it listens to more than this machine
+    "RAY_AUTH_MODE": "token",  # its ports are open to other machines
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
@@ -43,7 +43,7 @@ RAY = {
 
 @dataclass
 class Log:
-    """What was done to the cluster, and the driver's memory in MB meanwhile, by seconds since the start."""
+    """Kills of workers and nodes, and the driver's memory as (seconds since the start, MB)."""
 
     workers: int = 0
     nodes: int = 0
@@ -51,7 +51,7 @@ class Log:
 
 
 def search_config(folder: Path, trials: int) -> dict[str, Any]:
-    """Trials of about a second on a core."""
+    """Return the configuration of a search with trials of about 1 s on a core."""
     return {
         "name": "soak",
         "task": "multiclass",
@@ -77,7 +77,7 @@ def search_config(folder: Path, trials: int) -> dict[str, Any]:
 
 @contextmanager
 def cluster(nodes: int) -> Iterator[Any]:
-    """A head without CPUs and `nodes` nodes of one CPU each, in processes of this machine."""
+    """Yield a local cluster: a head without CPUs and `nodes` nodes of one CPU each."""
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -90,7 +90,7 @@ def cluster(nodes: int) -> Iterator[Any]:
 
 
 def trainable_workers() -> list[psutil.Process]:
-    """Processes of the cluster that hold a trial."""
+    """Return the processes of the cluster that run a trial."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
@@ -102,8 +102,8 @@ def trainable_workers() -> list[psutil.Process]:
     return found
 
 
-def harm(made: Any, log: Log, rng: random.Random) -> None:
-    """Kill one worker, or in one of four times a whole node, for which another one joins."""
+def kill_one(made: Any, log: Log, rng: random.Random) -> None:
+    """Kill one worker, or with probability 1/4 a whole node, which is replaced."""
     workers = trainable_workers()
     if rng.random() < 0.25 and made.worker_nodes:
         made.remove_node(rng.choice(sorted(made.worker_nodes, key=id)), allow_graceful=False)
@@ -118,7 +118,7 @@ def harm(made: Any, log: Log, rng: random.Random) -> None:
 
 
 def soak(folder: Path, trials: int, nodes: int, pause_s: float, seed: int) -> tuple[int, float, Log, str]:
-    """Search to the end while harm is done. Returns exit code, seconds, log and output."""
+    """Search to the end under kills; return exit code, seconds, log and output."""
     from foldtune.trainers.data.digits import write_digits
 
     write_digits(folder / "digits")
@@ -139,7 +139,7 @@ def soak(folder: Path, trials: int, nodes: int, pause_s: float, seed: int) -> tu
             except psutil.Error:
                 break
             if now_s >= next_s:
-                harm(made, log, rng)
+                kill_one(made, log, rng)
                 next_s = time.monotonic() - started_s + rng.uniform(0.5, 1.5) * pause_s
             time.sleep(0.5)
         code, seconds = driver.wait(), time.monotonic() - started_s
@@ -147,7 +147,7 @@ def soak(folder: Path, trials: int, nodes: int, pause_s: float, seed: int) -> tu
 
 
 def left_behind(temporary: str) -> list[str]:
-    """Command lines of processes that still belong to the cluster, whose folder is `temporary`."""
+    """Return the command lines of processes left of the cluster, whose folder is `temporary`."""
     found = []
     deadline = time.monotonic() + 30  # Ray's agents outlast a killed node for a moment
     while time.monotonic() < deadline:
@@ -163,7 +163,7 @@ def left_behind(temporary: str) -> list[str]:
 
 
 def figures(run: Path, trials: int, seconds: float, log: Log, left: list[str]) -> list[Figure]:
-    """What became of the trials, and what it cost."""
+    """Return the figures of a finished run: trials, repeated epochs, memory, processes left."""
     from foldtune.results.runs.store import RunStore
 
     store = RunStore.open(run)
@@ -183,7 +183,7 @@ def figures(run: Path, trials: int, seconds: float, log: Log, left: list[str]) -
         Figure("killed", log.workers, "workers", detail=f"and {log.nodes} nodes, in {seconds:.0f} s"),
         Figure("deaths that hit a trial", deaths, "", detail="each went on from its checkpoint"),
         Figure("epochs trained twice", repeated, "", float(deaths), True, f"of {sum(map(len, rows))}"),
-        Figure("growth of the driver's memory", late - early, "MB", MOST_GROWTH_MB, True, f"{late:.0f} MB at the end"),
+        Figure("growth of the driver's memory", late - early, "MB", MAX_GROWTH_MB, True, f"{late:.0f} MB at the end"),
         Figure("processes left behind", len(left), "", 0.0, True, "; ".join(left)),
         Figure("trials a minute", 60 * trials / seconds, ""),
     ]
@@ -195,7 +195,7 @@ def _written_epochs(run: Path) -> list[list[int]]:
 
 
 def main() -> None:
-    """Soak and print."""
+    """Run the test and print its figures."""
     options = parser(__doc__)
     options.add_argument("--trials", type=int, default=200)
     options.add_argument("--nodes", type=int, default=4)
@@ -204,7 +204,7 @@ def main() -> None:
     given = options.parse_args()
     trials = 20 if given.quick else given.trials
     machine = machine_line()
-    # Short: the paths of Ray's sockets lie below it.
+    # A short path, since those of Ray's sockets start with it and have a limit.
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as name:
         temporary = str(Path(name) / "ray")
         os.environ.update(RAY, RAY_TMPDIR=temporary)

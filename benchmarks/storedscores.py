@@ -1,4 +1,4 @@
-"""A run of many finished trials with stored scores, as a search leaves it, and the scores mapped into memory."""
+"""A run of finished trials with stored scores, as a search writes it, and the scores mapped into memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METRIC = "macro_f1"
 
 
 def write_run(storage: Path, name: str, *, trials: int, rows: int, labels: int) -> None:
-    """Write a run of complete multilabel trials, whose logits share their hardest rows."""
+    """Write a run of complete multilabel trials whose logits have correlated errors."""
     task = Multilabel("labels", tuple(f"label{number:02d}" for number in range(labels)))
     rng = np.random.default_rng(0)
     rates = np.geomspace(0.3, 0.01, labels)
@@ -55,7 +55,7 @@ def _write_trial(
 
 
 def mapped(path: Path, name: str) -> np.memmap[Any, Any]:
-    """An array of an uncompressed .npz file, mapped read-only: only the pages that are touched get into memory."""
+    """Return an array of an uncompressed .npz file, mapped read-only, so that only used pages are loaded."""
     with zipfile.ZipFile(path) as archive:
         entry = archive.getinfo(f"{name}.npy")
         if entry.compress_type != zipfile.ZIP_STORED:
@@ -71,14 +71,14 @@ def mapped(path: Path, name: str) -> np.memmap[Any, Any]:
 
 @dataclass(frozen=True)
 class MappedScores:
-    """Scores (N, ...) of a trial that are computed from its mapped logits as they are asked for."""
+    """Scores (N, ...) of a trial, computed from its mapped logits on access."""
 
     task: Task
     logits: npt.NDArray[np.float32]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all scores."""
+        """Shape of the scores."""
         return self.logits.shape
 
     def __getitem__(self, rows: Any) -> npt.NDArray[Any]:

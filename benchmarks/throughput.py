@@ -1,4 +1,4 @@
-"""Images a second of the training loop and of the loader, and the memory that the cache takes, on HAM10000 at 64 px.
+"""Images/s of the training loop and of the loader, and memory of the cache, on HAM10000 at 64 px.
 
 `python -m benchmarks.throughput [--quick] [--data FOLDER] [--output FILE]`
 """
@@ -16,12 +16,12 @@ from benchmarks.images import DEFAULT_DATA, Images, NoData, read_images
 from benchmarks.report import Figure, cores, machine_line, median_figure, parser, publish
 
 TITLE = "throughput: HAM10000 at 64 px"
-LEAST_OF_READY, LEAST_TIMES_FILES, MOST_COPIES = 0.9, 5.0, 0.1
+MIN_OF_READY, MIN_TIMES_FILES, MAX_COPIES = 0.9, 5.0, 0.1
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: `loop_rows` and `loader_rows` an epoch, epochs of each side a repeat."""
+    """Rows per epoch and number of repeats of both sides."""
 
     loop_rows: int = 384
     loop_repeats: int = 7
@@ -33,8 +33,8 @@ QUICK = Plan(loop_rows=192, loop_repeats=3, loader_rows=256, loader_repeats=2)
 
 
 def measure(plan: Plan, images: Images) -> list[Figure]:
-    """All figures."""
-    # Memory first: once this process has mapped the cache, too, its pages are shared with one more.
+    """Return all figures."""
+    # Memory first: afterwards this process has mapped the cache, too, and shares its pages.
     shares = _memory(images)
     loops = [_loop(plan, images, threads) for threads in sorted({1, cores()})]
     return [*loops, *_loaders(plan, images), *shares]
@@ -49,7 +49,7 @@ def _loop(plan: Plan, images: Images, threads: int) -> Figure:
         f"training loop over ready tensors, {threads} thread{'s' if threads > 1 else ''}",
         [a / b for a, b in zip(real, ready, strict=True)],
         "x",
-        target=LEAST_OF_READY,
+        target=MIN_OF_READY,
         detail=f"{statistics.median(real):,.0f} and {statistics.median(ready):,.0f} images/s",
     )
 
@@ -66,7 +66,7 @@ def _loaders(plan: Plan, images: Images) -> list[Figure]:
             [a / b for a, b in zip(speed, files, strict=True)],
             "x",
             detail=f"{statistics.median(speed):,.0f} images/s, {detail}",
-            **({"target": LEAST_TIMES_FILES} if name == "none" else {}),
+            **({"target": MIN_TIMES_FILES} if name == "none" else {}),
         )
         for name, speed in speeds.items()
     ]
@@ -82,7 +82,7 @@ def _memory(images: Images) -> list[Figure]:
             "memory that a second process reading the cache adds",
             (sizes[1] - sizes[0]) / images.cache_bytes,
             "caches",
-            target=MOST_COPIES,
+            target=MAX_COPIES,
             at_most=True,
             detail=f"PSS: {one} by one, {two} by two; cache {cache}",
         )
@@ -90,7 +90,7 @@ def _memory(images: Images) -> list[Figure]:
 
 
 def run(*, quick: bool, data: Path) -> list[Figure]:
-    """Measure with a cache that is removed afterwards.
+    """Run the benchmark with a temporary cache.
 
     Raises:
         NoData: `data` holds no HAM10000.
@@ -100,7 +100,7 @@ def run(*, quick: bool, data: Path) -> list[Figure]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its figures."""
     options = parser(__doc__)
     options.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of HAM10000")
     given = options.parse_args()

@@ -1,4 +1,4 @@
-"""The trainings of a stored search, to be repeated by other means than foldtune's search."""
+"""The trainings of a stored search, to be repeated without foldtune's search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trainings:
-    """All that repeats the trainings of a run; `configs` in the order of the trials."""
+    """Data and settings of a run's trainings; `configs` in the order of the trials."""
 
     labelled: Labelled
     metric: str
@@ -23,7 +23,7 @@ class Trainings:
     configs: tuple[dict[str, Any], ...]
 
     def fit(self, number: int, report: Callable[[EpochReport], None] = lambda report: None) -> None:
-        """Train configuration `number` as its trial did, in this process."""
+        """Repeat the training of trial `number` in this process."""
         from foldtune.search.runs.dataset import open_once
         from foldtune.trainers.fitting.fit import fit
         from foldtune.trainers.tasks.parsing import parse_settings
@@ -41,7 +41,7 @@ class Trainings:
 
 
 def trainings_of(run: Path, trials: int) -> Trainings:
-    """The first `trials` trainings of a finished run."""
+    """Return the first `trials` trainings of a finished run."""
     from foldtune.search.runs.run import open_run, reopen_labelled
 
     opened = open_run(str(run), run.parent)

@@ -16,14 +16,14 @@ from benchmarks.scale.usage import Usage, read_usage
 
 ROOT = Path(__file__).resolve().parents[2]
 TITLE = "scale: searches of replayed trials"
-MOST_TIMES_SLOWER, MOST_RESUME_S = 2.0, 10.0
+MAX_TIMES_SLOWER, MAX_RESUME_S = 2.0, 10.0
 WINDOW = 100
-"""Proposals whose median is one time."""
+"""Number of proposals per median."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Trials, reports of each, logical workers, and the numbers of trials at which both sides are compared."""
+    """Trials, reports per trial, logical workers, and the numbers of trials at which both sides are compared."""
 
     trials: int = 1000
     reports: int = 20
@@ -35,7 +35,7 @@ QUICK = Plan(trials=300, reports=10, workers=16, sizes=(100, 300))
 
 
 def measure(plan: Plan, folder: Path) -> list[Figure]:
-    """Both sides, one after the other, then the resumption of ours."""
+    """Run both sides, one after the other, then resume foldtune's run; return the figures."""
     plain = read_usage(_run("benchmarks.scale.plain", folder / "plain", plan))
     ours = read_usage(_run("benchmarks.scale.ours", folder / "ours", plan))
     resume_s = float(json.loads(_run("benchmarks.scale.ours", folder / "ours", plan, "resume").splitlines()[-1]))
@@ -52,7 +52,7 @@ def _run(module: str, folder: Path, plan: Plan, *more: str) -> str:
 
 
 def figures(plan: Plan, ours: Usage, plain: Usage, resume_s: float) -> list[Figure]:
-    """Rates from the end of the first trial on; times of a proposal as CPU time of the driver."""
+    """Return rates from the end of the first trial on, and CPU times of proposals in the driver."""
     found = []
     for size in plan.sizes:
         mine, theirs = trials_a_minute(ours.ends_s, size), trials_a_minute(plain.ends_s, size)
@@ -60,9 +60,9 @@ def figures(plan: Plan, ours: Usage, plain: Usage, resume_s: float) -> list[Figu
         found.append(
             Figure(f"trials a minute over plain Ray Tune, {size} trials", mine / theirs, "x", 1.0, detail=detail)
         )
-    found.append(slower_by(ours, "a proposal late over early", MOST_TIMES_SLOWER))
+    found.append(slower_by(ours, "a proposal late over early", MAX_TIMES_SLOWER))
     found.append(slower_by(plain, "the same of plain Ray Tune"))
-    found.append(Figure(f"opening a run of {plan.trials} trials again", resume_s, "s", MOST_RESUME_S, True))
+    found.append(Figure(f"opening a run of {plan.trials} trials again", resume_s, "s", MAX_RESUME_S, True))
     for name, usage in (("foldtune", ours), ("plain Ray Tune", plain)):
         found.append(Figure(f"CPU time of the driver, {name}", 1e3 * usage.cpu_s / len(usage.ends_s), "ms a trial"))
         memory = f"{usage.rss_mb[0]:.0f} MB after 100 trials"
@@ -71,22 +71,22 @@ def figures(plan: Plan, ours: Usage, plain: Usage, resume_s: float) -> list[Figu
 
 
 def trials_a_minute(ends_s: Sequence[float], size: int) -> float:
-    """Between the end of the first and of trial number `size`."""
+    """Return trials a minute between the end of the first trial and of number `size`."""
     return 60 * (size - 1) / sorted(ends_s)[size - 1]
 
 
-def slower_by(usage: Usage, name: str, most: float | None = None) -> Figure:
-    """The last WINDOW proposals over those from trial 100 on, as medians of CPU time; a third of a small search."""
+def slower_by(usage: Usage, name: str, limit: float | None = None) -> Figure:
+    """Return the median CPU time of the last WINDOW proposals over that of WINDOW proposals from trial 100 on."""
     times_ms = [1e3 * seconds for seconds in usage.suggest_cpu_s]
     window = min(WINDOW, len(times_ms) // 3)
     first = min(100, len(times_ms) // 3)
     early, late = statistics.median(times_ms[first : first + window]), statistics.median(times_ms[-window:])
     detail = f"{early:.0f} ms from trial {first} on, {late:.0f} ms up to {len(times_ms)}"
-    return Figure(name, late / early, "x", most, True, detail)
+    return Figure(name, late / early, "x", limit, True, detail)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its figures."""
     given = parser(__doc__).parse_args()
     machine = machine_line()
     with tempfile.TemporaryDirectory(prefix="foldtune-scale-") as folder:

@@ -1,7 +1,7 @@
-"""A foldtune search of replayed trials: its own driver, study, store and leaderboard; nothing is trained.
+"""A foldtune search of replayed trials: driver, study, store and leaderboard; nothing is trained.
 
-`python -m benchmarks.scale.ours FOLDER TRIALS REPORTS WORKERS` searches, with RESUME as a fifth argument it opens the
-run again and times that.
+`python -m benchmarks.scale.ours FOLDER TRIALS REPORTS WORKERS` searches; with RESUME as a fifth argument it resumes
+the run and prints the time in seconds.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ NAME = "scale"
 
 
 class ReplayTrainable(tune.Trainable):  # type: ignore[misc]
-    """As `search.workers.trainable.TrialTrainable`, each epoch on disk before Ray hears of it, but nothing trained."""
+    """Like `search.workers.trainable.TrialTrainable`, storing each epoch before its report to Ray, without training."""
 
     def setup(self, config: Mapping[str, Any], root: str, reports: int) -> None:
-        """Once a worker."""
+        """Set up the worker."""
         self._store, self._reports = RunStore(Path(root)), reports
         self.reset_config(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
-        """Take the next trial."""
+        """Load the next trial."""
         self._directory = self._store.trial(new_config[TRIAL_KEY])
         record = self._directory.record()
         assert record is not None
@@ -49,7 +49,7 @@ class ReplayTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Tell one epoch."""
+        """Report one epoch."""
         self._epoch += 1
         value, done = self._curve[self._epoch - 1], self._epoch >= self._reports
         metrics = {METRIC: value, "loss": 1 - value}
@@ -59,7 +59,7 @@ class ReplayTrainable(tune.Trainable):  # type: ignore[misc]
 
 
 class ReplaySearch(Search):
-    """A search with that trainable."""
+    """A search with ReplayTrainable."""
 
     def _trainable(self) -> Any:
         root, reports = str(self.store.root.absolute()), self.config.search.max_epochs
@@ -67,21 +67,21 @@ class ReplaySearch(Search):
 
 
 class Ends:
-    """Notes the end of each trial."""
+    """Records the end of each trial."""
 
     def __init__(self, usage: Usage) -> None:
         self._usage = usage
 
     def on_finished(self, state: SearchState, record: TrialRecord) -> None:
-        """A trial ended."""
+        """Record the end of a trial."""
         self._usage.end()
 
     def on_epoch(self, state: SearchState, trial_id: str) -> None:
-        """A trial reported."""
+        """Ignore reports."""
 
 
 def search_of(folder: Path, trials: int, reports: int, workers: int, *, resumed: bool) -> ReplaySearch:
-    """The search of these sizes, its run made where it is not resumed."""
+    """Return the search of these sizes; its run is created unless resumed."""
     config = RunConfig.model_validate(
         {
             "name": NAME,
@@ -102,7 +102,7 @@ def search_of(folder: Path, trials: int, reports: int, workers: int, *, resumed:
 
 
 def main(folder: str, trials: str, reports: str, workers: str, resume: str | None = None) -> None:
-    """Search, or open again."""
+    """Search, or resume."""
     search = search_of(Path(folder), int(trials), int(reports), int(workers), resumed=resume is not None)
     usage = Usage()
     if resume is not None:
@@ -116,7 +116,7 @@ def main(folder: str, trials: str, reports: str, workers: str, resume: str | Non
     )(trial_id)
     with session(num_cpus=int(workers)):
         search.run(Ends(usage))
-    usage.tell()
+    usage.write()
 
 
 if __name__ == "__main__":

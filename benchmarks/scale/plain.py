@@ -1,4 +1,4 @@
-"""The same search in plain Ray Tune with its OptunaSearch: all by default, but that workers are reused as ours are.
+"""The same search in plain Ray Tune with its OptunaSearch: default settings, but workers are reused.
 
 `python -m benchmarks.scale.plain FOLDER TRIALS REPORTS WORKERS`
 """
@@ -21,32 +21,32 @@ from foldtune.spaces import Space
 
 
 class ReplayTrainable(tune.Trainable):  # type: ignore[misc]
-    """The curve of the configuration, nothing stored."""
+    """The curve of the configuration, without storage."""
 
     def setup(self, config: Mapping[str, Any], reports: int) -> None:
-        """Once a worker."""
+        """Set up the worker."""
         self._reports = reports
         self.reset_config(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
-        """Take the next trial."""
+        """Load the next trial."""
         self._epoch, self._curve = 0, curve_of(new_config["params"], self._reports)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Tell one epoch."""
+        """Report one epoch."""
         self._epoch += 1
         return {METRIC: self._curve[self._epoch - 1], "done": self._epoch >= self._reports}
 
 
 class Ends(tune.Callback):  # type: ignore[misc]
-    """Notes the end of each trial."""
+    """Records the end of each trial."""
 
     def __init__(self, usage: Usage) -> None:
         self._usage = usage
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial ended."""
+        """Record the end of a trial."""
         self._usage.end()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Ends(tune.Callback):  # type: ignore[misc]
 
 
 def propose(trial: optuna.Trial) -> dict[str, Any]:
-    """The same space, define by run; OptunaSearch takes the parameters from the trial, constants from here."""
+    """Suggest from the same space by define-by-run; OptunaSearch reads the constants from the return value."""
     return {"params": Space.parse(SPACE).suggest(trial)}
 
 
@@ -64,7 +64,7 @@ class Timed(OptunaSearch):  # type: ignore[misc]
     usage: Usage
 
     def suggest(self, trial_id: str) -> Any:
-        """Propose."""
+        """Propose a configuration."""
         return self.usage.timed(super().suggest)(trial_id)
 
 
@@ -73,7 +73,7 @@ def main(folder: str, trials: str, reports: str, workers: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     usage = Usage()
-    # "local": plain init would join a cluster that runs here already.
+    # "local": plain init would join a cluster that is running on this machine.
     ray.init(address="local", num_cpus=int(workers), include_dashboard=False, log_to_driver=False)
     searcher = Timed(propose, metric=METRIC, mode="max")
     searcher.usage = usage
@@ -83,14 +83,14 @@ def main(folder: str, trials: str, reports: str, workers: str) -> None:
         run_config=tune.RunConfig(
             storage_path=folder,
             callbacks=[Ends(usage)],
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # there is nothing to keep
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     ).fit()
     ray.shutdown()
     if results.errors:
         raise results.errors[0]
-    usage.tell()
+    usage.write()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A trial that trains nothing: the recorded learning curve that fits its parameters, told epoch by epoch."""
+"""Replayed trials: the recorded learning curve that fits the parameters, without training."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ SPACE: dict[str, Any] = {
     },
     "postprocess": {"prior_power": {"uniform": [0.0, 1.5]}},
 }
-"""What both sides search: eight parameters and up to two more by branch."""
+"""Search space of both sides: eight parameters and up to two more by branch."""
 
 
 @cache
 def recorded() -> tuple[tuple[float, ...], ...]:
-    """The curves, from the weakest to the best; one value an epoch."""
+    """Return the curves from the worst to the best, one value per epoch."""
     content = json.loads(Path(__file__).with_name("curves.json").read_text())
     return tuple(tuple(curve) for curve in content["curves"])
 
 
 def curve_of(params: Mapping[str, Any], reports: int) -> list[float]:
-    """Best-so-far values of a trial with these parameters, stretched or shortened to `reports` epochs."""
+    """Return the best-so-far values of a trial with these parameters, resampled to `reports` epochs."""
     curves = recorded()
     curve = curves[min(len(curves) - 1, int(quality(params) * len(curves)))]
     epochs = np.linspace(0, len(curve) - 1, reports)
-    # A little of its own, so that no two trials are equal.
+    # A small individual offset, so that no two trials are equal.
     values = np.interp(epochs, np.arange(len(curve)), curve) + 0.01 * quality(params)
     return [float(value) for value in np.maximum.accumulate(values)]
 
 
 def quality(params: Mapping[str, Any]) -> float:
-    """How good a configuration is, from 0 to 1: a smooth hill in the numbers, a better branch in the choices."""
+    """Return the quality of a configuration in (0, 1]: unimodal in the numbers, with one best branch of the choices."""
     distance = abs(math.log10(params["lr"]) + 3) / 2 + abs(math.log10(params["weight_decay"]) + 2) / 3
     distance += abs(params["drop_rate"] - 0.2) + abs(params["postprocess.prior_power"] - 0.8) / 2
     distance += 0.3 * (params["sampler"] != "balanced") + 0.2 * (params["loss"] == "focal")

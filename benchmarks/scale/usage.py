@@ -1,4 +1,4 @@
-"""What a driver used while it searched, told to the process that started it."""
+"""Resources used by a driver during a search, printed for the parent process."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 
 @dataclass
 class Usage:
-    """Of one search, in seconds since its first trial ended: workers start at a pace of their own.
+    """Resources of one search.
 
     Attributes:
-        ends_s: of each trial.
-        suggest_cpu_s: CPU time of each proposal, in the driver.
-        cpu_s: CPU time of the driver from start to end.
+        ends_s: end of each trial, in seconds since the end of the first one, which excludes the start of workers.
+        suggest_cpu_s: CPU time of each proposal in the driver.
         rss_mb: memory of the driver after each hundredth trial.
+        cpu_s: CPU time of the driver from start to end.
     """
 
     ends_s: list[float] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Usage:
     _started_cpu_s: float = field(default_factory=time.process_time)
 
     def timed(self, suggest: Callable[[str], Any]) -> Callable[[str], Any]:
-        """`suggest` of a searcher, timed where it proposes."""
+        """Return `suggest` of a searcher, with its CPU time recorded at each proposal."""
 
         def wrapped(trial_id: str) -> Any:
             started_s = time.thread_time()
@@ -42,13 +42,13 @@ class Usage:
         return wrapped
 
     def end(self) -> None:
-        """A trial ended."""
+        """Record the end of a trial."""
         self.ends_s.append(time.monotonic())
         if len(self.ends_s) % 100 == 0:
             self.rss_mb.append(resident_mb())
 
-    def tell(self) -> None:
-        """Write all of it as the last line of the output."""
+    def write(self) -> None:
+        """Print the usage as JSON, the last line of the output."""
         self.cpu_s = time.process_time() - self._started_cpu_s
         values = {name: value for name, value in asdict(self).items() if not name.startswith("_")}
         values["ends_s"] = [end - self.ends_s[0] for end in self.ends_s]
@@ -56,7 +56,7 @@ class Usage:
 
 
 def resident_mb() -> float:
-    """Resident memory of this process; its peak where the system does not tell more."""
+    """Return the resident memory of this process in MB; its peak outside Linux."""
     statm = Path("/proc/self/statm")
     if statm.is_file():
         return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
@@ -64,5 +64,5 @@ def resident_mb() -> float:
 
 
 def read_usage(output: str) -> Usage:
-    """What `tell` wrote."""
+    """Return the usage printed by `Usage.write`."""
     return Usage(**json.loads(output.strip().splitlines()[-1]))

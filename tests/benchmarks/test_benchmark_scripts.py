@@ -1,4 +1,4 @@
-"""The benchmarks run and print their tables; what they measure is not judged here."""
+"""The benchmarks run and print their tables; the measured values are not tested."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def _benchmarks_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT))  # they are run from the checkout and not installed
+    monkeypatch.syspath_prepend(str(ROOT))  # they are run from the checkout, not installed
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_throughput_prints_its_table(
     assert all(value > 0 for value in ratios.values())
 
 
-def test_throughput_says_where_its_data_should_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throughput_without_data_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks import throughput
 
     monkeypatch.setattr(sys, "argv", ["throughput", "--data", str(tmp_path)])
