@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from foldtune.errors import ColumnNotFound, not_found
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import Mode, TrialRecord
 from foldtune.results.storage.files import json_text
 
@@ -19,22 +21,22 @@ _PREFIX = "params_"
 
 def leaderboard(
     records: Sequence[TrialRecord],
-    metric: str,
-    mode: Mode,
+    goal: Goal,
     sort_by: str | None = None,
     *,
-    modes: Mapping[str, Mode] | None = None,
+    modes: Mapping[str, Mode] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """Return one row per trial, the best by ``metric`` first.
+    """Return one row per trial, the best by the goal's metric first.
 
     Columns: rank, trial_id, status, <metric>, <metric>_tuned, epochs, fit_time_s, images_per_s, params_m, the
     other metrics, params_*, error. ``rank`` (from 1, by the metric whatever ``sort_by``) is empty for trials
     that run, have failed or have no finite value; those come after the ranked ones, failures last. Equal
     values keep the order of their trial numbers. ``sort_by`` is a column, or a parameter without its prefix;
-    ``modes`` says which way other metrics are better (default: losses "min", the rest "max").
+    ``modes`` holds the directions of the task's metrics: a metric that has none sorts from low to high.
     Raises ColumnNotFound.
     """
-    ordered = sorted(records, key=lambda record: _order(record, metric, mode))
+    metric = goal.metric
+    ordered = sorted(records, key=lambda record: _order(record, goal))
     ranked = sum(_is_ranked(record, metric) for record in ordered)
     tuned = f"{metric}_tuned"
     others = [name for name in _union(r.metrics for r in ordered) if name not in (metric, tuned)]
@@ -54,7 +56,7 @@ def leaderboard(
         columns[_PREFIX + name] = _parameter([record.params.get(name) for record in ordered])
     columns["error"] = pd.Series([record.error for record in ordered], dtype=object)
     frame = pd.DataFrame(columns)
-    return frame if sort_by is None else _sorted(frame, sort_by, better(frame, metric, mode, modes))
+    return frame if sort_by is None else _sorted(frame, sort_by, column_modes(frame, goal, modes))
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:
@@ -68,26 +70,22 @@ def param_columns(frame: pd.DataFrame) -> list[str]:
     return [name for name in frame.columns if name.startswith(_PREFIX) and name != "params_m"]
 
 
-def better(frame: pd.DataFrame, metric: str, mode: Mode, modes: Mapping[str, Mode] | None = None) -> dict[str, Mode]:
-    """Return for each metric column whether more or less of it is better."""
-    known = {**(modes or {}), metric: mode}
-    return {name: _mode(name.removesuffix("_tuned"), known) for name in metric_columns(frame)}
-
-
-def _mode(name: str, known: Mapping[str, Mode]) -> Mode:
-    return known.get(name, "min" if name.endswith("loss") else "max")
+def column_modes(frame: pd.DataFrame, goal: Goal, modes: Mapping[str, Mode]) -> dict[str, Mode]:
+    """Return the direction of each metric column of which it is known: the goal's, and those of ``modes``."""
+    known = {**modes, goal.metric: goal.mode}
+    directions = {name: known.get(name.removesuffix("_tuned")) for name in metric_columns(frame)}
+    return {name: mode for name, mode in directions.items() if mode is not None}
 
 
 def _is_ranked(record: TrialRecord, metric: str) -> bool:
     return record.status in ("COMPLETE", "PRUNED") and math.isfinite(record.value(metric))
 
 
-def _order(record: TrialRecord, metric: str, mode: Mode) -> tuple[int, float, int, str]:
+def _order(record: TrialRecord, goal: Goal) -> tuple[int, float, int, str]:
     """Return the sort key: ranked, finished without a value, running, failed; each by value, then by number."""
-    value = record.value(metric)
+    value = record.value(goal.metric)
     group = {"RUNNING": 2, "FAIL": 3}.get(record.status, 0 if math.isfinite(value) else 1)
-    signed = -value if mode == "max" else value
-    return group, signed if math.isfinite(value) else math.inf, record.number, record.trial_id
+    return group, -goal.sign * value if math.isfinite(value) else math.inf, record.number, record.trial_id
 
 
 def _sorted(frame: pd.DataFrame, sort_by: str, modes: Mapping[str, Mode]) -> pd.DataFrame:

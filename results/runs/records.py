@@ -14,6 +14,7 @@ import numpy.typing as npt
 from foldtune.errors import RunCorrupt
 
 Mode = Literal["max", "min"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 Status = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FINISHED: tuple[Status, ...] = ("COMPLETE", "PRUNED", "FAIL")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,8 @@ from foldtune.errors import RunBusy, RunCorrupt, RunExists, RunNotFound, TrialNo
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.leaderboard import leaderboard
 from foldtune.results.runs.names import check_name, is_run, possible_roots, run_names
-from foldtune.results.runs.records import FINISHED, Mode, TrialRecord, unreadable_record
+from foldtune.results.runs.ranking import Goal
+from foldtune.results.runs.records import FINISHED, MODES, TrialRecord, unreadable_record
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.results.storage.backend import FileState
 from foldtune.results.storage.files import (
@@ -56,6 +57,7 @@ class RunStore:
         self.config_path = self.root / "config.yaml"
         self.folds_path = self.root / "folds.csv"
         self.task_path = self.root / "task.json"
+        self.goal_path = self.root / "goal.json"
         self.study_path = self.root / "study.journal"
         self.leaderboard_path = self.root / "leaderboard.csv"
         self.tuned_path = self.root / "tuned.json"
@@ -80,8 +82,8 @@ class RunStore:
         if isinstance(store.root, Path):
             with storage_errors(store.root, "create"):
                 store.root.mkdir(parents=True, exist_ok=True)
-        # A start that was killed before it wrote config.yaml leaves these two, and no run.
-        unfinished = {store.task_path.name, store.folds_path.name}
+        # A start that was killed before it wrote config.yaml leaves these, and no run.
+        unfinished = {store.task_path.name, store.folds_path.name, store.goal_path.name}
         taken = any(each[0] != "." and each not in unfinished for each in names_in(store.root) or [])
         if taken and is_run(store.root):
             raise RunExists(
@@ -158,6 +160,19 @@ class RunStore:
         """Return the stored task. Raises RunCorrupt."""
         return _present(read_json(self.task_path), self.task_path)
 
+    def write_goal(self, goal: Goal) -> None:
+        """Store the metric that the run optimises, and its direction. Raises StorageError."""
+        write_json(self.goal_path, asdict(goal))
+
+    def read_goal(self) -> Goal | None:
+        """Return the stored metric and direction, None in a run made before they were stored. Raises RunCorrupt."""
+        stored = read_json(self.goal_path)
+        if stored is None:
+            return None
+        if not isinstance(stored.get("metric"), str) or stored.get("mode") not in MODES:
+            raise RunCorrupt(f"{self.goal_path} does not hold a metric and its mode, max or min")
+        return Goal(stored["metric"], stored["mode"])
+
     def write_folds(self, ids: npt.NDArray[np.str_], folds: npt.NDArray[np.int64]) -> None:
         """Store the fold (from 0) of each row: ids (N,), folds (N,). Raises StorageError."""
         write_csv(self.folds_path, pd.DataFrame({"id": ids, "fold": folds}))
@@ -209,10 +224,10 @@ class RunStore:
             raise RunCorrupt(f"{self.tuned_path} does not hold values by metric and trial; remove it")
         return stored
 
-    def write_leaderboard(self, metric: str, mode: Mode, modes: Mapping[str, Mode] | None = None) -> pd.DataFrame:
+    def write_leaderboard(self, goal: Goal) -> pd.DataFrame:
         """Bring leaderboard.csv up to date with every finished trial and return it. Raises StorageError."""
         finished = [record for record in self.trials() if record.status in FINISHED]
-        frame = leaderboard(finished, metric, mode, modes=modes)
+        frame = leaderboard(finished, goal)
         write_csv(self.leaderboard_path, frame)
         return frame
 

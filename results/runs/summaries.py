@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,11 +11,13 @@ from typing import Any, Literal
 from foldtune.errors import RunCorrupt
 from foldtune.results.runs.driver_file import Driver, read_driver
 from foldtune.results.runs.names import run_names
-from foldtune.results.runs.records import FINISHED, Mode, TrialRecord
+from foldtune.results.runs.ranking import Goal
+from foldtune.results.runs.records import FINISHED, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import file_state, listing
 from foldtune.results.storage.paths import StorePath, as_path
 
+GoalReader = Callable[[RunStore], Goal | None]
 State = Literal["empty", "running", "interrupted", "searched", "ensembled", "unreadable"]
 
 
@@ -47,13 +48,19 @@ class RunSummary:
     job_state: str | None = None
 
 
-def list_runs(storage: StorePath | str) -> list[RunSummary]:
-    """Return the summaries of all runs, by name; [] without the folder. Raises StorageInvalid, StorageError."""
-    return [summarise(RunStore(as_path(storage) / name)) for name in run_names(storage)]
+def list_runs(storage: StorePath | str, read_goal: GoalReader = RunStore.read_goal) -> list[RunSummary]:
+    """Return the summaries of all runs, by name; [] without the folder. Raises StorageInvalid, StorageError.
+
+    ``read_goal`` as of :func:`summarise`.
+    """
+    return [summarise(RunStore(as_path(storage) / name), read_goal) for name in run_names(storage)]
 
 
-def summarise(store: RunStore) -> RunSummary:
+def summarise(store: RunStore, read_goal: GoalReader = RunStore.read_goal) -> RunSummary:
     """Return the summary of a run.
+
+    ``read_goal`` returns the run's metric and direction. Where it returns None or raises RunCorrupt, the summary has
+    no best value: a direction is never taken from a metric's name.
 
     Its metric and number of trials are ``search.metric`` and ``search.num_samples`` of the configuration. The state
     is "running" while a process holds the lock, else "interrupted" if trials are unfinished or missing.
@@ -71,7 +78,7 @@ def summarise(store: RunStore) -> RunSummary:
         state=_state(store, records, settings.get("num_samples")) if search is not None else "unreadable",
         trials=dict(Counter(record.status for record in records)),
         metric=metric,
-        best=_best(records, metric) if metric else None,
+        best=_best(store, records, read_goal),
         modified=_modified(store),
         job=driver.job_id if driver else None,
         job_address=driver.job_address if driver else None,
@@ -96,11 +103,14 @@ def _state(store: RunStore, records: list[TrialRecord], num_samples: int | None)
     return "ensembled" if store.ensemble.exists() else "searched"
 
 
-def _best(records: list[TrialRecord], metric: str) -> float | None:
-    mode: Mode = "min" if metric.endswith("loss") else "max"
-    values = [record.value(metric) for record in records if record.status in ("COMPLETE", "PRUNED")]
-    finite = [value for value in values if math.isfinite(value)]
-    return (max if mode == "max" else min)(finite, default=None)
+def _best(store: RunStore, records: list[TrialRecord], read_goal: GoalReader) -> float | None:
+    try:
+        goal = read_goal(store)
+    except RunCorrupt:
+        return None
+    if goal is None:
+        return None
+    return goal.best(record.value(goal.metric) for record in records if record.status in ("COMPLETE", "PRUNED"))
 
 
 def _modified(store: RunStore) -> datetime:

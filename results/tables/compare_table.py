@@ -21,8 +21,8 @@ def comparison_table(comparison: Mapping[str, Any], modes: Mapping[str, Mode], *
     """Return every metric and every class of A and B, with their differences.
 
     ``comparison`` has a, b (names), metric, mode, rows, rows_a, rows_b, difference {value, low, high},
-    metrics {name: {a, b, difference}}, per_class [{label, support, a: {precision, recall, f1}, b}]; ``modes`` says
-    which way each metric is better.
+    metrics {name: {a, b, difference}}, per_class [{label, support, a: {precision, recall, f1}, b}]; ``modes`` are
+    the directions of the metrics.
     """
     parts: list[Table | Text] = [_heading(comparison), _metrics(comparison, modes), _verdict(comparison)]
     if comparison["per_class"]:
@@ -51,7 +51,7 @@ def _metrics(comparison: Mapping[str, Any], modes: Mapping[str, Mode]) -> Table:
             Text(name, style="bold" if name == own else ""),
             metric_text(row["a"]),
             metric_text(row["b"]),
-            _difference(row["difference"], modes.get(name, "max")),
+            _difference(row["difference"], modes[name]),
         )
     return table
 

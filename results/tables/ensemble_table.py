@@ -20,17 +20,15 @@ _CLASSES = 15
 _WEAK_F1 = 0.5
 
 
-def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None, mode: Mode | None = None) -> Group:
+def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None) -> Group:
     """Return the members, the estimate and the per-class figures of an ensemble.json.
 
-    Keys: metric, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
+    Keys: metric, mode, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
     {metric: value}; optional: asked (the voting asked for), compared {voting: value}, tta, dropped [{id, value,
     leader, difference {value, low, high}}], interval [low, high], best_single {trial_id, value}, gain,
-    gain_interval [low, high], per_class [{label, precision, recall, f1, support}], mode. ``mode`` says which way the
-    metric is better (default: the ensemble's own; without one losses "min", others "max").
+    gain_interval [low, high], per_class [{label, precision, recall, f1, support}].
     """
-    guessed: Mode = "min" if str(ensemble["metric"]).endswith("loss") else "max"
-    direction: Mode = mode or ensemble.get("mode") or guessed
+    direction: Mode = ensemble["mode"]
     parts: list[Group | Table | Text] = [_members(ensemble, direction, width)]
     if ensemble.get("dropped"):
         parts.append(_dropped(ensemble["dropped"]))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.results.runs.leaderboard import better, metric_columns, param_columns
+from foldtune.results.runs.leaderboard import column_modes, metric_columns, param_columns
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import Mode
 from foldtune.results.runs.summaries import RunSummary
 from foldtune.results.tables.columns import Column, build_table, fit_columns, short_names
@@ -27,21 +29,20 @@ _REASON_LENGTH = 160
 
 def results_table(
     frame: pd.DataFrame,
-    metric: str,
-    mode: Mode,
+    goal: Goal,
     top: int | None = 10,
     *,
     width: int | None = None,
-    modes: Mapping[str, Mode] | None = None,
+    modes: Mapping[str, Mode] = MappingProxyType({}),
 ) -> Table:
     """Return the first ``top`` rows (None: all) of a leaderboard as a table of at most ``width`` characters.
 
-    The best value of each metric among the rows shown is bold; of the parameters only those that differ
-    between these rows are shown; the caption counts all the trials, with the reasons of failures.
+    The best value of each metric whose direction is in ``modes`` is bold among the rows shown; of the parameters only
+    those that differ between these rows are shown; the caption counts all the trials and gives the failures' reasons.
     """
     shown = frame if top is None else frame.head(top)
-    directions = better(frame, metric, mode, modes)
-    fitted, dropped = fit_columns(_result_columns(shown, metric, directions), width)
+    columns = _result_columns(shown, goal.metric, column_modes(frame, goal, modes))
+    fitted, dropped = fit_columns(columns, width)
     table = build_table(fitted)
     table.caption = _caption(frame, dropped)
     table.caption_style = "none"
@@ -95,16 +96,19 @@ def parameter_columns(shown: Sequence[Mapping[str, Any]], taken: Sequence[str], 
 def metric_column(
     header: str,
     values: Sequence[float],
-    direction: Mode,
+    direction: Mode | None,
     importance: int,
     *,
     strong: bool = False,
     eligible: Sequence[bool] | None = None,
 ) -> Column:
-    """Return a column of values that highlights the best of the ``eligible`` ones (None: all)."""
+    """Return a column of values that highlights the best of the ``eligible`` ones (None: all).
+
+    Without a ``direction`` none is highlighted.
+    """
     allowed = eligible or [True] * len(values)
     finite = [value for value, fits in zip(values, allowed, strict=True) if fits and math.isfinite(value)]
-    best = (max if direction == "max" else min)(finite) if len(finite) > 1 else None
+    best = (max if direction == "max" else min)(finite) if direction and len(finite) > 1 else None
     style = {True: BEST_STYLE, False: "bold" if strong else ""}
     cells = tuple(
         Text(metric_text(value), style=style[fits and value == best]) if math.isfinite(value) else _muted(DASH)
@@ -127,7 +131,7 @@ def _result_columns(shown: pd.DataFrame, metric: str, directions: Mapping[str, M
 
     def values(name: str, header: str, importance: int) -> Column:
         cells = list(shown[name])
-        return metric_column(header, cells, directions[name], importance, strong=name == metric, eligible=eligible)
+        return metric_column(header, cells, directions.get(name), importance, strong=name == metric, eligible=eligible)
 
     columns = [
         Column("#", tuple(Text(rank) for rank in ranks), 0),

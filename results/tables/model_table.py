@@ -6,13 +6,13 @@ import pandas as pd
 from rich.console import Group
 from rich.text import Text
 
-from foldtune.results.runs.records import Mode
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.tables.columns import Column, build_table, fit_columns, titled
 from foldtune.results.tables.formatting import duration_text, metric_text, number_text
 from foldtune.results.tables.leaderboard_table import metric_column
 
 
-def model_table(frame: pd.DataFrame, metric: str, mode: Mode, *, width: int | None = None) -> Group:
+def model_table(frame: pd.DataFrame, goal: Goal, *, width: int | None = None) -> Group:
     """Return one row per model: its best trial's metric, size, training time and speed, and its inference time.
 
     Columns of ``frame``: model_name, <metric>, <metric>_tuned, params_m, fit_time_s, images_per_s, trials, trial_id
@@ -20,8 +20,8 @@ def model_table(frame: pd.DataFrame, metric: str, mode: Mode, *, width: int | No
     """
     columns = [
         Column("model", tuple(Text(str(name)) for name in frame["model_name"]), 0, right=False),
-        metric_column(metric, list(frame[metric]), mode, 0, strong=True),
-        metric_column("tuned", list(frame[f"{metric}_tuned"]), mode, 3),
+        metric_column(goal.metric, list(frame[goal.metric]), goal.mode, 0, strong=True),
+        metric_column("tuned", list(frame[f"{goal.metric}_tuned"]), goal.mode, 3),
         Column("params M", tuple(Text(_number(value)) for value in frame["params_m"]), 1),
         Column("training", tuple(Text(duration_text(value)) for value in frame["fit_time_s"]), 2),
         Column("img/s", tuple(Text(_number(value)) for value in frame["images_per_s"]), 4),

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import InputError, SettingsError
+from foldtune.errors import InputError
+from foldtune.results.runs.ranking import Goal
+from foldtune.results.runs.records import Mode
 from foldtune.search.assess.held_out import HeldOut
+from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.voting.bootstrap import Interval, paired_interval
 from foldtune.search.voting.evaluation import differing
-from foldtune.trainers.tasks.base import Mode
 
 FIGURES = ("precision", "recall", "f1")
 
@@ -24,18 +26,17 @@ class Comparison:
 
     Attributes:
         a, b: their names.
-        metric: that decides, and which way it is better.
+        goal: the metric that decides, and its direction.
         rows: that both have; rows_a and rows_b are all of each.
         difference: B less A by the metric, with its 95% interval over the choice of rows.
         metrics: {metric: (A, B)} of every metric of the task.
-        modes: which way each of them is better.
+        modes: direction of each of them.
         per_class: rows {label, support, a: {precision, recall, f1}, b: {…}}.
     """
 
     a: str
     b: str
-    metric: str
-    mode: Mode
+    goal: Goal
     rows: int
     rows_a: int
     rows_b: int
@@ -47,15 +48,15 @@ class Comparison:
     @property
     def gain(self) -> float:
         """How much better B is than A by the metric, whichever way that is better; negative where it is worse."""
-        return self.difference.value if self.mode == "max" else -self.difference.value
+        return self.goal.sign * self.difference.value
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {
             "a": self.a,
             "b": self.b,
-            "metric": self.metric,
-            "mode": self.mode,
+            "metric": self.goal.metric,
+            "mode": self.goal.mode,
             "rows": self.rows,
             "rows_a": self.rows_a,
             "rows_b": self.rows_b,
@@ -74,25 +75,24 @@ def compare(a: HeldOut, b: HeldOut, metric: str | None = None) -> Comparison:
     Raises:
         InputError: other tasks or labels, no shared row, rows with other labels, a metric that there is not.
     """
-    chosen = a.metric if metric is None else metric
     try:
-        mode = a.task.mode(chosen)
-    except SettingsError as error:
-        raise InputError([f"--metric: {problem.message}" for problem in error.problems]) from None
+        goal = resolve_goal(a.task, a.metric if metric is None else metric)
+    except InputError as error:
+        raise InputError([f"--metric: {problem}" for problem in error.problems]) from None
     in_a, in_b = _shared(a, b)
     targets = a.targets[in_a]
     answers_a, answers_b = ((each.scores[rows], each.predictions[rows]) for each, rows in ((a, in_a), (b, in_b)))
     known = [each.groups[rows] for each, rows in ((a, in_a), (b, in_b)) if each.groups is not None]
+    groups = known[0] if known else None
     figures_a, figures_b = (a.task.evaluate(*answers, targets) for answers in (answers_a, answers_b))
     return Comparison(
         a=a.name,
         b=b.name,
-        metric=chosen,
-        mode=mode,
+        goal=goal,
         rows=len(targets),
         rows_a=len(a.ids),
         rows_b=len(b.ids),
-        difference=paired_interval(a.task, chosen, answers_b, answers_a, targets, groups=known[0] if known else None),
+        difference=paired_interval(a.task, goal.metric, answers_b, answers_a, targets, groups=groups),
         metrics={name: (figures_a[name], figures_b[name]) for name in a.task.metrics},
         modes=a.task.metrics,
         per_class=_per_class(a.task.per_class(answers_a[1], targets), a.task.per_class(answers_b[1], targets)),

@@ -84,9 +84,10 @@ def _hinted(error: FoldtuneError | ResultsError) -> Exception:
 
 def _not_better(comparison: Comparison, min_gain: float) -> str:
     at_least = f" by more than {min_gain:g}" if min_gain else ""
-    new, old = (comparison.metrics[comparison.metric][side] for side in (1, 0))
+    metric = comparison.goal.metric
+    new, old = (comparison.metrics[metric][side] for side in (1, 0))
     return (
-        f"not better{at_least}: {comparison.metric} {new:.4f} against {old:.4f} of the model in use, on "
+        f"not better{at_least}: {metric} {new:.4f} against {old:.4f} of the model in use, on "
         f"{comparison.rows:,} rows that both were judged on"
     )
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from foldtune.errors import InputError, SettingsError, WorkError
-from foldtune.results.runs.ranking import finalists
+from foldtune.errors import InputError, WorkError
+from foldtune.results.runs.ranking import Goal, finalists
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.search.assess.held_out import groups_by_id, groups_of
+from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.evaluation import metric_of
 from foldtune.trainers.data.splits import make_splits
@@ -103,7 +104,7 @@ def refit(
         WorkError: a process died.
     """
     metric = metric or run.goal.metric
-    mode = check_metric(run, metric)
+    goal = check_metric(run, metric)
     records = _records(run, trial_id)
     job = _Job(run.task, metric, run.goal.metric, groups_by_id(run))
     found = []
@@ -115,7 +116,7 @@ def refit(
     if not found:
         raise InputError(f"run {run.store.name!r} has no finished trial with stored scores")
     place = {record.trial_id: number for number, record in enumerate(records)}
-    return sorted(found, key=lambda each: (-each.tuned if mode == "max" else each.tuned, place[each.trial_id]))
+    return sorted(found, key=lambda each: (-goal.sign * each.tuned, place[each.trial_id]))
 
 
 def tuned_trials(run: Run, metric: str) -> set[str]:
@@ -125,20 +126,17 @@ def tuned_trials(run: Run, metric: str) -> set[str]:
     return {each.trial_id for each in run.store.trials() if isinstance(each.config.get("postprocess"), str)}
 
 
-def check_metric(run: Run, metric: str) -> str:
-    """Whether more ("max") or less ("min") of the metric is better.
+def check_metric(run: Run, metric: str) -> Goal:
+    """Return the metric with its direction.
 
     Raises:
         InputError: a metric that the task does not have or that post-processing cannot change.
     """
-    try:
-        mode = run.task.mode(metric)
-    except SettingsError as error:
-        raise InputError([problem.message for problem in error.problems]) from None
+    goal = resolve_goal(run.task, metric)
     if metric not in run.task.tunable_metrics:
         valid = ", ".join(name for name in run.task.metrics if name in run.task.tunable_metrics)
         raise InputError(f"--metric {metric}: post-processing does not change it (it changes: {valid})")
-    return mode
+    return goal
 
 
 def _records(run: Run, trial_id: str | None) -> list[TrialRecord]:

@@ -19,6 +19,7 @@ from foldtune.results.storage.paths import StorePath
 from foldtune.search.config.loading import check
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.dataset import Labelled, Progress, image_plan, open_images, read_labels, split
+from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.validation import Checked
 from foldtune.spaces import Space, expand_presets
 from foldtune.trainers.data.table import Table
@@ -72,8 +73,7 @@ def open_run(run: str, storage: StorePath | str) -> Run:
     # Stored paths are absolute.
     config = check(store.read_config(), store.root if isinstance(store.root, Path) else Path())
     task = task_from_dict(store.read_task())
-    metric = config.search.metric or task.default_metric
-    return Run(store, config, task, Goal(metric, task.mode(metric)))
+    return Run(store, config, task, store.read_goal() or resolve_goal(task, config.search.metric))
 
 
 @contextmanager
@@ -115,6 +115,7 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
     assert table.targets is not None
     task = task.for_training(table.targets[folds != 0])  # fold 0 judges the search's models
     store.write_task(task.to_dict())
+    store.write_goal(checked.goal)
     store.write_folds(table.ids, folds)
     store.write_config(config.model_dump(mode="json"))
     return Run(store, config, task, checked.goal), Labelled(task, table, folds, plan)

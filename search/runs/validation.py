@@ -17,6 +17,7 @@ from foldtune.results.runs.ranking import Goal
 from foldtune.search.config.loading import FormError, load_config
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.dataset import read_labelled, read_unlabelled, split
+from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.voting.combiner import check_voting
 from foldtune.spaces import Space
 from foldtune.trainers.data.table import Table
@@ -170,10 +171,10 @@ def _space(config: RunConfig) -> Space:
 
 
 def _goal(config: RunConfig, task_class: type[Task]) -> Goal:
-    metric = config.search.metric or task_class.default_metric
-    if metric not in task_class.metrics:
-        raise InputError(f"search.metric: {unknown(f'metric of task {config.task}:', metric, task_class.metrics)}")
-    return Goal(metric, task_class.metrics[metric])
+    try:
+        return resolve_goal(task_class, config.search.metric)
+    except InputError as error:
+        raise InputError(f"search.metric: {error.problems[0]}") from None
 
 
 def _samples_something(config: RunConfig, space: Space) -> None:

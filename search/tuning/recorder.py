@@ -11,7 +11,7 @@ import optuna
 
 from foldtune.errors import RunCorrupt
 from foldtune.results.runs.ranking import Goal, finalists
-from foldtune.results.runs.records import Mode, Status, TrialRecord
+from foldtune.results.runs.records import Status, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.results.storage.files import is_file, remove_file
@@ -31,7 +31,6 @@ class Recorder:
         store: the run.
         study: its Optuna study.
         goal: metric and direction.
-        modes: direction of each metric of the task, for the leaderboard.
         keep_weights: finished trials whose weights stay on disk: the best ones.
         max_failed_trials: failures in a row after which no more trials are started.
         on_finished: told each outcome after it is written.
@@ -43,7 +42,6 @@ class Recorder:
         study: optuna.Study,
         goal: Goal,
         *,
-        modes: Mapping[str, Mode],
         keep_weights: int,
         max_failed_trials: int,
         on_finished: Callable[[TrialRecord], None],
@@ -51,7 +49,6 @@ class Recorder:
         self._store = store
         self._study = study
         self._goal = goal
-        self._modes = modes
         self._keep_weights = keep_weights
         self._max_failed_trials = max_failed_trials
         self._on_finished = on_finished
@@ -127,7 +124,7 @@ class Recorder:
     def refresh(self) -> None:
         """Bring leaderboard.csv up to date and bound the weights on disk."""
         started_s = time.monotonic()
-        self._store.write_leaderboard(self._goal.metric, self._goal.mode, self._modes)
+        self._store.write_leaderboard(self._goal)
         records = self._store.trials()
         best = finalists(records, self._goal, self._keep_weights)
         self._store.prune_weights(record.trial_id for record in best)

@@ -175,7 +175,6 @@ class Search:
             self.store,
             study,
             self.goal,
-            modes=self.labelled.task.metrics,
             keep_weights=self.config.ensemble.top + 2,
             max_failed_trials=self.config.search.max_failed_trials,
             on_finished=monitor.finished,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import remove_tree
@@ -35,6 +36,7 @@ def store(storage: StorePath) -> RunStore:
     """Return an empty run named skin."""
     store = RunStore.create(storage, "skin")
     store.write_config({"name": "skin", "search": {"metric": "accuracy", "num_samples": 3}})
+    store.write_goal(Goal("accuracy", "max"))
     return store
 
 

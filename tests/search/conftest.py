@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.cli.main import run
@@ -76,7 +77,7 @@ class Project:
         self.stored_trial(store, 0, 0.5)
         self.stored_trial(store, 1, 0.75)
         self.stored_trial(store, 2, 0.25, error="out of memory")
-        store.write_leaderboard("macro_f1", "max", dict(task.metrics))
+        store.write_leaderboard(Goal("macro_f1", "max"))
         return store
 
     def stored_trial(self, store: RunStore, number: int, value: float, error: str | None = None) -> None:

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 from foldtune.errors import ColumnNotFound
-from foldtune.results.runs.leaderboard import better, leaderboard, metric_columns, param_columns
+from foldtune.results.runs.leaderboard import column_modes, leaderboard, metric_columns, param_columns
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import TrialRecord
 
+GOAL = Goal("accuracy", "max")
 Make = Callable[..., TrialRecord]
 HEAD = [
     "rank",
@@ -32,7 +34,7 @@ def test_columns_in_the_promised_order(make_record: Make) -> None:
         make_record(0, 0.5, params={"lr": 0.1, "loss": "focal", "loss.focal.gamma": 2.0}),
         make_record(1, metrics={"macro_f1": 0.4, "accuracy_tuned": 0.7, "accuracy": 0.6}, params={"batch_size": 32}),
     ]
-    frame = leaderboard(records, "accuracy", "max")
+    frame = leaderboard(records, GOAL)
     assert list(frame.columns) == [
         *HEAD,
         "macro_f1",
@@ -45,11 +47,11 @@ def test_columns_in_the_promised_order(make_record: Make) -> None:
     ]
     assert metric_columns(frame) == ["accuracy", "accuracy_tuned", "macro_f1", "loss"]
     assert param_columns(frame)[0] == "params_batch_size"
-    assert better(frame, "accuracy", "max")["loss"] == "min"
+    assert column_modes(frame, GOAL, {"loss": "min"})["loss"] == "min"
 
 
 def test_a_run_without_trials_has_the_columns() -> None:
-    assert list(leaderboard([], "accuracy", "max").columns) == [*HEAD, "error"]
+    assert list(leaderboard([], GOAL).columns) == [*HEAD, "error"]
 
 
 def test_order_and_ranks(make_record: Make) -> None:
@@ -63,10 +65,10 @@ def test_order_and_ranks(make_record: Make) -> None:
         make_record(6, math.inf),
         make_record(7, None, "FAIL"),
     ]
-    frame = leaderboard(list(reversed(records)), "accuracy", "max")
+    frame = leaderboard(list(reversed(records)), GOAL)
     assert frame["trial_id"].tolist() == ["t4", "t3", "t5", "t2", "t6", "t1", "t0", "t7"]
     assert frame["rank"].dropna().tolist() == [1, 2, 3]
-    least = leaderboard(records, "accuracy", "min")
+    least = leaderboard(records, Goal("accuracy", "min"))
     assert least["trial_id"].tolist()[:3] == ["t3", "t5", "t4"]
 
 
@@ -75,7 +77,7 @@ def test_csv_keeps_whole_numbers_and_names_the_error(make_record: Make) -> None:
         make_record(0, 0.5, params={"batch_size": 32, "on": True, "size": [1, 2], "x": 1}),
         make_record(1, 0.4, "FAIL", params={"x": 0.5}),
     ]
-    text = leaderboard(records, "accuracy", "max").to_csv(index=False)
+    text = leaderboard(records, GOAL).to_csv(index=False)
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     first, second = frame.to_dict(orient="records")
     assert (first["rank"], first["params_batch_size"], first["params_on"]) == ("1", "32", "True")
@@ -92,19 +94,19 @@ def test_sorting_by_another_column_keeps_the_rank(make_record: Make) -> None:
     ]
 
     def order(column: str) -> list[str]:
-        return leaderboard(records, "accuracy", "max", column)["trial_id"].tolist()
+        return leaderboard(records, GOAL, column)["trial_id"].tolist()
 
     assert order("fit_time_s") == ["t1", "t2", "t0", "t3"]
     assert order("images_per_s") == ["t2", "t1", "t0", "t3"]
     assert order("loss") == ["t0", "t1", "t2", "t3"]
     assert order("lr") == order("params_lr") == ["t1", "t0", "t2", "t3"]
     assert order("kind") == ["t1", "t0", "t2", "t3"]
-    frame = leaderboard(records, "accuracy", "max", "fit_time_s")
+    frame = leaderboard(records, GOAL, "fit_time_s")
     assert frame["rank"].dropna().tolist() == [2, 3, 1]
-    ascending = leaderboard(records, "accuracy", "max", "loss", modes={"loss": "max"})
+    ascending = leaderboard(records, GOAL, "loss", modes={"loss": "max"})
     assert ascending["trial_id"].tolist() == ["t2", "t1", "t0", "t3"]
 
 
 def test_unknown_column_names_the_near_ones(make_record: Make) -> None:
     with pytest.raises(ColumnNotFound, match="did you mean 'accuracy'"):
-        leaderboard([make_record(0, 0.5)], "accuracy", "max", "acuracy")
+        leaderboard([make_record(0, 0.5)], GOAL, "acuracy")

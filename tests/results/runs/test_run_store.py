@@ -17,6 +17,7 @@ import pytest
 
 from foldtune.errors import RunBusy, RunCorrupt, RunExists, RunNameInvalid, RunNotFound, TrialNotFound
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.summaries import list_runs
@@ -248,10 +249,10 @@ def test_leaderboard_file_is_current_and_holds_finished_trials(store: RunStore, 
     add_trial(store, "a", 0, [make_row(1, 0.5)], "COMPLETE")
     add_trial(store, "b", 1, [make_row(1, 0.6)], "PRUNED")
     add_trial(store, "c", 2, [make_row(1, 0.9)], None)
-    store.write_leaderboard("accuracy", "max")
+    store.write_leaderboard(Goal("accuracy", "max"))
     assert board(store)["trial_id"].tolist() == ["b", "a"]
     store.trial("c").finish("COMPLETE")
-    store.write_leaderboard("accuracy", "max")
+    store.write_leaderboard(Goal("accuracy", "max"))
     assert board(store)["trial_id"].tolist() == ["c", "b", "a"]
 
 
@@ -285,6 +286,21 @@ def test_one_writer_a_run_and_a_killed_one_frees_it(store: RunStore) -> None:
     with store.lock():
         assert store.is_locked()
     assert not store.is_locked()
+
+
+def test_the_goal_is_stored(store: RunStore) -> None:
+    store.write_goal(Goal("mae", "min"))
+    assert store.read_goal() == Goal("mae", "min")
+
+
+def test_a_run_made_before_goals_were_stored_has_none(tmp_path: Path) -> None:
+    assert RunStore(tmp_path).read_goal() is None
+
+
+def test_a_damaged_goal_is_named(store: RunStore) -> None:
+    store.goal_path.write_text('{"metric": "mae", "mode": "low"}')
+    with pytest.raises(RunCorrupt, match=r"goal.json does not hold a metric and its mode"):
+        store.read_goal()
 
 
 def test_states_of_runs(store: RunStore, make_row: MakeRow) -> None:

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from foldtune.results.runs.leaderboard import leaderboard
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.summaries import RunSummary
 from foldtune.results.tables.columns import short_names
@@ -22,6 +23,8 @@ from foldtune.results.tables.leaderboard_table import results_table, runs_table
 from foldtune.results.tables.refit_table import refit_table
 from foldtune.results.tables.sweep_table import sweep_table
 
+ACCURACY = Goal("accuracy", "max")
+BALANCED = Goal("balanced_accuracy", "max")
 Make = Callable[..., TrialRecord]
 
 
@@ -65,8 +68,8 @@ def records(make_record: Make) -> list[TrialRecord]:
 
 @pytest.mark.parametrize("width", [50, 80, 120, 200, 400])
 def test_tables_fit_and_keep_rank_trial_and_metric(records: list[TrialRecord], width: int) -> None:
-    frame = leaderboard(records, "balanced_accuracy", "max")
-    text = lines(results_table(frame, "balanced_accuracy", "max", 5, width=width), width)
+    frame = leaderboard(records, BALANCED)
+    text = lines(results_table(frame, BALANCED, 5, width=width), width)
     assert max(map(cell_len, text)) <= width
     rows = [line for line in text if "_abcdef" in line]
     assert len(rows) == 5
@@ -79,22 +82,22 @@ def test_tables_fit_and_keep_rank_trial_and_metric(records: list[TrialRecord], w
 
 
 def test_no_limit_shows_every_column(records: list[TrialRecord]) -> None:
-    frame = leaderboard(records, "balanced_accuracy", "max")
-    header = lines(results_table(frame, "balanced_accuracy", "max"), 400)[1].split()
+    frame = leaderboard(records, BALANCED)
+    header = lines(results_table(frame, BALANCED), 400)[1].split()
     expected = "# trial status balanced_accuracy tuned epochs time model_name lr gamma strength top5_accuracy"
     assert " ".join(header) == f"{expected} auroc macro_f1 loss img/s params M"
 
 
 def test_caption_counts_all_trials_and_says_why_some_failed(records: list[TrialRecord]) -> None:
-    frame = leaderboard(records, "balanced_accuracy", "max")
-    text = "\n".join(lines(results_table(frame, "balanced_accuracy", "max", 2), 200))
+    frame = leaderboard(records, BALANCED)
+    text = "\n".join(lines(results_table(frame, BALANCED, 2), 200))
     assert "3 complete · 3 pruned · 3 failed · 3 running · 16m 36s of training" in text
     assert "failed (3×): out of memory" in text
 
 
 def test_text_from_outside_is_not_markup(make_record: Make) -> None:
     record = make_record(0, 0.5, "FAIL", error="bad [/red] value [bold]", params={"x": "[red]"})
-    text = "\n".join(lines(results_table(leaderboard([record], "accuracy", "max"), "accuracy", "max"), 120))
+    text = "\n".join(lines(results_table(leaderboard([record], ACCURACY), ACCURACY), 120))
     assert "bad [/red] value [bold]" in text
     assert "[red]" in text
 
@@ -105,17 +108,17 @@ def test_best_value_of_each_metric_is_highlighted(make_record: Make) -> None:
         make_record(1, metrics={"accuracy": 0.7, "loss": 0.3}),
         make_record(2, status="FAIL", metrics={"accuracy": 0.9, "loss": 0.1}),
     ]
-    text = coloured(results_table(leaderboard(records, "accuracy", "max"), "accuracy", "max"))
+    text = coloured(results_table(leaderboard(records, ACCURACY), ACCURACY, modes={"loss": "min"}))
     assert re.findall(r"\x1b\[1;32m *([\d.]+)", text) == ["0.8000", "0.3000"]
 
 
 def test_one_trial_shows_all_its_parameters(make_record: Make) -> None:
-    frame = leaderboard([make_record(0, 0.5, params={"lr": 0.1, "x": 3})], "accuracy", "max")
-    assert "lr" in lines(results_table(frame, "accuracy", "max"), 200)[1].split()
+    frame = leaderboard([make_record(0, 0.5, params={"lr": 0.1, "x": 3})], ACCURACY)
+    assert "lr" in lines(results_table(frame, ACCURACY), 200)[1].split()
 
 
 def test_empty_leaderboard() -> None:
-    table = results_table(leaderboard([], "accuracy", "max"), "accuracy", "max", width=80)
+    table = results_table(leaderboard([], ACCURACY), ACCURACY, width=80)
     assert "no trials yet" in "\n".join(lines(table, 80))
 
 
@@ -189,6 +192,7 @@ def test_list_of_runs(width: int) -> None:
 
 ENSEMBLE = {
     "metric": "balanced_accuracy",
+    "mode": "max",
     "voting": "soft",
     "folds": 3,
     "members": [
@@ -239,7 +243,7 @@ def test_a_title_is_not_broken_at_the_width_of_its_table() -> None:
 
 
 def test_ensemble_with_the_least_it_needs() -> None:
-    least = {key: ENSEMBLE[key] for key in ("metric", "voting", "folds", "members", "estimate")}
+    least = {key: ENSEMBLE[key] for key in ("metric", "mode", "voting", "folds", "members", "estimate")}
     assert "balanced_accuracy 0.8200  cross-fitted" in "\n".join(lines(ensemble_table(least), 100))
 
 

@@ -59,7 +59,7 @@ def test_figures_are_those_of_the_shared_rows() -> None:
 
 def test_the_other_way_round_is_the_negative_and_less_of_a_loss_is_a_gain() -> None:
     there, back = compare(A, B, "loss"), compare(B, A, "loss")
-    assert there.mode == "min"
+    assert there.goal.mode == "min"
     assert there.difference.value == pytest.approx(-back.difference.value)
     assert (there.difference.low, there.difference.high) == pytest.approx((-back.difference.high, -back.difference.low))
     assert there.gain == -there.difference.value > 0

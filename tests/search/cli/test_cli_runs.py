@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from foldtune.results.runs.ranking import Goal
+from foldtune.results.runs.records import EpochRow
+from foldtune.results.runs.store import RunStore
+
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -38,6 +42,22 @@ def test_json_stands_alone_on_stdout(project: Any, foldtune: Command) -> None:
     assert rows[2]["error"] == "out of memory"
     (summary,) = json.loads(foldtune("runs", "--format", "json")[1])
     assert (summary["name"], summary["best"], summary["trials"]) == ("tiny", 0.75, {"COMPLETE": 2, "FAIL": 1})
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored with the run", "from the task, in an older run"])
+def test_runs_show_the_lowest_value_of_an_error(tmp_path: Path, foldtune: Command, stored: bool) -> None:
+    store = RunStore.create(tmp_path / "runs", "grades")
+    store.write_task({"task": "ordinal"})
+    store.write_config({"name": "grades", "search": {"metric": "mae", "num_samples": 2}})
+    if stored:
+        store.write_goal(Goal("mae", "min"))
+    for number, value in enumerate([0.75, 0.25]):
+        trial = store.trial(f"{number:04d}")
+        trial.write_config(number=number, params={}, config={})
+        trial.append_epoch(EpochRow(1, {"mae": value}, 1, {"mae": value}, 2.0, 100.0, 1e-3, 64, 0.4))
+        trial.finish("COMPLETE")
+    (summary,) = json.loads(foldtune("runs", "--storage", str(tmp_path / "runs"), "--format", "json")[1])
+    assert (summary["metric"], summary["best"]) == ("mae", 0.25)
 
 
 def test_csv_is_the_leaderboard(project: Any, foldtune: Command) -> None:

@@ -42,7 +42,6 @@ class Driver:
             self.store,
             self.study,
             Goal(METRIC, "max"),
-            modes={METRIC: "max"},
             keep_weights=2,
             max_failed_trials=options.pop("max_failed_trials", 3),
             on_finished=self.finished.append,

@@ -64,7 +64,7 @@ def _show(run: Run, made: Report, written: Sequence[Path]) -> None:
     from foldtune.results.tables.model_table import model_table
 
     console = output()
-    console.print(model_table(made.models, run.goal.metric, run.goal.mode, width=console.width))
+    console.print(model_table(made.models, run.goal, width=console.width))
     note(f"in {written[0].parent}: {', '.join(path.name for path in written)}")
     if made.estimate is None:
         note(f"no figures of the classes: {no_ensemble(run.store.name)}")

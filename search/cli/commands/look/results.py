@@ -32,8 +32,9 @@ def add_to(app: typer.Typer) -> None:
         """List the runs of a storage: their state, trials and best value, and the Ray jobs that search them."""
         from foldtune.results.runs.summaries import list_runs
         from foldtune.results.tables.leaderboard_table import runs_table
+        from foldtune.search.runs.goal import stored_goal
 
-        found = _with_job_states(list_runs(storage))
+        found = _with_job_states(list_runs(storage, stored_goal))
         if format is Format.table:
             output().print(runs_table(found, width=output().width))
         else:
@@ -142,17 +143,15 @@ def _tables(runs: Mapping[str | None, Run], sort: str | None, top: int | None) -
 def _leaderboard(run: Run, sort: str | None) -> pd.DataFrame:
     from foldtune.results.runs.leaderboard import leaderboard
 
-    return leaderboard(run.store.trials(), run.goal.metric, run.goal.mode, sort, modes=run.task.metrics)
+    return leaderboard(run.store.trials(), run.goal, sort, modes=run.task.metrics)
 
 
 def _table(run: Run, sort: str | None, top: int | None) -> Group:
     from foldtune.results.tables.columns import titled
     from foldtune.results.tables.leaderboard_table import results_table
 
-    goal, width = run.goal, output().width
-    table = results_table(
-        _leaderboard(run, sort), goal.metric, goal.mode, top or 20, width=width, modes=run.task.metrics
-    )
+    frame, width = _leaderboard(run, sort), output().width
+    table = results_table(frame, run.goal, top or 20, width=width, modes=run.task.metrics)
     return titled(f"run {run.store.name}", table)
 
 

@@ -228,8 +228,8 @@ def _report(run: Run, again: str | None, stop_reason: str | None) -> None:
 
     console = output()
     records = run.store.trials()
-    frame = leaderboard(records, run.goal.metric, run.goal.mode, modes=run.task.metrics)
-    console.print(results_table(frame, run.goal.metric, run.goal.mode, width=console.width, modes=run.task.metrics))
+    frame = leaderboard(records, run.goal)
+    console.print(results_table(frame, run.goal, width=console.width, modes=run.task.metrics))
     if again is not None:
         note(f"stopped; what finished is kept in {run.store.root}; go on with: {again}")
         raise typer.Exit(130)
