@@ -30,7 +30,7 @@ Train: TypeAlias = Callable[
     [Mapping[str, tuple[FoldWork, TrialResources]], Sequence[FoldJob]],
     Iterator[FoldOutcome],
 ]
-"""Where fold models come from, as `search.ensemble.fold_tasks.make_all_ready`, which trains in a Ray session."""
+"""Where fold models come from, as `search.ensemble.fold_tasks.ensure_all_trained`, which trains in a Ray session."""
 
 
 @dataclass(frozen=True)

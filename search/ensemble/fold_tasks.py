@@ -1,5 +1,4 @@
-"""The finalists on every fold: a finished one stays, the others are Ray tasks; a killed one goes on from its
-checkpoint."""
+"""Fold models as Ray tasks: finished ones are kept, the others trained; a killed one resumes from its checkpoint."""
 
 from __future__ import annotations
 
@@ -14,48 +13,49 @@ import ray
 from foldtune.cluster.resources import TrialResources
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.paths import as_path
-from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, Lack, look, make_ready
+from foldtune.search.workers.fold_model import FoldJob, FoldModelStatus, FoldOutcome, FoldWork, ensure_trained, status
 from foldtune.search.workers.training import short_reason
 
 TASK_RETRIES = 3
-"""Times that Ray starts a fold again whose worker died."""
+"""Times that Ray restarts a fold whose worker died."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Fold models that are not ready.
+    """Numbers of fold models that are not finished.
 
     Attributes:
-        counts: how many by what they lack; what none lacks is left out.
-        of: fold models looked at, ready ones too.
-        race: they are those that finalists race over.
+        counts: number by status, without zeros.
+        total: number of all fold models, finished ones too.
+        race: whether they are those of the finalists' race.
     """
 
-    counts: Mapping[Lack, int]
-    of: int
+    counts: Mapping[FoldModelStatus, int]
+    total: int
     race: bool
 
     def __str__(self) -> str:
-        """In words: "7 of 15 fold models to train, 3 to take over"."""
-        (first, number), *others = ((each, self.counts[each]) for each in Lack if each in self.counts)
+        """Return one line: "7 of 15 fold models to train, 3 to reuse"."""
+        (first, number), *others = ((each, self.counts[each]) for each in FoldModelStatus if each in self.counts)
         models = "fold models of the race" if self.race else "fold models"
-        return ", ".join([f"{number} of {self.of} {models} {first.value}", *(f"{n} {e.value}" for e, n in others)])
+        return ", ".join([f"{number} of {self.total} {models} {first.value}", *(f"{n} {e.value}" for e, n in others)])
 
 
-def make_all_ready(
+def ensure_all_trained(
     works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob], connect: Callable[[Missing], None]
 ) -> Iterator[FoldOutcome]:
-    """Each fold model's outcome: those on disk first and without Ray, the others as `train_folds` gives them.
+    """Give the outcome of each fold model: those on disk first and without Ray, the others in the order they end.
 
     Args:
         works: as of `train_folds`.
-        connect: connects to Ray; called where something is left to do, with how much.
+        jobs: fold models.
+        connect: connects to Ray; called once, where fold models are not finished.
     """
-    missing: dict[FoldJob, Lack] = {}
+    missing: dict[FoldJob, FoldModelStatus] = {}
     for job in jobs:
         work, _ = works[job.run]
-        found = look(work, job)
-        if isinstance(found, Lack):
+        found = status(work, job)
+        if isinstance(found, FoldModelStatus):
             missing[job] = found
         else:
             yield found
@@ -65,18 +65,19 @@ def make_all_ready(
 
 
 def train_folds(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob]) -> Iterator[FoldOutcome]:
-    """Train fold models in the connected Ray session; gives each outcome as it comes.
+    """Train fold models in the connected Ray session; give each outcome as it ends.
 
-    What runs when the iterator is left ends with the session: cancelling it by force in the moment in which a task ends
-    aborts the driver (Ray 2.60).
+    Tasks that run when the iterator is left end with the session: cancelling one by force in the moment in which it
+    ends aborts the driver (Ray 2.60).
 
     Args:
-        works: by name of the run: what its folds share, and what each of them takes.
+        works: by name of the run, what its folds share, and the resources of each of them.
+        jobs: fold models.
     """
     run_fold = ray.remote(_fold_task)
     tasks = {
-        name: run_fold.options(num_cpus=takes.cpus, num_gpus=takes.gpus, max_retries=TASK_RETRIES)
-        for name, (_, takes) in works.items()
+        name: run_fold.options(num_cpus=each.cpus, num_gpus=each.gpus, max_retries=TASK_RETRIES)
+        for name, (_, each) in works.items()
     }
     shared = {name: ray.put(work) for name, (work, _) in works.items()}
     pending = {tasks[job.run].remote(shared[job.run], job): job for job in jobs}
@@ -91,7 +92,7 @@ def train_folds(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequ
 
 def _fold_task(work: FoldWork, job: FoldJob) -> FoldOutcome:
     try:
-        return make_ready(work, job)
+        return ensure_trained(work, job)
     except Exception as error:
         with suppress(OSError):
             EnsembleDir(as_path(work.home)).member(job.member, job.fold).write_error(traceback.format_exc())

@@ -107,7 +107,7 @@ class StoredEnsemble:
         """Return the fitted vote."""
         return Ballot.from_dict(self.description)
 
-    def with_views(self, tta: str) -> StoredEnsemble:
+    def with_tta(self, tta: str) -> StoredEnsemble:
         """Return the same ensemble with the test-time views `tta`, a name of `trainers.loading.tta`.
 
         Raises:

@@ -1,7 +1,7 @@
-"""One fold's model of a member: taken over where it exists, else trained, and what it says of rows. No Ray.
+"""One fold's model of a member: reused where it exists, else trained, and its predictions. No Ray.
 
-A fold model's folder holds what was found (scores, marker), the ensemble's `weights` the model itself. What a model
-says under other test-time views than its configuration's is stored beside, by the name of the views.
+A fold model's folder holds its scores and a marker, the ensemble's `weights` the model itself. Scores under other
+test-time views than its configuration's are stored beside, by the name of the views.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import TrialFailed
-from foldtune.results.runs.ensemble_dir import EnsembleDir, FoldDir
-from foldtune.results.runs.records import Scores, TrialRecord
+from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import copy_whole, is_file, json_text, read_locally, remove_file, save_file
@@ -38,6 +38,7 @@ from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
 
 PREDICT_BATCH = 256
+"""Images at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +46,10 @@ class Unlabelled:
     """Rows to submit, and how to open their images.
 
     Attributes:
-        table: the rows whose images can be read.
-        images: how to open them.
-        ids: (T,) every row to submit, in the order of the CSV.
-        readable: (T,) mask of those in `table`.
+        table: rows with readable images.
+        images: how to open the images.
+        ids: ids (T,) of every row to submit, in the order of the CSV.
+        readable: mask (T,) of the rows in `table`.
     """
 
     table: Table
@@ -57,12 +58,12 @@ class Unlabelled:
     readable: npt.NDArray[np.bool_]
 
     def complete(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Scores (T, ...) of every row from those of `table`: an unreadable image gets the mean of the others."""
+        """Return scores (T, ...) of every row; an unreadable image gets the mean of the others."""
         if self.readable.all():
             return scores
         mean = np.asarray(sum_rows(scores) / len(scores), dtype=scores.dtype)
-        places = np.where(self.readable, np.cumsum(self.readable) - 1, len(scores))  # the mean is behind the others
-        completed: npt.NDArray[Any] = concatenate([scores, mean[None]])[places]
+        indices = np.where(self.readable, np.cumsum(self.readable) - 1, len(scores))  # the mean is behind the others
+        completed: npt.NDArray[Any] = concatenate([scores, mean[None]])[indices]
         return completed
 
 
@@ -71,10 +72,10 @@ class FoldWork:
     """What all folds of one run's members share.
 
     Attributes:
-        trial: how the run trains.
-        test: rows to submit.
+        trial: rows and settings of the run's trainings.
+        test: rows to submit, None where there are none.
         home: address of the ensemble's folder, which need not be the run's own.
-        tta: views in which the models see images, None for each configuration's own.
+        tta: test-time views of every model, None for each configuration's own.
     """
 
     trial: TrialWork
@@ -90,7 +91,8 @@ class FoldJob:
     Attributes:
         member: id of the member in the ensemble.
         run: name of the run whose trial it is.
-        trial_id: of that run.
+        trial_id: id of the trial in that run.
+        fold: number of the fold, from 0.
         model: whether the model itself is wanted; a race needs its validation scores alone.
         test: whether its test scores are wanted.
     """
@@ -105,11 +107,12 @@ class FoldJob:
 
 @dataclass(frozen=True)
 class FoldOutcome:
-    """A fold model that is ready, or why it is not.
+    """A finished fold model, or the reason of its failure.
 
     Attributes:
         value: the run's metric on the fold's validation rows, None where it failed.
-        reused: the model is the search's own.
+        reused: whether the model is the search's own.
+        error: one-line reason of a failure.
     """
 
     member: str
@@ -119,179 +122,183 @@ class FoldOutcome:
     error: str | None = None
 
 
-class _Place:
-    """Where a fold model lies, and what of it is there.
+class FoldModelStatus(Enum):
+    """What `ensure_trained` has yet to do for a fold model."""
+
+    TO_TRAIN = "to train"
+    TO_REUSE = "to reuse"
+    TO_PREDICT = "to predict"
+
+
+@dataclass(frozen=True)
+class _Reusable:
+    """A finished model of the same fold elsewhere: its scores, its weights, and the marker of a copy of it."""
+
+    directory: FitDir
+    weights: StorePath
+    result: dict[str, Any]
+
+    def exists(self) -> bool:
+        return is_file(self.directory.scores_path) and is_file(self.weights)
+
+
+class _FoldModel:
+    """Paths of one fold model and what exists of it.
 
     Attributes:
-        own: what was found by the configuration's own views.
-        seen: the same by the views asked for.
-        result: the marker, None where the model has to be made.
+        directory: scores under the configuration's own views, and the marker.
+        views_directory: scores under the views of `FoldWork.tta`; the same folder where these are its own.
+        result: content of the marker, None where the model has to be made.
     """
 
     def __init__(self, work: FoldWork, job: FoldJob) -> None:
         home = EnsembleDir(as_path(work.home))
-        self.store = RunStore(work.trial.root)
-        record = self.store.find_trial(job.trial_id).record()
+        self._work, self._job = work, job
+        self._store = RunStore(work.trial.root)
+        record = self._store.find_trial(job.trial_id).record()
         if record is None:
             raise TrialFailed(f"trial {job.trial_id} has no configuration on disk")
-        self.record = record
+        self._record = record
         self.settings = parse_settings(record.config, work.trial.labelled.task)
-        self.weights, self.own = home.weights_path(job.member, job.fold), home.member(job.member, job.fold)
-        self.seen = self.own.with_tta(views_of(work.tta, self.settings))
+        self.weights, self.directory = home.weights_path(job.member, job.fold), home.member(job.member, job.fold)
+        self.views_directory = self.directory.with_tta(views_of(work.tta, self.settings))
         self.test = work.test if job.test else None
-        self.made_of = _made_of(work.trial, record)
-        self.result = self._stored_result(job)
+        self._made_of = _made_of(work.trial, record)
+        self.result = self._stored_result()
 
-    def _stored_result(self, job: FoldJob) -> dict[str, Any] | None:
-        result = self.own.result()
-        if result is None or result.get("made_of", self.made_of) != self.made_of or not is_file(self.own.scores_path):
+    def _stored_result(self) -> dict[str, Any] | None:
+        result = self.directory.result()
+        if result is None or result.get("made_of", self._made_of) != self._made_of:
             return None
-        return result if is_file(self.weights) or (not job.model and self.told) else None
+        if not is_file(self.directory.scores_path):
+            return None
+        return result if is_file(self.weights) or (not self._job.model and self.has_predictions) else None
 
     @property
-    def told(self) -> bool:
-        """All that is asked of the model is written down."""
-        return is_file(self.seen.scores_path) and self.test_told
+    def has_predictions(self) -> bool:
+        """All wanted scores are stored."""
+        return is_file(self.views_directory.scores_path) and self.has_test_predictions
 
     @property
-    def test_told(self) -> bool:
-        return self.test is None or self.seen.read_test_logits(self.test.table.ids) is not None
+    def has_test_predictions(self) -> bool:
+        """The test scores are stored, or not wanted."""
+        return self.test is None or self.views_directory.read_test_logits(self.test.table.ids) is not None
+
+    def make(self) -> dict[str, Any]:
+        """Reuse a finished model or train one; return its marker, which is stored."""
+        self.directory.clear()
+        reused = next((each for each in self.find_reusable() if self._reuse(each)), None)
+        result = self._train() if reused is None else reused.result
+        result = {**result, "made_of": self._made_of}
+        self.directory.finish(result)
+        remove_file(self.directory.checkpoint_path)
+        return result
+
+    def _train(self) -> dict[str, Any]:
+        value = train_fold(self._work.trial, self.settings, self._job.fold, self.directory, self.weights)
+        return {"value": value, "reused": False}
+
+    def find_reusable(self) -> Iterator[_Reusable]:
+        """Give the search's own model of this fold, then that of the run's own ensemble."""
+        trial_id, fold, metric = self._record.trial_id, self._job.fold, self._work.trial.metric
+        # A stopped trial's model has not seen the end of its lr schedule; its other folds will.
+        if fold == self._work.trial.fold and self._record.status == "COMPLETE":
+            trial = self._store.trial(trial_id)
+            yield _Reusable(trial, trial.weights_path, {"value": self._record.value(metric), "reused": True})
+        other = self._store.ensemble.member(trial_id, fold)
+        result = None if address(other.root) == address(self.directory.root) else other.result()
+        if result is not None:
+            weights = self._store.ensemble.weights_path(trial_id, fold)
+            yield _Reusable(other, weights, {"value": result["value"], "reused": result["reused"]})
+
+    def _reuse(self, model: _Reusable) -> bool:
+        """Copy a finished model where its weights and scores still exist; return whether they do."""
+        scores = model.directory.read_scores()
+        if scores is None or not is_file(model.weights):
+            return False
+        if type(model.weights) is type(self.weights):
+            copy_whole(model.weights, self.weights)  # a hard link where possible, which takes no room
+        else:
+            with read_locally(model.weights) as local:
+                assert local is not None
+                save_file(self.weights, partial(copyfile, local))
+        self.directory.write_scores(ids=scores.ids, logits=scores.logits, targets=scores.targets, epoch=scores.epoch)
+        return True
 
 
-class Lack(Enum):
-    """What `make_ready` has to do before a fold model is ready."""
-
-    TRAINING = "to train"
-    TAKING_OVER = "to take over"
-    ASKING = "to ask"
-
-
-def look(work: FoldWork, job: FoldJob) -> FoldOutcome | Lack:
-    """A fold model that is ready, or what is yet to be done; no model is trained or asked.
+def status(work: FoldWork, job: FoldJob) -> FoldOutcome | FoldModelStatus:
+    """Return the outcome of a finished fold model, or what is yet to be done; nothing is trained or predicted.
 
     Raises:
-        TrialFailed: the trial is gone.
+        TrialFailed: the trial's folder is missing.
     """
-    place = _Place(work, job)
-    if place.result is not None:
-        return _outcome(work, job, place, place.result) if place.told else Lack.ASKING
-    found = _elsewhere(work.trial, place.store, place.record, job.fold, place.own)
-    there = any(is_file(source.scores_path) and is_file(weights) for source, weights, _ in found)
-    return Lack.TAKING_OVER if there else Lack.TRAINING
+    model = _FoldModel(work, job)
+    if model.result is not None:
+        return _outcome(work, job, model, model.result) if model.has_predictions else FoldModelStatus.TO_PREDICT
+    reusable = any(each.exists() for each in model.find_reusable())
+    return FoldModelStatus.TO_REUSE if reusable else FoldModelStatus.TO_TRAIN
 
 
-def make_ready(work: FoldWork, job: FoldJob) -> FoldOutcome:
-    """Bring one fold model to its end: weights, validation scores, marker, test scores. What is there is kept.
+def ensure_trained(work: FoldWork, job: FoldJob) -> FoldOutcome:
+    """Make what is missing of one fold model: weights, validation scores, marker, test scores.
 
     Raises:
-        TrialFailed: the training cannot work; other errors of the trainer pass through.
+        TrialFailed: the trial's folder is missing, or the training cannot work.
+        FoldtuneError: other errors of the trainer.
     """
-    place = _Place(work, job)
-    settings, weights, own = place.settings, place.weights, place.own
-    result = place.result
-    if result is None:
-        own.clear()
-        model = _model(work.trial, place.store, place.record, settings, job.fold, own, weights)
-        result = model | {"made_of": place.made_of}
-        own.finish(result)
-        remove_file(own.checkpoint_path)
-    outcome = _outcome(work, job, place, result)
-    if place.test is not None and not place.test_told:
-        table = place.test.table
-        source = open_once(table.paths, place.test.images)
-        place.seen.write_test_logits(table.ids, _logits(work, settings, weights, source, np.arange(len(source))))
+    model = _FoldModel(work, job)
+    outcome = _outcome(work, job, model, model.make() if model.result is None else model.result)
+    if model.test is not None and not model.has_test_predictions:
+        table = model.test.table
+        source = open_once(table.paths, model.test.images)
+        logits = _predict(work, model, source, np.arange(len(source)))
+        model.views_directory.write_test_logits(table.ids, logits)
     return outcome
 
 
-def _outcome(work: FoldWork, job: FoldJob, place: _Place, result: Mapping[str, Any]) -> FoldOutcome:
-    """What a made model is worth by the views asked for; its scores by these are made where they are missing."""
+def _outcome(work: FoldWork, job: FoldJob, model: _FoldModel, result: Mapping[str, Any]) -> FoldOutcome:
+    """The value under the wanted views; the scores under these are stored where they are missing."""
     value = result["value"]
-    if place.seen is not place.own:
-        value = _value_as_seen(work, place.settings, job.fold, place.weights, place.seen)
+    if model.views_directory is not model.directory:
+        value = _value_under_views(work, job.fold, model)
     return FoldOutcome(job.member, job.fold, value, reused=bool(result["reused"]))
 
 
 def views_of(tta: str | None, settings: TrialSettings) -> str | None:
-    """The views asked for where they are others than the configuration's own, else None."""
+    """Return the test-time views `tta` where they differ from the configuration's own, else None."""
     return None if tta in (None, settings.tta) else tta
 
 
 def _made_of(work: TrialWork, record: TrialRecord) -> str:
-    """What a fold model depends on beside its rows, in short: a run of the same name may be another one by now."""
+    """A digest of what a fold model depends on beside its rows: a run of the same name may be another one by now."""
     images = work.labelled.images
     plan = [list(images.size), images.resize, steps_to_list(images.steps)]
     text = json_text([record.config, plan, work.metric, work.epochs, work.seed])
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def _model(
-    work: TrialWork,
-    store: RunStore,
-    record: TrialRecord,
-    settings: TrialSettings,
-    fold: int,
-    directory: FoldDir,
-    weights: StorePath,
-) -> dict[str, Any]:
-    """The result of a fold model: the search's own, one of the run's own ensemble, or a newly trained one."""
-    for source, path, result in _elsewhere(work, store, record, fold, directory):
-        if _take(source.read_scores(), path, directory, weights):
-            return result
-    return {"value": train_fold(work, settings, fold, directory, weights), "reused": False}
-
-
-def _elsewhere(
-    work: TrialWork, store: RunStore, record: TrialRecord, fold: int, directory: FoldDir
-) -> Iterator[tuple[FitDir, StorePath, dict[str, Any]]]:
-    """Where a finished model may be taken from, its weights, and its result."""
-    # A stopped trial's model has not seen the end of its lr schedule; its other folds will.
-    if fold == work.fold and record.status == "COMPLETE":
-        trial = store.trial(record.trial_id)
-        yield trial, trial.weights_path, {"value": record.value(work.metric), "reused": True}
-    theirs = store.ensemble.member(record.trial_id, fold)
-    result = None if address(theirs.root) == address(directory.root) else theirs.result()
-    if result is not None:
-        weights = store.ensemble.weights_path(record.trial_id, fold)
-        yield theirs, weights, {"value": result["value"], "reused": result["reused"]}
-
-
-def _take(scores: Scores | None, source: StorePath, directory: FoldDir, weights: StorePath) -> bool:
-    """Take over a finished model where its weights and scores are still there."""
-    if scores is None or not is_file(source):
-        return False
-    if type(source) is type(weights):
-        copy_whole(source, weights)  # a second name where links can be, which takes no room
-    else:
-        with read_locally(source) as local:
-            assert local is not None
-            save_file(weights, partial(copyfile, local))
-    directory.write_scores(ids=scores.ids, logits=scores.logits, targets=scores.targets, epoch=scores.epoch)
-    return True
-
-
-def _value_as_seen(work: FoldWork, settings: TrialSettings, fold: int, weights: StorePath, seen: FoldDir) -> float:
-    """The metric under other views than the configuration's own, by its own post-processing; stores the scores."""
-    labelled = work.trial.labelled
+def _value_under_views(work: FoldWork, fold: int, model: _FoldModel) -> float:
+    """The metric under other views than the configuration's own, with its own post-processing; stores the scores."""
+    labelled, directory = work.trial.labelled, model.views_directory
     data = labelled.fold(fold, open_once(labelled.table.paths, labelled.images))
-    rows, stored = data.valid_rows, seen.read_scores()
+    rows, stored = data.valid_rows, directory.read_scores()
     if stored is None:
-        logits = _logits(work, settings, weights, data.images, rows)
-        seen.write_scores(ids=data.ids[rows], logits=logits, targets=data.targets[rows], epoch=0)
+        logits = _predict(work, model, data.images, rows)
+        directory.write_scores(ids=data.ids[rows], logits=logits, targets=data.targets[rows], epoch=0)
     else:
         logits = stored.logits
     task = labelled.task.for_training(data.targets[data.train_rows])
-    judge = Judge(task, data, work.trial.metric, settings.postprocess)
-    return judge.metrics(logits, epoch=0)[work.trial.metric]
+    evaluator = Judge(task, data, work.trial.metric, model.settings.postprocess)
+    return evaluator.metrics(logits, epoch=0)[work.trial.metric]
 
 
-def _logits(
-    work: FoldWork, settings: TrialSettings, weights: StorePath, source: ImageSource, rows: npt.NDArray[np.int64]
+def _predict(
+    work: FoldWork, model: _FoldModel, source: ImageSource, rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """What a stored model says of some rows of a source, under the views asked for."""
-    with read_locally(weights) as local:
+    """Logits (R, ...) of a stored model on R rows of a source, under the wanted views."""
+    with read_locally(model.weights) as local:
         if local is None:
-            raise TrialFailed(f"{weights} is gone; run the command again")
-        task = work.trial.labelled.task
-        own = InferenceOptions.of_settings(task, settings)
-        options = replace(own, tta=work.tta or settings.tta, batch_size=PREDICT_BATCH)
-        return trained_logits(task, settings, local, source, rows, options)
+            raise TrialFailed(f"{model.weights} is gone; run the command again")
+        own = InferenceOptions.of_settings(work.trial.labelled.task, model.settings)
+        options = replace(own, tta=work.tta or model.settings.tta, batch_size=PREDICT_BATCH)
+        return trained_logits(work.trial.labelled.task, model.settings, local, source, rows, options)

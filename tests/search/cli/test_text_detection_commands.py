@@ -28,7 +28,7 @@ from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.search.runs.run import Run, new_store, start_run
 from foldtune.search.runs.validation import check_run
 from foldtune.search.voting.estimate import Member, estimate
-from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, make_ready
+from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, ensure_trained
 from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
 from foldtune.trainers.detection.polygons import pad
 from foldtune.trainers.detection.targets import draw_text
@@ -174,7 +174,7 @@ class Silent:
 
 def train_here(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob]) -> Iterator[FoldOutcome]:
     for job in jobs:
-        yield make_ready(works[job.run][0], job)
+        yield ensure_trained(works[job.run][0], job)
 
 
 def searched(name: str, model_name: str) -> Run:

@@ -26,14 +26,14 @@ from foldtune.search.assess.held_out import of_trial
 from foldtune.search.config.loading import check
 from foldtune.search.ensemble.build import Ensemble, Train, build_ensemble
 from foldtune.search.ensemble.candidates import check_runs, choose_finalists
-from foldtune.search.ensemble.fold_tasks import Missing, make_all_ready
+from foldtune.search.ensemble.fold_tasks import Missing, ensure_all_trained
 from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.ensemble.sources import check_sources, open_source
 from foldtune.search.predict.stored_ensemble import StoredEnsemble, find_images
 from foldtune.search.runs.run import Run, new_store, start_run
 from foldtune.search.runs.validation import check_run
-from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, make_ready
+from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, ensure_trained
 from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
 from foldtune.trainers.data.images import decode
 
@@ -57,7 +57,7 @@ class Watch:
 
 def train_here(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob]) -> Iterator[FoldOutcome]:
     for job in jobs:
-        yield make_ready(works[job.run][0], job)
+        yield ensure_trained(works[job.run][0], job)
 
 
 @pytest.fixture(scope="module")
@@ -240,15 +240,15 @@ def test_ray_is_asked_for_only_where_something_is_missing(home: Path) -> None:
     def connect(missing: Missing) -> None:
         raise Asked(str(missing))
 
-    run, without_ray = searched(home, "rayless", 2), partial(make_all_ready, connect=connect)
-    with pytest.raises(Asked, match=r"^4 of 6 fold models to train, 2 to take over$"):
+    run, without_ray = searched(home, "rayless", 2), partial(ensure_all_trained, connect=connect)
+    with pytest.raises(Asked, match=r"^4 of 6 fold models to train, 2 to reuse$"):
         ensemble([run], train=without_ray, race=False)
     trained, again = Watch(), Watch()
     ensemble([run], trained, voting="soft")
     second = ensemble([run], again, without_ray, voting="hard")
     assert second.description["voting"] == "hard"
     assert sorted(map(str, again.outcomes)) == sorted(map(str, trained.outcomes))
-    with pytest.raises(Asked, match=r"^6 of 6 fold models to ask$"):
+    with pytest.raises(Asked, match=r"^6 of 6 fold models to predict$"):
         ensemble([run], train=without_ray, tta="hflip")
 
 

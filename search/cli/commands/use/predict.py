@@ -90,7 +90,7 @@ def add_to(app: typer.Typer) -> None:
             for target, directory in find_ensembles(ensemble, storage).items()
         }
         if tta is not None:
-            found = {target: each.with_views(tta) for target, each in found.items()}
+            found = {target: each.with_tta(tta) for target, each in found.items()}
         work: dict[str, Any] = {"batch_size": batch_size, "device": device, "decoders": decoders()}
         if labels is not None and draw is None:
             raise typer.BadParameter("only --draw looks at labels; add it, or leave them out", param_hint="--labels")

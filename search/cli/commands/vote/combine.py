@@ -76,7 +76,7 @@ def build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
     from foldtune.search.cli.display.fold_table import showing_folds
     from foldtune.search.ensemble.build import build_ensemble
     from foldtune.search.ensemble.candidates import choose_finalists
-    from foldtune.search.ensemble.fold_tasks import make_all_ready
+    from foldtune.search.ensemble.fold_tasks import ensure_all_trained
     from foldtune.search.ensemble.sources import check_sources
     from foldtune.search.ensemble.submission import rehearse_submission
 
@@ -97,7 +97,7 @@ def build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
 
     try:
         with ray.ending_workers(), showing_folds(console, [each.id for each in chosen], plan.folds) as watcher:
-            return build_ensemble(sources, plan, chosen, partial(make_all_ready, connect=connect), watcher)
+            return build_ensemble(sources, plan, chosen, partial(ensure_all_trained, connect=connect), watcher)
     except KeyboardInterrupt:
         note("stopped; what is trained is kept: the same command goes on from there")
         raise typer.Exit(130) from None

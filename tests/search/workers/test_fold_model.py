@@ -1,4 +1,4 @@
-"""Pieces of a fold's training that need no Ray."""
+"""Fold models: rows to submit, and the line about unfinished ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from foldtune.search.ensemble.fold_tasks import Missing
 from foldtune.search.runs.dataset import ImagePlan
-from foldtune.search.workers.fold_model import Lack, Unlabelled
+from foldtune.search.workers.fold_model import FoldModelStatus, Unlabelled
 from foldtune.trainers.data.table import Table
 
 
@@ -20,7 +20,7 @@ def test_unreadable_rows_get_the_mean_of_the_others() -> None:
     np.testing.assert_allclose(full, [[0.2, 0.8], [0.4, 0.6], [0.6, 0.4]])
 
 
-def test_what_is_missing_in_words() -> None:
-    counts = {Lack.ASKING: 3, Lack.TRAINING: 7}
-    assert str(Missing(counts, 15, race=False)) == "7 of 15 fold models to train, 3 to ask"
-    assert str(Missing({Lack.TAKING_OVER: 1}, 4, race=True)) == "1 of 4 fold models of the race to take over"
+def test_unfinished_fold_models_in_one_line() -> None:
+    counts = {FoldModelStatus.TO_PREDICT: 3, FoldModelStatus.TO_TRAIN: 7}
+    assert str(Missing(counts, 15, race=False)) == "7 of 15 fold models to train, 3 to predict"
+    assert str(Missing({FoldModelStatus.TO_REUSE: 1}, 4, race=True)) == "1 of 4 fold models of the race to reuse"
