@@ -26,7 +26,7 @@ class Drawing:
         targets: (P, V, 2) of those that are labelled, by id.
 
     Attributes:
-        counts: marks of each kind, of all images drawn.
+        counts: annotations of each kind, over all images drawn.
     """
 
     task: Task
@@ -41,11 +41,11 @@ class Drawing:
         ids = dict(zip(self.images.paths, self.images.ids, strict=True))
         for path, prediction in zip(paths, predictions, strict=True):
             name = ids[path]
-            marks = self.task.marks(prediction, self.targets.get(name))
-            write_annotated(path, marks, self.folder / Path(name).with_suffix(".png"))
+            annotations = self.task.annotations(prediction, self.targets.get(name))
+            write_annotated(path, annotations, self.folder / Path(name).with_suffix(".png"))
             self.drawn += 1
-            for mark in marks:
-                self.counts[mark.kind] = self.counts.get(mark.kind, 0) + 1
+            for annotation in annotations:
+                self.counts[annotation.kind] = self.counts.get(annotation.kind, 0) + 1
 
 
 def start_drawing(task: Task, images: NewImages, folder: Path, labels: Path | None, id_column: str) -> Drawing:
@@ -54,7 +54,7 @@ def start_drawing(task: Task, images: NewImages, folder: Path, labels: Path | No
     Raises:
         InputError: a task whose predictions are no places; labels that cannot be read, or of none of the images.
     """
-    if not task.judges_whole_images:
+    if not task.has_spatial_targets:
         raise InputError(f"--draw: predictions of task {task.name} are no places in an image")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--draw {folder}: is a file; name a folder")

@@ -220,7 +220,7 @@ class StoredEnsemble:
     def _parts(self, images: NewImages, work: _Work, render: Render) -> tuple[pd.DataFrame, dict[int, str]]:
         """Rows of `render` for the readable images, indexed by their position, and the reasons of the others."""
         pixels = sum(height * width for (height, width), _, _ in self.preprocessings)
-        size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.judges_whole_images else len(images.ids)))
+        size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.has_spatial_targets else len(images.ids)))
         progress = SubtaskProgress(work.progress, len(images.ids) * (self.models + len(self.preprocessings)))
         frames: list[pd.DataFrame] = []
         reasons: dict[int, str] = {}

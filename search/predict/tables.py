@@ -46,13 +46,13 @@ def original_image_sizes(task: Task, paths: Sequence[Path]) -> Sizes | None:
 
     (0, 0) stands for an unreadable image. None for a task whose predictions are not places in an image.
     """
-    if not task.judges_whole_images:
+    if not task.has_spatial_targets:
         return None
     return np.array([_image_size(path) for path in paths], dtype=np.int64).reshape(-1, 2)
 
 
 def _submission_image_sizes(task: Task, data: DataConfig, ids: npt.NDArray[np.str_]) -> Sizes | None:
-    if not task.judges_whole_images:
+    if not task.has_spatial_targets:
         return None
     table = read_unlabelled(data, task)
     paths = dict(zip(table.ids.tolist(), table.paths, strict=True))

@@ -207,21 +207,21 @@ def test_every_loss_trains_what_the_model_returns_and_all_are_scored_alike(life:
 
 def test_augmentation_keeps_the_form_of_image_and_target(life: Life) -> None:
     image = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
-    flip = Augmentation([HorizontalFlip(p=1.0)], 0, points=life.task.judges_whole_images)
+    flip = Augmentation([HorizontalFlip(p=1.0)], 0, points=life.task.has_spatial_targets)
     flipped, target = life.task.augment(flip, image, life.targets[0])
     assert np.array_equal(flipped, image[:, ::-1])
     assert np.shape(target) == np.shape(life.targets[0])
     again = life.task.augment(flip, flipped, target)[1]
     assert again == pytest.approx(life.targets[0], nan_ok=True)
-    if life.task.judges_whole_images:
+    if life.task.has_spatial_targets:
         assert not np.array_equal(target, life.targets[0])
 
 
 def test_what_is_kept_of_outputs_has_the_scores_of_the_outputs(life: Life) -> None:
-    kept = life.task.compact(life.logits[0])
+    kept = life.task.quantize_outputs(life.logits[0])
     assert kept.nbytes <= life.logits[0].nbytes
     assert np.array_equal(life.task.scores(kept), life.scores)
-    halves = [life.task.compact(part) for part in np.array_split(life.logits[0], 2)]
+    halves = [life.task.quantize_outputs(part) for part in np.array_split(life.logits[0], 2)]
     assert np.array_equal(np.concatenate(halves), kept)
 
 

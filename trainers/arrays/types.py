@@ -39,10 +39,10 @@ Postprocess: TypeAlias = Mapping[str, Any]
 Ids: TypeAlias = npt.NDArray[np.str_]
 
 
-class Mark(NamedTuple):
-    """A place in an image, to be drawn: a polygon (V, 2) in shares of width and height, a caption, and what it is.
+class Annotation(NamedTuple):
+    """A drawable region of an image: a polygon (V, 2) in shares of width and height, a caption and a kind.
 
-    Without labels a prediction is "found"; with labels it is a "hit" or a "false alarm", and what it lacks a "miss".
+    Kinds: a prediction without labels is "found", one with labels a "hit" or a "false alarm"; a missed target "miss".
     """
 
     polygon: npt.NDArray[np.float64]

@@ -144,7 +144,7 @@ class Replica:
             settings.augmentation.name,
             size=max(output_size(settings.crop, image_size)),
             first=training_crop(settings.crop, image_size),
-            points=task.judges_whole_images,
+            points=task.has_spatial_targets,
             **settings.augmentation.params,
         )
         return Batches(
@@ -153,7 +153,7 @@ class Replica:
             data.train_rows,
             batch_size=settings.batch_size,
             augmentation=augmentation,
-            augment=task.augment if task.judges_whole_images else None,
+            augment=task.augment if task.has_spatial_targets else None,
             collate=task.collate,
             seed=self._job.seed,
             num_workers=self._workers,

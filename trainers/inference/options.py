@@ -51,6 +51,6 @@ class InferenceOptions:
             amp=settings.amp,
             channels_last=settings.channels_last,
             tta=settings.tta,
-            crop=as_evaluated(settings.crop, whole=task.judges_whole_images),
-            quantize=task.compact,
+            crop=as_evaluated(settings.crop, whole=task.has_spatial_targets),
+            quantize=task.quantize_outputs,
         )

@@ -1,7 +1,7 @@
-"""What a kind of problem is: the one protocol behind which all tasks stand.
+"""The protocol of a task, behind which all kinds of problem stand.
 
-The training loop, the tuner, the leaderboard and the ensembler know only :class:`Task`. They move its arrays about
-and look into none of them: what the arrays hold, task by task, :mod:`trainers.arrays.types` says.
+The training loop, the tuner, the leaderboard and the ensembler use :class:`Task` alone. They pass its arrays on
+without reading them; :mod:`foldtune.trainers.arrays.types` lists their contents, task by task.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import Problem, SettingsError, unknown
-from foldtune.trainers.arrays.types import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets
+from foldtune.trainers.arrays.types import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.components import Component
 from foldtune.trainers.tasks.votes import Votes
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from foldtune.trainers.loading.augment import Augmentation
     from foldtune.trainers.settings import TrialSettings
 
-__all__ = ["Ids", "Mark", "Mode", "Postprocess", "Predictions", "Scores", "Targets", "Task"]
+__all__ = ["Annotation", "Ids", "Mode", "Postprocess", "Predictions", "Scores", "Targets", "Task"]
 
 
 class Task(Votes):
@@ -35,10 +35,10 @@ class Task(Votes):
     name: ClassVar[str]
     """The name in a YAML file and in the registry."""
     metrics: ClassVar[Mapping[str, Mode]]
-    """Keys of :meth:`evaluate`, in the order of the table, and which way is better; ``"loss": "min"`` too."""
+    """Keys of :meth:`evaluate`, in the order of the table -> direction that is better; ``"loss": "min"`` too."""
     default_metric: ClassVar[str]
     tunable_metrics: ClassVar[frozenset[str]]
-    """Metrics that post-processing can change: those of predictions, not of scores (not auroc, not loss)."""
+    """Metrics that post-processing can change: those of predictions, not of scores (auroc, loss)."""
     losses: ClassVar[tuple[str, ...]]
     """Names in the loss registry that fit; the first is the default."""
     postprocess_names: ClassVar[tuple[str, ...]]
@@ -64,24 +64,27 @@ class Task(Votes):
     @classmethod
     @abstractmethod
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
-        """Learn the task from the labelled table: classes, their order, their counts.
+        """The task of a labelled table: classes, their order, their counts.
 
         Multiclass, ordinal: classes are the distinct labels, sorted, as numbers where all are. Binary: two
-        labels, the larger is positive. Multilabel: the distinct labels between separators; an empty cell
-        has none. Text detection: one class; ``target`` names the column of boxes.
+        labels, the larger is positive. Multilabel: the distinct labels between separators, none in an
+        empty cell. Text detection: one class; ``target`` names the column of boxes.
 
         Raises:
-            DataError: no such column, rows without a label, a single class.
+            DataError: an absent column, rows without a label, a single class.
         """
 
     @abstractmethod
     def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
-        """Targets (N, ...) of a labelled table; ``source`` is named in messages.
+        """Targets (N, ...) of a labelled table.
 
         Text detection: shares of width and height, under which IoU does not change.
 
+        Args:
+            source: name of the table, for messages.
+
         Raises:
-            DataError: missing or unknown labels (with the nearest known one), boxes outside of the image.
+            DataError: missing labels, unknown ones (with the nearest known one), boxes outside of the image.
         """
 
     @property
@@ -91,39 +94,39 @@ class Task(Votes):
 
     @abstractmethod
     def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
-        """What folds are balanced by: (N,) classes, or (N, L) 0/1 for iterative stratification.
+        """(N,) strata by which folds are balanced, or (N, L) 0/1 for iterative stratification.
 
         Multilabel: the labels. Text detection: (N,) the number of boxes, in quantile bins.
         """
 
     @abstractmethod
     def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
-        """(N,) one class a row, from 0, for a balanced sampler.
+        """(N,) int64, one class a row, from 0, for a balanced sampler.
 
         Multilabel: the row's rarest label. Text detection: 1 where there is text, else 0.
         """
 
     @abstractmethod
     def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
-        """Rows a class (C,), as losses weight by them. Multilabel: (L, 2) negatives and positives a label.
+        """(C,) rows of each class, for the weights of losses. Multilabel: (L, 2) negatives and positives a label.
 
         Absent classes count 0. Text detection: (1,) boxes.
         """
 
     def for_training(self, train_targets: Targets) -> Self:
-        """The task as a training on these rows may know it: what it counted in labels, counted in these alone.
+        """The same task with its counts of labels taken from these rows alone.
 
-        So the labels that judge a training have no say in its predictions. Multiclass: the prior.
+        So labels by which a training is evaluated have no influence on its predictions. Multiclass: the prior.
         """
         return self
 
     @property
-    def remarks(self) -> tuple[str, ...]:
-        """What was left out of the labels or mended in them, a line each, for who starts a search."""
+    def label_warnings(self) -> tuple[str, ...]:
+        """What was left out of the labels or repaired in them, a line each."""
         return ()
 
     def support(self, targets: Targets) -> dict[str, int]:
-        """Rows (text detection: boxes) behind each class, so that a caller can warn of too few."""
+        """Class -> number of its rows (text detection: of boxes), for warnings of too few."""
         counts = np.asarray(self.class_counts(targets))
         positives = counts if counts.ndim == 1 else counts[:, -1]
         return dict(zip(self.label_names, (int(count) for count in positives), strict=True))
@@ -134,9 +137,9 @@ class Task(Votes):
         """Outputs of the model in evaluation mode. Text detection: 1 (a map)."""
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
-        """The network: normalised images (B, 3, H, W) in, logits out.
+        """The network, from normalised images (B, 3, H, W) to logits.
 
-        Text detection: a feature pyramid, which in evaluation mode returns only what :meth:`scores` needs.
+        Text detection: a feature pyramid, which in evaluation mode returns the text map alone.
         """
         return self._timm_network(settings, self.head_size)
 
@@ -154,20 +157,22 @@ class Task(Votes):
         )
 
     def build_loss(self, loss: Component, train_targets: Targets) -> nn.Module:
-        """The loss: (outputs of the model in training mode, collated targets) -> (B,) losses, one a row.
+        """The loss function: (outputs of the model in training mode, collated targets) -> (B,) losses, one a row.
 
-        ``train_targets`` are the original training fold, before any oversampling. Multi-target: the sum of
-        the parts' losses, a missing target adding 0.
+        Args:
+            train_targets: targets of the original training fold, before any oversampling.
         """
         from foldtune.trainers.losses.registry import LOSSES
 
         return LOSSES[loss.name].build(loss.params, self.class_counts(train_targets))
 
     def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
-        """Targets (B, ...) of a batch as the loss wants them; runs in the loader's workers.
+        """Targets (B, ...) of a batch in the form of the loss; runs in the loader's workers.
 
-        Classes: int64. Multilabel: float32. Text detection: draws the shrunk, mask and threshold maps here, at the
-        (height, width) that the batch's images have after crop and augmentation.
+        Classes: int64. Multilabel: float32. Text detection: the shrunk, mask and threshold maps.
+
+        Args:
+            image_size: height and width of the batch's images after crop and augmentation.
         """
         import torch
 
@@ -181,22 +186,22 @@ class Task(Votes):
     ) -> tuple[npt.NDArray[np.uint8], Any]:
         """Transform one image (H, W, 3) and, where the target lies in the image, its target with it.
 
-        The default changes the image alone. Text detection passes its corners through as keypoints and
-        returns a target of the same shape, where polygons that left the image are NaN.
+        The default changes the image alone. Text detection moves its corners as keypoints; in the target, of the same
+        shape, polygons that have left the image are NaN.
         """
         return transform(image), target
 
     @property
-    def judges_whole_images(self) -> bool:
-        """Whether targets lie in the image and move with it: then a random crop is for training alone."""
+    def has_spatial_targets(self) -> bool:
+        """Whether targets lie in the image and move with it, so that a random crop is for training alone."""
         return type(self).augment is not Task.augment
 
     def check_settings(self, settings: TrialSettings) -> list[Problem]:
-        """What a configuration, sound by itself, asks that this task's network cannot do."""
+        """Problems of a configuration, valid by itself, with this task's network."""
         return []
 
-    def compact(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What is kept of a batch's float32 outputs (B, ...), in memory and on disk; :meth:`scores` reads it.
+    def quantize_outputs(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A batch's float32 outputs (B, ...) in the form that is kept, in memory and on disk, for :meth:`scores`.
 
         Text detection: probabilities in a byte each, since maps have as many numbers as images have pixels.
         """
@@ -204,21 +209,21 @@ class Task(Votes):
 
     @abstractmethod
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
-        """Scores of logits, compact or float32: softmax, sigmoid, or a probability map. Finite for finite logits."""
+        """Scores of quantized or float32 logits: softmax, sigmoid, or a probability map; finite for finite logits."""
 
     @abstractmethod
     def default_postprocess(self) -> dict[str, Any]:
-        """The post-processing that changes nothing (argmax, threshold .5, rounding), with every key."""
+        """The neutral post-processing (argmax, threshold .5, rounding), with every key."""
 
     @abstractmethod
     def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
-        """All that is wrong with a mapping; paths begin with ``postprocess``. Keys may be left out."""
+        """All problems of a mapping; paths begin with ``postprocess``. Keys may be left out."""
 
     @abstractmethod
     def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
         """Every metric of :attr:`metrics`, in that order, over all N >= 1 rows pooled; finite, no warnings.
 
-        It runs at each epoch, so it must cost milliseconds (text detection: match each image once).
+        It runs at each epoch, so it must cost milliseconds (text detection: each image is matched once).
         """
 
     def evaluate_each(
@@ -226,29 +231,30 @@ class Task(Votes):
     ) -> Iterator[dict[str, float]]:
         """:meth:`evaluate` of the predictions with each post-processing, in their order.
 
-        Text detection: a sweep, in which settings share what they have in common.
+        Text detection: a sweep, in which settings share intermediate results.
         """
         for each in postprocesses:
             yield self.evaluate(scores, self.predict(scores, each), targets)
 
     def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
-        """One metric of :meth:`evaluate` alone, for those who ask very often."""
+        """One metric of :meth:`evaluate` alone, for frequent calls such as a bootstrap's."""
         return self.evaluate(scores, predictions, targets)[metric]
 
     @abstractmethod
     def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
-        """A JSON-able row a class: label, precision, recall, f1 (0 where undefined), support."""
+        """One JSON-able row a class: label, precision, recall, f1 (0 where undefined), support."""
 
     @abstractmethod
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
-        """Post-processing that does best by ``metric`` on these rows, shrunk where they are few; JSON-able.
+        """The best post-processing by ``metric`` on these rows, shrunk where they are few; JSON-able.
 
         Never worse on these rows than the default, which is returned for a metric that is not tunable. The
-        figure on the fitted rows flatters: report ``cross_fitted_score`` of trainers.tasks.crossfit.
+        figure on the fitted rows is optimistic: report ``cross_fitted_score`` of trainers.tasks.crossfit.
         Multiclass: offsets. Binary, multilabel: exact thresholds, shrunk to the global one. Ordinal: cuts
         by dynamic programming. Text detection: contours once a ``thresh``, a sweep of ``box_thresh``.
 
-        Raises SettingsError where this task has no such metric.
+        Raises:
+            SettingsError: a metric that this task does not have.
         """
 
     @abstractmethod
@@ -264,8 +270,8 @@ class Task(Votes):
         """The rows of a submission, in the order of ``ids``, in ``columns`` (the first holds the ids).
 
         Args:
-            scores: for a form with one column a class, which then holds probabilities.
-            image_sizes: (N, 2) height and width of the original pictures, for predictions that are places.
+            scores: (N, ...) scores, for a form with one column of probabilities a class.
+            image_sizes: (N, 2) heights and widths of the original pictures in pixels, for spatial predictions.
 
         Raises:
             DataError: columns that this task cannot fill.
@@ -275,14 +281,14 @@ class Task(Votes):
     def prediction_frame(
         self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
     ) -> pd.DataFrame:
-        """Predictions (N,) to be read by people: columns label, score and, for each class, score_<class>.
+        """Predictions (N,) as a table for people: columns label, score and, for each class, score_<class>.
 
         Args:
-            image_sizes: (N, 2) height and width of the original pictures, for predictions that are places.
+            image_sizes: (N, 2) heights and widths of the original pictures in pixels, for spatial predictions.
         """
 
-    def marks(self, predictions: npt.NDArray[Any], target: npt.NDArray[Any] | None = None) -> list[Mark]:
-        """What can be drawn into one image, of its prediction and, where it is labelled, its target."""
+    def annotations(self, predictions: npt.NDArray[Any], target: npt.NDArray[Any] | None = None) -> list[Annotation]:
+        """Drawable annotations of one image: of its prediction and, where it is labelled, of its target."""
         return []
 
     @abstractmethod
@@ -292,10 +298,10 @@ class Task(Votes):
     @classmethod
     @abstractmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The task that :meth:`to_dict` wrote, equal to it."""
+        """The task equal to the one that :meth:`to_dict` wrote."""
 
     def mode(self, metric: str) -> Mode:
-        """Which way ``metric`` is better; SettingsError where this task has no such metric."""
+        """Direction in which ``metric`` is better; SettingsError for a metric that this task does not have."""
         if metric not in self.metrics:
             message = unknown("metric", metric, self.metrics) + f" (task {self.name})"
             raise SettingsError([Problem("metric", message)])

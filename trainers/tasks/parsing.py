@@ -46,7 +46,7 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
     problems += _check_postprocess(postprocess, task)
     if not any(problem.path.partition(".")[0] in _OF_MODEL for problem in problems):
         problems += _check_model(values)
-    if task.judges_whole_images and (crop := values.get("crop")) is not None:
+    if task.has_spatial_targets and (crop := values.get("crop")) is not None:
         problems += check_whole(crop)
     if values["loss"] is not None:
         problems += check_mixup(values["mixup"], values["loss"], task.losses)

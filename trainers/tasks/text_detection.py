@@ -15,14 +15,14 @@ import pandas as pd
 from foldtune.errors import DataError, Problem, TrialFailed
 from foldtune.trainers.arrays.lazy import LazyRows
 from foldtune.trainers.detection import frames
-from foldtune.trainers.detection.marking import marks_of
+from foldtune.trainers.detection.marking import annotations_of
 from foldtune.trainers.detection.metric import Counts, count, map_loss
 from foldtune.trainers.detection.polygons import balanced_bins, count_polygons, pad, summary
 from foldtune.trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
 from foldtune.trainers.detection.sweep import USUAL, Memory, best, judge_each, sweep
 from foldtune.trainers.detection.table import read_polygons, read_text_frame
 from foldtune.trainers.detection.voting import vote_boxes
-from foldtune.trainers.tasks.base import Ids, Mark, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.trainers.tasks.base import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,7 +103,7 @@ class TextDetection(Task):
         return ("text",)
 
     @property
-    def remarks(self) -> tuple[str, ...]:
+    def label_warnings(self) -> tuple[str, ...]:
         return self.notes
 
     def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
@@ -171,7 +171,7 @@ class TextDetection(Task):
         moved[((high <= 0) | (low >= 1)).any(axis=1) | torn] = np.nan
         return image, moved
 
-    def compact(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    def quantize_outputs(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Probabilities (B, 1, H, W) in 255ths of float logits of the same shape.
 
         Raises:
@@ -184,9 +184,9 @@ class TextDetection(Task):
         return np.asarray(np.rint(255 * expit(logits)), dtype=np.uint8)
 
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
-        """(N, H, W) float16 of logits, compact or not; each map is made when it is looked at."""
-        compact = logits if logits.dtype == np.uint8 else self.compact(logits)
-        return cast("Scores", LazyRows.of(compact, lambda each: np.asarray(_PROBABILITIES[each[0]])))
+        """(N, H, W) float16 of logits, quantized or not; each map is computed when it is read."""
+        quantized = logits if logits.dtype == np.uint8 else self.quantize_outputs(logits)
+        return cast("Scores", LazyRows.of(quantized, lambda each: np.asarray(_PROBABILITIES[each[0]])))
 
     def default_postprocess(self) -> dict[str, Any]:
         return BoxSettings().to_dict()
@@ -255,8 +255,8 @@ class TextDetection(Task):
     def _sizes(self, predictions: Predictions, given: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
         return np.broadcast_to(self.image_size, (len(predictions), 2)) if given is None else given
 
-    def marks(self, predictions: npt.NDArray[Any], target: npt.NDArray[Any] | None = None) -> list[Mark]:
-        return marks_of(predictions, target)
+    def annotations(self, predictions: npt.NDArray[Any], target: npt.NDArray[Any] | None = None) -> list[Annotation]:
+        return annotations_of(predictions, target)
 
     def to_dict(self) -> dict[str, Any]:
         return {"task": self.name, **asdict(self), "image_size": list(self.image_size), "notes": list(self.notes)}

@@ -28,8 +28,8 @@ def summary(checked: Checked) -> Group:
     )
     if table.left_out:
         head.append(f" ({sum(table.left_out.values())} rows left out: {described(table.left_out)})")
-    for remark in checked.task.remarks:
-        head.append(f"\n{remark}")
+    for warning in checked.task.label_warnings:
+        head.append(f"\n{warning}")
     return Group(head, budget, _classes(checked), _space(checked), Text("valid", style="bold green"))
 
 

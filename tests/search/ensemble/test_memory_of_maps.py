@@ -124,7 +124,9 @@ def test_what_a_network_says_of_a_fold_is_mapped_from_a_file() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images[:, :1]
 
-    options = InferenceOptions(batch_size=1, device="cpu", quantize=TASK.compact, mean=(0.0,) * 3, std=(1.0,) * 3)
+    options = InferenceOptions(
+        batch_size=1, device="cpu", quantize=TASK.quantize_outputs, mean=(0.0,) * 3, std=(1.0,) * 3
+    )
     tracemalloc.start()
     try:
         logits = predict_logits(First(), Blank(), np.arange(count), options)

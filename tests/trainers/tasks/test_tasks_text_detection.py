@@ -52,7 +52,7 @@ def make(folder: Path, pages: dict[str, Any] = PAGES) -> tuple[TextDetection, np
 def test_odd_labels_are_counted_and_break_nothing(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     task, targets = make(tmp_path)
-    assert set(task.remarks) == {
+    assert set(task.label_warnings) == {
         "1 polygon cut at the image's edge",
         "1 polygon self-crossing, now their convex hull",
         "1 polygon left out: outside the image",
@@ -134,8 +134,8 @@ def test_marks_say_what_was_found_missed_and_made_up(tmp_path: Path) -> None:
     task, targets = make(tmp_path, {"a.jpg": page(LINE, [[20, 60], [180, 60], [180, 90], [20, 90]])})
     hit, wrong = targets[0][0], targets[0][0] * 0.2
     boxes = np.stack([np.append(hit.ravel(), 0.9), np.append(wrong.ravel(), 0.7)])
-    assert [(mark.kind, mark.caption) for mark in task.marks(boxes)] == [("found", "0.90"), ("found", "0.70")]
-    judged = {mark.kind: mark for mark in task.marks(boxes, targets[0])}
+    assert [(each.kind, each.caption) for each in task.annotations(boxes)] == [("found", "0.90"), ("found", "0.70")]
+    judged = {each.kind: each for each in task.annotations(boxes, targets[0])}
     assert judged.keys() == {"miss", "hit", "false alarm"}
     assert judged["miss"].polygon == pytest.approx(targets[0][1])
     assert judged["hit"].polygon == pytest.approx(hit)
@@ -154,7 +154,7 @@ def test_settings_that_the_network_cannot_have_are_refused(task: TextDetection) 
 
 def test_maps_that_are_not_finite_end_the_trial(task: TextDetection) -> None:
     with pytest.raises(TrialFailed, match="not finite"):
-        task.compact(np.full((1, 1, 4, 4), np.nan, dtype=np.float32))
+        task.quantize_outputs(np.full((1, 1, 4, 4), np.nan, dtype=np.float32))
 
 
 def test_sampled_settings_reach_the_boxes(tmp_path: Path) -> None:

@@ -204,8 +204,8 @@ def _tell_left_out(labelled: Labelled) -> None:
 
     if rows := labelled.table.left_out:
         note(f"{sum(rows.values())} rows are left out: {described(rows)}")
-    for remark in labelled.task.remarks:
-        note(remark)
+    for warning in labelled.task.label_warnings:
+        note(warning)
 
 
 def _resume(given: RunConfig, more: int, stack: ExitStack) -> tuple[Run, Labelled]:
