@@ -1,4 +1,4 @@
-"""Ends the command where the head of its Ray cluster is gone: Ray itself would wait for it, silently, for minutes."""
+"""Ends the command once the head of its Ray cluster is lost: Ray itself would wait for it, silently, for minutes."""
 
 from __future__ import annotations
 
@@ -9,54 +9,54 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LOOK_EVERY_S = 2.0
-GONE_AFTER_S = 20.0
-"""Seconds without an answer after which a head is gone; one that restarts with its state comes back sooner."""
-FAILED = 1
+CHECK_INTERVAL_S = 2.0
+LOST_AFTER_S = 20.0
+"""Seconds without an answer after which a head is lost; one that restarts with its state comes back sooner."""
+EXIT_CODE = 1
 
 
 @contextmanager
-def watching_head(address: str, farewell: str) -> Iterator[None]:
-    """While the block runs, see whether anybody listens at the head's address, and else end the process.
+def head_monitor(address: str, lost_message: str) -> Iterator[None]:
+    """While the block runs, check whether a process listens at the head's address; end this process where none does.
 
-    It ends at once, with FAILED and the words of `farewell` on stderr: with the head gone Ray's own calls, its
-    shutdown among them, need not return. What a killed process loses is lost, which is no more than an epoch a trial.
+    It ends at once, with EXIT_CODE and `lost_message` on stderr: with the head lost Ray's own calls, its shutdown
+    among them, may never return. At most one epoch of each trial is lost, as with a killed process.
 
     Args:
         address: host:port of the head's control service.
-        farewell: what to say in the end.
+        lost_message: text after "error: ".
     """
     ended = threading.Event()
-    threading.Thread(target=_watch, args=(address, farewell, ended), daemon=True).start()
+    threading.Thread(target=_monitor, args=(address, lost_message, ended), daemon=True).start()
     try:
         yield
     finally:
-        # Otherwise what follows the block may be what never returns.
+        # With the head lost, the monitor goes on, since what follows the block may never return.
         if listens(address):
             ended.set()
 
 
 def listens(address: str) -> bool:
-    """Whether anybody listens at host:port."""
+    """Return whether a process listens at host:port."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_EVERY_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CHECK_INTERVAL_S).close()
     except OSError:
         return False
     return True
 
 
-def _watch(address: str, farewell: str, ended: threading.Event) -> None:
-    silent_s = 0.0
-    while not ended.wait(LOOK_EVERY_S):
-        silent_s = 0.0 if listens(address) else silent_s + LOOK_EVERY_S
-        if silent_s >= GONE_AFTER_S and not ended.is_set():
-            _end(farewell)
+def _monitor(address: str, lost_message: str, ended: threading.Event) -> None:
+    unreachable_s = 0.0
+    while not ended.wait(CHECK_INTERVAL_S):
+        unreachable_s = 0.0 if listens(address) else unreachable_s + CHECK_INTERVAL_S
+        if unreachable_s >= LOST_AFTER_S and not ended.is_set():
+            _exit(lost_message)
 
 
-def _end(farewell: str) -> None:
+def _exit(lost_message: str) -> None:
     show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a live table hides it
-    sys.stderr.write(f"{show_cursor}\nerror: {farewell}\n")
+    sys.stderr.write(f"{show_cursor}\nerror: {lost_message}\n")
     sys.stderr.flush()
     sys.stdout.flush()
-    os._exit(FAILED)
+    os._exit(EXIT_CODE)

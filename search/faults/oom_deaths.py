@@ -1,7 +1,7 @@
-"""Lets a search outlive Ray's memory monitor.
+"""Keeps a search alive where Ray's memory monitor ends a worker.
 
-Ray Tune knows one way in which a worker goes: that its actor died. Where the memory monitor ended it, Ray says so with
-an error of another kind, and Ray Tune ends the whole search with "Caught unexpected exception".
+Ray Tune handles one error of a worker's end, that its actor died. Where the memory monitor ended the worker, Ray raises
+another error, and Ray Tune ends the whole search with "Caught unexpected exception".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError
 
 
 class MemoryDeath(ActorDiedError):  # type: ignore[misc]
-    """A worker that the memory monitor ended, as a worker that died."""
+    """The memory monitor ended the worker, as an error that Ray Tune handles."""
 
     def __init__(self, message: str) -> None:
         super().__init__()
@@ -30,12 +30,12 @@ class MemoryDeath(ActorDiedError):  # type: ignore[misc]
 
 @contextmanager
 def memory_deaths() -> Iterator[None]:
-    """While the block runs, Ray Tune takes a worker that the memory monitor ended for one that died."""
+    """While the block runs, Ray Tune handles a worker that the memory monitor ended as a dead one."""
     stock = RayActorManager._actor_task_failed
 
     def failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
-        known = MemoryDeath(str(exception)) if isinstance(exception, OutOfMemoryError) else exception
-        stock(self, tracked_actor_task, known)
+        handled = MemoryDeath(str(exception)) if isinstance(exception, OutOfMemoryError) else exception
+        stock(self, tracked_actor_task, handled)
 
     RayActorManager._actor_task_failed = failed
     try:

@@ -1,4 +1,4 @@
-"""What becomes of a trial whose worker died: it goes on, it goes on in smaller parts, or it is a failure."""
+"""A trial whose worker died: it resumes, it resumes with half the micro-batch, or it has failed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-MOST_DEATHS = 3
-"""Deaths without an epoch in between after which a trial is a failure."""
-MOST_HALVINGS = 1
-"""Times that a trial is started again with half the micro-batch because its node ran out of memory."""
+MAX_RETRIES = 3
+"""Retries without an epoch in between; one death more and the trial has failed."""
+MAX_HALVINGS = 1
+"""Retries with half the micro-batch of a trial whose node ran out of memory."""
 _OUT_OF_MEMORY = "running low on memory"
-"""What Ray says where its memory monitor ended a worker."""
+"""Part of Ray's message where its memory monitor ended a worker."""
 _DEAD, _ADVICE = "The actor is dead because", "Some common causes include"
-"""Where in Ray's words its reason begins, and where its guesses do."""
+"""Begin of the reason, and of the guesses, in Ray's message about a dead actor."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class Cause:
     """Why a worker died.
 
     Attributes:
-        kind: `silent` was ended by us, since it reported nothing; `memory` by Ray, since its node ran out of host
-            memory; `lost` is all else: killed, crashed, or gone with its node.
-        reason: in one line.
+        kind: `timeout`, ended by the watchdog for want of a report; `memory`, ended by Ray on a node without host
+            memory; `lost`, all else: killed, crashed, or lost with its node.
+        reason: one line.
     """
 
-    kind: Literal["silent", "memory", "lost"]
+    kind: Literal["timeout", "memory", "lost"]
     reason: str
 
 
 def noted_cause(error_file: str | None) -> Cause:
-    """The cause of the last death in the file where Ray Tune notes a trial's errors."""
+    """Return the cause of the last death in the file to which Ray Tune writes a trial's errors."""
     path = Path(error_file or "")
     noted = path.read_text(errors="replace") if path.is_file() else ""
     _, _, last = noted.rpartition("Failure #")
@@ -44,18 +44,18 @@ def noted_cause(error_file: str | None) -> Cause:
 
 
 def _reason(lines: list[str]) -> str:
-    """The error of a traceback, else what Ray says of a worker's end without its advice."""
+    """The error of a traceback, else Ray's message about the worker's end without its advice."""
     if any(line.startswith('File "') for line in lines):
         return lines[-1].partition(": ")[2] or lines[-1]
     text = " ".join(lines).partition(_ADVICE)[0].rstrip()
     return text[max(0, text.find(_DEAD)) :]
 
 
-class Deaths:
-    """Judges deaths. One object in the driver; what it counts lasts for one sitting.
+class WorkerRetryPolicy:
+    """Decides whether a trial is retried after its worker died. One object in the driver, for one session.
 
     Args:
-        cause: tells why a trial's worker died last.
+        cause: callback that returns the cause of the last death of a trial's worker by trial id.
     """
 
     def __init__(self, cause: Callable[[str], Cause]) -> None:
@@ -64,32 +64,32 @@ class Deaths:
         self._memory: Counter[str] = Counter()
         self._last: dict[str, Cause] = {}
 
-    def goes_on(self, trial_id: str, epoch: int) -> bool:
-        """Whether a trial whose worker died after `epoch` epochs is to go on from its checkpoint."""
+    def should_retry(self, trial_id: str, epoch: int) -> bool:
+        """Count a death after `epoch` epochs; return whether the trial is to resume from its checkpoint."""
         cause = self._last[trial_id] = self._cause(trial_id)
-        if cause.kind == "silent":
+        if cause.kind == "timeout":
             return False
         if cause.kind == "memory":
             self._memory[trial_id] += 1
-            return self._memory[trial_id] <= MOST_HALVINGS
+            return self._memory[trial_id] <= MAX_HALVINGS
         self._lost[trial_id, epoch] += 1
-        return self._lost[trial_id, epoch] <= MOST_DEATHS
+        return self._lost[trial_id, epoch] <= MAX_RETRIES
 
     def halvings(self, trial_id: str) -> int:
-        """How often the trial's micro-batch is to be halved at its next start."""
+        """Return how often the trial's micro-batch is to be halved at its next start, 0 or 1."""
         cause = self._last.get(trial_id)
         return 1 if cause is not None and cause.kind == "memory" else 0
 
     def reason(self, trial_id: str) -> str:
-        """Why the trial's worker died last, in one line."""
+        """Return the reason of the last death of the trial's worker, one line."""
         return self._last[trial_id].reason
 
-    def verdict(self, trial_id: str) -> str:
-        """Why a trial that does not go on has failed, in one line."""
+    def failure_message(self, trial_id: str) -> str:
+        """Return why a trial that is not retried has failed, one line."""
         cause = self._last[trial_id]
         if cause.kind == "memory":
             return f"{cause.reason}; again with half the micro-batch"
         if cause.kind == "lost":
-            times = MOST_DEATHS + 1
+            times = MAX_RETRIES + 1
             return f"its worker died {times} times without an epoch in between; the last time: {cause.reason}"
         return cause.reason

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import optuna
 from ray.tune.search import Searcher
 
-from foldtune.search.faults.worker_deaths import Deaths
+from foldtune.search.faults.worker_deaths import WorkerRetryPolicy
 from foldtune.search.tuning.recorder import Recorder
 from foldtune.search.workers.trainable import HALVINGS_KEY, TRIAL_KEY
 from foldtune.spaces import Space
@@ -38,7 +38,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         slots: gives how many trials may run now. No configuration is drawn ahead of a free slot,
             because each one drawn without its predecessors' results is drawn blind.
         interrupted: ids of trials to go on with, proposed first, as they were.
-        deaths: judges whether a trial whose worker died goes on.
+        retry_policy: decides whether a trial is retried after its worker died.
         on_failure: told what went wrong here, in the driver; Ray would take it for a trial's failure and retry.
     """
 
@@ -55,7 +55,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         limit: int,
         slots: Callable[[], int],
         interrupted: Sequence[str],
-        deaths: Deaths,
+        retry_policy: WorkerRetryPolicy,
         on_failure: Callable[[Exception], None],
     ) -> None:
         super().__init__(metric=metric, mode=mode)
@@ -67,7 +67,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._left = limit
         self._slots = slots
         self._waiting = list(interrupted)
-        self._deaths = deaths
+        self._retry_policy = retry_policy
         self._on_failure = on_failure
         self._live: dict[str, str] = {}
 
@@ -87,7 +87,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return str(Searcher.FINISHED)
         self._left -= 1
         self._live[trial_id] = key
-        halvings = self._deaths.halvings(key)
+        halvings = self._retry_policy.halvings(key)
         return {TRIAL_KEY: key, HALVINGS_KEY: halvings} if halvings else {TRIAL_KEY: key}
 
     def _next(self) -> str:
@@ -117,12 +117,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _lost(self, key: str) -> None:
         epoch = self._recorder.trained(key)
-        if self._deaths.goes_on(key, epoch):
+        if self._retry_policy.should_retry(key, epoch):
             self._waiting.insert(0, key)
             self._left += 1
-            self._recorder.lost(key, epoch, self._deaths.reason(key))
+            self._recorder.lost(key, epoch, self._retry_policy.reason(key))
         else:
-            self._recorder.finish(key, {"error": self._deaths.verdict(key)})
+            self._recorder.finish(key, {"error": self._retry_policy.failure_message(key)})
 
     def _guarded(self, step: Callable[[], T]) -> T | None:
         try:

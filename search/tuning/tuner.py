@@ -22,10 +22,10 @@ from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.secrets import expanded
-from foldtune.search.faults.head_monitor import listens, watching_head
+from foldtune.search.faults.head_monitor import head_monitor, listens
 from foldtune.search.faults.oom_deaths import memory_deaths
 from foldtune.search.faults.watchdog import Watchdog
-from foldtune.search.faults.worker_deaths import Deaths, noted_cause
+from foldtune.search.faults.worker_deaths import WorkerRetryPolicy, noted_cause
 from foldtune.search.runs.dataset import Labelled
 from foldtune.search.tuning.asha import PlainFIFO, ResumableASHA
 from foldtune.search.tuning.monitor import Monitor, Observer, SearchState
@@ -106,7 +106,9 @@ class Search:
                 limit=left,
                 slots=Polled(self._slots, SLOTS_EVERY_S),
                 interrupted=interrupted,
-                deaths=Deaths(lambda key: watchdog.cause(key) or noted_cause(trial_scheduler.dead[key].error_file)),
+                retry_policy=WorkerRetryPolicy(
+                    lambda key: watchdog.cause(key) or noted_cause(trial_scheduler.dead[key].error_file)
+                ),
                 on_failure=stopper.fail,
             )
             with stopper.on_signals():
@@ -243,7 +245,7 @@ class Search:
             )
             head = ray.get_runtime_context().gcs_address
             try:
-                with watching_head(head, self._farewell()), memory_deaths():
+                with head_monitor(head, self._farewell()), memory_deaths():
                     tuner.fit()
             except Exception as error:
                 if not listens(head):

@@ -16,7 +16,7 @@ from foldtune.errors import RunCorrupt, StorageFull
 from foldtune.results.runs.ranking import Goal, finalists
 from foldtune.results.runs.records import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore
-from foldtune.search.faults.worker_deaths import MOST_DEATHS, Cause, Deaths
+from foldtune.search.faults.worker_deaths import MAX_RETRIES, Cause, WorkerRetryPolicy
 from foldtune.search.tuning.recorder import Recorder
 from foldtune.search.tuning.sampler import make_sampler
 from foldtune.search.tuning.searcher import StudySearcher
@@ -59,7 +59,7 @@ class Driver:
             limit=limit,
             slots=lambda: self.slots,
             interrupted=options.pop("interrupted", ()),
-            deaths=Deaths(lambda trial_id: self.cause),
+            retry_policy=WorkerRetryPolicy(lambda trial_id: self.cause),
             on_failure=self.failures.append,
         )
 
@@ -161,13 +161,13 @@ def test_an_epoch_that_the_driver_never_heard_of_counts_where_it_is_stored(drive
 
 def test_a_worker_that_dies_again_and_again_in_one_epoch_fails_the_trial(driver: Callable[..., Driver]) -> None:
     here = driver(slots=1)
-    for death in range(MOST_DEATHS):
+    for death in range(MAX_RETRIES):
         here.searcher.suggest(f"early-{death}")
         here.searcher.on_trial_complete(f"early-{death}", error=True)
     here.searcher.suggest("far")
     here.epoch("0000", "far", 1, 0.4)
     here.searcher.on_trial_complete("far", error=True)
-    for death in range(MOST_DEATHS):
+    for death in range(MAX_RETRIES):
         assert here.finished == [], "an epoch was won in between"
         assert here.searcher.suggest(f"late-{death}") == {TRIAL_KEY: "0000"}
         here.searcher.on_trial_complete(f"late-{death}", error=True)
@@ -193,7 +193,7 @@ def test_out_of_host_memory_halves_the_micro_batch_once(driver: Callable[..., Dr
 
 def test_a_silent_trial_fails_at_once(driver: Callable[..., Driver]) -> None:
     here = driver(slots=1)
-    here.cause = Cause("silent", "no report for 60 s")
+    here.cause = Cause("timeout", "no report for 60 s")
     here.searcher.suggest("a")
     here.searcher.on_trial_complete("a", error=True)
     assert [(record.status, record.error) for record in here.finished] == [("FAIL", "no report for 60 s")]

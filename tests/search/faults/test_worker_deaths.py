@@ -1,4 +1,4 @@
-"""Why a worker died, as Ray Tune notes it, and that Ray Tune can live with it."""
+"""Causes of dead workers from Ray Tune's notes, and workers that the memory monitor ended."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ SHORT = "2 worker(s) were killed due to the node running low on memory."
 
 
 class NoResources:
-    """A resource manager of a cluster that is not there."""
+    """A resource manager without a cluster."""
 
     def free_resources(self, acquired_resource: object) -> None:
         pass
 
 
 def fail(manager: RayActorManager) -> list[Any]:
-    """What an actor's owner hears where the memory monitor ends it in the middle of a task."""
-    heard: list[Any] = []
-    actor = TrackedActor(1, on_error=lambda actor, error: heard.append(error))
+    """Return the errors of an actor that the memory monitor ends in the middle of a task."""
+    errors: list[Any] = []
+    actor = TrackedActor(1, on_error=lambda actor, error: errors.append(error))
     manager._live_actors_to_ray_actors_resources[actor] = (None, None)
     manager._actor_task_failed(TrackedActorTask(actor), OutOfMemoryError(SHORT))
-    return heard
+    return errors
 
 
-def test_ray_tune_hears_of_a_death_where_memory_ran_out() -> None:
+def test_out_of_memory_is_a_dead_actor_for_ray_tune() -> None:
     with pytest.raises(RuntimeError, match="unexpected exception"):
         fail(RayActorManager(NoResources()))
     with memory_deaths():
@@ -79,7 +79,7 @@ ProcessLost: process 2 of 2 of the training (pid 3281) was killed by SIGKILL
         (TRACE, "process 2 of 2 of the training (pid 3281) was killed by SIGKILL"),
     ],
 )
-def test_a_reason_is_what_happened_without_guesses_and_frames(tmp_path: Path, text: str, reason: str) -> None:
+def test_a_reason_has_no_guesses_and_no_frames(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at 1)\n{text}")
     assert noted_cause(str(tmp_path / "error.txt")) == Cause("lost", reason)
 
