@@ -32,7 +32,7 @@ def shared_data() -> Path:
 
 
 class S3Server:
-    """A real S3 server on a port of this machine, in a thread of this process; what it holds outlasts its outages."""
+    """A real S3 server on a local port, in a thread of this process; its content outlasts outages."""
 
     def __init__(self) -> None:
         from moto.server import ThreadedMotoServer
@@ -43,23 +43,23 @@ class S3Server:
 
     @property
     def url(self) -> str:
-        """Endpoint."""
+        """Return the endpoint's URL."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Answer, at the same port as before."""
+        """Serve again, at the same port."""
         self._server = self._make(ip_address="127.0.0.1", port=self._port, verbose=False)
         self._server.start()
         self._port = self._server.get_host_and_port()[1]
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop serving."""
         self._server.stop()
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """A server with the bucket `foldtune`, to which the environment of this process and its children leads s3://."""
+    """A server with the bucket `foldtune`, the endpoint of s3:// in this process and its children."""
     import fsspec
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request

@@ -46,7 +46,7 @@ def hold(folder: UPath, what: str, *, lease_s: float = LEASE_S, renewal_s: float
         )
     path = folder / _file_name(1 if last is None else last.number + 1)
     mine = {"owner": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid(), "machine": _machine()}
-    if not retry_io(path, "lock", lambda: _take(path, mine)):
+    if not retry_io(path, "lock", lambda: _acquire(path, mine)):
         raise RunBusy(f"another process is starting to work on {what}: wait for it or stop it first")
     for name in names_in(folder) or []:
         if name < path.name:
@@ -113,7 +113,7 @@ def _now(folder: UPath) -> float:
     return state.modified if state else time.time()
 
 
-def _take(path: UPath, mine: Mapping[str, Any]) -> bool:
+def _acquire(path: UPath, mine: Mapping[str, Any]) -> bool:
     """Create the lease and return whether it is held, also by an earlier try whose response was lost."""
     return ObjectBackend(path).write_new(json.dumps(mine).encode()) or read_json(path) == mine
 

@@ -1,4 +1,4 @@
-"""Nothing that foldtune reads back can run code: the source holds no reader that could."""
+"""Nothing that foldtune reads back can run code: the source has no call that could."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 PICKLES = {"load", "loads", "Unpickler"}
 READERS = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 FROM_MEMORY = {"search/workers/trainable.py": {"pickle.loads"}}
-"""What a worker is handed by its own driver through Ray, and never was in a file."""
+"""Values that a worker receives from its own driver through Ray, never from a file."""
 
 
 def called(node: ast.Call) -> str:
@@ -22,12 +22,12 @@ def called(node: ast.Call) -> str:
 
 
 def given(node: ast.Call, name: str) -> str | None:
-    """The source of a keyword's value."""
+    """Return the source of a keyword's value."""
     return next((ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == name), None)
 
 
 def dangers(source: str, path: str) -> Iterator[str]:
-    """Calls that run what they read."""
+    """Return the calls that execute their input."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
@@ -46,7 +46,7 @@ def dangers(source: str, path: str) -> Iterator[str]:
             yield f"{path}:{node.lineno}: {ast.unparse(node)[:100]}"
 
 
-def test_the_source_holds_no_reader_that_runs_code() -> None:
+def test_the_source_has_no_reader_that_runs_code() -> None:
     found = [
         danger
         for path in MODULES
@@ -70,7 +70,7 @@ def test_the_source_holds_no_reader_that_runs_code() -> None:
         "eval(t)",
     ],
 )
-def test_each_such_reader_would_be_found(line: str) -> None:
+def test_each_such_reader_is_detected(line: str) -> None:
     assert list(dangers(line, "results/x.py"))
 
 

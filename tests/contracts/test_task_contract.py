@@ -1,4 +1,4 @@
-"""Every registered task goes through the same life, which is all that the rest of the program asks of a task.
+"""Every registered task passes the same life cycle, which is the whole protocol of a task.
 
 A new task needs one entry in ``CASES``.
 """
@@ -28,7 +28,7 @@ MEMBERS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A labelled table, what to read in it, and logits a model might give for its rows."""
+    """A labelled table, its target columns, and plausible logits for its rows."""
 
     file_name: str
     table: Callable[[], str]
@@ -39,7 +39,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Life:
-    """One task with everything that its earlier stages made."""
+    """One task with the results of its earlier stages."""
 
     case: Case
     task: Task
@@ -107,7 +107,7 @@ def pages_table() -> str:
 
 
 def map_logits(task: Task, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Maps of 32x32; each line of text as clear as chance has it."""
+    """Maps of 32x32, each line of text with random contrast."""
     text = np.stack([draw_text(target, (32, 32)) for target in targets])[:, None]
     clear = rng.uniform(0.5, 6.0, (len(targets), 1, 8, 1)).repeat(4, axis=2)
     return text * clear - 2.0 + rng.normal(0, 0.3, text.shape)
@@ -138,11 +138,11 @@ def life(request: pytest.FixtureRequest, tmp_path: Path) -> Life:
 
 
 def same(left: np.ndarray, right: np.ndarray) -> bool:
-    """Whether predictions agree, arrays of objects among them."""
+    """Whether predictions are equal, object arrays included."""
     return len(left) == len(right) and all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
 
 
-def test_what_the_class_declares_fits_together(life: Life) -> None:
+def test_declarations_of_the_class_are_consistent(life: Life) -> None:
     task = life.task
     assert TASKS[task.name] is type(task)
     assert task.default_metric in task.metrics
@@ -217,7 +217,7 @@ def test_augmentation_keeps_the_form_of_image_and_target(life: Life) -> None:
         assert not np.array_equal(target, life.targets[0])
 
 
-def test_what_is_kept_of_outputs_has_the_scores_of_the_outputs(life: Life) -> None:
+def test_quantized_outputs_have_the_scores_of_the_outputs(life: Life) -> None:
     kept = life.task.quantize_outputs(life.logits[0])
     assert kept.nbytes <= life.logits[0].nbytes
     assert np.array_equal(life.task.scores(kept), life.scores)
@@ -225,7 +225,7 @@ def test_what_is_kept_of_outputs_has_the_scores_of_the_outputs(life: Life) -> No
     assert np.array_equal(np.concatenate(halves), kept)
 
 
-def test_scores_and_predictions_are_of_their_rows_alone(life: Life) -> None:
+def test_scores_and_predictions_are_independent_between_rows(life: Life) -> None:
     scores, order = life.scores, np.random.default_rng(1).permutation(len(life.targets))
     assert np.isfinite(scores).all()
     assert len(scores) == len(life.targets)
@@ -249,7 +249,7 @@ def test_evaluation_gives_every_metric_for_any_rows(life: Life) -> None:
         assert all(type(value) is float and np.isfinite(value) for value in some.values())
 
 
-def test_one_metric_is_that_of_all(life: Life) -> None:
+def test_a_single_metric_equals_that_of_a_full_evaluation(life: Life) -> None:
     scores, predictions = life.scores, life.task.predict(life.scores)
     for metric, value in life.task.evaluate(scores, predictions, life.targets).items():
         assert life.task.metric_value(metric, scores, predictions, life.targets) == pytest.approx(value, nan_ok=True)
@@ -328,7 +328,7 @@ def test_votes_do_not_depend_on_the_order_of_members_or_rows(life: Life, options
 
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
-def test_members_that_agree_are_obeyed(life: Life, voting: str) -> None:
+def test_unanimous_members_win(life: Life, voting: str) -> None:
     one = life.member_scores[0]
     scores, predictions = life.task.vote([one] * MEMBERS, voting=voting)
     assert scores == pytest.approx(one)
@@ -344,7 +344,7 @@ def test_a_submission_holds_every_id_in_order(life: Life) -> None:
     assert not frame.isna().to_numpy().any()
 
 
-def test_results_can_be_read_by_people(life: Life) -> None:
+def test_results_are_readable(life: Life) -> None:
     predictions = life.task.predict(life.scores)
     frame = life.task.prediction_frame(life.scores, predictions)
     assert len(frame) == len(predictions)
@@ -355,7 +355,7 @@ def test_results_can_be_read_by_people(life: Life) -> None:
     assert all(0 <= row[name] <= 1 for row in rows for name in ("precision", "recall", "f1"))
 
 
-def test_a_task_is_stored_as_json_and_goes_to_other_processes(life: Life) -> None:
+def test_a_task_survives_json_and_pickle(life: Life) -> None:
     stored = json.loads(json.dumps(life.task.to_dict()))
     assert stored["task"] == life.task.name
     assert task_from_dict(stored) == life.task

@@ -1,4 +1,4 @@
-"""A run to read: trials in every state."""
+"""Runs with trials in every state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ URLS = {"memory": "memory://foldtune", "s3": "s3://foldtune"}
 
 @pytest.fixture(params=["folder", *URLS])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorePath]:
-    """Return where runs are kept: a folder, and in turn each kind of URL."""
+    """Return a storage: a folder, and in turn each kind of URL."""
     if request.param == "folder":
         yield tmp_path / "runs"
         return

@@ -1,4 +1,4 @@
-"""The leaderboard's columns are a promise; its order is by the best epoch."""
+"""The leaderboard's public columns, and its order by the best epoch."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.summaries import list_runs
+from foldtune.results.storage.disk import DiskBackend
 
 ROOT = Path(__file__).resolve().parents[3]
 MakeRow = Callable[..., EpochRow]
@@ -38,7 +39,7 @@ def add_trial(store: RunStore, trial_id: str, number: int, rows: list[EpochRow],
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "-x", "a b", "x" * 101, "a\n", "a\0b", "../up"])
-def test_names_that_are_no_folder_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_unfit_for_a_folder_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunNameInvalid, match="cannot be a run name"):
         RunStore.create(tmp_path, name)
     with pytest.raises(RunNameInvalid, match="cannot be a trial name"):
@@ -46,22 +47,22 @@ def test_names_that_are_no_folder_are_refused(tmp_path: Path, name: str) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_fitting_name_is_proposed(tmp_path: Path) -> None:
+def test_a_valid_name_is_proposed(tmp_path: Path) -> None:
     with pytest.raises(RunNameInvalid, match="'my_run' would do"):
         RunStore.create(tmp_path, "my run")
 
 
 @pytest.mark.parametrize("name", ["skin", "Skin-2.1", "_x", "häm", "7"])
-def test_plain_names_are_taken(tmp_path: Path, name: str) -> None:
+def test_valid_names_are_accepted(tmp_path: Path, name: str) -> None:
     assert RunStore.create(tmp_path, name).name == name
 
 
-def test_a_taken_name_says_how_to_go_on(store: RunStore) -> None:
+def test_a_taken_name_is_refused_with_the_options(store: RunStore) -> None:
     with pytest.raises(RunExists, match=r"--resume.*--name"):
         RunStore.create(store.root.parent, "skin")
 
 
-def test_a_start_that_was_killed_before_it_was_a_run_leaves_the_name_free(tmp_path: Path) -> None:
+def test_a_start_killed_before_the_run_existed_leaves_the_name_free(tmp_path: Path) -> None:
     half = RunStore.create(tmp_path, "skin")
     half.write_task({"task": "multiclass"})
     half.write_folds(np.array(["a"]), np.array([0]))
@@ -82,7 +83,7 @@ def test_a_start_killed_before_its_config_can_be_repeated(tmp_path: Path) -> Non
     assert RunStore.create(tmp_path, "skin").root == tmp_path / "skin"
 
 
-def test_open_by_name_and_by_place(store: RunStore) -> None:
+def test_open_by_name_and_by_path(store: RunStore) -> None:
     assert RunStore.open("skin", store.root.parent).root == store.root
     assert RunStore.open(store.root).root == store.root
     assert RunStore.open(str(store.root)).name == "skin"
@@ -207,7 +208,7 @@ def test_a_marker_without_status_is_corrupt(store: RunStore, text: str) -> None:
         store.trial("a").record()
 
 
-def test_pruning_keeps_what_is_asked_and_what_still_trains(store: RunStore, make_row: MakeRow) -> None:
+def test_pruning_keeps_the_named_trials_and_the_running_ones(store: RunStore, make_row: MakeRow) -> None:
     for number, status in enumerate(["COMPLETE", "PRUNED", "FAIL", None]):
         add_trial(store, f"t{number}", number, [make_row(1)], status)
     with pytest.raises(TrialNotFound, match="no trial 't9'"):
@@ -270,7 +271,7 @@ with RunStore(sys.argv[1]).lock():
 
 
 @pytest.mark.parametrize("storage", ["folder", "s3"], indirect=True)  # memory is this process's own
-def test_one_writer_a_run_and_a_killed_one_frees_it(store: RunStore) -> None:
+def test_one_writer_per_run_and_a_killed_one_frees_the_lock(store: RunStore) -> None:
     assert not store.is_locked()
     command = [sys.executable, "-c", HOLDER, str(store.root)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -324,7 +325,7 @@ def test_states_of_runs(store: RunStore, make_row: MakeRow) -> None:
 
 
 @pytest.mark.parametrize("storage", ["folder", "memory"], indirect=True)
-def test_a_store_travels_to_workers_without_what_it_has_read(store: RunStore, make_row: MakeRow) -> None:
+def test_a_pickled_store_has_no_cached_records(store: RunStore, make_row: MakeRow) -> None:
     add_trial(store, "a", 0, [make_row(1)] * 50, "COMPLETE")
     store.trials()
     sent = pickle.dumps(store)
@@ -355,8 +356,17 @@ def test_ensemble_round_trip(store: RunStore) -> None:
 
 
 @pytest.mark.parametrize("storage", ["folder"], indirect=True)
-def test_five_hundred_trials_are_read_quickly(store: RunStore, make_row: MakeRow) -> None:
+def test_five_hundred_trials_are_read_quickly_and_once(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured: 0.12 s cold and 0.03 s warm on two slow cores."""
+    reads = 0
+    read = DiskBackend.read
+
+    def counted(self: DiskBackend) -> bytes | None:
+        nonlocal reads
+        reads += 1
+        return read(self)
+
+    monkeypatch.setattr(DiskBackend, "read", counted)
     lines = "".join(f'{{"epoch": {i}, {_REST}}}\n' for i in range(1, 13))
     for number in range(500):
         trial = store.trial(f"t{number:03d}")
@@ -366,11 +376,13 @@ def test_five_hundred_trials_are_read_quickly(store: RunStore, make_row: MakeRow
         )
         trial.metrics_path.write_text(lines)
         trial.done_path.write_text('{"status": "COMPLETE"}')
-    cold = _seconds(store.trials)
-    warm = min(_seconds(store.trials) for _ in range(3))
+    started_s = time.process_time()  # independent of other processes
     assert len(store.trials()) == 500
-    assert warm < cold / 2
-    assert cold < 2.0  # 0.5 s is the aim; the rest is room for a busy machine
+    assert time.process_time() - started_s < 2.0
+    assert reads == 3 * 500 + 1  # config.json, metrics.jsonl and trial.json of each, and tuned.json
+    reads = 0
+    assert len(store.trials()) == 500
+    assert reads == 1  # tuned.json
 
 
 _METRICS = ", ".join(f'"metric_{i}": 0.{i}2345678901' for i in range(8))
@@ -378,9 +390,3 @@ _REST = (
     f'"metrics": {{{_METRICS}}}, "best_epoch": 1, "best_metrics": {{{_METRICS}}}, "time_s": 6.4,'
     ' "images_per_s": 1000.0, "lr": 0.001, "micro_batch_size": 64, "params_m": 5.4'
 )
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""The lock of a run in an object store: one holder, whatever happens to it."""
+"""The lock of a run in an object store: one holder at a time."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_of_several_that_start_together_one_holds(storage: StorePath) -> None:
         assert sum(pool.map(lambda _: start(), range(6))) == 1
 
 
-def test_a_holder_elsewhere_is_waited_for_while_it_gives_signs_of_life(storage: StorePath) -> None:
+def test_a_lease_of_another_machine_is_respected_while_it_is_renewed(storage: StorePath) -> None:
     folder = storage / ".lock"
     write_json(lease(folder, 3), ELSEWHERE)
     assert is_held(folder)
@@ -67,7 +67,7 @@ def test_a_holder_elsewhere_is_waited_for_while_it_gives_signs_of_life(storage: 
         assert is_held(folder)
 
 
-def test_a_holder_gives_signs_of_life_and_stops_when_another_took_over(storage: StorePath) -> None:
+def test_a_holder_renews_its_lease_and_stops_once_another_took_over(storage: StorePath) -> None:
     if str(storage).startswith("memory"):
         pytest.skip("fsspec's memory is not safe among threads: it shows half-written objects")
     folder = storage / ".lock"

@@ -1,4 +1,4 @@
-"""What every kind of storage does alike: whole writes, looks at many files at once, and how it fails."""
+"""The contract of every kind of storage: atomic writes, listings, and failures."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_lines_are_appended(storage: StorePath) -> None:
     assert files.read_jsonl(path) == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}]
 
 
-def test_names_and_listings_see_what_others_write(storage: StorePath) -> None:
+def test_names_and_listings_include_writes_of_others(storage: StorePath) -> None:
     assert files.names_in(storage) is None
     assert files.listing(storage) == {}
     for name in ("t2/b.json", "t1/a.json", "t1/.b.tmp", "t1/deeper/c.json", "file.txt"):
@@ -89,7 +89,7 @@ def test_copies_moves_and_trees(storage: StorePath) -> None:
     assert files.names_in(storage) == ["b"]
 
 
-def test_other_libraries_write_and_read_files_of_this_machine(storage: StorePath) -> None:
+def test_other_libraries_write_and_read_local_files(storage: StorePath) -> None:
     path = storage / "weights.safetensors"
     with files.read_locally(path) as local:
         assert local is None
@@ -129,16 +129,16 @@ def test_readers_see_the_old_file_or_the_new_one(storage: StorePath) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("s4://bucket/runs", "no protocol 's4'; did you mean s3://…? give a folder, or a URL such as s3://bucket/"),
         ("s3://key:secret@bucket/runs", "'s3://…@bucket/runs': leave the credentials out"),
     ],
 )
-def test_urls_that_cannot_be_used_are_explained(url: str, said: str) -> None:
+def test_urls_that_cannot_be_used_are_explained(url: str, message: str) -> None:
     with pytest.raises(StorageInvalid) as caught:
         as_path(url)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
@@ -149,7 +149,7 @@ def test_a_missing_bucket_is_named_at_once(s3: Any) -> None:
 
 
 class Failing:
-    """A call that raises `error` so often, then gives the number of calls."""
+    """A call that raises `error` `times` times, then returns the number of calls."""
 
     def __init__(self, times: int, error: Exception) -> None:
         self.times, self.error, self.calls = times, error, 0
@@ -161,15 +161,15 @@ class Failing:
         return self.calls
 
 
-def test_waiting_ends_when_storage_is_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_retries_end_when_storage_is_back(caplog: pytest.LogCaptureFixture) -> None:
     away = Failing(2, OSError(errno.ESTALE, "Stale file handle"))
     with caplog.at_level(logging.WARNING, "foldtune.storage"):
         assert retry_io(Path("x"), "read", away, waits_s=(0.0, 0.0, 0.0)) == 3
-    said = [record.getMessage() for record in caplog.records]
-    assert said == ["cannot read x (Stale file handle): trying again for 0 s"], "once, not at every attempt"
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["cannot read x (Stale file handle): trying again for 0 s"], "once, not at every attempt"
 
 
-def test_waiting_is_bounded() -> None:
+def test_retries_are_bounded() -> None:
     away = Failing(9, TimeoutError("no answer"))
     with pytest.raises(StorageError, match="cannot read x: no answer"):
         retry_io(Path("x"), "read", away, waits_s=(0.0,) * 3)
@@ -186,7 +186,7 @@ def test_waiting_is_bounded() -> None:
         (ValueError("a mistake of ours"), ValueError),
     ],
 )
-def test_what_waiting_does_not_cure_is_raised_at_once(error: Exception, kind: type[Exception]) -> None:
+def test_lasting_errors_are_raised_at_once(error: Exception, kind: type[Exception]) -> None:
     call = Failing(1, error)
     with pytest.raises(kind):
         retry_io(Path("x"), "write", call)

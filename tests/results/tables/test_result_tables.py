@@ -1,4 +1,4 @@
-"""Tables fit their width, keep what matters and say what they leave out."""
+"""Tables fit their width, keep the important columns and state what is left out."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_no_limit_shows_every_column(records: list[TrialRecord]) -> None:
     assert " ".join(header) == f"{expected} auroc macro_f1 loss img/s params M"
 
 
-def test_caption_counts_all_trials_and_says_why_some_failed(records: list[TrialRecord]) -> None:
+def test_caption_counts_all_trials_and_gives_reasons_of_failures(records: list[TrialRecord]) -> None:
     frame = leaderboard(records, BALANCED)
     text = "\n".join(lines(results_table(frame, BALANCED, 2), 200))
     assert "3 complete · 3 pruned · 3 failed · 3 running · 16m 36s of training" in text
@@ -122,7 +122,7 @@ def test_empty_leaderboard() -> None:
     assert "no trials yet" in "\n".join(lines(table, 80))
 
 
-def test_short_names_are_the_shortest_that_stay_apart() -> None:
+def test_short_names_are_the_shortest_unique_ones() -> None:
     names = ["loss", "loss.focal.gamma", "loss.cb.gamma", "loss.cb.beta", "lr", "a.lr", "epochs"]
     assert short_names(names, taken=["epochs"]) == {
         "loss": "loss",
@@ -242,13 +242,13 @@ def test_a_title_is_not_broken_at_the_width_of_its_table() -> None:
     assert title in [line.strip() for line in lines(ensemble_table(long, width=90), 90)]
 
 
-def test_ensemble_with_the_least_it_needs() -> None:
+def test_ensemble_with_required_keys_only() -> None:
     least = {key: ENSEMBLE[key] for key in ("metric", "mode", "voting", "folds", "members", "estimate")}
     assert "balanced_accuracy 0.8200  cross-fitted" in "\n".join(lines(ensemble_table(least), 100))
 
 
-def test_an_ensemble_says_who_dropped_out_and_what_was_compared() -> None:
-    told = {
+def test_an_ensemble_shows_dropped_members_and_compared_votings() -> None:
+    described = {
         **ENSEMBLE,
         "asked": "auto",
         "tta": "hflip",
@@ -258,14 +258,14 @@ def test_an_ensemble_says_who_dropped_out_and_what_was_compared() -> None:
             {"id": "x/c", "value": 0.5, "leader": "a", "difference": {"value": -0.3, "low": -0.4, "high": -0.2}}
         ],
     }
-    text = "\n".join(lines(ensemble_table(told, width=120), 120))
+    text = "\n".join(lines(ensemble_table(described, width=120), 120))
     assert "soft voting (auto), hflip views" in text
     assert "gain +0.01000  [-0.0050, +0.0250]" in text
     assert "compared: greedy 0.8300 · soft 0.8200 · hard 0.8100" in text
     assert "x/c dropped out after two folds: 0.5000, -0.3000 [-0.4000, -0.2000] against a" in text
 
 
-def test_of_an_error_less_is_better() -> None:
+def test_a_lower_error_is_better() -> None:
     error = {"metric": "mae", "mode": "min", "estimate": {"mae": 0.5}, "gain": -0.1}
     text = "\n".join(lines(ensemble_table({**ENSEMBLE, **error, "compared": {"soft": 0.5, "hard": 0.6}}), 100))
     assert "compared: soft 0.5000 · hard 0.6000" in text
@@ -279,7 +279,7 @@ def test_many_classes_show_the_weakest() -> None:
     assert "the 15 weakest of 40 classes" in "\n".join(text)
 
 
-def test_what_stands_above_and_below_a_narrow_table_takes_the_whole_width() -> None:
+def test_title_and_caption_of_a_narrow_table_take_the_whole_width() -> None:
     title = "trial 0001 of run skin, 2,003 rows that it was not trained on"
     swept = [{"values": {"threshold": 0.5}, "metrics": {"f1": 0.25}}]
     assert lines(sweep_table(swept, {"f1": "max"}, title=title, width=160), 160)[0] == title

@@ -1,4 +1,4 @@
-"""Files are whole or absent, whatever happens to the writer or the disk."""
+"""Writes are atomic, whatever happens to the writer or the disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(mount)], check=True)
 
 
-def test_json_round_trip_turns_what_json_lacks_into_null(tmp_path: Path) -> None:
+def test_json_round_trip_turns_non_finite_numbers_into_null(tmp_path: Path) -> None:
     value = {
         "a": np.float32(0.5),
         "b": np.arange(2),
@@ -107,7 +107,7 @@ def test_objects_are_neither_written_nor_read(tmp_path: Path) -> None:
         files.read_npz(tmp_path / "x.npz")
 
 
-def test_lines_cut_at_every_byte_keep_what_is_whole(tmp_path: Path) -> None:
+def test_lines_cut_at_any_byte_keep_the_complete_ones(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     rows = [{"epoch": i, "name": "é" * i} for i in range(1, 4)]
     for row in rows:
@@ -277,7 +277,7 @@ def test_yaml_keeps_its_order_and_runs_no_code(tmp_path: Path) -> None:
         files.read_yaml(tmp_path / "c.yaml")
 
 
-def test_removing_tells_the_bytes(tmp_path: Path) -> None:
+def test_removing_returns_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(bytes(123))
     assert files.remove_file(tmp_path / "w") == 123
     assert files.remove_file(tmp_path / "w") == 0

@@ -1,4 +1,4 @@
-"""The ensemble's folder: exchanged whole, bounded."""
+"""The folder of an ensemble: atomic exchange, bounded size."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_failure_leaves_the_old_ensemble(ensemble: EnsembleDir) -> None:
     assert names(ensemble.root) == ["ensemble.json", "oof.npz", "submission.csv", "test.npz"]
 
 
-def test_what_a_new_ensemble_lacks_does_not_stay(ensemble: EnsembleDir) -> None:
+def test_old_files_that_a_new_ensemble_lacks_are_removed(ensemble: EnsembleDir) -> None:
     with ensemble.replacing() as stage:
         stage.write_oof({"scores": np.full(2, 2)})
         stage.write({"version": 2})
@@ -80,7 +80,7 @@ def test_what_a_new_ensemble_lacks_does_not_stay(ensemble: EnsembleDir) -> None:
 
 @ON_A_DISK
 def test_a_kill_in_the_exchange_leaves_no_mixture(ensemble: EnsembleDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever of the renames is the last one done, an ensemble.json stands beside files of its own version."""
+    """After any of the renames, ensemble.json is absent or beside files of its own version."""
     for survived in range(4):
         with killed_after(survived, monkeypatch) as died:
             try:
@@ -97,7 +97,7 @@ def test_a_kill_in_the_exchange_leaves_no_mixture(ensemble: EnsembleDir, monkeyp
 
 @contextmanager
 def killed_after(renames: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Let the exchange stop after so many renames, as a signal would."""
+    """Stop the exchange after the given number of renames, as a signal would."""
     import os
 
     real, left = os.replace, renames
@@ -115,7 +115,7 @@ def killed_after(renames: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
         yield []
 
 
-def test_left_over_staging_is_not_taken_for_new(ensemble: EnsembleDir) -> None:
+def test_a_left_over_staging_folder_is_ignored(ensemble: EnsembleDir) -> None:
     EnsembleDir(ensemble.root / ".next").write_test({"scores": np.full(3, 9)})
     with ensemble.replacing() as stage:
         stage.write({"version": 2})
@@ -142,7 +142,7 @@ def test_only_the_fold_models_of_some_trials_are_kept(ensemble: EnsembleDir) -> 
     assert versions(ensemble) == [1, 1, 1, 1]
 
 
-def test_of_those_that_raced_stays_what_their_models_said(ensemble: EnsembleDir) -> None:
+def test_scores_of_eliminated_members_are_kept(ensemble: EnsembleDir) -> None:
     for member in ("a", "b", "other/a", "other/b", "gone/a"):
         write_bytes_atomic(ensemble.weights_path(member, 0), b"weights")
         ensemble.member(member, 0).finish({"value": 1.0})
@@ -158,7 +158,7 @@ def test_of_those_that_raced_stays_what_their_models_said(ensemble: EnsembleDir)
         assert not (ensemble.root / "members/gone").exists()
 
 
-def test_scores_under_other_views_lie_beside_and_go_with_the_result(ensemble: EnsembleDir) -> None:
+def test_scores_under_other_augmentation_are_kept_apart_and_removed_with_the_result(ensemble: EnsembleDir) -> None:
     fold, ids = ensemble.member("a", 0), np.array(["x", "y"])
     assert fold.with_tta(None) is fold
     for place, each in enumerate((fold, fold.with_tta("hflip"), fold.with_tta("flips"))):
@@ -177,7 +177,7 @@ def test_scores_under_other_views_lie_beside_and_go_with_the_result(ensemble: En
     assert names_in(fold.root) == ["checkpoint.pt"]
 
 
-def test_a_finished_fold_forgets_its_failure(ensemble: EnsembleDir) -> None:
+def test_finishing_a_fold_removes_its_error(ensemble: EnsembleDir) -> None:
     fold = ensemble.member("a", 0)
     fold.write_error("Traceback")
     fold.finish({"value": 0.5})
@@ -185,7 +185,7 @@ def test_a_finished_fold_forgets_its_failure(ensemble: EnsembleDir) -> None:
     assert not fold.error_path.exists()
 
 
-def test_test_logits_are_of_just_these_rows(ensemble: EnsembleDir) -> None:
+def test_test_logits_need_exactly_these_rows(ensemble: EnsembleDir) -> None:
     fold, ids = ensemble.member("a", 0), np.array(["x", "y"])
     assert fold.read_test_logits(ids) is None
     fold.write_test_logits(ids, np.eye(2))

@@ -1,4 +1,4 @@
-"""The folder of the model in use: exchanged whole, with dated backups, whatever moment a process is killed in."""
+"""The folder of the promoted model: atomic exchange with dated backups, also if killed at any moment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS = ((os, "rename"), (os, "replace"), (shutil, "copyfileobj"), (os, "fsync")
 
 
 def put(model: ModelDir, content: str) -> Path | None:
-    """A model of one member with two folds, all of whose files say `content`."""
+    """Put a model of one member with two folds, all of whose files hold `content`."""
     source = model.root.parent / f"weights_{content}"
     source.mkdir(exist_ok=True)
     weights = {}
@@ -30,13 +30,13 @@ def put(model: ModelDir, content: str) -> Path | None:
 
 
 def content(model: ModelDir) -> str:
-    """What the model's files say, all of them the same."""
+    """Return the common content of the model's files."""
     oof = model.ensemble.read_oof()
-    said = {path.read_text() for path in model.root.glob("weights/r/0001/*.safetensors")}
+    contents = {path.read_text() for path in model.root.glob("weights/r/0001/*.safetensors")}
     assert oof is not None
-    said |= {(model.ensemble.read() or {})["content"], str(oof["ids"][0]), model.promotion()["name"]}
-    assert len(said) == 1
-    return said.pop()
+    contents |= {(model.ensemble.read() or {})["content"], str(oof["ids"][0]), model.promotion()["name"]}
+    assert len(contents) == 1
+    return contents.pop()
 
 
 def names(folder: Path) -> list[str]:
@@ -67,7 +67,7 @@ def test_put_again_and_go_back(tmp_path: Path) -> None:
     assert len(names(tmp_path / "deep")) == 3
 
 
-def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+def test_foreign_files_stay(tmp_path: Path) -> None:
     model = ModelDir(tmp_path / "model")
     model.root.mkdir()
     (model.root / "thesis.txt").write_text("years of work")
@@ -108,7 +108,7 @@ def test_a_failure_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert names(tmp_path) == before
 
 
-def test_one_at_a_time(tmp_path: Path) -> None:
+def test_one_exchange_at_a_time(tmp_path: Path) -> None:
     model = ModelDir(tmp_path / "model")
     with model.lock(), pytest.raises(RunBusy, match="another process"), ModelDir(tmp_path / "model").lock():
         pass
@@ -125,7 +125,7 @@ def test_a_removed_model_does_not_come_back_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["put", "rollback"])
-def test_killed_at_any_step_it_is_old_or_new_or_one_rollback_away(tmp_path: Path, action: str) -> None:
+def test_after_a_kill_at_any_step_the_model_is_old_or_new_or_one_rollback_away(tmp_path: Path, action: str) -> None:
     step = 0
     while True:
         step += 1
@@ -169,7 +169,7 @@ def test_a_killed_exchange_is_undone_by_the_next(tmp_path: Path) -> None:
 
 
 def _killed_at(step: int, model: ModelDir, action: str) -> int:
-    """Run the action in a process that ends without a word before its `step`-th step; its exit code."""
+    """Run the action in a process that exits before its `step`-th step; return its exit code."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,4 +1,4 @@
-"""Conditions and their verdicts in the terminal."""
+"""Gates and their results in the terminal."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_a_title_longer_than_the_table_stays_in_one_line() -> None:
     assert lines(VERDICTS[:1], title)[0] == title
 
 
-def test_each_verdict_has_its_value_and_its_margin() -> None:
+def test_each_result_has_its_value_and_its_margin() -> None:
     _, _, passed, failed, missing, _ = lines(VERDICTS)
     assert passed.split() == ["f1", ">", "0.5", "0.6250", "+0.1250", "pass"]
     assert failed.split() == ["support", ">", "99", "40", "-59", "FAIL"]
     assert missing.split() == ["mAP", ">", "0.9", "–", "–", "FAIL"]
 
 
-def test_the_caption_counts_what_fails() -> None:
+def test_the_caption_counts_the_failed() -> None:
     assert lines(VERDICTS)[-1] == "2 of 3 conditions fail"
     assert lines(VERDICTS[:1])[-1] == "the condition holds"
