@@ -23,7 +23,7 @@ from benchmarks.report import Figure, cores, machine_line, parser, publish
 from benchmarks.storedscores import METRIC, MappedScores, mapped, write_run
 from foldtune.search.assess.refit import Refit, refit
 from foldtune.search.runs.run import Run, open_run
-from foldtune.search.voting.combiner import Ballot
+from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.search.voting.evaluation import metric_of
 from foldtune.search.voting.greedy import greedy_weights
 from foldtune.trainers.tasks import Task
@@ -64,7 +64,7 @@ def measure(plan: Plan, scratch: Path, processes: int) -> list[Figure]:
         weights = greedy_weights(run.task, scores, targets, METRIC)  # type: ignore[arg-type]
         seconds["greedy selection"] = time.perf_counter() - begun
         begun = time.perf_counter()
-        values = _vote(run.task, scores, _ballots(refits, weights, run.task), targets)
+        values = _vote(run.task, scores, _combiners(refits, weights, run.task), targets)
         seconds["voting: soft, hard, greedy"] = time.perf_counter() - begun
     return [*_figures(plan, seconds, peak.bytes, weights, values), _compare_grid(plan, run.task, scores[0], targets)]
 
@@ -73,27 +73,27 @@ def _scores_path(run: Run, number: int) -> Path:
     return Path(str(run.store.trial(f"{number:04d}").scores_path))
 
 
-def _ballots(refits: Sequence[Refit], weights: tuple[float, ...], task: Task) -> dict[str, Ballot]:
+def _combiners(refits: Sequence[Refit], weights: tuple[float, ...], task: Task) -> dict[str, EnsembleCombiner]:
     """Votes of all trials, with the post-processing that was fitted to each."""
     equal = (1.0 / len(weights),) * len(weights)
     own = tuple(each.postprocess for each in sorted(refits, key=lambda each: each.trial_id))
     common = task.default_postprocess()
     return {
-        "soft": Ballot("soft", None, equal, common),
-        "hard": Ballot("hard", None, equal, common, own),
-        "greedy": Ballot("greedy", None, weights, common),
+        "soft": EnsembleCombiner("soft", None, equal, common),
+        "hard": EnsembleCombiner("hard", None, equal, common, own),
+        "greedy": EnsembleCombiner("greedy", None, weights, common),
     }
 
 
 def _vote(
-    task: Task, scores: Sequence[MappedScores], ballots: dict[str, Ballot], targets: npt.NDArray[Any]
+    task: Task, scores: Sequence[MappedScores], combiners: dict[str, EnsembleCombiner], targets: npt.NDArray[Any]
 ) -> dict[str, float]:
     """Return the metric of each vote, computed in parts of the rows; post-processing of means is fitted to all rows."""
-    found: dict[str, list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]] = {name: [] for name in ballots}
+    found: dict[str, list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]] = {name: [] for name in combiners}
     for first in range(0, len(targets), _PART):
         part = [each[first : first + _PART] for each in scores]
-        for name, ballot in ballots.items():
-            found[name].append(ballot.apply(task, part))
+        for name, combiner in combiners.items():
+            found[name].append(combiner.apply(task, part))
     values = {}
     for name, parts in found.items():
         mean, predictions = (np.concatenate(each) for each in zip(*parts, strict=True))

@@ -24,7 +24,7 @@ _INK, _DIM, _RULE, _PAPER = "#1a1a1a", "#6b6b6b", "#c8c8c8", "#ffffff"
 
 
 @dataclass(frozen=True)
-class Group:
+class ColumnGroup:
     """Columns under one title, with a note below it and a name for each column."""
 
     title: str
@@ -46,7 +46,7 @@ class Sheet:
     """Content of a sheet: groups of columns from left to right, rows from top to bottom."""
 
     title: str
-    groups: tuple[Group, ...]
+    groups: tuple[ColumnGroup, ...]
     rows: tuple[Row, ...]
 
 
@@ -92,15 +92,15 @@ def _cell(rows: Sequence[Row]) -> int:
     return longer * max(1, round(_CELL / longer)) if longer <= _LARGEST else _CELL
 
 
-def _width(group: Group, cell: int) -> int:
+def _width(group: ColumnGroup, cell: int) -> int:
     return len(group.columns) * (cell + _GAP) - _GAP
 
 
-def _cells(group: Group, left: int, cell: int) -> list[int]:
+def _cells(group: ColumnGroup, left: int, cell: int) -> list[int]:
     return [left + place * (cell + _GAP) for place in range(len(group.columns))]
 
 
-def _columns(groups: Sequence[Group], cell: int) -> tuple[list[int], int]:
+def _columns(groups: Sequence[ColumnGroup], cell: int) -> tuple[list[int], int]:
     """Return the left edge of each group, and the right edge of the last."""
     lefts, x = [], _MARGIN + _LABELS
     for group in groups:
@@ -111,7 +111,7 @@ def _columns(groups: Sequence[Group], cell: int) -> tuple[list[int], int]:
 
 def _draw_head(
     pen: ImageDraw.ImageDraw,
-    group: Group,
+    group: ColumnGroup,
     left: int,
     texts: tuple[list[str], list[str], list[list[str]]],
     place: tuple[int, list[int]],

@@ -49,14 +49,14 @@ class Gate:
         of = "" if self.label is None else f" of {self.label}"
         return f"{self.metric}{of} {self.sign} {self.bound:g}"
 
-    def judge(self, value: float) -> Verdict:
+    def evaluate(self, value: float) -> GateResult:
         """Compare a figure; a NaN, which says nothing, passes no gate."""
         distance = value - self.bound if self.sign in (">", ">=") else self.bound - value
-        return Verdict(self, value, distance, _COMPARE[self.sign](value, self.bound))
+        return GateResult(self, value, distance, _COMPARE[self.sign](value, self.bound))
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """A gate and the figure found: `margin` is how far inside the condition it lies, negative outside."""
 
     gate: Gate
@@ -113,7 +113,7 @@ def parse_gates(values: object, source: str = "gates") -> list[Gate]:
     return gates
 
 
-def judge(gates: Sequence[Gate], description: Mapping[str, Any]) -> list[Verdict]:
+def evaluate_gates(gates: Sequence[Gate], description: Mapping[str, Any]) -> list[GateResult]:
     """Hold each gate against the figures of a stored ensemble.
 
     Args:
@@ -132,7 +132,7 @@ def judge(gates: Sequence[Gate], description: Mapping[str, Any]) -> list[Verdict
             problems.append(f"gate '{gate}': {error}")
     if problems:
         raise InputError(problems)
-    return [gate.judge(value) for gate, value in zip(gates, values, strict=True)]
+    return [gate.evaluate(value) for gate, value in zip(gates, values, strict=True)]
 
 
 def _parse(value: object) -> Gate:

@@ -122,12 +122,12 @@ def of_ensemble(directory: EnsembleDir, name: str) -> HeldOut:
     if groups is None and is_run(directory.root.resolve().parent):
         run = open_run(str(directory.root.resolve().parent), ".")
         groups = groups_of(groups_by_id(run), stored["ids"])
-    predictions = judged_predictions(task, description, stored)
+    predictions = held_out_predictions(task, description, stored)
     scores = as_lazy(stored["scores"])
     return HeldOut(name, task, metric, stored["ids"], stored["targets"], scores, predictions, groups)
 
 
-def judged_predictions(task: Task, description: Mapping[str, Any], stored: Mapping[str, Array]) -> Array:
+def held_out_predictions(task: Task, description: Mapping[str, Any], stored: Mapping[str, Array]) -> Array:
     """Cross-fitted predictions (N, ...) of an ensemble, just those of its estimate.
 
     Args:

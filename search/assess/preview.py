@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.results.exports.contact_sheet import Group, Row, Sheet
+from foldtune.results.exports.contact_sheet import ColumnGroup, Row, Sheet
 from foldtune.search.runs.dataset import image_plan, open_images
 from foldtune.search.runs.validation import Checked
 from foldtune.trainers.components import Component
@@ -120,7 +120,9 @@ def preview(checked: Checked, rows: int, seed: int) -> Sheet:
     height, width = config.data.size
     title = f"{config.name}: images at {width}x{height} px and what trials may see of them in training"
     steps = ", ".join(step.name for step in config.data.steps)
-    return Sheet(title, (Group("original", f"after {steps}" if steps else "", ("",)), *_groups(columns)), tuple(shown))
+    return Sheet(
+        title, (ColumnGroup("original", f"after {steps}" if steps else "", ("",)), *_groups(columns)), tuple(shown)
+    )
 
 
 def _augmented(
@@ -138,13 +140,13 @@ def _labels(task: Task, ids: npt.NDArray[np.str_], targets: npt.NDArray[Any]) ->
     return [str(value) or "(no label)" for value in frame["label"]]
 
 
-def _groups(columns: Sequence[Variant]) -> Iterator[Group]:
+def _groups(columns: Sequence[Variant]) -> Iterator[ColumnGroup]:
     for title, members in groupby(columns, key=lambda variant: variant.title):
         params = [variant.params for variant in members]
         alike = {name for name in params[0] if all(own[name] == params[0][name] for own in params)}
         common = _text({name: value for name, value in params[0].items() if name in alike and value not in (0, 0.0)})
         names = tuple(_text({name: own[name] for name in own if name not in alike}) for own in params)
-        yield Group(title, common, names)
+        yield ColumnGroup(title, common, names)
 
 
 def _text(params: Mapping[str, Any]) -> str:

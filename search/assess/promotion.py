@@ -15,14 +15,14 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.model_dir import ModelDir
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.comparison import Comparison, compare
-from foldtune.search.assess.gates import Gate, Verdict, judge
+from foldtune.search.assess.gates import Gate, GateResult, evaluate_gates
 from foldtune.search.assess.held_out import of_ensemble
 
 _KEPT = ("ids", "folds", "targets", "scores", "predictions", "groups")
 
 
 @dataclass(frozen=True)
-class Judgement:
+class PromotionDecision:
     """What speaks for and against a promotion.
 
     Attributes:
@@ -33,7 +33,7 @@ class Judgement:
     """
 
     comparison: Comparison | None
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[GateResult]
     better: bool
     reasons: Sequence[str]
 
@@ -42,9 +42,9 @@ class Judgement:
         return (self.better or force) and all(verdict.passed for verdict in self.verdicts)
 
 
-def judge_promotion(
+def decide_promotion(
     new: EnsembleDir, name: str, current: ModelDir, gates: Sequence[Gate], *, min_gain: float = 0.0, force: bool = False
-) -> Judgement:
+) -> PromotionDecision:
     """Compare a new ensemble with the model in use on the held-out rows that both have, and check the gates.
 
     Args:
@@ -69,10 +69,10 @@ def judge_promotion(
             reasons.append(f"not compared: {error}")
     if comparison is not None and not comparison.gain > min_gain:
         reasons.append(_not_better(comparison, min_gain))
-    verdicts = judge(gates, description) if gates else []
+    verdicts = evaluate_gates(gates, description) if gates else []
     reasons += [f"gate '{each.gate}' fails: the figure is {each.value:.4g}" for each in verdicts if not each.passed]
     better = not current.exists() or (comparison is not None and comparison.gain > min_gain)
-    return Judgement(comparison, verdicts, better, reasons)
+    return PromotionDecision(comparison, verdicts, better, reasons)
 
 
 def _hinted(error: FoldtuneError | ResultsError) -> Exception:
@@ -92,7 +92,7 @@ def _not_better(comparison: Comparison, min_gain: float) -> str:
     )
 
 
-def promote(new: EnsembleDir, current: ModelDir, judgement: Judgement, name: str) -> Path | None:
+def promote(new: EnsembleDir, current: ModelDir, decision: PromotionDecision, name: str) -> Path | None:
     """Put the ensemble into use; gives the backup of the one before. Only for a holder of the folder's lock.
 
     Raises:
@@ -108,9 +108,9 @@ def promote(new: EnsembleDir, current: ModelDir, judgement: Judgement, name: str
         "name": name,
         "metric": description["metric"],
         "estimate": description["estimate"],
-        "comparison": None if judgement.comparison is None else judgement.comparison.to_dict(),
-        "gates": [verdict.to_dict() for verdict in judgement.verdicts],
-        "reasons": list(judgement.reasons),
+        "comparison": None if decision.comparison is None else decision.comparison.to_dict(),
+        "gates": [verdict.to_dict() for verdict in decision.verdicts],
+        "reasons": list(decision.reasons),
     }
     kept = {key: oof[key] for key in _KEPT if key in oof}
     if "predictions" not in kept:  # of a task whose predictions are not stored: what they are fitted from

@@ -15,7 +15,7 @@ from foldtune.errors import InputError, RunCorrupt
 from foldtune.results.runs.ranking import finalists
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.storage.files import write_csv, write_json
-from foldtune.search.assess.held_out import judged_predictions
+from foldtune.search.assess.held_out import held_out_predictions
 from foldtune.search.runs.run import Run
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
@@ -152,7 +152,7 @@ def confusion_table(run: Run, description: Mapping[str, Any]) -> pd.DataFrame | 
     targets = stored["targets"]
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
         return None
-    return _crossed(run.task.label_names, targets, judged_predictions(run.task, description, stored))
+    return _crossed(run.task.label_names, targets, held_out_predictions(run.task, description, stored))
 
 
 def _crossed(names: Sequence[str], targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from foldtune.errors import DataError, InputError, unknown
 from foldtune.search.runs.dataset import label_rules
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
-from foldtune.search.voting.combiner import Ballot
+from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import as_lazy
 
 _PLACE = "\0place"
@@ -58,7 +58,9 @@ def _predicted(run: Run, stored: dict[str, Any], description: Mapping[str, Any],
     own = own_postprocess(run, record, held_out)
     return {
         **stored,
-        "predictions": Ballot.from_dict(description).apply(run.task, list(map(as_lazy, stored["member_scores"])))[1],
+        "predictions": EnsembleCombiner.from_dict(description).apply(
+            run.task, list(map(as_lazy, stored["member_scores"]))
+        )[1],
         "single_predictions": run.task.predict(as_lazy(stored["single_scores"]), own),
     }
 

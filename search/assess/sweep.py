@@ -13,13 +13,13 @@ import numpy.typing as npt
 from foldtune.errors import InputError, RunCorrupt, unknown
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.search.runs.run import Run
-from foldtune.search.voting.estimate import Ballot
+from foldtune.search.voting.estimate import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
-MOST_SETTINGS = 10_000
+MAX_SETTINGS = 10_000
 _SHOWN = 5
 
 
@@ -35,7 +35,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepResult:
     """A setting and every metric of the task with it."""
 
     setting: Setting
@@ -52,20 +52,20 @@ class Source:
         member_scores: M arrays (N, ...): of a trial one, its validation rows; of an ensemble its members'
             out-of-fold rows.
         targets: (N, ...).
-        ballot: how the members vote, None for a trial.
+        combiner: how the members vote, None for a trial.
     """
 
     name: str
     task: Task
     member_scores: Sequence[Array]
     targets: Array
-    ballot: Ballot | None = None
+    combiner: EnsembleCombiner | None = None
 
     def answer(self, setting: Setting, member_scores: Sequence[Array]) -> tuple[Array, Array]:
         """Scores and predictions (N, ...) with the setting; in a hard vote each member votes with it."""
-        if self.ballot is None:
+        if self.combiner is None:
             return member_scores[0], self.task.predict(member_scores[0], setting.postprocess)
-        return self.ballot.with_postprocess(setting.postprocess).apply(self.task, member_scores)
+        return self.combiner.with_postprocess(setting.postprocess).apply(self.task, member_scores)
 
 
 def parse_grid(texts: Sequence[str], task: Task) -> list[Setting]:
@@ -92,8 +92,8 @@ def parse_grid(texts: Sequence[str], task: Task) -> list[Setting]:
     wholes = {key: key.partition(".")[0] for key in axes if "." in key}
     problems += [f"--grid {key}: {whole} is given as a whole too" for key, whole in wholes.items() if whole in axes]
     count = math.prod(map(len, axes.values()))
-    if count > MOST_SETTINGS:
-        problems.append(f"--grid: {count:,} settings; give at most {MOST_SETTINGS:,}")
+    if count > MAX_SETTINGS:
+        problems.append(f"--grid: {count:,} settings; give at most {MAX_SETTINGS:,}")
     if problems:
         raise InputError(problems)
     settings = [_setting(dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
@@ -164,21 +164,21 @@ def ensemble_source(run: Run) -> Source:
     if stored is None or not {"targets", "member_scores"} <= set(stored):
         raise RunCorrupt(f"{run.store.ensemble.oof_path} lacks its scores; run foldtune ensemble again")
     members = list(map(as_lazy, stored["member_scores"]))
-    return Source("the ensemble", ensemble.task, members, stored["targets"], ensemble.ballot())
+    return Source("the ensemble", ensemble.task, members, stored["targets"], ensemble.combiner())
 
 
-def sweep(source: Source, settings: Sequence[Setting], progress: Callable[[int, int], None]) -> Iterator[Swept]:
+def sweep(source: Source, settings: Sequence[Setting], progress: Callable[[int, int], None]) -> Iterator[SweepResult]:
     """Judge each setting, in their order; `progress` is told (done, total)."""
     for done, (setting, metrics) in enumerate(zip(settings, _judged(source, settings), strict=True), start=1):
-        yield Swept(setting, metrics)
+        yield SweepResult(setting, metrics)
         progress(done, len(settings))
 
 
 def _judged(source: Source, settings: Sequence[Setting]) -> Iterator[dict[str, float]]:
     """Every metric with each setting; where one array of scores decides, the task shares work between them."""
     task, targets = source.task, source.targets
-    if source.ballot is None or source.ballot.voting == "soft":
-        one = source.member_scores[0] if source.ballot is None else mean_scores(source.member_scores)
+    if source.combiner is None or source.combiner.voting == "soft":
+        one = source.member_scores[0] if source.combiner is None else mean_scores(source.member_scores)
         yield from task.evaluate_each(one, [setting.postprocess for setting in settings], targets)
         return
     for setting in settings:

@@ -15,7 +15,7 @@ from foldtune.errors import InputError, RunCorrupt
 from foldtune.results.exports.submission import arrange_submission
 from foldtune.results.storage.files import read_npz, write_csv
 from foldtune.results.storage.paths import StorePath
-from foldtune.search.assess.sweep import Source, Swept
+from foldtune.search.assess.sweep import Source, SweepResult
 from foldtune.search.predict.tables import submission_frame
 from foldtune.search.runs.dataset import read_unlabelled
 from foldtune.search.runs.run import Run
@@ -82,7 +82,7 @@ def _complete(run: Run, ids: npt.NDArray[np.str_], scores: Array) -> tuple[npt.N
 def write_submissions(
     run: Run,
     source: Source,
-    swept: Sequence[Swept],
+    swept: Sequence[SweepResult],
     test: tuple[npt.NDArray[np.str_], Sequence[Array]],
     folder: Path,
     progress: Callable[[int, int], None],

@@ -202,8 +202,8 @@ def _vote(
     )
     if test is not None:
         tests = [member.test_scores for member in members if member.test_scores is not None]
-        ballot = judged.ballot.for_means(run.task, [member.scores for member in members], tests)
-        judged = replace(judged, ballot=ballot)  # for new rows alone: the estimate is of out-of-fold scores
+        combiner = judged.combiner.with_adapted_thresholds(run.task, [member.scores for member in members], tests)
+        judged = replace(judged, combiner=combiner)  # for new rows alone: the estimate is of out-of-fold scores
     by_id = {each.id: each for each in chosen}
     description = describe(
         [source.run for source in training.sources],
@@ -228,7 +228,7 @@ def _vote(
     with run.store.ensemble.replacing() as stage:
         submission = None
         if test is not None:
-            submission = write_test_rows(run, members, judged.ballot, training.stored(chosen[0]), test, stage)
+            submission = write_test_rows(run, members, judged.combiner, training.stored(chosen[0]), test, stage)
         stage.write_oof(plain(oof))
         stage.write(description)
     return Ensemble(description, submission)

@@ -44,7 +44,7 @@ def describe(
         "metric": home.goal.metric,
         "mode": home.goal.mode,
         "folds": plan.folds,
-        **judged.ballot.to_dict(),
+        **judged.combiner.to_dict(),
         "asked": plan.voting,
         "asked_min_votes": plan.min_votes,
         "compared": dict(judged.compared),
@@ -66,7 +66,7 @@ def describe(
                 "config": dict(each.candidate.record.config),
             }
             for each, member, oof, weight in zip(
-                stored, members, judged.member_values, judged.ballot.weights, strict=True
+                stored, members, judged.member_values, judged.combiner.weights, strict=True
             )
         ],
         "race": plan.race,

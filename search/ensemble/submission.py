@@ -15,7 +15,7 @@ from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.predict.tables import submission_frame
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
-from foldtune.search.voting.estimate import Ballot, Member
+from foldtune.search.voting.estimate import EnsembleCombiner, Member
 from foldtune.search.workers.fold_model import Unlabelled
 from foldtune.trainers.arrays.lazy import stack
 
@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 def write_test_rows(
     run: Run,
     members: list[Member],
-    ballot: Ballot,
+    combiner: EnsembleCombiner,
     best: StoredMember,
     test: Unlabelled,
     stage: EnsembleDir,
@@ -40,7 +40,7 @@ def write_test_rows(
         SubmissionError: the ids or columns are not those of the sample.
     """
     member_scores = [member.test_scores for member in members if member.test_scores is not None]
-    scores, predictions = ballot.apply(run.task, member_scores)
+    scores, predictions = combiner.apply(run.task, member_scores)
     single_scores, single_predictions = _single(run, best, test)
     stage.write_test(
         plain(

@@ -20,7 +20,7 @@ from foldtune.search.predict.new_images import NewImages, find_images
 from foldtune.search.predict.preprocessing import ImagePreprocessing, unreadable_images
 from foldtune.search.predict.progress import SubtaskProgress
 from foldtune.search.predict.tables import original_image_sizes
-from foldtune.search.voting.combiner import Ballot
+from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.data.cache import Prepared
@@ -87,7 +87,7 @@ class StoredEnsemble:
         """Members with a weight above 0, by id: a weighted or greedy vote may give some of them none."""
         members = self.description["members"]
         return {
-            _name(member): member for member, weight in zip(members, self.ballot().weights, strict=True) if weight > 0
+            _name(member): member for member, weight in zip(members, self.combiner().weights, strict=True) if weight > 0
         }
 
     @property
@@ -103,9 +103,9 @@ class StoredEnsemble:
     def _preprocessing(self, member: Mapping[str, Any]) -> ImagePreprocessing:
         return ImagePreprocessing.from_dict({**self.description, **member})  # a member's own keys go first
 
-    def ballot(self) -> Ballot:
+    def combiner(self) -> EnsembleCombiner:
         """Return the fitted vote."""
-        return Ballot.from_dict(self.description)
+        return EnsembleCombiner.from_dict(self.description)
 
     def with_tta(self, tta: str) -> StoredEnsemble:
         """Return the same ensemble with the test-time views `tta`, a name of `trainers.loading.tta`.
@@ -207,7 +207,7 @@ class StoredEnsemble:
         if found.empty:
             raise WorkError(f"none of the {len(images.ids)} images can be read (first: {images.ids[0]}: {reasons[0]})")
         if reasons:
-            mean, predictions = self.ballot().apply(self.task, [each[None] / len(found) for each in sums])
+            mean, predictions = self.combiner().apply(self.task, [each[None] / len(found) for each in sums])
             filled = self.task.submission_frame([""], predictions, columns, scores=mean)
             found = pd.concat([found, *(filled.set_index(pd.Index([row])) for row in reasons)]).sort_index()
         return found.assign(**{columns[0]: images.ids}), {images.ids[row]: reason for row, reason in reasons.items()}
@@ -248,7 +248,7 @@ class StoredEnsemble:
         one = next(iter(voter_scores.values()))
         unweighted = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # a member of weight 0 changes nothing
         scores = [voter_scores.get(_name(member), unweighted) for member in self.description["members"]]
-        mean, predictions = self.ballot().apply(self.task, scores)
+        mean, predictions = self.combiner().apply(self.task, scores)
         return render(mean, predictions, scores, [paths[row] for row in rows.tolist()]).set_index(rows), reasons
 
     def _member_scores(
@@ -295,7 +295,7 @@ class StoredEnsemble:
         paths: Sequence[Path],
     ) -> pd.DataFrame:
         """Label, score, votes of the members, and the score of every class."""
-        votes = self.ballot().votes(self.task, scores, predictions)
+        votes = self.combiner().votes(self.task, scores, predictions)
         frame = self.task.prediction_frame(mean, predictions, image_sizes=original_image_sizes(self.task, paths))
         return frame.assign(votes=votes)
 

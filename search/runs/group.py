@@ -21,7 +21,7 @@ from foldtune.search.runs.target_checks import CheckedTargets
 
 
 @dataclass(frozen=True)
-class Group:
+class RunGroup:
     """A stored group; its runs lie beside its folder.
 
     Attributes:
@@ -97,7 +97,7 @@ class Group:
         return write_submission(joined, file or self.submission_path, self.sample)
 
 
-def find_group(name: str, storage: StorePath | str) -> Group | None:
+def find_group(name: str, storage: StorePath | str) -> RunGroup | None:
     """A stored group by its name under `storage`, or by the path or URL of its folder; None where there is none.
 
     Raises:
@@ -119,17 +119,17 @@ def open_targets(name: str, storage: StorePath | str) -> Mapping[str | None, Run
     return {None: open_run(name, storage)} if group is None else dict(group.open().items())
 
 
-def _read(root: StorePath) -> Group:
+def _read(root: StorePath) -> RunGroup:
     path = root / GROUP_FILE
     values = read_json(path) or {}
     try:
         sample = values["sample_submission"]
-        return Group(root, dict(values["runs"]), str(values["id"]), Path(sample) if sample else None)
+        return RunGroup(root, dict(values["runs"]), str(values["id"]), Path(sample) if sample else None)
     except (KeyError, TypeError, ValueError) as error:
         raise RunCorrupt(f"{path} lacks {error}") from None
 
 
-def new_group(checked: CheckedTargets) -> Group:
+def new_group(checked: CheckedTargets) -> RunGroup:
     """Write the file of a new group.
 
     Raises:
@@ -143,10 +143,10 @@ def new_group(checked: CheckedTargets) -> Group:
     if taken := [name for name in runs.values() if is_run(storage / name)]:
         raise RunExists(f"runs {', '.join(taken)} exist in {storage}: give --name for another group")
     root = RunStore.create(storage, checked.name).root.resolve()
-    return _write(Group(root, runs, first.data.id, checked.sample))
+    return _write(RunGroup(root, runs, first.data.id, checked.sample))
 
 
-def reopen_group(file: TargetsFile) -> Group:
+def reopen_group(file: TargetsFile) -> RunGroup:
     """Open the group that a configuration file started; targets that were added to the file join it.
 
     Raises:
@@ -166,10 +166,10 @@ def reopen_group(file: TargetsFile) -> Group:
     runs = {target: config.name for target, (config, _) in configs.items()}
     if runs == dict(group.runs):
         return group
-    return _write(Group(group.root, runs, first.data.id, sample))
+    return _write(RunGroup(group.root, runs, first.data.id, sample))
 
 
-def _write(group: Group) -> Group:
+def _write(group: RunGroup) -> RunGroup:
     sample = str(group.sample) if group.sample else None
     values = {"runs": dict(group.runs), "id": group.id_column, "sample_submission": sample}
     write_json(group.root / GROUP_FILE, values)

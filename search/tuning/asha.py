@@ -18,13 +18,13 @@ from foldtune.search.workers.trainable import TRIAL_KEY
 
 
 @dataclass(frozen=True)
-class _Filed:
+class _RungEntry:
     """What a bracket looks at: an id."""
 
     trial_id: str
 
 
-class SteadyWorkers:
+class StartingWorkersMixin:
     """Mixed into a scheduler of Ray Tune: a worker that is still starting keeps its trial, and deaths are noted.
 
     Ray's own ones name the oldest waiting trial as the next to run. Is that one's worker still starting, it is given
@@ -48,11 +48,11 @@ class SteadyWorkers:
         self.dead[trial.config[TRIAL_KEY]] = trial
 
 
-class PlainFIFO(SteadyWorkers, FIFOScheduler):  # type: ignore[misc]
+class FIFO(StartingWorkersMixin, FIFOScheduler):  # type: ignore[misc]
     """Every trial runs to its end."""
 
 
-class ResumableASHA(SteadyWorkers, ASHAScheduler):  # type: ignore[misc]
+class ResumableASHA(StartingWorkersMixin, ASHAScheduler):  # type: ignore[misc]
     """One bracket of asynchronous successive halving (Li et al. 2020) over epochs.
 
     Args:
@@ -87,7 +87,7 @@ class ResumableASHA(SteadyWorkers, ASHAScheduler):  # type: ignore[misc]
     def _file(self, trial_key: str, epoch: int, value: float) -> str:
         if epoch >= self._max_t:  # a trial at its budget says `done` itself
             return str(TrialScheduler.CONTINUE)
-        return str(self._brackets[0].on_result(_Filed(trial_key), epoch, self._metric_op * value))
+        return str(self._brackets[0].on_result(_RungEntry(trial_key), epoch, self._metric_op * value))
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Put the trial into the one bracket; Ray would draw it from the unseeded global generator."""

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MOST_SHOWN = 4
-LEAST_FAILED = 3
+MAX_SHOWN = 4
+MIN_FAILED = 3
 CHANCE = 0.01
 """Of values drawn at random, how often those of the failed trials may all lie above, or all below, the others'."""
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
@@ -27,19 +27,19 @@ def common_reason(reasons: Sequence[str]) -> tuple[str, int]:
 
 
 def common_params(failed: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The sampled parameters that all failed trials share and no other one has, at most MOST_SHOWN, in words.
+    """The sampled parameters that all failed trials share and no other one has, at most MAX_SHOWN, in words.
 
     A number counts as shared where those of the failed trials lie beyond all the others', and there are enough of both
-    that this is hardly chance. Without others, only values that are equal count. Under LEAST_FAILED nothing does.
+    that this is hardly chance. Without others, only values that are equal count. Under MIN_FAILED nothing does.
 
     >>> common_params([{"loss": "focal", "seed": 1}] * 3, [{"loss": "cross_entropy", "seed": 1}])
     ['loss=focal']
     """
-    if len(failed) < LEAST_FAILED:
+    if len(failed) < MIN_FAILED:
         return []
     names = [name for name in failed[0] if all(name in params for params in failed)]
     found = (_shared(name, [p[name] for p in failed], [p[name] for p in others if name in p]) for name in names)
-    return [text for text in found if text][:MOST_SHOWN]
+    return [text for text in found if text][:MAX_SHOWN]
 
 
 def _shared(name: str, failed: Sequence[Any], others: Sequence[Any]) -> str | None:

@@ -61,7 +61,7 @@ class SearchState:
         if self.best is None or self.goal.better(value, self.best[1]):
             self.best = (trial_id, value)
 
-    def left_s(self) -> float | None:
+    def remaining_s(self) -> float | None:
         """Seconds that the rest may take at the pace of this sitting; None before its first trial ended."""
         here = self.finished - self.finished_before
         if here < 1 or self.first_epoch_s is None:

@@ -14,7 +14,7 @@ from foldtune.search.config.schema import RunConfig
 SAMPLED_IMAGES = 5
 
 
-def check_for(config: RunConfig, images: Sequence[Path]) -> ClusterCheck:
+def check_nodes(config: RunConfig, images: Sequence[Path]) -> ClusterCheck:
     """Ask every node of the connected cluster whether it can run the trials of a search.
 
     Args:
@@ -33,13 +33,13 @@ def check_for(config: RunConfig, images: Sequence[Path]) -> ClusterCheck:
     )
 
 
-def require_fit(config: RunConfig, images: Sequence[Path]) -> None:
+def require_ready_nodes(config: RunConfig, images: Sequence[Path]) -> None:
     """The same at the start of a search.
 
     Raises:
         ClusterError: every problem of every node, with what to do.
     """
-    problems = check_for(config, images).all_problems()
+    problems = check_nodes(config, images).all_problems()
     if problems:
         more = f"\n  and {len(problems) - 1} more: foldtune cluster check tells all" if len(problems) > 1 else ""
         raise ClusterError(f"the cluster cannot hold this search: {problems[0]}{more}")

@@ -16,7 +16,7 @@ from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.results.storage.files import is_file, remove_file
 from foldtune.search.tuning.failure_summary import common_params, common_reason
-from foldtune.search.tuning.study import Outcome, report, tell
+from foldtune.search.tuning.study import StoredTrial, record_end, report
 
 MANY_TRIALS = 100
 """Trials from which on the leaderboard is not written anew after each one."""
@@ -70,30 +70,30 @@ class Recorder:
         """Tell the study an epoch's best-so-far value."""
         report(self._study, int(key), epoch, value)
 
-    def trained(self, key: str) -> int:
+    def stored_epochs(self, key: str) -> int:
         """Epochs of a trial that are stored, 0 for none: the driver may not have heard of the last one."""
         return max((row.epoch for row in self._store.trial(key).epochs()), default=0)
 
-    def lost(self, key: str, epoch: int, reason: str) -> None:
+    def record_worker_death(self, key: str, epoch: int, reason: str) -> None:
         """Note that a trial's worker died after an epoch, and that the trial goes on."""
         self._store.trial(key).append_death(epoch, reason)
 
     def finish(self, key: str, result: Mapping[str, Any]) -> None:
         """Write a trial's outcome, tell the study, refresh the leaderboard, drop weights that nobody needs."""
         directory = self._store.trial(key)
-        status, error = self._outcome(result)
+        status, error = self._status(result)
         directory.finish(status, error=error)
         remove_file(directory.checkpoint_path)
         record = directory.record()
         if record is None:
             raise ValueError(f"trial {key} was never started")
-        tell(self._study, outcome(record, directory, self._goal))
+        record_end(self._study, stored_trial(record, directory, self._goal))
         self._count(record)
         self._stale = True
         self.catch_up()
         self._on_finished(record)
 
-    def _outcome(self, result: Mapping[str, Any]) -> tuple[Status, str | None]:
+    def _status(self, result: Mapping[str, Any]) -> tuple[Status, str | None]:
         if result.get("error"):
             return "FAIL", str(result["error"])
         value = result.get(self._goal.metric)
@@ -107,9 +107,9 @@ class Recorder:
             return
         self._failures.append(record)
         if len(self._failures) >= self._max_failed_trials:
-            self.stop_reason = self._in_common()
+            self.stop_reason = self._failure_summary()
 
-    def _in_common(self) -> str:
+    def _failure_summary(self) -> str:
         reason, share = common_reason([record.error or "" for record in self._failures])
         others = [record.params for record in self._store.trials() if record.status in ("COMPLETE", "PRUNED")]
         params = common_params([record.params for record in self._failures], others)
@@ -133,7 +133,7 @@ class Recorder:
         self._refresh_at_s = started_s + (took_s / REFRESH_SHARE if len(records) > MANY_TRIALS else 0.0)
 
 
-def outcome(record: TrialRecord, directory: TrialDir, goal: Goal) -> Outcome:
+def stored_trial(record: TrialRecord, directory: TrialDir, goal: Goal) -> StoredTrial:
     """What the study is to know of a stored trial."""
     epochs = {row.epoch: row.best_metrics.get(goal.metric, math.nan) for row in directory.epochs()}
-    return Outcome(record.number, record.status, record.params, epochs, record.metrics.get(goal.metric))
+    return StoredTrial(record.number, record.status, record.params, epochs, record.metrics.get(goal.metric))

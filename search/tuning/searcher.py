@@ -113,14 +113,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         key = self._live.pop(trial_id, None)
         if key is None:
             return
-        self._guarded(lambda: self._lost(key) if error else self._recorder.finish(key, result or {}))
+        self._guarded(lambda: self._on_worker_death(key) if error else self._recorder.finish(key, result or {}))
 
-    def _lost(self, key: str) -> None:
-        epoch = self._recorder.trained(key)
+    def _on_worker_death(self, key: str) -> None:
+        epoch = self._recorder.stored_epochs(key)
         if self._retry_policy.should_retry(key, epoch):
             self._waiting.insert(0, key)
             self._left += 1
-            self._recorder.lost(key, epoch, self._retry_policy.reason(key))
+            self._recorder.record_worker_death(key, epoch, self._retry_policy.reason(key))
         else:
             self._recorder.finish(key, {"error": self._retry_policy.failure_message(key)})
 

@@ -28,14 +28,14 @@ LOCK_GRACE_S = 5
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What the run's store knows of a trial.
+class StoredTrial:
+    """A trial in the run's store, as far as the study needs it.
 
     Attributes:
-        number: Optuna's number of it.
-        status: RUNNING where it will go on, else COMPLETE, PRUNED or FAIL.
-        params: as sampled.
-        epochs: best-so-far value after each epoch.
+        number: Optuna's trial number, >= 0; -1 where the trial's files are damaged.
+        status: RUNNING where it will be resumed, else COMPLETE, PRUNED or FAIL.
+        params: sampled parameters by name.
+        epochs: best-so-far value by epoch, from 1.
         best: value of the trial, None where no epoch was finished.
     """
 
@@ -139,53 +139,55 @@ def _report(study: optuna.Study, frozen: FrozenTrial, epoch: int, value: float) 
         study._storage.set_trial_intermediate_value(frozen._trial_id, epoch, value)
 
 
-def tell(study: optuna.Study, outcome: Outcome) -> None:
-    """Say how a trial ended, once; a trial that Optuna already holds as finished is left as it is.
+def record_end(study: optuna.Study, trial: StoredTrial) -> None:
+    """Record how a trial ended, once; a trial that is finished in the study is left as it is.
 
-    PRUNED keeps the intermediate values, of which TPE learns; those that the study does not hold yet are filed.
-    A COMPLETE trial without a finite value is told FAIL.
+    PRUNED keeps the intermediate values, of which TPE learns; those that the study does not hold yet are added.
+    A COMPLETE trial without a finite value becomes FAIL.
     """
-    frozen = study.get_trials(deepcopy=False)[outcome.number]
+    frozen = study.get_trials(deepcopy=False)[trial.number]
     if frozen.state.is_finished():
         return
-    for epoch, value in sorted(outcome.epochs.items()):
+    for epoch, value in sorted(trial.epochs.items()):
         if epoch not in frozen.intermediate_values:
             _report(study, frozen, epoch, value)
-    if outcome.status == "COMPLETE" and outcome.best is not None and math.isfinite(outcome.best):
-        study.tell(outcome.number, outcome.best)
-    elif outcome.status == "PRUNED":
-        study.tell(outcome.number, state=TrialState.PRUNED)
+    if trial.status == "COMPLETE" and trial.best is not None and math.isfinite(trial.best):
+        study.tell(trial.number, trial.best)
+    elif trial.status == "PRUNED":
+        study.tell(trial.number, state=TrialState.PRUNED)
     else:
-        study.tell(outcome.number, state=TrialState.FAIL)
+        study.tell(trial.number, state=TrialState.FAIL)
 
 
-def reconcile(study: optuna.Study, stored: Iterable[Outcome], distributions: Mapping[str, BaseDistribution]) -> None:
+def reconcile(
+    study: optuna.Study, stored: Iterable[StoredTrial], distributions: Mapping[str, BaseDistribution]
+) -> None:
     """Bring a study in line with the run's store, which is the record.
 
-    - A stored trial that the study does not know (its file is gone, its storage is another one) is added.
-    - A stored trial that has ended is told; one that will go on stays RUNNING.
-    - A RUNNING trial that the store never heard of was proposed just before a crash: it is told FAIL.
+    - A stored trial that the study lacks (its file is gone, its storage is another one) is added.
+    - The end of a stored trial is recorded; one that will be resumed stays RUNNING.
+    - A RUNNING trial that the store lacks was proposed just before a crash: it becomes FAIL.
 
     Args:
-        distributions: of every parameter of the space, by name.
+        distributions: distribution of every parameter of the space, by name.
     """
-    by_number = {outcome.number: outcome for outcome in stored if outcome.number >= 0}
+    by_number = {trial.number: trial for trial in stored if trial.number >= 0}
     known = len(study.get_trials(deepcopy=False))
     for number in range(known, max(by_number, default=-1) + 1):
-        study.add_trial(_unknown_trial(by_number.get(number), distributions))
+        study.add_trial(_missing_trial(by_number.get(number), distributions))
     for frozen in study.get_trials(deepcopy=False):
-        outcome = by_number.get(frozen.number)
-        if outcome is None and frozen.state == TrialState.RUNNING:
+        trial = by_number.get(frozen.number)
+        if trial is None and frozen.state == TrialState.RUNNING:
             study.tell(frozen.number, state=TrialState.FAIL)
-        elif outcome is not None and outcome.status != "RUNNING":
-            tell(study, outcome)
+        elif trial is not None and trial.status != "RUNNING":
+            record_end(study, trial)
 
 
-def _unknown_trial(outcome: Outcome | None, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    """A trial to add; FAIL in the place of a number that the store has no trial of."""
-    if outcome is None:
+def _missing_trial(trial: StoredTrial | None, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """Return a trial to add to the study; FAIL in the place of a number that the store has no trial of."""
+    if trial is None:
         return create_trial(state=TrialState.FAIL)
-    params = {name: value for name, value in outcome.params.items() if name in distributions}
+    params = {name: value for name, value in trial.params.items() if name in distributions}
     return create_trial(
         state=TrialState.RUNNING, params=params, distributions={name: distributions[name] for name in params}
     )

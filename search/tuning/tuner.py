@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
 import optuna
 import ray
@@ -27,10 +28,9 @@ from foldtune.search.faults.oom_deaths import memory_deaths
 from foldtune.search.faults.watchdog import Watchdog
 from foldtune.search.faults.worker_deaths import WorkerRetryPolicy, noted_cause
 from foldtune.search.runs.dataset import Labelled
-from foldtune.search.tuning.asha import PlainFIFO, ResumableASHA
+from foldtune.search.tuning.asha import FIFO, ResumableASHA
 from foldtune.search.tuning.monitor import Monitor, Observer, SearchState
-from foldtune.search.tuning.polling import Polled
-from foldtune.search.tuning.recorder import Recorder, outcome
+from foldtune.search.tuning.recorder import Recorder, stored_trial
 from foldtune.search.tuning.sampler import make_sampler
 from foldtune.search.tuning.searcher import StudySearcher
 from foldtune.search.tuning.stopping import SearchStopper
@@ -39,12 +39,14 @@ from foldtune.search.workers.trainable import TrialTrainable
 from foldtune.search.workers.training import TrialWork, short_reason
 from foldtune.spaces import Space
 
-SLOTS_EVERY_S = 1.0
-"""Seconds between two looks at the cluster's nodes; the searcher asks at every event."""
+T = TypeVar("T")
+
+SLOTS_PERIOD_S = 1.0
+"""Time for which the number of free slots is kept: the searcher needs it at every event."""
 
 
 @dataclass(frozen=True)
-class SearchEnd:
+class SearchOutcome:
     """How a search ended.
 
     Attributes:
@@ -71,12 +73,12 @@ class Search:
     goal: Goal
     resumed: bool = False
 
-    def left(self) -> int:
+    def remaining(self) -> int:
         """Trials that have not ended yet. Where there are none, `run` needs no Ray session."""
         ended = sum(record.status != "RUNNING" for record in self.store.trials())
         return max(0, self.config.search.num_samples - ended)
 
-    def run(self, observer: Observer) -> SearchEnd:
+    def run(self, observer: Observer) -> SearchOutcome:
         """Train until every trial has ended, counting those of earlier sittings; or until interrupted.
 
         Raises:
@@ -88,11 +90,11 @@ class Search:
         monitor = Monitor(self._state(stored), observer)
         recorder = self._recorder(study, monitor)
         trial_scheduler = self._trial_scheduler()
-        interrupted = self._settle(stored, study, recorder, trial_scheduler)
+        interrupted = self._restore(stored, study, recorder, trial_scheduler)
         recorder.refresh()
         stopper = SearchStopper()
         watchdog = Watchdog(self.config.search.trial_timeout_s, stopper.stop_all)
-        if left := self.left():
+        if remaining := self.remaining():
             searcher = StudySearcher(
                 study,
                 self.space,
@@ -103,8 +105,8 @@ class Search:
                 metric=self.goal.metric,
                 mode=self.goal.mode,
                 stored=len(stored),
-                limit=left,
-                slots=Polled(self._slots, SLOTS_EVERY_S),
+                limit=remaining,
+                slots=cached_for(SLOTS_PERIOD_S, self._slots),
                 interrupted=interrupted,
                 retry_policy=WorkerRetryPolicy(
                     lambda key: watchdog.cause(key) or noted_cause(trial_scheduler.dead[key].error_file)
@@ -112,11 +114,11 @@ class Search:
                 on_failure=stopper.fail,
             )
             with stopper.on_signals():
-                self._tune(searcher, left, trial_scheduler, [monitor, watchdog], stopper)
+                self._tune(searcher, remaining, trial_scheduler, [monitor, watchdog], stopper)
             if stopper.failure is not None:
                 raise stopper.failure
             recorder.refresh()
-        return SearchEnd(stopper.interrupted and self.left() > 0, recorder.stop_reason)
+        return SearchOutcome(stopper.interrupted and self.remaining() > 0, recorder.stop_reason)
 
     def _study(self, stored: Sequence[TrialRecord]) -> optuna.Study:
         url = self.config.search.study_storage
@@ -127,18 +129,18 @@ class Search:
             mode=self.goal.mode,
             resume=self.resumed,
         )
-        outcomes = [outcome(record, self.store.trial(record.trial_id), self.goal) for record in readable(stored)]
+        outcomes = [stored_trial(record, self.store.trial(record.trial_id), self.goal) for record in readable(stored)]
         reconcile(study, outcomes, self.space.distributions())
         if not stored:
             ensure_default(study, self.space.default())
         return study
 
-    def _settle(
+    def _restore(
         self,
         stored: Sequence[TrialRecord],
         study: optuna.Study,
         recorder: Recorder,
-        trial_scheduler: PlainFIFO | ResumableASHA,
+        trial_scheduler: FIFO | ResumableASHA,
     ) -> list[str]:
         """File the stored epochs with ASHA, and end the trials that had ended but for the driver's word.
 
@@ -150,7 +152,7 @@ class Search:
         going_on = []
         known = study.get_trials(deepcopy=False)
         for record in sorted(readable(stored), key=lambda record: (record.status == "RUNNING", record.number)):
-            epochs = outcome(record, self.store.trial(record.trial_id), self.goal).epochs
+            epochs = stored_trial(record, self.store.trial(record.trial_id), self.goal).epochs
             asha = trial_scheduler if isinstance(trial_scheduler, ResumableASHA) else None
             stop = asha is not None and asha.replay(record.trial_id, epochs)
             if record.status != "RUNNING":
@@ -182,10 +184,10 @@ class Search:
             on_finished=monitor.finished,
         )
 
-    def _trial_scheduler(self) -> PlainFIFO | ResumableASHA:
+    def _trial_scheduler(self) -> FIFO | ResumableASHA:
         search = self.config.search
         if search.trial_scheduler == "none":
-            return PlainFIFO()
+            return FIFO()
         return ResumableASHA(
             self.goal.metric,
             self.goal.mode,
@@ -205,7 +207,7 @@ class Search:
     def _work(self) -> TrialWork:
         return TrialWork.of(self.store.address, self.labelled, self.goal.metric, self.config)
 
-    def _farewell(self) -> str:
+    def _head_lost_message(self) -> str:
         return (
             "the head of the Ray cluster is gone, and the search with it; what finished is kept in "
             f"{self.store.root}: go on with the same command and --resume, on a cluster or without --address"
@@ -218,7 +220,7 @@ class Search:
         self,
         searcher: StudySearcher,
         num_samples: int,
-        trial_scheduler: PlainFIFO | ResumableASHA,
+        trial_scheduler: FIFO | ResumableASHA,
         callbacks: list[Callback],
         stopper: SearchStopper,
     ) -> None:
@@ -245,14 +247,24 @@ class Search:
             )
             head = ray.get_runtime_context().gcs_address
             try:
-                with head_monitor(head, self._farewell()), memory_deaths():
+                with head_monitor(head, self._head_lost_message()), memory_deaths():
                     tuner.fit()
             except Exception as error:
                 if not listens(head):
-                    raise WorkError(self._farewell()) from error
+                    raise WorkError(self._head_lost_message()) from error
                 if stopper.failure is None:
                     reason = short_reason(error)
                     raise WorkError(f"Ray gave the search up: {reason}; the same command and --resume go on") from error
+
+
+def cached_for(period_s: float, compute: Callable[[], T]) -> Callable[[], T]:
+    """Return a function that calls `compute` at most once in each period of `period_s` seconds, > 0."""
+
+    @lru_cache(maxsize=1)
+    def in_period(period: int) -> T:
+        return compute()
+
+    return lambda: in_period(int(time.monotonic() // period_s))
 
 
 def readable(stored: Sequence[TrialRecord]) -> list[TrialRecord]:

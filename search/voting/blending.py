@@ -15,7 +15,7 @@ from foldtune.trainers.tasks import Task
 Array = npt.NDArray[Any]
 
 _STEP = 1e-6  # of the differences that make a gradient
-_MOST_ROUNDS = 100
+_MAX_ITERATIONS = 100
 
 
 def blend_weights(task: Task, member_scores: Sequence[Array], targets: Array, *, seed: int = 0) -> tuple[float, ...]:
@@ -58,7 +58,7 @@ def blend_weights(task: Task, member_scores: Sequence[Array], targets: Array, *,
         method="SLSQP",
         bounds=[(0.0, 1.0)] * members,
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": lambda w: np.ones(members)},
-        options={"maxiter": _MOST_ROUNDS, "ftol": 1e-12},
+        options={"maxiter": _MAX_ITERATIONS, "ftol": 1e-12},
     ).x
     found = np.where(found <= _STEP, 0.0, found)  # a rounding is no say: predictions would ask that member's models
     found = found / found.sum() if np.isfinite(found).all() and found.sum() > 0 else equal

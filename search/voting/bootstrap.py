@@ -24,9 +24,9 @@ Answers: TypeAlias = tuple[Array, Array]
 """Scores and predictions (N, ...) of the same rows."""
 
 SAMPLES = 500
-_MOST_ELEMENTS = 10_000_000  # numbers that all samples together evaluate: a few seconds
-_FEWEST_ROWS = 1000  # drawn a sample, if there are as many
-_MOST_S, _FEWEST_SAMPLES = 20.0, 100  # for a task whose metric is slow: then fewer samples must do
+_MAX_ELEMENTS = 10_000_000  # numbers that all samples together evaluate: a few seconds
+_MIN_ROWS = 1000  # drawn a sample, if there are as many
+_MAX_S, _MIN_SAMPLES = 20.0, 100  # for a task whose metric is slow: then fewer samples must do
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class _Plan:
         rows, width = len(scores), max(1, scores[0].size)
         unit = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(rows)
         units = int(unit.max()) + 1
-        most_rows = max(_FEWEST_ROWS, _MOST_ELEMENTS // (max(1, samples) * width))
+        most_rows = max(_MIN_ROWS, _MAX_ELEMENTS // (max(1, samples) * width))
         return cls(unit, units, max(1, min(units, units * most_rows // rows)), samples, seed)
 
     def draws(self) -> Iterator[npt.NDArray[np.int64]]:
@@ -126,10 +126,10 @@ class _Plan:
 def _interval(figure: Callable[[npt.NDArray[np.int64]], float], plan: _Plan, level: float) -> Interval:
     value = figure(np.arange(len(plan.unit)))
     found: list[float] = []
-    until = time.monotonic() + _MOST_S
+    until = time.monotonic() + _MAX_S
     for rows in plan.draws():
         found.append(figure(rows))
-        if len(found) >= _FEWEST_SAMPLES and time.monotonic() > until:
+        if len(found) >= _MIN_SAMPLES and time.monotonic() > until:
             break
     tail = (1.0 - level) / 2.0
     bounds = np.quantile(np.array(found or [value]), [tail, 1.0 - tail])

@@ -59,7 +59,7 @@ def check_voting(task: Task | type[Task], metric: str, voting: str, members: int
 
 
 @dataclass(frozen=True)
-class Ballot:
+class EnsembleCombiner:
     """How members become one answer. Fitted on rows, applied to others.
 
     Attributes:
@@ -80,7 +80,7 @@ class Ballot:
     references: tuple[Array, ...] = ()
 
     @classmethod
-    def unfitted(cls, task: Task, members: int) -> Self:
+    def uniform(cls, task: Task, members: int) -> Self:
         """The soft vote that looks at no rows."""
         return cls("soft", None, (1.0 / members,) * members, task.default_postprocess())
 
@@ -113,11 +113,11 @@ class Ballot:
         return scores, answer
 
     def with_postprocess(self, postprocess: Mapping[str, Any]) -> Self:
-        """The ballot with another post-processing, of the mean scores and of each member that votes."""
+        """The combiner with another post-processing, of the mean scores and of each member that votes."""
         return replace(self, postprocess=postprocess, member_postprocess=(postprocess,) * len(self.member_postprocess))
 
-    def for_means(self, task: Task, member_scores: Sequence[Array], test_scores: Sequence[Array]) -> Self:
-        """The ballot for rows that fold models score by their mean, where a threshold decides.
+    def with_adapted_thresholds(self, task: Task, member_scores: Sequence[Array], test_scores: Sequence[Array]) -> Self:
+        """The combiner for rows that fold models score by their mean, where a threshold decides.
 
         It was fitted to out-of-fold scores, which are single models' and so more extreme:
         see ``trainers.tasks.threshold_transfer``.
@@ -164,7 +164,7 @@ class Ballot:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The ballot in a mapping as of :meth:`to_dict`, other keys aside.
+        """The combiner in a mapping as of :meth:`to_dict`, other keys aside.
 
         One without weights, as the first ensembles were stored, has equal ones: a number for each of its ``members``.
 
@@ -201,7 +201,7 @@ def fit_method(
     voting: str,
     min_votes: int | None = None,
     seed: int = 0,
-) -> Ballot:
+) -> EnsembleCombiner:
     """Fit the weights and the post-processing of one of METHODS on labelled rows.
 
     Args:
@@ -224,4 +224,4 @@ def fit_method(
     elif voting == "rank":
         references = tuple(rank_reference(scores) for scores in member_scores)
     postprocess = task.fit_postprocess(mean_scores(member_scores, weights), targets, metric)
-    return Ballot(voting, min_votes if voting == "hard" else None, weights, postprocess, own, references)
+    return EnsembleCombiner(voting, min_votes if voting == "hard" else None, weights, postprocess, own, references)

@@ -1,4 +1,4 @@
-"""Votes fitted on all folds but some: every row is judged by a ballot, and a choice of method, that has not seen it."""
+"""Cross-fitted votes: every row is predicted by a combiner, and a choice of method, that was not fitted on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.search.voting.combiner import Ballot, fit_method, methods_for
+from foldtune.search.voting.combiner import EnsembleCombiner, fit_method, methods_for
 from foldtune.search.voting.evaluation import gain_sign, metric_of
 from foldtune.trainers.arrays.lazy import concatenate
 from foldtune.trainers.data.splits import make_splits
@@ -32,7 +32,7 @@ def splits_for_choosing(task: Task, targets: Array, folds: Splits, groups: Array
 
 
 class CrossFit:
-    """Ballots of M members, each fitted on the rows of all splits but some, and at most once.
+    """Combiners of M members, each fitted on the rows of all splits but some, and at most once.
 
     Args:
         member_scores: M arrays (N, ...).
@@ -60,14 +60,14 @@ class CrossFit:
         self._min_votes, self._seed = min_votes, seed
         self._untuned = None if metric in task.tunable_metrics else untuned
         self._methods = methods_for(task, metric)
-        self._ballots: dict[tuple[str, frozenset[int]], Ballot] = {}
+        self._combiners: dict[tuple[str, frozenset[int]], EnsembleCombiner] = {}
 
-    def ballot(self, voting: str) -> Ballot:
+    def combiner(self, voting: str) -> EnsembleCombiner:
         """Fitted on all rows; for auto of the method that does best on rows that it has not seen."""
         return self._fit(self._choose(_NONE) if voting == "auto" else voting, _NONE)
 
     def answers(self, voting: str) -> tuple[Array, Array]:
-        """Scores and predictions (N, ...): each split's rows by a ballot fitted, and for auto chosen, on the others."""
+        """Return cross-fitted scores and predictions (N, ...); for auto each split's method is chosen on the others."""
         if voting != "auto":
             return self._predict(voting, _NONE)
         without = {name: frozenset({name}) for name in self._names}
@@ -94,23 +94,23 @@ class CrossFit:
         names = [name for name in self._names if name not in without]
         return self._join({name: self._fit(method, without | {name}) for name in names})
 
-    def _join(self, ballots: dict[int, Ballot]) -> tuple[Array, Array]:
-        """Scores and predictions of the rows of these splits, each by its ballot, in the order of the rows."""
-        splits = self._splits[np.isin(self._splits, list(ballots))]
+    def _join(self, combiners: dict[int, EnsembleCombiner]) -> tuple[Array, Array]:
+        """Scores and predictions of the rows of these splits, each by its combiner, in the order of the rows."""
+        splits = self._splits[np.isin(self._splits, list(combiners))]
         answers = [
-            ballot.apply(self._task, [scores[self._splits == name] for scores in self._scores])
-            for name, ballot in ballots.items()
+            combiner.apply(self._task, [scores[self._splits == name] for scores in self._scores])
+            for name, combiner in combiners.items()
         ]
-        order = np.argsort(np.concatenate([np.flatnonzero(splits == name) for name in ballots]))
+        order = np.argsort(np.concatenate([np.flatnonzero(splits == name) for name in combiners]))
         scores, predictions = zip(*answers, strict=True)
         return concatenate(scores)[order], concatenate(predictions)[order]
 
-    def _fit(self, method: str, without: frozenset[int]) -> Ballot:
-        """The ballot fitted on the rows outside of the splits `without`; unfitted where there are none."""
+    def _fit(self, method: str, without: frozenset[int]) -> EnsembleCombiner:
+        """The combiner fitted on the rows outside of the splits `without`; unfitted where there are none."""
         key = (method, without)
-        if key not in self._ballots:
+        if key not in self._combiners:
             rows = self._outside(without)
-            ballot = (
+            combiner = (
                 fit_method(
                     self._task,
                     [scores[rows] for scores in self._scores],
@@ -121,10 +121,10 @@ class CrossFit:
                     seed=self._seed,
                 )
                 if rows.any()
-                else Ballot.unfitted(self._task, len(self._scores))
+                else EnsembleCombiner.uniform(self._task, len(self._scores))
             )
-            self._ballots[key] = ballot if self._untuned is None else ballot.with_postprocess(self._untuned)
-        return self._ballots[key]
+            self._combiners[key] = combiner if self._untuned is None else combiner.with_postprocess(self._untuned)
+        return self._combiners[key]
 
     def _outside(self, without: frozenset[int]) -> npt.NDArray[np.bool_]:
         return ~np.isin(self._splits, list(without))

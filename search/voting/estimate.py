@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.search.voting.bootstrap import SAMPLES, Interval, bootstrap_interval, paired_interval
-from foldtune.search.voting.combiner import VOTINGS, Ballot, check_voting
+from foldtune.search.voting.combiner import VOTINGS, EnsembleCombiner, check_voting
 from foldtune.search.voting.crossfit import CrossFit, splits_for_choosing
 from foldtune.search.voting.evaluation import gain_sign, metric_of
 from foldtune.trainers.tasks import Task
@@ -19,7 +19,7 @@ from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 if TYPE_CHECKING:
     from foldtune.results.runs.ranking import Goal  # which knows Optuna; predictions need neither
 
-__all__ = ["VOTINGS", "Ballot", "Estimate", "Member", "best_single", "estimate"]
+__all__ = ["VOTINGS", "EnsembleCombiner", "Estimate", "Member", "best_single", "estimate"]
 
 Array = npt.NDArray[Any]
 
@@ -46,9 +46,9 @@ class Estimate:
     """What an ensemble is worth on rows that none of its parts has seen.
 
     Attributes:
-        ballot: fitted on all rows, for new ones.
-        scores: (N, ...) of the vote, cross-fitted: each fold's rows by a ballot fitted on the other folds.
-        predictions: (N, ...) of the same ballots.
+        combiner: fitted on all rows, for new ones.
+        scores: (N, ...) of the vote, cross-fitted: each fold's rows by a combiner fitted on the other folds.
+        predictions: (N, ...) of the same combiners.
         metrics: of those scores and predictions, pooled.
         member_values: the metric of each member alone, its post-processing cross-fitted the same way.
         interval: the metric with its bootstrap interval (95%).
@@ -58,7 +58,7 @@ class Estimate:
             ``metrics`` does not: there each fold's method was chosen by the other folds.
     """
 
-    ballot: Ballot
+    combiner: EnsembleCombiner
     scores: Array
     predictions: Array
     metrics: dict[str, float]
@@ -86,7 +86,7 @@ def estimate(
 
     Args:
         targets: (N, ...) of the members' rows.
-        folds: (N,) fold of each row; the ballot that judges a fold is fitted on the others.
+        folds: (N,) fold of each row; the combiner that judges a fold is fitted on the others.
         voting: one of VOTINGS. For auto the choice of the method, too, is made on the other folds.
         min_votes: of a hard vote, 1 to M.
         seed: of greedy's bags, of the rows that judge where there are very many, and of the bootstrap.
@@ -108,7 +108,7 @@ def estimate(
     best = int(np.argmax(gain_sign(task, metric) * np.array(values)))
     drawn: dict[str, Any] = {"groups": groups, "samples": samples, "seed": seed}
     return Estimate(
-        ballot=fit.ballot(voting),
+        combiner=fit.combiner(voting),
         scores=answers[0],
         predictions=answers[1],
         metrics=task.evaluate(*answers, targets),

@@ -13,9 +13,9 @@ from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]
 
-MOST_ELEMENTS = 50_000
+MAX_ELEMENTS = 50_000
 """Numbers (rows times scores a row) on which one blend of very many is judged."""
-FEWEST_ROWS = 500
+MIN_ROWS = 500
 
 
 def metric_of(
@@ -53,12 +53,12 @@ def gain_sign(task: Task, metric: str) -> float:
 
 
 def choose_rows(member_scores: Sequence[Array], seed: int = 0) -> npt.NDArray[np.int64]:
-    """At most as many of the N rows as MOST_ELEMENTS allows, rising, drawn by what M members' scores (N, ...) say.
+    """At most as many of the N rows as MAX_ELEMENTS allows, rising, drawn by what M members' scores (N, ...) say.
 
     So the same images are drawn in whatever order rows and members come. One member is in memory at a time.
     """
     shape = np.shape(member_scores[0])
-    most = max(FEWEST_ROWS, MOST_ELEMENTS // max(1, math.prod(shape[1:])))
+    most = max(MIN_ROWS, MAX_ELEMENTS // max(1, math.prod(shape[1:])))
     if shape[0] <= most:
         return np.arange(shape[0])
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)

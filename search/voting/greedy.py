@@ -14,8 +14,8 @@ from foldtune.trainers.tasks import Task
 Array = npt.NDArray[Any]
 
 BAGS = 20
-MOST_CANDIDATES = 50  # the best ones alone; of hundreds the others would only add chances to overfit
-MOST_STEPS = 30
+MAX_CANDIDATES = 50  # the best ones alone; of hundreds the others would only add chances to overfit
+MAX_STEPS = 30
 _PLACES = 6
 
 
@@ -39,7 +39,7 @@ def greedy_weights(
     judge = _Judge(
         task, [np.asarray(scores[rows], dtype=np.float64) for scores in member_scores], targets[rows], metric
     )
-    ranked = judge.best_first()[:MOST_CANDIDATES]
+    ranked = judge.best_first()[:MAX_CANDIDATES]
     rng = np.random.default_rng(seed)
     weights = np.zeros(len(member_scores))
     for _ in range(BAGS):
@@ -79,7 +79,7 @@ def _select(candidates: Sequence[int], judge: _Judge) -> list[int]:
     """Members taken, as often as they are; `candidates` come best first."""
     taken = [candidates[0]]
     value = judge.value(taken)
-    while len(taken) < MOST_STEPS:
+    while len(taken) < MAX_STEPS:
         found = [(judge.value([*taken, each]), each in taken, -place) for place, each in enumerate(candidates)]
         best, _, place = max(found)
         if best <= value:

@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import is_file, names_in, read_bytes
 from foldtune.search.cli.main import run as run_here
-from foldtune.search.tuning.study import Outcome, open_study, report, tell
+from foldtune.search.tuning.study import StoredTrial, open_study, record_end, report
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -185,7 +185,7 @@ def test_a_database_that_comes_back_is_waited_for(
         report(study, number, 2, 0.6)
     finally:
         back.join()
-    tell(study, Outcome(number, "COMPLETE", {}, {1: 0.5, 2: 0.6}, 0.6))
+    record_end(study, StoredTrial(number, "COMPLETE", {}, {1: 0.5, 2: 0.6}, 0.6))
     (trial,) = open_study("outage", Path("unused"), url=url, mode="max", resume=True).trials
     assert (trial.state, trial.intermediate_values) == (TrialState.COMPLETE, {1: 0.5, 2: 0.6})
     assert "connect to postgresql://foldtune:***@" in caplog.text

@@ -27,7 +27,7 @@ def headline(state: SearchState) -> Text:
         for status, count in sorted(state.counts.items())
     ]
     parts.append(Text(duration_text(time.monotonic() - state.started_s)))
-    left = state.left_s()
+    left = state.remaining_s()
     if left is not None and state.finished < state.total:
         parts.append(Text(f"about {duration_text(left)} left", style="dim"))
     return Text(" · ").join(parts)

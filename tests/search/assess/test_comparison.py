@@ -18,7 +18,7 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.assess.comparison import compare
-from foldtune.search.assess.held_out import HeldOut, find_held_out, judged_predictions
+from foldtune.search.assess.held_out import HeldOut, find_held_out, held_out_predictions
 from foldtune.search.runs.run import open_run
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.trainers.data.splits import make_splits
@@ -179,12 +179,12 @@ def test_predictions_that_were_not_stored_are_those_of_the_estimate() -> None:
     judged = estimate(TASK, members, targets, folds, "accuracy", voting="auto", min_votes=3, samples=0)
     description = {
         "members": [{"trial_id": member.trial_id} for member in members],
-        **{"metric": "accuracy", "asked": "auto", "asked_min_votes": 3, **judged.ballot.to_dict()},
+        **{"metric": "accuracy", "asked": "auto", "asked_min_votes": 3, **judged.combiner.to_dict()},
     }
     stored = {"targets": targets, "folds": folds, "member_scores": scores}
-    np.testing.assert_array_equal(judged_predictions(TASK, description, stored), judged.predictions)
-    description |= {"asked": judged.ballot.voting, "asked_min_votes": judged.ballot.min_votes}
-    assert (judged_predictions(TASK, description, stored) != judged.predictions).any(), "the choice must matter here"
+    np.testing.assert_array_equal(held_out_predictions(TASK, description, stored), judged.predictions)
+    description |= {"asked": judged.combiner.voting, "asked_min_votes": judged.combiner.min_votes}
+    assert (held_out_predictions(TASK, description, stored) != judged.predictions).any(), "the choice must matter here"
 
 
 def test_what_is_not_there(project: Any, foldtune: Command) -> None:

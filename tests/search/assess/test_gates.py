@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from foldtune.errors import InputError
-from foldtune.search.assess.gates import Gate, judge, parse_gates
+from foldtune.search.assess.gates import Gate, evaluate_gates, parse_gates
 
 Command = Callable[..., tuple[int, str, str]]
 DESCRIPTION: dict[str, Any] = {
@@ -24,7 +24,7 @@ DESCRIPTION: dict[str, Any] = {
 
 
 def verdicts(*gates: object) -> list[Any]:
-    return judge(parse_gates(list(gates)), DESCRIPTION)
+    return evaluate_gates(parse_gates(list(gates)), DESCRIPTION)
 
 
 def messages(*gates: object) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def test_a_line_and_a_mapping_say_the_same(text: str, mapping: dict[str, Any], g
     ("sign", "passes"), [(">", (False, False, True)), (">=", (False, True, True)), ("<", (True, False, False))]
 )
 def test_the_bound_itself_passes_only_where_it_is_included(sign: str, passes: tuple[bool, ...]) -> None:
-    found = tuple(Gate("macro_f1", None, sign, 0.5).judge(value).passed for value in (0.25, 0.5, 0.75))
+    found = tuple(Gate("macro_f1", None, sign, 0.5).evaluate(value).passed for value in (0.25, 0.5, 0.75))
     assert found == passes
 
 

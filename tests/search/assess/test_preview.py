@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from foldtune.results.exports.contact_sheet import Group, Row, Sheet, draw
+from foldtune.results.exports.contact_sheet import ColumnGroup, Row, Sheet, draw
 from foldtune.search.assess.preview import choose_rows, preview, variants
 from foldtune.search.runs.validation import Checked, check_file
 from foldtune.trainers.data.images import decode
@@ -89,7 +89,7 @@ def test_rows_are_of_each_class_in_turn_until_there_are_no_more() -> None:
 def test_small_pictures_are_drawn_by_whole_pixels(side: int, cell: int) -> None:
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
-    drawn = np.asarray(draw(Sheet("t", (Group("original", "", ("",)),), (Row("a", "a.png", (picture,)),))))
+    drawn = np.asarray(draw(Sheet("t", (ColumnGroup("original", "", ("",)),), (Row("a", "a.png", (picture,)),))))
     pixels = drawn[-24 - cell : -24, 194 : 194 + cell]
     if side <= cell:
         assert np.array_equal(pixels, picture.repeat(cell // side, axis=0).repeat(cell // side, axis=1))

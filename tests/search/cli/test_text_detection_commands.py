@@ -254,7 +254,7 @@ def test_auto_takes_the_vote_that_finds_more(text: list[float], wrong: list[floa
     folds = np.arange(9) % 3
     judged = estimate(TASK, members, targets, folds, "hmean", voting="auto", min_votes=2, samples=0)
     assert judged.compared.keys() == {"soft", "hard"}
-    assert judged.ballot.voting == better
+    assert judged.combiner.voting == better
     assert judged.metrics["hmean"] == 1.0 == judged.compared[better]
     assert judged.compared["hard" if better == "soft" else "soft"] < 1.0
 

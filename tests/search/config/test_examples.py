@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foldtune.search.assess.gates import CLASS_FIGURES, judge, parse_gates
+from foldtune.search.assess.gates import CLASS_FIGURES, evaluate_gates, parse_gates
 from foldtune.search.config.loading import parse_yaml
 from foldtune.search.config.targets import read_targets
 from foldtune.search.runs.target_checks import check_targets
@@ -67,7 +67,9 @@ def test_gates_name_metrics_and_classes_of_their_example(path: Path) -> None:
     task = check_file(example).task
     estimate = dict.fromkeys(task.metrics, 0.0)
     per_class = [{"label": label} | dict.fromkeys(CLASS_FIGURES, 0.0) for label in task.label_names]
-    assert judge(parse_gates(parse_yaml(path.read_text(), str(path))), {"estimate": estimate, "per_class": per_class})
+    assert evaluate_gates(
+        parse_gates(parse_yaml(path.read_text(), str(path))), {"estimate": estimate, "per_class": per_class}
+    )
 
 
 @pytest.mark.parametrize("name", list_presets())

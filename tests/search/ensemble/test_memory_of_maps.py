@@ -13,7 +13,7 @@ import torch
 
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.trial_dir import TrialDir
-from foldtune.search.assess.held_out import judged_predictions, of_ensemble
+from foldtune.search.assess.held_out import held_out_predictions, of_ensemble
 from foldtune.search.assess.refit import _Job
 from foldtune.search.assess.sweep import Setting, Source, sweep
 from foldtune.search.voting.estimate import Member, estimate
@@ -151,4 +151,4 @@ def test_what_is_stored_of_rows_is_what_the_rows_are(tmp_path: Path) -> None:
     assert np.array_equal(as_lazy(read["member_scores"])[1][FEW - 1], own[1][FEW - 1])
     folds = np.arange(FEW) % 2
     description = {"metric": "hmean", "voting": "auto", "min_votes": None} | MEMBER_IDS
-    assert len(judged_predictions(TASK, description, read | {"folds": folds})) == FEW
+    assert len(held_out_predictions(TASK, description, read | {"folds": folds})) == FEW

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from foldtune.search.tuning.asha import PlainFIFO, ResumableASHA
+from foldtune.search.tuning.asha import FIFO, ResumableASHA
 from foldtune.search.workers.trainable import TRIAL_KEY
 
 METRIC = "accuracy"
@@ -181,12 +181,12 @@ class Controller:
 
 def test_no_trial_is_named_whose_worker_may_be_starting() -> None:
     assert stock().choose_trial_to_run(Controller()) is not None, "Ray's own names it, and gives it a free worker"
-    for scheduler in (resumable(), PlainFIFO()):
+    for scheduler in (resumable(), FIFO()):
         assert scheduler.choose_trial_to_run(Controller()) is None
 
 
 def test_the_trial_of_a_dead_worker_is_noted() -> None:
-    for scheduler in (resumable(), PlainFIFO()):
+    for scheduler in (resumable(), FIFO()):
         (trial,) = Controller().get_trials()
         scheduler.on_trial_add(None, trial)
         scheduler.on_trial_error(None, trial)

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from foldtune.errors import InputError, RunCorrupt, RunExists
 from foldtune.results.storage.paths import as_path
 from foldtune.search.tuning.sampler import make_sampler
-from foldtune.search.tuning.study import Outcome, ensure_default, open_study, reconcile, report, tell
+from foldtune.search.tuning.study import StoredTrial, ensure_default, open_study, reconcile, record_end, report
 from foldtune.spaces import Space
 
 SPACE = Space.parse(
@@ -36,8 +36,8 @@ def ask(study: optuna.Study, index: int, seed: int = 0) -> tuple[int, dict[str, 
     return trial.number, SPACE.suggest(trial)
 
 
-def ended(number: int, status: str, values: dict[int, float], params: dict[str, Any] | None = None) -> Outcome:
-    return Outcome(number, status, params or SPACE.default(), values, max(values.values(), default=None))
+def ended(number: int, status: str, values: dict[int, float], params: dict[str, Any] | None = None) -> StoredTrial:
+    return StoredTrial(number, status, params or SPACE.default(), values, max(values.values(), default=None))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_an_end_is_told_with_its_intermediate_values(
 ) -> None:
     study = study_at(tmp_path)
     number, _ = ask(study, 0)
-    tell(study, ended(number, status, values))
+    record_end(study, ended(number, status, values))
     (trial,) = study_at(tmp_path).trials
     assert trial.state == state
     assert trial.value == value
@@ -67,15 +67,15 @@ def test_a_stopped_trial_is_not_the_best_one(tmp_path: Path) -> None:
     study = study_at(tmp_path)
     for number, status in enumerate(["PRUNED", "COMPLETE"]):
         ask(study, number)
-        tell(study, ended(number, status, {1: 0.9 if status == "PRUNED" else 0.5}))
+        record_end(study, ended(number, status, {1: 0.9 if status == "PRUNED" else 0.5}))
     assert study.best_trial.number == 1
 
 
 def test_an_end_is_told_once(tmp_path: Path) -> None:
     study = study_at(tmp_path)
     ask(study, 0)
-    tell(study, ended(0, "COMPLETE", {1: 0.5}))
-    tell(study, ended(0, "FAIL", {}))
+    record_end(study, ended(0, "COMPLETE", {1: 0.5}))
+    record_end(study, ended(0, "FAIL", {}))
     assert study.trials[0].state == TrialState.COMPLETE
 
 
@@ -105,7 +105,7 @@ def search(folder: Path, seed: int, restarts: tuple[int, ...] = ()) -> list[dict
         number, params = ask(study, index, seed)
         proposed.append(params)
         value = -abs(math.log10(params["lr"]) + 3)
-        tell(study, ended(number, "PRUNED" if index % 3 else "COMPLETE", {1: value - 1, 2: value}, params))
+        record_end(study, ended(number, "PRUNED" if index % 3 else "COMPLETE", {1: value - 1, 2: value}, params))
     return proposed
 
 
@@ -122,7 +122,7 @@ def test_every_crash_point_is_brought_in_line(tmp_path: Path) -> None:
     study = study_at(tmp_path)
     params = [ask(study, number)[1] for number in range(4)]
     report(study, 1, 1, 0.3)
-    tell(study, ended(0, "COMPLETE", {1: 0.5}, params[0]))
+    record_end(study, ended(0, "COMPLETE", {1: 0.5}, params[0]))
     study.enqueue_trial(SPACE.default())
     stored = [
         ended(0, "COMPLETE", {1: 0.5}, params[0]),
@@ -158,7 +158,7 @@ def test_a_study_that_is_gone_is_made_again_from_the_store(tmp_path: Path) -> No
 
 
 def test_without_a_file_the_study_is_made_again_with_the_same_proposals(tmp_path: Path) -> None:
-    kept, stored = study_at(tmp_path), list[Outcome]()
+    kept, stored = study_at(tmp_path), list[StoredTrial]()
     for index in range(8):
         # What a driver that starts on an object store makes of the run's stored trials.
         again = open_study("skin", as_path("memory://runs/skin/study.journal"), url=None, mode="max", resume=index > 0)
@@ -167,7 +167,7 @@ def test_without_a_file_the_study_is_made_again_with_the_same_proposals(tmp_path
         assert ask(again, index) == (number, params)
         values = {1: params["lr"], 2: 2 * params["lr"]}
         stored.append(ended(number, "PRUNED" if index % 3 == 1 else "COMPLETE", values, params))
-        tell(kept, stored[-1])
+        record_end(kept, stored[-1])
         report(again, number, 1, 0.5)
     assert len({str(outcome.params) for outcome in stored}) == 8
 

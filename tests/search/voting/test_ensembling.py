@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from foldtune.errors import InputError
 from foldtune.results.runs.ranking import Goal
 from foldtune.search.voting.combiner import fit_method
-from foldtune.search.voting.estimate import Ballot, Member, best_single, estimate
+from foldtune.search.voting.estimate import EnsembleCombiner, Member, best_single, estimate
 from foldtune.trainers.tasks.multiclass import Multiclass
 
 Array = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ def brute_force_hard(
 
 
 def test_soft_vote_of_the_reference() -> None:
-    mean, predictions = Ballot("soft", None, EQUAL, {}).apply(TASK3, list(REFERENCE))
+    mean, predictions = EnsembleCombiner("soft", None, EQUAL, {}).apply(TASK3, list(REFERENCE))
     np.testing.assert_allclose(mean[0], [0.45, 0.383333, 0.166667], atol=1e-5)
     np.testing.assert_allclose(mean, REFERENCE.mean(axis=0), atol=1e-12)
     assert predictions.tolist() == REFERENCE.mean(axis=0).argmax(axis=1).tolist()
@@ -60,9 +60,9 @@ def test_hard_vote_of_the_reference() -> None:
     members = list(REFERENCE)
     own = REFERENCE.argmax(axis=2)
     assert own[:, 0].tolist() == [0, 1, 0]
-    _, predictions = Ballot("hard", None, EQUAL, {}, ({}, {}, {})).apply(TASK3, members)
+    _, predictions = EnsembleCombiner("hard", None, EQUAL, {}, ({}, {}, {})).apply(TASK3, members)
     assert predictions.tolist() == [0, 1]
-    _, unanimous = Ballot("hard", 3, EQUAL, {"offsets": {"c": 5.0}}, ({}, {}, {})).apply(TASK3, members)
+    _, unanimous = EnsembleCombiner("hard", 3, EQUAL, {"offsets": {"c": 5.0}}, ({}, {}, {})).apply(TASK3, members)
     assert unanimous.tolist() == [2, 2], "without three votes the post-processed soft vote decides"
 
 
@@ -70,10 +70,10 @@ def test_hard_vote_of_the_reference() -> None:
 def test_hard_vote_equals_brute_force(min_votes: int) -> None:
     members, targets, _ = draw(200, 4, skill=1.0)
     scores = [member.scores for member in members]
-    ballot = fit_method(TASK, scores, targets, "macro_f1", voting="hard", min_votes=min_votes)
-    mean, predictions = ballot.apply(TASK, scores)
-    own = np.stack([TASK.predict(s, p) for s, p in zip(scores, ballot.member_postprocess, strict=True)])
-    soft = TASK.predict(np.mean(scores, axis=0), ballot.postprocess)
+    combiner = fit_method(TASK, scores, targets, "macro_f1", voting="hard", min_votes=min_votes)
+    mean, predictions = combiner.apply(TASK, scores)
+    own = np.stack([TASK.predict(s, p) for s, p in zip(scores, combiner.member_postprocess, strict=True)])
+    soft = TASK.predict(np.mean(scores, axis=0), combiner.postprocess)
     assert predictions.tolist() == brute_force_hard(own, np.mean(scores, axis=0), min_votes, soft)
     np.testing.assert_allclose(mean, np.mean(scores, axis=0), atol=1e-12)
 
@@ -92,7 +92,7 @@ def test_random_labels_are_judged_at_chance(voting: str) -> None:
         members, targets, folds = draw(100, 3, skill=0.0, seed=seed)
         judged = estimate(TASK, members, targets, folds, "balanced_accuracy", voting=voting, samples=0)
         values.append(judged.metrics["balanced_accuracy"])
-        _, predictions = judged.ballot.apply(TASK, [member.scores for member in members])
+        _, predictions = judged.combiner.apply(TASK, [member.scores for member in members])
         flattered.append(TASK.evaluate(judged.scores, predictions, targets)["balanced_accuracy"])
     standard_error = np.std(values) / np.sqrt(len(values))
     assert abs(np.mean(values) - 0.25) < 3 * standard_error
@@ -101,14 +101,14 @@ def test_random_labels_are_judged_at_chance(voting: str) -> None:
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
 @pytest.mark.parametrize("fold", [0, 1, 2])
-def test_labels_of_a_fold_do_not_reach_the_ballot_that_judges_it(voting: str, fold: int) -> None:
+def test_labels_of_a_fold_do_not_reach_the_combiner_that_predicts_it(voting: str, fold: int) -> None:
     members, targets, folds = draw(180, 3, skill=1.0)
     corrupted = np.where(folds == fold, (targets + 1) % 4, targets)
     before, after = (
         estimate(TASK, members, y, folds, "macro_f1", voting=voting).predictions for y in (targets, corrupted)
     )
     np.testing.assert_array_equal(before[folds == fold], after[folds == fold])
-    assert (before[folds != fold] != after[folds != fold]).any(), "it should reach the ballots of other folds"
+    assert (before[folds != fold] != after[folds != fold]).any(), "it should reach the combiners of other folds"
 
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
@@ -129,10 +129,10 @@ def test_neither_the_order_of_members_nor_of_rows_matters(voting: str) -> None:
     assert shuffled.metrics == pytest.approx(expected.metrics, abs=1e-6)
     test_scores = [member.scores for member in members]
     np.testing.assert_allclose(
-        shuffled.ballot.apply(TASK, test_scores)[0], expected.ballot.apply(TASK, test_scores)[0], atol=1e-6
+        shuffled.combiner.apply(TASK, test_scores)[0], expected.combiner.apply(TASK, test_scores)[0], atol=1e-6
     )
     np.testing.assert_array_equal(
-        shuffled.ballot.apply(TASK, test_scores)[1], expected.ballot.apply(TASK, test_scores)[1]
+        shuffled.combiner.apply(TASK, test_scores)[1], expected.combiner.apply(TASK, test_scores)[1]
     )
 
 
@@ -167,5 +167,5 @@ def test_best_single(mode: str, values: Sequence[float], best: int) -> None:
 def test_a_metric_of_scores_is_not_post_processed() -> None:
     members, targets, folds = draw(90, 2, skill=1.0)
     judged = estimate(TASK, members, targets, folds, "loss", voting="soft")
-    assert dict(judged.ballot.postprocess) == TASK.default_postprocess()
+    assert dict(judged.combiner.postprocess) == TASK.default_postprocess()
     np.testing.assert_array_equal(judged.predictions, np.mean([m.scores for m in members], axis=0).argmax(axis=1))

@@ -13,9 +13,9 @@ from scipy.special import expit, softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
 from foldtune.errors import InputError
-from foldtune.search.voting.combiner import METHODS, Ballot, check_voting, fit_method, methods_for
+from foldtune.search.voting.combiner import METHODS, EnsembleCombiner, check_voting, fit_method, methods_for
 from foldtune.search.voting.estimate import Estimate, Member, estimate
-from foldtune.search.voting.evaluation import MOST_ELEMENTS, choose_rows
+from foldtune.search.voting.evaluation import MAX_ELEMENTS, choose_rows
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -46,7 +46,7 @@ def as_members(scores: Sequence[Array]) -> list[Member]:
 def test_greedy_takes_the_strong_member_and_leaves_the_useless() -> None:
     scores, targets, folds = draw(400, [3.0, *[0.0] * 12])
     judged = estimate(TASK, as_members(scores), targets, folds, "macro_f1", voting="greedy", samples=0)
-    assert judged.ballot.weights[0] > 0.9
+    assert judged.combiner.weights[0] > 0.9
     assert judged.metrics["macro_f1"] > max(judged.member_values) - 0.03
     soft = estimate(TASK, as_members(scores), targets, folds, "macro_f1", voting="soft", samples=0)
     assert judged.metrics["macro_f1"] > soft.metrics["macro_f1"] + 0.2, "the useless must do harm to be worth leaving"
@@ -106,7 +106,7 @@ def test_random_labels_are_judged_at_chance(voting: str) -> None:
             TASK, as_members(scores), targets, folds, "balanced_accuracy", voting=voting, seed=seed, samples=0
         )
         values.append(judged.metrics["balanced_accuracy"])
-        own, predictions = judged.ballot.apply(TASK, scores)
+        own, predictions = judged.combiner.apply(TASK, scores)
         flattered.append(TASK.evaluate(own, predictions, targets)["balanced_accuracy"])
     standard_error = np.std(values) / np.sqrt(len(values))
     assert abs(np.mean(values) - 0.25) < 3 * standard_error
@@ -168,19 +168,19 @@ def test_order_of_members_and_rows_changes_nothing(metric: str, voting: str) -> 
     np.testing.assert_array_equal(np.concatenate([part for _, part in batches]), predictions)
 
 
-def test_a_stored_ballot_answers_as_the_fitted_one() -> None:
+def test_a_stored_combiner_predicts_as_the_fitted_one() -> None:
     scores, targets, _ = draw(120, [1.0, 0.8, 0.6])
     for voting in METHODS:
         fitted = fit_method(TASK, scores, targets, "auroc", voting=voting, min_votes=2)
         assert (fitted.min_votes == 2) == (voting == "hard")
-        again = Ballot.from_dict(json.loads(json.dumps(fitted.to_dict())))
+        again = EnsembleCombiner.from_dict(json.loads(json.dumps(fitted.to_dict())))
         for one, other in zip(fitted.apply(TASK, scores), again.apply(TASK, scores), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_an_ensemble_stored_without_weights_has_equal_ones() -> None:
     stored = {"voting": "soft", "min_votes": None, "postprocess": {}, "member_postprocess": [], "members": [{}] * 4}
-    assert Ballot.from_dict(stored).weights == (0.25,) * 4
+    assert EnsembleCombiner.from_dict(stored).weights == (0.25,) * 4
 
 
 def test_rank_averaging_is_that_of_the_ranks_and_helps_where_scales_differ() -> None:
@@ -199,7 +199,7 @@ def test_rank_averaging_is_that_of_the_ranks_and_helps_where_scales_differ() -> 
     assert judged.scores.min() >= 0
     assert judged.scores.max() <= 1
     auto = estimate(BINARY, as_members(scores), targets, folds, "auroc", voting="auto", samples=0)
-    assert auto.ballot.voting == "rank"
+    assert auto.combiner.voting == "rank"
     assert auto.compared["rank"] == pytest.approx(judged.metrics["auroc"])
 
 
@@ -207,13 +207,13 @@ def test_auto_takes_the_simplest_of_equals() -> None:
     scores, targets, folds = draw(120, [2.0])
     judged = estimate(TASK, as_members(scores), targets, folds, "macro_f1", voting="auto", samples=0)
     assert len(set(judged.compared.values())) == 1
-    assert judged.ballot.voting == "soft"
+    assert judged.combiner.voting == "soft"
 
 
 def test_auto_works_on_two_folds() -> None:
     scores, targets, folds = draw(120, [2.0, 0.0, 0.0, 0.0])
     judged = estimate(TASK, as_members(scores), targets, folds % 2, "macro_f1", voting="auto", samples=0)
-    assert judged.ballot.voting in ("weighted", "greedy")
+    assert judged.combiner.voting in ("weighted", "greedy")
     soft = estimate(TASK, as_members(scores), targets, folds % 2, "macro_f1", voting="soft", samples=0)
     assert judged.metrics["macro_f1"] > soft.metrics["macro_f1"]
 
@@ -228,11 +228,11 @@ def test_interval_and_gain_surround_their_figures() -> None:
 
 def test_votes_count_members_that_have_a_say() -> None:
     scores = [np.array([[0.9, 0.1, 0.0, 0.0]]), np.array([[0.2, 0.8, 0.0, 0.0]]), np.array([[0.7, 0.3, 0.0, 0.0]])]
-    ballot = Ballot("weighted", None, (0.5, 0.5, 0.0), {})
-    _, predictions = ballot.apply(TASK, scores)
+    combiner = EnsembleCombiner("weighted", None, (0.5, 0.5, 0.0), {})
+    _, predictions = combiner.apply(TASK, scores)
     assert predictions.tolist() == [0]
-    assert ballot.votes(TASK, scores, predictions).tolist() == [1]
-    assert Ballot("soft", None, (1 / 3,) * 3, {}).votes(TASK, scores, predictions).tolist() == [2]
+    assert combiner.votes(TASK, scores, predictions).tolist() == [1]
+    assert EnsembleCombiner("soft", None, (1 / 3,) * 3, {}).votes(TASK, scores, predictions).tolist() == [2]
 
 
 @pytest.mark.parametrize("voting", ["soft", "hard", "greedy"])
@@ -242,10 +242,10 @@ def test_thresholds_for_means_of_fold_models_keep_more_of_the_positives(voting: 
     easy = 2.0 * targets - 3.0 + rng.normal(size=3000)
     models = expit(easy + 1.5 * rng.normal(size=(2, 5, 3000)))  # member x fold model x row
     out_of_fold, means = list(models[:, 0, :1500]), list(models[:, :, 1500:].mean(axis=1))
-    ballot = fit_method(BINARY, out_of_fold, targets[:1500], "f1", voting=voting)
-    adapted = ballot.for_means(BINARY, out_of_fold, means)
-    before, after = (each.apply(BINARY, means)[1].mean() for each in (ballot, adapted))
-    share = ballot.apply(BINARY, out_of_fold)[1].mean()
+    combiner = fit_method(BINARY, out_of_fold, targets[:1500], "f1", voting=voting)
+    adapted = combiner.with_adapted_thresholds(BINARY, out_of_fold, means)
+    before, after = (each.apply(BINARY, means)[1].mean() for each in (combiner, adapted))
+    share = combiner.apply(BINARY, out_of_fold)[1].mean()
     assert before < after < share + 0.01
 
 
@@ -275,18 +275,18 @@ def test_other_kinds_of_task_vote_the_same_way(task: Task, voting: str) -> None:
     judged = estimate(task, as_members(scores), targets, folds, "macro_f1", voting=voting, samples=0)
     assert judged.predictions.shape == targets.shape
     if voting != "hard":
-        assert judged.ballot.weights[0] > 0.8
+        assert judged.combiner.weights[0] > 0.8
         assert judged.metrics["macro_f1"] > max(judged.member_values) - 0.03
 
 
 def test_few_of_very_many_rows_judge_and_the_same_in_any_order() -> None:
     rng = np.random.default_rng(0)
-    scores = rng.random((2, MOST_ELEMENTS, 4))
+    scores = rng.random((2, MAX_ELEMENTS, 4))
     chosen = choose_rows(scores)
-    assert len(chosen) == MOST_ELEMENTS // 4
-    assert abs(chosen.mean() / MOST_ELEMENTS - 0.5) < 0.01, "spread over all rows"
+    assert len(chosen) == MAX_ELEMENTS // 4
+    assert abs(chosen.mean() / MAX_ELEMENTS - 0.5) < 0.01, "spread over all rows"
     assert abs(scores[:, chosen].mean() - 0.5) < 0.01, "whatever the scores"
-    order = rng.permutation(MOST_ELEMENTS)
+    order = rng.permutation(MAX_ELEMENTS)
     assert set(order[choose_rows(scores[::-1, order])].tolist()) == set(chosen.tolist())
     assert set(choose_rows(scores, seed=1).tolist()) != set(chosen.tolist())
     assert choose_rows(scores[:, :100]).tolist() == list(range(100))
@@ -306,10 +306,10 @@ def estimates_with_and_without_fixed(metric: str, voting: str) -> tuple[Estimate
 @pytest.mark.parametrize("voting", [*methods_for(TASK, "loss"), "auto"])
 def test_where_nothing_is_fitted_a_given_post_processing_predicts(voting: str) -> None:
     given, plain = estimates_with_and_without_fixed("loss", voting)
-    assert given.ballot.postprocess == FIXED
+    assert given.combiner.postprocess == FIXED
     np.testing.assert_array_equal(given.scores, plain.scores)
-    if given.ballot.voting == "hard":
-        assert given.ballot.member_postprocess == (FIXED,) * 3
+    if given.combiner.voting == "hard":
+        assert given.combiner.member_postprocess == (FIXED,) * 3
     else:
         np.testing.assert_array_equal(given.predictions, TASK.predict(given.scores, FIXED))
         np.testing.assert_array_equal(plain.predictions, given.scores.argmax(axis=1))
@@ -319,5 +319,5 @@ def test_where_nothing_is_fitted_a_given_post_processing_predicts(voting: str) -
 @pytest.mark.parametrize("voting", METHODS[:4])
 def test_a_fit_does_not_heed_what_is_given_for_metrics_without_one(voting: str) -> None:
     given, plain = estimates_with_and_without_fixed("macro_f1", voting)
-    assert given.ballot == plain.ballot
+    assert given.combiner == plain.combiner
     np.testing.assert_array_equal(given.predictions, plain.predictions)

@@ -107,9 +107,9 @@ def _checked(config: Any, override: list[str], storage: str | None) -> Checked:
 
 
 def _check(checked: Checked) -> ClusterCheck:
-    from foldtune.search.tuning.preflight import check_for
+    from foldtune.search.tuning.preflight import check_nodes
 
-    return check_for(checked.config, checked.table.paths)
+    return check_nodes(checked.config, checked.table.paths)
 
 
 def _print_rows(rows: list[dict[str, Any]], format: Format) -> None:

@@ -137,15 +137,15 @@ def run_search(run: Run, labelled: Labelled, ray: RaySession, *, resumed: bool, 
     from foldtune.results.runs.driver_file import write_driver
     from foldtune.search.cli.display.live import showing
     from foldtune.search.config.packaging import this_driver
-    from foldtune.search.tuning.preflight import require_fit
+    from foldtune.search.tuning.preflight import require_ready_nodes
     from foldtune.search.tuning.tuner import Search
 
     search = Search(run.config, run.store, run.space, labelled, run.goal, resumed=resumed)
-    if search.left():
+    if search.remaining():
         try:
             ray.connect(run.config.resources, f"run {run.store.root}: starting Ray …")
             if resumed and ray.joins:
-                require_fit(run.config, labelled.table.paths)
+                require_ready_nodes(run.config, labelled.table.paths)
         except ClusterError as error:
             raise ClusterError(f"{error}; the run is prepared: correct this and add --resume") from None
     write_driver(run.store, this_driver())
@@ -183,11 +183,11 @@ def _remote_command(
 
 def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, Labelled]:
     from foldtune.search.runs.run import new_store, start_run
-    from foldtune.search.tuning.preflight import require_fit
+    from foldtune.search.tuning.preflight import require_ready_nodes
 
     if ray.joins:  # before anything is decoded or written: a folder of this machine alone would be the wrong one
         ray.connect(checked.config.resources, "joining the cluster …")
-        require_fit(checked.config, checked.table.paths)
+        require_ready_nodes(checked.config, checked.table.paths)
     store = stack.enter_context(new_store(checked.config))
     with progress_bar("decoding images") as progress:
         run, labelled = start_run(checked, store, decoders(), progress)

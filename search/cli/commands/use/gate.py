@@ -38,11 +38,11 @@ def add_to(app: typer.Typer) -> None:
         foldtune gate runs/skin/ensemble gates.yaml --format json
         """
         from foldtune.results.tables.gates_table import gates_table
-        from foldtune.search.assess.gates import judge, read_gates
+        from foldtune.search.assess.gates import evaluate_gates, read_gates
         from foldtune.search.runs.lookup import read_ensemble
 
         conditions = read_gates(gates)
-        verdicts = [verdict.to_dict() for verdict in judge(conditions, read_ensemble(run, storage))]
+        verdicts = [verdict.to_dict() for verdict in evaluate_gates(conditions, read_ensemble(run, storage))]
         passed = all(verdict["passed"] for verdict in verdicts)
         if format is TableOrJson.json:
             print_json({"passed": passed, "gates": verdicts})

@@ -12,7 +12,7 @@ from foldtune.search.cli.terminal import note, output, print_json
 
 if TYPE_CHECKING:
     from foldtune.results.runs.model_dir import ModelDir
-    from foldtune.search.assess.promotion import Judgement
+    from foldtune.search.assess.promotion import PromotionDecision
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,7 +69,7 @@ def _promote(
     name: str, to: str, gates: Path | None, min_gain: float, force: bool, format: TableOrJson, storage: str
 ) -> None:
     from foldtune.search.assess.gates import read_gates
-    from foldtune.search.assess.promotion import judge_promotion, promote
+    from foldtune.search.assess.promotion import decide_promotion, promote
     from foldtune.search.runs.lookup import find_ensemble
 
     conditions = [] if gates is None else read_gates(gates)
@@ -78,13 +78,13 @@ def _promote(
     with current.lock():
         if (halfway := current.recover()) is not None:
             note(f"an exchange was killed halfway: {current.root} is {halfway.name} again")
-        judgement = judge_promotion(new, name, current, conditions, min_gain=min_gain, force=force)
-        allowed = judgement.allows(force=force)
-        backup = promote(new, current, judgement, name) if allowed else None
+        decision = decide_promotion(new, name, current, conditions, min_gain=min_gain, force=force)
+        allowed = decision.allows(force=force)
+        backup = promote(new, current, decision, name) if allowed else None
     if format is TableOrJson.json:
-        print_json(_told(judgement, allowed, current, backup))
+        print_json(_told(decision, allowed, current, backup))
     else:
-        _show(judgement, allowed, current, backup)
+        _show(decision, allowed, current, backup)
     if not allowed:
         raise typer.Exit(1)
 
@@ -97,28 +97,28 @@ def _model(name: str) -> ModelDir:
     return ModelDir(Path(name))
 
 
-def _told(judgement: Judgement, allowed: bool, current: ModelDir, backup: Path | None) -> dict[str, Any]:
+def _told(decision: PromotionDecision, allowed: bool, current: ModelDir, backup: Path | None) -> dict[str, Any]:
     return {
         "promoted": allowed,
-        "reasons": list(judgement.reasons),
+        "reasons": list(decision.reasons),
         "to": str(current.root),
         "backup": None if backup is None else str(backup),
-        "comparison": None if judgement.comparison is None else judgement.comparison.to_dict(),
-        "gates": [verdict.to_dict() for verdict in judgement.verdicts],
+        "comparison": None if decision.comparison is None else decision.comparison.to_dict(),
+        "gates": [verdict.to_dict() for verdict in decision.verdicts],
     }
 
 
-def _show(judgement: Judgement, allowed: bool, current: ModelDir, backup: Path | None) -> None:
+def _show(decision: PromotionDecision, allowed: bool, current: ModelDir, backup: Path | None) -> None:
     from foldtune.results.tables.compare_table import comparison_table
     from foldtune.results.tables.gates_table import gates_table
 
     console = output()
-    if judgement.comparison is not None:
-        modes = judgement.comparison.modes
-        console.print(comparison_table(judgement.comparison.to_dict(), modes, width=console.width))
-    if judgement.verdicts:
-        console.print(gates_table([verdict.to_dict() for verdict in judgement.verdicts], title="gates"))
-    for reason in judgement.reasons:
+    if decision.comparison is not None:
+        modes = decision.comparison.modes
+        console.print(comparison_table(decision.comparison.to_dict(), modes, width=console.width))
+    if decision.verdicts:
+        console.print(gates_table([verdict.to_dict() for verdict in decision.verdicts], title="gates"))
+    for reason in decision.reasons:
         console.print(f"{'forced, though' if allowed else 'refused'}: {reason}", markup=False, soft_wrap=True)
     if not allowed:
         left = "is as it was" if current.exists() else "holds no model yet"

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from foldtune.search.ensemble.fold_tasks import Missing
     from foldtune.search.ensemble.plan import EnsemblePlan
     from foldtune.search.ensemble.sources import Source
-    from foldtune.search.runs.group import Group
+    from foldtune.search.runs.group import RunGroup
     from foldtune.search.runs.run import Run
 
 ALONE = ""
 """Name of the only target where there are no groups."""
 
 
-def find_runs(names: Sequence[str], storage: str) -> tuple[Group | None, dict[str, list[Run]]]:
+def find_runs(names: Sequence[str], storage: str) -> tuple[RunGroup | None, dict[str, list[Run]]]:
     """The runs to combine by target; the group that the ensembles belong to, where the names are those of groups.
 
     Raises:
@@ -131,7 +131,7 @@ def submit(run: Run, built: Ensemble, file: Path | None) -> StorePath | None:
     return file
 
 
-def submit_group(group: Group, built: Mapping[str, Ensemble], file: Path | None) -> StorePath | None:
+def submit_group(group: RunGroup, built: Mapping[str, Ensemble], file: Path | None) -> StorePath | None:
     """Write the submission of all targets of a group; gives where it lies."""
     frames = {name: each.submission for name, each in built.items() if each.submission is not None}
     if not frames:

@@ -13,7 +13,7 @@ from foldtune.search.cli.options import Format, RunName, Storage, decoders
 from foldtune.search.cli.terminal import note, output, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from foldtune.search.assess.sweep import Source, Swept
+    from foldtune.search.assess.sweep import Source, SweepResult
     from foldtune.search.runs.run import Run
 
 
@@ -141,7 +141,7 @@ def _sweep(
         note(f"{len(files)} submissions in {submissions}, listed in settings.csv")
 
 
-def _show(run: Run, source: Source, swept: Sequence[Swept], metric: str, format: Format) -> None:
+def _show(run: Run, source: Source, swept: Sequence[SweepResult], metric: str, format: Format) -> None:
     from foldtune.results.tables.sweep_table import sweep_table
 
     rows = [{"values": dict(each.setting.values), "metrics": dict(each.metrics)} for each in swept]
