@@ -47,6 +47,7 @@ def read_images(root: Path, cache: Path) -> Images:
         NoData: `root` holds no HAM10000.
     """
     from foldtune.trainers.data.cache import prepare_images
+    from foldtune.trainers.data.preprocess import ImagePreprocessing
     from foldtune.trainers.data.table import read_table
     from foldtune.trainers.tasks import get_task
 
@@ -54,5 +55,5 @@ def read_images(root: Path, cache: Path) -> Images:
     task_class = get_task("multiclass")
     task = task_class.from_frame(task_class.read_frame(root / "train.csv"), "dx")
     table = read_table(root / "train.csv", root / "images", task, group_column="lesion_id")
-    prepared = prepare_images(table.paths, size=(SIDE, SIDE), cache_dir=cache, workers=cores())
+    prepared = prepare_images(table.paths, ImagePreprocessing((SIDE, SIDE)), cache_dir=cache, workers=cores())
     return Images(task, table, prepared.source, len(table) * SIDE * SIDE * 3)

@@ -1,57 +1,41 @@
-"""How images are prepared for a member of an ensemble; members of several runs may differ in it."""
+"""Decoding of new images for the members of an ensemble, whose preprocessing may differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from foldtune.errors import DataError, WorkError
 from foldtune.search.predict.progress import SubtaskProgress
 from foldtune.trainers.data.cache import Prepared, prepare_images
-from foldtune.trainers.data.preprocess import Step, parse_steps
+from foldtune.trainers.data.preprocess import ImagePreprocessing
 
 
-class ImagePreprocessing(NamedTuple):
-    """How image files become arrays.
+def decode_images(
+    paths: Sequence[Path],
+    preprocessing: ImagePreprocessing,
+    scratch: Path,
+    decoders: int,
+    progress: SubtaskProgress,
+) -> Prepared:
+    """Decode image files into the folder `scratch` with `decoders` processes.
 
-    Attributes:
-        size: (height, width) in pixels.
-        resize: how an image is fitted into its size: `squash`, `crop` or `pad`.
-        steps: changes of each resized image.
+    Raises:
+        WorkError: no room in `scratch`.
     """
-
-    size: tuple[int, int]
-    resize: str
-    steps: tuple[Step, ...]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the preprocessing that the keys `image_size`, `resize` and `preprocess` of ensemble.json give."""
-        height, width = values["image_size"]
-        return cls((height, width), values["resize"], parse_steps(values.get("preprocess")))
-
-    def decode(self, paths: Sequence[Path], scratch: Path, decoders: int, progress: SubtaskProgress) -> Prepared:
-        """Decode image files into the folder `scratch` with `decoders` processes.
-
-        Raises:
-            WorkError: no room in `scratch`.
-        """
-        try:
-            return prepare_images(
-                paths,
-                size=self.size,
-                resize=self.resize,
-                cache_dir=scratch,
-                workers=decoders,
-                progress=progress.subtask(),
-                on_broken="report",
-                steps=self.steps,
-            )
-        except DataError as error:
-            raise WorkError(f"{error} (TMPDIR names the folder for decoded images)") from None
+    try:
+        return prepare_images(
+            paths,
+            preprocessing,
+            cache_dir=scratch,
+            workers=decoders,
+            progress=progress.subtask(),
+            on_broken="report",
+        )
+    except DataError as error:
+        raise WorkError(f"{error} (TMPDIR names the folder for decoded images)") from None
 
 
 def unreadable_images(prepared: Prepared) -> list[tuple[int, str]]:

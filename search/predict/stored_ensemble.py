@@ -17,13 +17,14 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.files import read_locally
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.predict.new_images import NewImages, find_images
-from foldtune.search.predict.preprocessing import ImagePreprocessing, unreadable_images
+from foldtune.search.predict.preprocessing import decode_images, unreadable_images
 from foldtune.search.predict.progress import SubtaskProgress
 from foldtune.search.predict.tables import original_image_sizes
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.data.cache import Prepared
+from foldtune.trainers.data.preprocess import ImagePreprocessing
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.loading.tta import TTA
@@ -219,7 +220,7 @@ class StoredEnsemble:
 
     def _parts(self, images: NewImages, work: _Work, render: Render) -> tuple[pd.DataFrame, dict[int, str]]:
         """Rows of `render` for the readable images, indexed by their position, and the reasons of the others."""
-        pixels = sum(height * width for (height, width), _, _ in self.preprocessings)
+        pixels = sum(each.size[0] * each.size[1] for each in self.preprocessings)
         size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.has_spatial_targets else len(images.ids)))
         progress = SubtaskProgress(work.progress, len(images.ids) * (self.models + len(self.preprocessings)))
         frames: list[pd.DataFrame] = []
@@ -234,7 +235,9 @@ class StoredEnsemble:
         self, paths: Sequence[Path], work: _Work, render: Render, progress: SubtaskProgress
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
-            decoded = {each: each.decode(paths, Path(scratch), work.decoders, progress) for each in self.preprocessings}
+            decoded = {
+                each: decode_images(paths, each, Path(scratch), work.decoders, progress) for each in self.preprocessings
+            }
             keep = np.logical_and.reduce([prepared.keep for prepared in decoded.values()])
             rows = np.flatnonzero(keep)
             progress.skip((len(paths) - len(rows)) * self.models)

@@ -16,7 +16,7 @@ from foldtune.search.config.schema import TASK_OPTIONS, DataConfig
 from foldtune.trainers.data.cache import ImageSource, Prepared, prepare_images
 from foldtune.trainers.data.folds import assign_folds
 from foldtune.trainers.data.labels import LabelRules
-from foldtune.trainers.data.preprocess import Step
+from foldtune.trainers.data.preprocess import ImagePreprocessing
 from foldtune.trainers.data.table import Table, read_table
 from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.tasks import Task, get_task
@@ -28,31 +28,27 @@ Progress = Callable[[int, int], None]
 class ImagePlan:
     """How images become arrays on a node. Opening it again on the same node decodes nothing."""
 
-    size: tuple[int, int]
-    resize: str
+    preprocessing: ImagePreprocessing
     cache_dir: Path | None
     workers: int
     on_broken: str
-    steps: tuple[Step, ...] = ()
 
     def open(self, paths: tuple[Path, ...], progress: Progress | None = None, *, verify: bool = True) -> Prepared:
         """Decode what is not in this node's cache yet; without a cache, `verify` decodes everything once."""
         return prepare_images(
             paths,
-            size=self.size,
-            resize=self.resize,
+            self.preprocessing,
             cache_dir=self.cache_dir,
             workers=self.workers,
             progress=progress,
             on_broken=self.on_broken,
             verify=verify,
-            steps=self.steps,
         )
 
 
 def image_plan(data: DataConfig, workers: int) -> ImagePlan:
     """The plan that a configuration asks for; `workers` processes decode."""
-    return ImagePlan(data.size, data.resize, data.cache_dir, workers, data.on_broken, data.steps)
+    return ImagePlan(ImagePreprocessing(data.size, data.resize, data.steps), data.cache_dir, workers, data.on_broken)
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,8 @@ def views_of(tta: str | None, settings: TrialSettings) -> str | None:
 def _made_of(work: TrialWork, record: TrialRecord) -> str:
     """A digest of what a fold model depends on beside its rows: a run of the same name may be another one by now."""
     images = work.labelled.images
-    plan = [list(images.size), images.resize, steps_to_list(images.steps)]
+    seen = images.preprocessing
+    plan = [list(seen.size), seen.resize, steps_to_list(seen.steps)]
     text = json_text([record.config, plan, work.metric, work.epochs, work.seed])
     return sha256(text.encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Decoded images, once a node: a memory-mapped uint8 file that all processes share without a copy."""
+"""Cache of decoded images, one a node: a memory-mapped uint8 file that all processes share without a copy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from foldtune.errors import BrokenImage, DataError, unknown
 from foldtune.trainers.data.decoding import decode_all
-from foldtune.trainers.data.preprocess import Step, steps_to_list
+from foldtune.trainers.data.preprocess import ImagePreprocessing, steps_to_list
 from foldtune.trainers.data.sources import CachedImages, DecodedImages, ImageSource
 
 __all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_images"]
@@ -33,7 +33,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """`source` holds the images kept, in order; `keep` (N,) marks them among those asked for."""
+    """Images that can be decoded.
+
+    Attributes:
+        source: decoded images, in the order of their paths.
+        broken: files that cannot be decoded.
+        keep: (N,) mask of the given paths that are in `source`.
+    """
 
     source: ImageSource
     broken: tuple[BrokenImage, ...]
@@ -42,23 +48,31 @@ class Prepared:
 
 def prepare_images(
     paths: Sequence[Path],
+    preprocessing: ImagePreprocessing,
     *,
-    size: tuple[int, int],
-    resize: str = "squash",
     cache_dir: Path | None,
     workers: int = 1,
     progress: Progress | None = None,
     on_broken: str = "error",
     verify: bool = True,
-    steps: tuple[Step, ...] = (),
 ) -> Prepared:
-    """Decode every image once, in `workers` processes, into a cache shared by all processes of this node.
+    """Decode every image once into a cache that all processes of this node share.
 
-    `size` is (height, width); `steps` change each decoded image; `progress` is called with (done, all). A finished
-    cache of the same files and settings is used as it is; processes that ask at the same time wait for the one that
-    builds. Without `cache_dir` nothing is stored and images are decoded at every read; `verify` decodes them once
-    before. Raises `DataError` for a disk too small, and for broken images unless `on_broken` is "skip", which
-    asks for one whole image at least, or "report", which leaves it all to the caller.
+    A finished cache of the same files and preprocessing is used unchanged; processes that need it at the same time
+    wait for the one that builds it.
+
+    Args:
+        paths: image files.
+        preprocessing: size and changes of each image.
+        cache_dir: folder of caches. None stores nothing: images are decoded at every read.
+        workers: maximum number of decoding processes.
+        progress: called with (images done, all images).
+        on_broken: "error" refuses broken images, "skip" leaves them out unless all are broken, "report" leaves them
+            out in any case.
+        verify: without a cache, whether all images are decoded once to find broken ones.
+
+    Raises:
+        DataError: no images, broken images that `on_broken` does not allow, or a disk too small.
     """
     if on_broken not in ON_BROKEN:
         raise ValueError(unknown("on_broken", on_broken, ON_BROKEN))
@@ -66,12 +80,12 @@ def prepare_images(
     if not paths:
         raise DataError(["no images to prepare"])
     if cache_dir is None:
-        broken = decode_all(paths, size, resize, None, workers, progress, steps) if verify else {}
-        keep = _kept(paths, broken, on_broken)
+        broken = decode_all(paths, preprocessing, None, workers, progress) if verify else {}
+        keep = _keep_mask(paths, broken, on_broken)
         kept = tuple(path for path, ok in zip(paths, keep, strict=True) if ok)
-        return Prepared(DecodedImages(kept, size, resize, steps), _errors(paths, broken), keep)
-    shape = (len(paths), *size, 3)
-    folder = Path(cache_dir).absolute() / _key(paths, size, resize, steps)
+        return Prepared(DecodedImages(kept, preprocessing), _errors(paths, broken), keep)
+    shape = (len(paths), *preprocessing.size, 3)
+    folder = Path(cache_dir).absolute() / _key(paths, preprocessing)
     found = _open(folder, shape)
     if found is None:
         try:
@@ -79,16 +93,17 @@ def prepare_images(
             with FileLock(f"{folder}.lock"):
                 found = _open(folder, shape)
                 if found is None:
-                    found = _build(folder, paths, shape, resize, workers, progress, on_broken, steps)
+                    found = _build(folder, paths, preprocessing, workers, progress, on_broken)
         except OSError as error:
             raise DataError([f"the image cache in {cache_dir} cannot be written: {error}"]) from error
-    keep = _kept(paths, found, on_broken)
+    keep = _keep_mask(paths, found, on_broken)
     index = None if keep.all() else np.flatnonzero(keep)
     return Prepared(CachedImages(folder / _IMAGES, shape, index), _errors(paths, found), keep)
 
 
-def _key(paths: Sequence[Path], size: tuple[int, int], resize: str, steps: tuple[Step, ...]) -> str:
-    settings = [FORMAT_VERSION, size, resize, *steps_to_list(steps)]
+def _key(paths: Sequence[Path], preprocessing: ImagePreprocessing) -> str:
+    """Return the name of a cache: a digest of the preprocessing and the files' paths, sizes, times and modes."""
+    settings = [FORMAT_VERSION, preprocessing.size, preprocessing.resize, *steps_to_list(preprocessing.steps)]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path in paths:
         try:
@@ -101,7 +116,7 @@ def _key(paths: Sequence[Path], size: tuple[int, int], resize: str, steps: tuple
 
 
 def _open(folder: Path, shape: tuple[int, ...]) -> dict[int, str] | None:
-    """Reasons of the broken rows of a finished, whole cache; None where there is none."""
+    """Return the reason for each broken row of a finished, whole cache; None where there is none."""
     try:
         meta = json.loads((folder / _META).read_text())
         if meta["shape"] != list(shape) or (folder / _IMAGES).stat().st_size != meta["bytes"]:
@@ -114,14 +129,14 @@ def _open(folder: Path, shape: tuple[int, ...]) -> dict[int, str] | None:
 def _build(
     folder: Path,
     paths: Sequence[Path],
-    shape: tuple[int, int, int, int],
-    resize: str,
+    preprocessing: ImagePreprocessing,
     workers: int,
     progress: Progress | None,
     on_broken: str,
-    steps: tuple[Step, ...],
 ) -> dict[int, str]:
-    for left in folder.parent.glob(f"{folder.name}.part-*"):  # of a builder that was killed: we hold its lock
+    """Build a cache, whole or not at all; return the reason for each broken row."""
+    shape = (len(paths), *preprocessing.size, 3)
+    for left in folder.parent.glob(f"{folder.name}.part-*"):  # of a builder that was killed: its lock is held here
         shutil.rmtree(left, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)  # truncated or unreadable, else it would have been used
     _check_space(folder.parent, int(np.prod(shape)))
@@ -130,8 +145,8 @@ def _build(
     try:
         images = part / _IMAGES
         _allocate(images, shape)
-        broken = decode_all(paths, (shape[1], shape[2]), resize, images, workers, progress, steps)
-        _kept(paths, broken, on_broken)
+        broken = decode_all(paths, preprocessing, images, workers, progress)
+        _keep_mask(paths, broken, on_broken)
         meta = {"shape": shape, "bytes": images.stat().st_size, "broken": broken}
         (part / _META).write_text(json.dumps(meta))
         for path in (images, part / _META, part):
@@ -144,7 +159,7 @@ def _build(
 
 
 def _allocate(path: Path, shape: tuple[int, ...]) -> None:
-    """An .npy of zeros whose disk blocks exist, so that a full disk shows now and not half-way."""
+    """Create an .npy file of zeros whose disk blocks exist, so that a full disk is found before the decoding."""
     header = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), dtype=np.uint8))
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
@@ -155,7 +170,7 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> None:
         except AttributeError:  # macOS
             return
         except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # what file systems without it answer
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # of file systems without it
                 raise
 
 
@@ -182,8 +197,8 @@ def _errors(paths: Sequence[Path], broken: dict[int, str]) -> tuple[BrokenImage,
     return tuple(BrokenImage(paths[row], broken[row]) for row in sorted(broken))
 
 
-def _kept(paths: Sequence[Path], broken: dict[int, str], on_broken: str) -> npt.NDArray[np.bool_]:
-    """Mask of the rows that decode; `DataError` where `on_broken` does not allow what is broken."""
+def _keep_mask(paths: Sequence[Path], broken: dict[int, str], on_broken: str) -> npt.NDArray[np.bool_]:
+    """Return the mask (N,) of rows that decode; raise DataError where `on_broken` does not allow the broken ones."""
     keep = np.ones(len(paths), dtype=np.bool_)
     keep[list(broken)] = False
     if broken and (on_broken == "error" or (on_broken == "skip" and not keep.any())):

@@ -1,36 +1,37 @@
-"""Steps that change every image once, after it has its working size and before it is cached."""
+"""Preprocessing of image files: their working size, and steps that change each resized image once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from os import PathLike
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from foldtune.errors import Problem, SettingsError, unknown
 from foldtune.trainers.components import number, read_component
-from foldtune.trainers.data.images import Uint8Array
+from foldtune.trainers.data.images import Uint8Array, decode
 
 
 class Step(Protocol):
-    """A frozen dataclass of plain parameters that can be called."""
+    """A callable frozen dataclass of plain parameters."""
 
     name: ClassVar[str]
 
     def __call__(self, image: Uint8Array) -> Uint8Array:
-        """Change an RGB image (H, W, 3); its size stays."""
+        """Return a changed RGB image (H, W, 3) of the same size."""
 
 
 @dataclass(frozen=True)
 class Clahe:
-    """Contrast-limited adaptive histogram equalisation of the lightness (L of CIELAB); colours stay.
+    """Contrast-limited adaptive histogram equalisation of the lightness (L of CIELAB); colours are kept.
 
-    Zuiderveld, "Contrast Limited Adaptive Histogram Equalization", Graphics Gems IV (1994), as OpenCV has it.
+    Zuiderveld, "Contrast Limited Adaptive Histogram Equalization", Graphics Gems IV (1994), as implemented by OpenCV.
 
     Attributes:
-        clip_limit: contrast amplification at most, in multiples of a flat histogram's bin.
-        tile: the image is parted into tile x tile regions with a histogram each. 0, the default, makes them about
-            12 px wide, 2 to 8 a side: smaller ones show their edges, and have too few pixels for a histogram.
+        clip_limit: maximum of a histogram's bin, in multiples of a flat histogram's.
+        tile: number of regions a side, each with a histogram of its own. 0, the default, makes them about 12 px wide,
+            2 to 8 a side: smaller ones show their edges, and have too few pixels for a histogram.
     """
 
     name: ClassVar[str] = "clahe"
@@ -51,7 +52,7 @@ STEPS: Mapping[str, type[Clahe]] = MappingProxyType({Clahe.name: Clahe})
 
 
 def parse_steps(value: object) -> tuple[Step, ...]:
-    """Read one step or a list: ``clahe``, ``{clahe: {tile: 4}}``, or what `steps_to_list` gives; None is no step.
+    """Return the steps of one step or a list: ``clahe``, ``{clahe: {tile: 4}}``, or as `steps_to_list` writes them.
 
     Raises:
         SettingsError: every unknown step and wrong parameter.
@@ -70,7 +71,7 @@ def parse_steps(value: object) -> tuple[Step, ...]:
 
 
 def _with_name(value: object) -> object:
-    """``{clahe: {tile: 4}}`` as ``{name: clahe, tile: 4}``; everything else as it is."""
+    """Return ``{clahe: {tile: 4}}`` as ``{name: clahe, tile: 4}``, everything else unchanged."""
     if not isinstance(value, Mapping) or "name" in value or len(value) != 1:
         return value
     ((name, params),) = value.items()
@@ -83,12 +84,41 @@ def _with_name(value: object) -> object:
 
 
 def steps_to_list(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """Plain values, which `parse_steps` reads."""
+    """Return plain values, which `parse_steps` reads."""
     return [{"name": step.name, **asdict(step)} for step in steps]  # type: ignore[call-overload]
 
 
 def apply_steps(steps: Sequence[Step], image: Uint8Array) -> Uint8Array:
-    """The image after every step, in order."""
+    """Return the image after every step, in order."""
     for step in steps:
         image = step(image)
     return image
+
+
+@dataclass(frozen=True)
+class ImagePreprocessing:
+    """How an image file becomes an array.
+
+    Attributes:
+        size: (height, width) in pixels.
+        resize: how an image is fitted into its size, one of ``trainers.data.images.RESIZES``.
+        steps: changes of each resized image, in order.
+    """
+
+    size: tuple[int, int]
+    resize: str = "squash"
+    steps: tuple[Step, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the preprocessing of the keys `image_size`, `resize` and (optional) `preprocess`."""
+        height, width = values["image_size"]
+        return cls((height, width), values["resize"], parse_steps(values.get("preprocess")))
+
+    def read(self, path: str | PathLike[str]) -> Uint8Array:
+        """Return the RGB array (height, width, 3) of an image file.
+
+        Raises:
+            BrokenImage: a file that cannot be decoded whole.
+        """
+        return apply_steps(self.steps, decode(path, self.size, resize=self.resize))

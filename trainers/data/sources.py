@@ -1,4 +1,4 @@
-"""Where a training reads its images from: a memory-mapped file, or the image files themselves."""
+"""Image sources of a training: a memory-mapped cache file, or the image files themselves."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.images import Uint8Array, decode
-from foldtune.trainers.data.preprocess import Step, apply_steps
+from foldtune.trainers.data.images import Uint8Array
+from foldtune.trainers.data.preprocess import ImagePreprocessing
 
 Rows = npt.NDArray[np.integer[Any]]
 
@@ -26,11 +26,17 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Rows) -> Uint8Array:
-        """A fresh array (B, height, width, 3), in the order of `rows`."""
+        """Return a new array (B, height, width, 3), in the order of `rows` (B,)."""
 
 
 class CachedImages:
-    """The rows `index` of a cache file (all where None), mapped on first use: pickles as its path alone."""
+    """Images of a cache file, mapped on first use; pickles as its path alone.
+
+    Args:
+        path: .npy file.
+        shape: (N, height, width, 3) of the file.
+        index: rows of the file that are images of this source; None is all of them.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, int, int, int], index: Rows | None = None) -> None:
         self.path = path
@@ -62,19 +68,17 @@ class DecodedImages:
     """Images decoded at every read, for data whose cache would not fit the disk."""
 
     paths: tuple[Path, ...]
-    size: tuple[int, int]
-    resize: str = "squash"
-    steps: tuple[Step, ...] = ()
+    preprocessing: ImagePreprocessing
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        return (len(self.paths), *self.size, 3)
+        return (len(self.paths), *self.preprocessing.size, 3)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, rows: Rows) -> Uint8Array:
-        out = np.empty((len(rows), *self.size, 3), dtype=np.uint8)
-        for place, row in enumerate(rows):
-            out[place] = apply_steps(self.steps, decode(self.paths[row], self.size, resize=self.resize))
-        return out
+        images = np.empty((len(rows), *self.preprocessing.size, 3), dtype=np.uint8)
+        for index, row in enumerate(rows):
+            images[index] = self.preprocessing.read(self.paths[row])
+        return images

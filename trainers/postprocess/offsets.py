@@ -1,12 +1,14 @@
 """Offsets b for ``argmax(log p + b)``: exact coordinate ascent on a metric, and a fitted prior adjustment.
 
-With all other offsets fixed, row i becomes class c as soon as b_c passes its margin
+With all other offsets fixed, row i becomes class c as soon as b_c exceeds its margin
 ``max_{k != c}(z_ik + b_k) - z_ic``, so the metric takes at most N + 1 values along a coordinate: sort the
 margins, update the counts, take the best cut. That optimum is exact; the joint one is local. A coordinate
 costs O(N log N) whatever C is, so a pass over many classes stays affordable.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +23,7 @@ from foldtune.trainers.metrics.classification import (
 )
 
 MIN_ROWS = 50
-"""A class with fewer rows overfits its offset; callers warn below it (see ``Task.support``)."""
+"""Rows below which a class overfits its offset; callers warn (see ``Task.support``)."""
 
 _TIE = 1e-9  # margins closer than this are one: rounding must not decide on which side of a cut a row falls
 _GAIN = 1e-10  # smaller gains of a metric are rounding
@@ -29,12 +31,12 @@ _PRIOR_POWERS = np.arange(-10, 21) / 10.0  # tau; a negative one undoes a loss t
 
 
 def log_scores(scores: npt.NDArray[np.floating]) -> FloatArray:
-    """log p in float64, p below 1e-12 counting as that, so that no offset has to exceed 30."""
+    """Return log p in float64, with p >= 1e-12, so that no offset has to exceed 30."""
     return np.log(np.maximum(scores.astype(np.float64), SMALLEST_SCORE))
 
 
 def metric_at(logs: FloatArray, targets: IntArray, metric: str, offsets: FloatArray) -> float:
-    """The metric (a name of ``COUNT_METRICS``) of ``argmax(logs + offsets)``, ties to the lower class."""
+    """Return the metric (a name of ``COUNT_METRICS``) of ``argmax(logs + offsets)``, ties to the lower class."""
     predictions = (logs + offsets).argmax(axis=1)
     return COUNT_METRICS[metric](*confusion_counts(targets, predictions, logs.shape[1]))
 
@@ -47,17 +49,16 @@ def coordinate_ascent(
     start: FloatArray | None = None,
     max_passes: int = 10,
 ) -> FloatArray:
-    """Offsets (C,) that no single coordinate can improve (or after ``max_passes``; 3 to 5 are usual).
+    """Return offsets (C,) that no single coordinate can improve, or those after ``max_passes`` (3 to 5 are usual).
 
-    A class without rows keeps its start: nothing speaks about it. Of equal optima along a coordinate the
-    nearest is taken.
+    A class without rows keeps its start. Of equal optima along a coordinate the nearest is taken.
 
     Args:
         logs: (N, C) log scores, N >= 1, C >= 2.
         targets: (N,) classes.
         metric: a name of ``COUNT_METRICS``.
-        start: (C,), zeros by default.
-        max_passes: each visits every class once.
+        start: (C,) initial offsets; None is zeros.
+        max_passes: passes, each of which visits every class once.
     """
     offsets = np.zeros(logs.shape[1]) if start is None else start.copy()
     shifted = logs + offsets
@@ -67,43 +68,56 @@ def coordinate_ascent(
     for _ in range(max_passes):
         improved = False
         for index in present:
-            rivals, margins = _rivals(logs, shifted, leaders, index)
-            cut, best = best_cut(margins, rivals, targets, metric, logs.shape[1], index, offsets[index])
+            coordinate = _coordinate(logs, shifted, leaders, index)
+            cut, best = best_cut(coordinate, targets, metric, logs.shape[1], offsets[index])
             if best > value + _GAIN:
                 offsets[index], value, improved = cut, best, True
                 shifted[:, index] = logs[:, index] + cut
-                leaders = np.where(margins < cut, index, rivals)
+                leaders = np.where(coordinate.margins < cut, index, coordinate.rivals)
         if not improved:
             break
     return offsets
 
 
-def _rivals(logs: FloatArray, shifted: FloatArray, leaders: IntArray, index: int) -> tuple[IntArray, FloatArray]:
-    """Each row's best class but ``index``, and the offset of ``index`` that overtakes it; (N,) both."""
+@dataclass(frozen=True, eq=False)
+class Coordinate:
+    """What decides each row's class along the offset of one class, all other offsets fixed.
+
+    Attributes:
+        index: class whose offset varies.
+        rivals: (N,) best other class of each row.
+        margins: (N,) offset of ``index`` beyond which it overtakes the rival.
+    """
+
+    index: int
+    rivals: IntArray
+    margins: FloatArray
+
+
+def _coordinate(logs: FloatArray, shifted: FloatArray, leaders: IntArray, index: int) -> Coordinate:
+    """Return the coordinate of a class.
+
+    Args:
+        logs: (N, C) log scores.
+        shifted: (N, C) log scores with the current offsets.
+        leaders: (N,) argmax of ``shifted``.
+        index: class.
+    """
     own = np.flatnonzero(leaders == index)
     others = shifted[own]
     others[:, index] = -np.inf
     rivals = leaders.copy()
     rivals[own] = others.argmax(axis=1)
-    return rivals, shifted[np.arange(len(logs)), rivals] - logs[:, index]
+    return Coordinate(index, rivals, shifted[np.arange(len(logs)), rivals] - logs[:, index])
 
 
 def best_cut(
-    margins: FloatArray,
-    rivals: IntArray,
-    targets: IntArray,
-    metric: str,
-    num_classes: int,
-    index: int,
-    current: float,
+    coordinate: Coordinate, targets: IntArray, metric: str, num_classes: int, current: float
 ) -> tuple[float, float]:
-    """The best offset of class ``index``, nearest to ``current`` among equals, and the metric there.
-
-    Rows with ``margins`` (N,) below the offset are predicted as ``index``, others as their ``rivals`` (N,).
-    """
-    order = margins.argsort()
-    margins = margins[order]
-    values = _sweep(targets[order], rivals[order], COUNT_METRICS[metric], num_classes, index)
+    """Return the best offset along a coordinate, of equal ones the nearest to ``current``, and the metric there."""
+    order = coordinate.margins.argsort()
+    margins = coordinate.margins[order]
+    values = _sweep(targets[order], coordinate.rivals[order], COUNT_METRICS[metric], num_classes, coordinate.index)
     tied = np.flatnonzero(np.diff(margins) <= _TIE) + 1
     values[tied] = -np.inf  # no cut between them
     best = float(values.max())
@@ -113,7 +127,7 @@ def best_cut(
 
 
 def _sweep(targets: IntArray, rivals: IntArray, metric: CountMetric, num_classes: int, index: int) -> FloatArray:
-    """The metric (N+1,) after the first j = 0..N rows went from their rival class to class ``index``.
+    """Return the metric (N+1,) after the first j = 0..N rows moved from their rival class to class ``index``.
 
     A step changes the terms of two classes; grouping the steps by rival gives each class's running counts.
     """
@@ -140,9 +154,9 @@ def _sweep(targets: IntArray, rivals: IntArray, metric: CountMetric, num_classes
 
 
 def fit_prior_power(logs: FloatArray, targets: IntArray, metric: str, log_prior: FloatArray) -> float:
-    """tau of ``argmax(log p - tau log prior)`` (Menon et al. 2021, post-hoc logit adjustment).
+    """Return tau of ``argmax(log p - tau log prior)`` (Menon et al. 2021, post-hoc logit adjustment).
 
-    The best of -1 to 2 in steps of .1; of equal ones the nearest to 0.
+    The best of -1 to 2 in steps of 0.1; of equal ones the nearest to 0.
     """
     values = np.array([metric_at(logs, targets, metric, -tau * log_prior) for tau in _PRIOR_POWERS])
     best = _PRIOR_POWERS[values >= values.max() - _GAIN]
@@ -150,10 +164,10 @@ def fit_prior_power(logs: FloatArray, targets: IntArray, metric: str, log_prior:
 
 
 def fit_offsets(scores: npt.NDArray[np.floating], targets: IntArray, metric: str, log_prior: FloatArray) -> FloatArray:
-    """Offsets (C,) of mean 0: half the coordinate ascent, half the fitted prior adjustment.
+    """Return offsets (C,) of mean 0: half the coordinate ascent, half the fitted prior adjustment.
 
-    The prior half has one parameter and so hardly overfits; the blend held out best. Zeros where the blend is
-    worse on these rows than no offsets.
+    The prior half has one parameter and so hardly overfits; the blend was best on held-out rows. Zeros where
+    the blend is worse on these rows than no offsets.
 
     Args:
         scores: (N, C) probabilities.

@@ -9,13 +9,14 @@ import numpy as np
 from foldtune.search.ensemble.fold_tasks import Missing
 from foldtune.search.runs.dataset import ImagePlan
 from foldtune.search.workers.fold_model import FoldModelStatus, Unlabelled
+from foldtune.trainers.data.preprocess import ImagePreprocessing
 from foldtune.trainers.data.table import Table
 
 
 def test_unreadable_rows_get_the_mean_of_the_others() -> None:
     ids = np.array(["a", "b", "c"])
     table = Table(ids[[0, 2]], (Path("a"), Path("c")))
-    test = Unlabelled(table, ImagePlan((8, 8), "squash", None, 1, "skip"), ids, np.array([True, False, True]))
+    test = Unlabelled(table, ImagePlan(ImagePreprocessing((8, 8)), None, 1, "skip"), ids, np.array([True, False, True]))
     full = test.complete(np.array([[0.2, 0.8], [0.6, 0.4]]))
     np.testing.assert_allclose(full, [[0.2, 0.8], [0.4, 0.6], [0.6, 0.4]])
 

@@ -15,6 +15,7 @@ from PIL import Image
 from foldtune.errors import DataError
 from foldtune.trainers.data.cache import CachedImages, DecodedImages, prepare_images
 from foldtune.trainers.data.images import decode
+from foldtune.trainers.data.preprocess import ImagePreprocessing
 
 SIZE = (6, 9)
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -42,8 +43,8 @@ def stored(cache: Path) -> Path:
 
 
 def test_cached_and_decoded_images_are_the_same(paths: list[Path], cache: Path) -> None:
-    cached = prepare_images(paths, size=SIZE, cache_dir=cache)
-    decoded = prepare_images(paths, size=SIZE, cache_dir=None)
+    cached = prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache)
+    decoded = prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=None)
     assert isinstance(cached.source, CachedImages)
     assert isinstance(decoded.source, DecodedImages)
     rows = np.array([3, 19, 0, 3])
@@ -57,7 +58,7 @@ def test_cached_and_decoded_images_are_the_same(paths: list[Path], cache: Path) 
 
 
 def test_a_batch_can_be_written_to_without_harm(paths: list[Path], cache: Path) -> None:
-    source = prepare_images(paths, size=SIZE, cache_dir=cache).source
+    source = prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache).source
     before = source.read(np.arange(4))
     source.read(np.arange(4))[:] = 0
     assert np.array_equal(source.read(np.arange(4)), before)
@@ -70,7 +71,7 @@ def test_pool_and_single_process_build_the_same_file(shared_data: Path, tmp_path
     for workers in (1, 2):
         prepare_images(
             paths,
-            size=(16, 16),
+            ImagePreprocessing((16, 16)),
             cache_dir=tmp_path / str(workers),
             workers=workers,
             progress=lambda done, total: seen.append((done, total)),
@@ -82,28 +83,28 @@ def test_pool_and_single_process_build_the_same_file(shared_data: Path, tmp_path
 
 
 def test_a_finished_cache_is_used_and_not_built_again(paths: list[Path], cache: Path) -> None:
-    prepare_images(paths, size=SIZE, cache_dir=cache)
+    prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache)
     calls: list[int] = []
     before = stored(cache).stat()
-    prepare_images(paths, size=SIZE, cache_dir=cache, progress=lambda done, _: calls.append(done))
+    prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache, progress=lambda done, _: calls.append(done))
     assert calls == []
     assert stored(cache).stat().st_ino == before.st_ino
 
 
 def test_other_files_or_settings_have_another_cache(paths: list[Path], cache: Path) -> None:
-    prepare_images(paths, size=SIZE, cache_dir=cache)
-    prepare_images(paths, size=(9, 6), cache_dir=cache)
-    prepare_images(paths, size=SIZE, resize="crop", cache_dir=cache)
-    prepare_images(paths[:-1], size=SIZE, cache_dir=cache)
+    prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache)
+    prepare_images(paths, ImagePreprocessing((9, 6)), cache_dir=cache)
+    prepare_images(paths, ImagePreprocessing(SIZE, "crop"), cache_dir=cache)
+    prepare_images(paths[:-1], ImagePreprocessing(SIZE), cache_dir=cache)
     assert len(list(cache.rglob("*.npy"))) == 4
     Image.new("RGB", (12, 18), "red").save(paths[0])
-    source = prepare_images(paths, size=SIZE, cache_dir=cache).source
+    source = prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache).source
     assert (source.read(np.array([0])) == (255, 0, 0)).all()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "grown", "no meta", "torn meta", "no file"])
 def test_a_damaged_cache_is_built_again(paths: list[Path], cache: Path, damage: str) -> None:
-    whole = prepare_images(paths, size=SIZE, cache_dir=cache).source.read(np.arange(20))
+    whole = prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache).source.read(np.arange(20))
     file, meta = stored(cache), stored(cache).with_name("meta.json")
     if damage == "truncated":
         os.truncate(file, file.stat().st_size - 100)
@@ -115,7 +116,9 @@ def test_a_damaged_cache_is_built_again(paths: list[Path], cache: Path, damage: 
         os.truncate(meta, 10)
     else:
         file.unlink()
-    assert np.array_equal(prepare_images(paths, size=SIZE, cache_dir=cache).source.read(np.arange(20)), whole)
+    assert np.array_equal(
+        prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache).source.read(np.arange(20)), whole
+    )
 
 
 def test_a_build_that_was_killed_leaves_nothing_that_is_used(paths: list[Path], cache: Path) -> None:
@@ -123,14 +126,15 @@ def test_a_build_that_was_killed_leaves_nothing_that_is_used(paths: list[Path], 
         "import os, sys\n"
         "from pathlib import Path\n"
         "from foldtune.trainers.data.cache import prepare_images\n"
+        "from foldtune.trainers.data.preprocess import ImagePreprocessing\n"
         "paths = [Path(p) for p in sys.argv[2:]]\n"
         "die = lambda done, total: os._exit(9)\n"  # after the first block, as if killed
-        "prepare_images(paths, size=(6, 9), cache_dir=Path(sys.argv[1]), progress=die)\n"
+        "prepare_images(paths, ImagePreprocessing((6, 9)), cache_dir=Path(sys.argv[1]), progress=die)\n"
     )
     command = [sys.executable, "-c", script, str(cache), *map(str, paths)]
     assert subprocess.run(command, cwd=REPOSITORY, check=False).returncode == 9
     assert "part" in stored(cache).parent.name
-    prepared = prepare_images(paths, size=SIZE, cache_dir=cache)
+    prepared = prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache)
     assert np.array_equal(prepared.source.read(np.array([7]))[0], decode(paths[7], SIZE))
     assert "part" not in stored(cache).parent.name  # the remains are gone
 
@@ -140,10 +144,11 @@ def test_processes_that_ask_at_once_build_once(paths: list[Path], cache: Path) -
         "import sys\n"
         "from pathlib import Path\n"
         "from foldtune.trainers.data.cache import prepare_images\n"
+        "from foldtune.trainers.data.preprocess import ImagePreprocessing\n"
         "built = []\n"
         "paths = [Path(p) for p in sys.argv[2:]]\n"
         "progress = lambda done, total: built.append(done)\n"
-        "prepare_images(paths, size=(6, 9), cache_dir=Path(sys.argv[1]), progress=progress)\n"
+        "prepare_images(paths, ImagePreprocessing((6, 9)), cache_dir=Path(sys.argv[1]), progress=progress)\n"
         "sys.stdout.write(str(len(built)))\n"
     )
     command = [sys.executable, "-c", script, str(cache), *map(str, paths)]
@@ -156,7 +161,7 @@ def test_an_error_on_the_way_leaves_no_file(paths: list[Path], cache: Path) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_images(paths, size=SIZE, cache_dir=cache, progress=give_up)
+        prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache, progress=give_up)
     assert list(cache.rglob("*.npy")) == []
 
 
@@ -165,7 +170,7 @@ def test_broken_images_are_all_listed(paths: list[Path], cache: Path, cached: bo
     for path in paths[:12]:
         path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(DataError) as caught:
-        prepare_images(paths, size=SIZE, cache_dir=cache if cached else None)
+        prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache if cached else None)
     text = str(caught.value)
     assert text.startswith("12 of 20 images cannot be decoded")
     assert "data.on_broken: skip" in text
@@ -179,7 +184,9 @@ def test_broken_images_are_left_out_where_allowed(paths: list[Path], cache: Path
     paths[2].write_bytes(b"")
     paths[5].unlink()
     for _ in range(2):  # built, then found
-        prepared = prepare_images(paths, size=SIZE, cache_dir=cache if cached else None, on_broken="skip")
+        prepared = prepare_images(
+            paths, ImagePreprocessing(SIZE), cache_dir=cache if cached else None, on_broken="skip"
+        )
         assert [(error.path, error.reason) for error in prepared.broken] == [
             (paths[2], "empty file"),
             (paths[5], "no such file"),
@@ -193,29 +200,29 @@ def test_broken_images_are_left_out_where_allowed(paths: list[Path], cache: Path
 
 def test_a_cache_built_with_skip_is_refused_without_it(paths: list[Path], cache: Path) -> None:
     paths[2].write_bytes(b"")
-    prepare_images(paths, size=SIZE, cache_dir=cache, on_broken="skip")
+    prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache, on_broken="skip")
     with pytest.raises(DataError, match="1 of 20 images"):
-        prepare_images(paths, size=SIZE, cache_dir=cache)
+        prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache)
 
 
 def test_a_repaired_image_is_noticed(paths: list[Path], cache: Path) -> None:
     good = paths[2].read_bytes()
     paths[2].write_bytes(b"")
-    prepare_images(paths, size=SIZE, cache_dir=cache, on_broken="skip")
+    prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache, on_broken="skip")
     paths[2].write_bytes(good)
-    assert prepare_images(paths, size=SIZE, cache_dir=cache).keep.all()
+    assert prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache).keep.all()
 
 
 def test_all_broken_is_an_error_even_where_broken_ones_may_be_skipped(paths: list[Path], cache: Path) -> None:
     for path in paths:
         path.write_bytes(b"")
     with pytest.raises(DataError, match="20 of 20"):
-        prepare_images(paths, size=SIZE, cache_dir=cache, on_broken="skip")
+        prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache, on_broken="skip")
 
 
 def test_a_source_pickles_as_its_path_and_maps_the_file_anew(paths: list[Path], cache: Path) -> None:
     paths[0].write_bytes(b"")
-    source = prepare_images(paths, size=SIZE, cache_dir=cache, on_broken="skip").source
+    source = prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache, on_broken="skip").source
     rows = np.arange(len(source))
     pixels = source.read(rows)
     data = pickle.dumps(source)
@@ -224,7 +231,7 @@ def test_a_source_pickles_as_its_path_and_maps_the_file_anew(paths: list[Path], 
 
 
 def test_a_cache_that_changed_under_an_open_source_is_refused(paths: list[Path], cache: Path) -> None:
-    source = prepare_images(paths, size=SIZE, cache_dir=cache).source
+    source = prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache).source
     np.save(stored(cache), np.zeros((20, 3, 3, 3), dtype=np.uint8))
     with pytest.raises(DataError, match="delete it"):
         source.read(np.array([0]))
@@ -237,21 +244,21 @@ def test_a_disk_too_small_is_said_before_anything_is_decoded(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1000, 0, 1000))
     calls: list[int] = []
     with pytest.raises(DataError, match=r"needs 0\.00 GB.*has 0\.00 GB free; .*data\.cache: off"):
-        prepare_images(paths, size=SIZE, cache_dir=cache, progress=lambda done, _: calls.append(done))
+        prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache, progress=lambda done, _: calls.append(done))
     assert calls == []
 
 
 def test_a_cache_folder_that_cannot_be_made_is_named(paths: list[Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file/cache cannot be written"):
-        prepare_images(paths, size=SIZE, cache_dir=tmp_path / "file" / "cache")
+        prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=tmp_path / "file" / "cache")
 
 
 def test_wrong_arguments_are_refused(cache: Path) -> None:
     with pytest.raises(DataError, match="no images"):
-        prepare_images([], size=SIZE, cache_dir=cache)
+        prepare_images([], ImagePreprocessing(SIZE), cache_dir=cache)
     with pytest.raises(ValueError, match="on_broken"):
-        prepare_images([Path("a.png")], size=SIZE, cache_dir=cache, on_broken="ignore")
+        prepare_images([Path("a.png")], ImagePreprocessing(SIZE), cache_dir=cache, on_broken="ignore")
 
 
 def test_decoding_processes_end_with_a_builder_that_is_killed(paths: list[Path], cache: Path) -> None:
@@ -259,9 +266,10 @@ def test_decoding_processes_end_with_a_builder_that_is_killed(paths: list[Path],
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from foldtune.trainers.data.cache import prepare_images\n"
+        "from foldtune.trainers.data.preprocess import ImagePreprocessing\n"
         "paths = [Path(p) for p in sys.argv[2:]] * 200\n"
         "die = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "prepare_images(paths, size=(6, 9), cache_dir=Path(sys.argv[1]), workers=2, progress=die)\n"
+        "prepare_images(paths, ImagePreprocessing((6, 9)), cache_dir=Path(sys.argv[1]), workers=2, progress=die)\n"
     )
     command = [sys.executable, "-c", script, str(cache), *map(str, paths)]
     # The pipe closes, and communicate returns, when the last process that inherited it is gone.

@@ -14,7 +14,7 @@ from PIL import Image
 from foldtune.errors import SettingsError
 from foldtune.trainers.data.cache import prepare_images
 from foldtune.trainers.data.images import decode
-from foldtune.trainers.data.preprocess import Clahe, apply_steps, parse_steps, steps_to_list
+from foldtune.trainers.data.preprocess import Clahe, ImagePreprocessing, apply_steps, parse_steps, steps_to_list
 
 SIZE = (24, 40)
 
@@ -60,7 +60,7 @@ def test_the_regions_of_clahe_follow_the_size_of_the_image(side: int, tile: int)
 def test_every_source_gives_the_changed_images(paths: list[Path], tmp_path: Path, cached: bool) -> None:
     steps = (Clahe(3.0, 4),)
     cache = tmp_path / "cache" if cached else None
-    prepared = prepare_images(paths, size=(12, 20), cache_dir=cache, steps=steps)
+    prepared = prepare_images(paths, ImagePreprocessing((12, 20), steps=steps), cache_dir=cache)
     expected = np.stack([apply_steps(steps, decode(path, (12, 20))) for path in paths])
     source = pickle.loads(pickle.dumps(prepared.source))
     assert np.array_equal(source.read(np.arange(4)), expected)
@@ -68,7 +68,7 @@ def test_every_source_gives_the_changed_images(paths: list[Path], tmp_path: Path
 
 def test_other_steps_have_another_cache(paths: list[Path], tmp_path: Path) -> None:
     for steps in ((), (Clahe(),), (Clahe(clip_limit=3.0),), (Clahe(tile=4),), (Clahe(),)):
-        prepare_images(paths, size=SIZE, cache_dir=tmp_path / "cache", steps=steps)
+        prepare_images(paths, ImagePreprocessing(SIZE, steps=steps), cache_dir=tmp_path / "cache")
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 4
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from foldtune.trainers.data.cache import prepare_images
+from foldtune.trainers.data.preprocess import ImagePreprocessing
 from foldtune.trainers.loading.augment import build_augmentation
 from foldtune.trainers.loading.loader import Batches, Reseedable
 
@@ -155,7 +156,7 @@ class EveryEpoch(Dataset[torch.Tensor]):
 
 def test_epochs_are_far_faster_than_decoding(shared_data: Path, tmp_path: Path) -> None:
     paths = sorted((shared_data / "ham10000" / "images").iterdir())[:256]
-    source = prepare_images(paths, size=(64, 64), cache_dir=tmp_path).source
+    source = prepare_images(paths, ImagePreprocessing((64, 64)), cache_dir=tmp_path).source
     loader = Batches(source, np.zeros(256), np.arange(256), batch_size=32, pin_memory=False)
     list(loader.epoch(0))
     times = []
