@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 class Quiet(BaseHTTPRequestHandler):
-    """Answers that are not told in the test's output."""
+    """A request handler without output."""
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""

@@ -38,7 +38,7 @@ def test_no_address(given: str) -> None:
         parse_address(given)
 
 
-def test_a_password_has_no_place_in_an_address() -> None:
+def test_an_address_with_a_password_is_refused() -> None:
     with pytest.raises(ClusterError, match="leave the user and password out") as caught:
         parse_address("http://me:secret@head:8265")
     assert "secret" not in str(caught.value)

@@ -21,7 +21,7 @@ TRIAL = TrialResources(1, 0.5)
 
 
 def problems(said: NodeReport | None, storage: str = "/shared/runs") -> list[str]:
-    """Of a cluster of a head without CPUs that sees nothing, and one worker that says this."""
+    """Return the check of a cluster of a head without CPUs and access, and one worker with this report."""
     nowhere = NodeReport(HEAD.node_id, "head", {}, "does not see", ("x",), "no place")
     answers = {HEAD.node_id: nowhere} | ({} if said is None else {said.node_id: said})
     return evaluate_reports([HEAD, WORKER], answers, TRIAL, OWN, storage).all_problems()
@@ -46,7 +46,7 @@ def test_a_node_that_no_trial_fits_into_may_lack_everything() -> None:
         (replace(GOOD, cache_problem="cannot write /home"), "cannot write /home: set FOLDTUNE_CACHE"),
     ],
 )
-def test_each_problem_says_where_and_what_to_do(said: NodeReport | None, expected: str) -> None:
+def test_each_problem_names_its_node_and_the_remedy(said: NodeReport | None, expected: str) -> None:
     (problem,) = problems(said)
     assert problem.startswith("node 10.0.0.2: ")
     assert expected in problem
@@ -79,7 +79,7 @@ def test_a_storage_that_is_shared_holds_what_both_sides_wrote(kind: str, tmp_pat
     assert "reads other bytes" in str(try_storage(storage, "t2", "node1"))
 
 
-def test_what_a_node_says_of_this_machine(tmp_path: Path) -> None:
+def test_the_report_of_this_machine(tmp_path: Path) -> None:
     (tmp_path / "image.png").write_bytes(b"")
     (tmp_path / f"{PROBE_PREFIX}t").write_text("t")
     wanted = [str(tmp_path / "image.png"), str(tmp_path / "gone.png")]

@@ -1,4 +1,4 @@
-"""A job server whose head is still starting: what no real one can be made to say at will."""
+"""A job server whose head is still starting, simulated since no real one can be kept in that state."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_wait_for_an_agent_has_an_end(tmp_path: Path, monkeypatch: pytest.Mo
         JobServer(address).submit(["runs"], tmp_path, job_id="job-1")
 
 
-def test_any_other_refusal_is_told_at_once(tmp_path: Path) -> None:
+def test_any_other_refusal_is_reported_at_once(tmp_path: Path) -> None:
     with job_server(["runtime_env is broken"]) as (address, sent):
         with pytest.raises(ClusterError, match="runtime_env is broken"):
             JobServer(address).submit(["runs"], tmp_path, job_id="job-1")

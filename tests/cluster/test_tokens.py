@@ -86,7 +86,7 @@ def test_who_disables_tokens_gets_none(home: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("guarded", [True, False])
 @pytest.mark.parametrize("kind", ["jobs", "cluster"])
-def test_whether_a_cluster_asks_for_a_token(kind: str, guarded: bool) -> None:
+def test_whether_a_cluster_requires_a_token(kind: str, guarded: bool) -> None:
     mode = b'{"authentication_mode": "token"}' if guarded else b'{"authentication_mode": "disabled"}'
     with ExitStack() as stack:
         address = stack.enter_context(job_server(mode) if kind == "jobs" else head(guarded))
@@ -99,7 +99,7 @@ def test_what_answers_is_no_job_server(server: Callable[[], contextmanager[Addre
         tokens.token_required(address)
 
 
-def test_a_cluster_that_asks_and_a_user_without_a_token() -> None:
+def test_a_cluster_that_requires_a_token_and_a_user_without_one() -> None:
     with (
         head(guarded=True) as address,
         pytest.raises(ClusterError, match=r"asks for a token: put it into .*auth_token"),

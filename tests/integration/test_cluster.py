@@ -39,7 +39,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(foldtune: Any, wait_for: Callable[..., Any]) -> Iterator[Cluster]:
-    """A head and a second node, each with one CPU, that ask for a token; the folder `own` of the second is its own."""
+    """A head and a second node, each with one CPU, that require a token; the folder `own` is local to the second."""
     if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
         pytest.skip("a node with a folder of its own needs a mount namespace, which this user may not make")
     folder = Path(tempfile.mkdtemp(prefix="ft-", dir="/tmp"))  # Ray's sockets need a short path
@@ -99,7 +99,7 @@ def test_a_folder_that_one_node_does_not_share_is_refused(
     assert list((foldtune.folder / "own").iterdir()) == [], "nothing is left where it was refused"
 
 
-def test_a_stranger_without_the_token_is_told_so(cluster: Cluster, foldtune: Any, monkeypatch: Any) -> None:
+def test_a_user_without_the_token_is_refused_with_the_reason(cluster: Cluster, foldtune: Any, monkeypatch: Any) -> None:
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     for address in (cluster.gcs, cluster.jobs):
         ended = foldtune.run("cluster", "status", "--address", address, code=2)

@@ -155,7 +155,7 @@ def test_what_is_printed(home: Path) -> None:
     assert "[9/9]" in lines
 
 
-def test_ensemble_json_says_everything(home: Path) -> None:
+def test_ensemble_json_is_complete(home: Path) -> None:
     stored = ensemble_of(home / "runs/base")
     assert {
         *("run", "task", "metric", "mode", "folds", "voting", "min_votes", "postprocess", "member_postprocess"),

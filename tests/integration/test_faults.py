@@ -186,7 +186,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     shutil.rmtree(temporary, ignore_errors=True)
 
 
-def test_a_lost_node_costs_an_epoch_a_trial_and_a_lost_head_the_sitting(
+def test_a_lost_node_costs_an_epoch_per_trial_and_a_lost_head_the_session(
     foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any], cluster: Any
 ) -> None:
     search = {"num_samples": 8, "max_epochs": LONG, "trial_scheduler": "none"}

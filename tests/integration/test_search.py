@@ -129,7 +129,7 @@ def test_sampled_values_reach_the_worker(searched: Searched) -> None:
     assert first["lr"] == 0.01, "the default configuration is the first"
 
 
-def test_the_study_says_what_the_store_says(searched: Searched) -> None:
+def test_study_and_store_agree(searched: Searched) -> None:
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(searched.root / "study.journal")))
     trials = optuna.load_study(study_name="whole", storage=storage).trials
     assert len(trials) == TRIALS

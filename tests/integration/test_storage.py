@@ -115,7 +115,7 @@ def searched(
         yield RunStore.open("away", storage)
 
 
-def test_the_run_lies_in_the_store_whole_and_without_secrets(
+def test_the_run_in_the_store_is_complete_and_without_secrets(
     searched: RunStore, foldtune: Any, storage: str, postgres: Postgres, password: str
 ) -> None:
     assert [(record.status, record.epochs) for record in searched.trials()] == [("COMPLETE", EPOCHS)] * 2

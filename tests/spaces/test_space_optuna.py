@@ -152,7 +152,7 @@ def test_uniform_draws_are_even_and_loguniform_ones_in_the_logarithm() -> None:
     log = np.array(random_values({"loguniform": [low, high]}, 500))
     assert evenness(plain, low, high) > 0.01
     assert evenness(np.log(log), math.log(low), math.log(high)) > 0.01
-    assert evenness(log, low, high) < 1e-6  # the test tells the two apart
+    assert evenness(log, low, high) < 1e-6  # the test separates the two
     assert evenness(np.log(plain), math.log(low), math.log(high)) < 1e-6
 
 

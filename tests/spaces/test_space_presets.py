@@ -24,7 +24,7 @@ def test_each_preset_is_a_conditional_space_whose_corners_can_be_built(name: str
     assert len(configs) > len(space.names())
 
 
-# The components and parameters that trainings know.
+# The components and parameters of trainings.
 COMPONENTS = {
     "loss": {
         "cross_entropy": {"label_smoothing"},

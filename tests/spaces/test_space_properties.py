@@ -56,7 +56,7 @@ def sections(nodes: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 
 
 def is_plain_section(section: Mapping[str, Any]) -> bool:
-    """Whether no key looks like `choice`: alone above a mapping it would be taken for a misspelling."""
+    """Whether no key is similar to `choice`: alone above a mapping it would be taken for a misspelling."""
     return not any(name.startswith("ch") for name in section)
 
 

@@ -46,7 +46,7 @@ def task() -> Multiclass:
 
 @pytest.fixture
 def make_fold() -> Callable[..., FoldData]:
-    """make_fold(train, valid) -> that many noisy images; brightness tells the class, half are class 0."""
+    """make_fold(train, valid) -> that many noisy images; brightness depends on the class, half are class 0."""
 
     def make(train: int = 24, valid: int = 12, size: int = SIZE) -> FoldData:
         rng = np.random.default_rng(7)

@@ -121,7 +121,7 @@ def test_a_switch_must_be_a_bool(task: Multiclass) -> None:
     assert problems_of({"pretrained": 1}, task) == {"pretrained": "must be true or false, not 1"}
 
 
-def test_a_component_without_parameters_says_so(task: Multiclass) -> None:
+def test_parameters_of_a_component_without_any_are_refused(task: Multiclass) -> None:
     assert "no parameters" in problems_of({"sampler": {"name": "none", "strength": 1}}, task)["sampler.strength"]
 
 

@@ -116,7 +116,7 @@ def scored_trial(project: Any, store: RunStore, number: int, strength: float) ->
 
 
 def stored_ensemble(project: Any, store: RunStore) -> None:
-    """Two members on all rows; what was stored with them is what their estimate judged."""
+    """Two members on all rows, stored with the rows of their estimate."""
     ids = np.array([name for name, _ in project.rows])
     targets = np.array([int(label[1]) for _, label in project.rows])
     rng = np.random.default_rng(3)
@@ -157,7 +157,7 @@ def test_the_command_compares_trials_runs_and_ensembles(project: Any, foldtune: 
     assert own["low"] <= own["difference"] <= own["high"]
 
 
-def test_groups_are_known_from_the_run_around_an_ensemble(project: Any) -> None:
+def test_groups_come_from_the_run_of_an_ensemble(project: Any) -> None:
     groups = [f"g{row // 2}" for row in range(len(project.rows))]
     lines = [f"{name},{label},{group}" for (name, label), group in zip(project.rows, groups, strict=True)]
     store = project.stored_run()
@@ -198,7 +198,7 @@ def test_what_is_not_there(project: Any, foldtune: Command) -> None:
     assert (code, "no trial '0009'" in err) == (2, True)
 
 
-def test_an_ensemble_whose_rows_are_gone_is_told(project: Any, foldtune: Command) -> None:
+def test_an_ensemble_whose_rows_are_gone_is_reported(project: Any, foldtune: Command) -> None:
     store = project.stored_run()
     stored_ensemble(project, store)
     EnsembleDir(store.ensemble.root).oof_path.unlink()

@@ -51,7 +51,7 @@ def messages(*gates: object) -> tuple[str, ...]:
         ),
     ],
 )
-def test_a_line_and_a_mapping_say_the_same(text: str, mapping: dict[str, Any], gate: Gate) -> None:
+def test_a_line_and_a_mapping_are_equivalent(text: str, mapping: dict[str, Any], gate: Gate) -> None:
     assert parse_gates([text, mapping]) == [gate, gate]
     assert parse_gates([str(gate)]) == [gate]
 
@@ -77,7 +77,7 @@ def test_a_figure_that_does_not_exist_passes_nothing() -> None:
         assert (verdict.to_dict()["value"], verdict.to_dict()["margin"]) == (None, None)
 
 
-def test_names_that_are_not_there_are_all_told_with_the_nearest() -> None:
+def test_all_unknown_names_are_reported_with_the_nearest() -> None:
     found = messages("macr_f1 > .5", "recal of mel > .5", "recall of mell > .5", "recall > .5", "macro_f1 > 60")
     assert "did you mean 'macro_f1'?" in found[0]
     assert "did you mean 'recall'?" in found[1]
@@ -86,7 +86,7 @@ def test_names_that_are_not_there_are_all_told_with_the_nearest() -> None:
     assert "never reaches 60" in found[4]
 
 
-def test_entries_that_are_no_gates_are_all_told() -> None:
+def test_all_entries_that_are_no_gates_are_reported() -> None:
     found = messages(
         "macro_f1 = 0.6",
         "macro_f1 > high",
@@ -110,7 +110,7 @@ def test_a_file_of_gates_is_a_list(content: object) -> None:
         parse_gates(content, "gates.yaml")
 
 
-def test_the_command_ends_with_what_the_gates_say(project: Any, foldtune: Command) -> None:
+def test_the_exit_code_depends_on_the_gates(project: Any, foldtune: Command) -> None:
     store = project.stored_run()
     Path("gates.yaml").write_text("- macro_f1 > 0.6\n- {metric: recall, class: mel, above: 0.7}\n")
     code, out, err = foldtune("gate", "tiny", "gates.yaml")

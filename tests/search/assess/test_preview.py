@@ -1,4 +1,4 @@
-"""The contact sheet: which pictures it holds, what it says of them, and that the file is a picture of them."""
+"""The contact sheet: its pictures, their captions, and the written file."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def used(model: str = "model") -> str:
-    """The name that the weights in use say."""
+    """Return the name stored in the weights in use."""
     (said,) = {path.read_text() for path in Path(model).glob("weights/*/*/*.safetensors")}
     return said
 

@@ -128,7 +128,7 @@ def test_images_of_several_labels_have_no_confusion_of_classes(project: Any) -> 
     assert confusion_table(open_run("tiny", "runs"), description) is None
 
 
-def test_an_earlier_report_leaves_nothing_behind_that_is_not_true(project: Any, foldtune: Command) -> None:
+def test_files_of_an_earlier_report_are_replaced(project: Any, foldtune: Command) -> None:
     store = project.stored_run()
     stored_ensemble(store, "soft")
     foldtune("report", "tiny", "-o", "out", "--no-timing")
@@ -151,7 +151,7 @@ def test_nothing_to_report_and_no_such_run(project: Any, foldtune: Command) -> N
     assert "did you mean 'tiny'?" in err
 
 
-def test_an_ensemble_whose_rows_are_gone_is_told(project: Any, foldtune: Command) -> None:
+def test_an_ensemble_whose_rows_are_gone_is_reported(project: Any, foldtune: Command) -> None:
     store = project.stored_run()
     stored_ensemble(store, "soft")
     find_ensemble("tiny", "runs").oof_path.unlink()

@@ -222,7 +222,7 @@ def test_wrong_arguments(thresholds: Callable[..., Any], arguments: list[str], w
     assert word in err
 
 
-def test_a_run_without_an_ensemble_says_how_to_make_one(thresholds: Callable[..., Any], store: RunStore) -> None:
+def test_a_run_without_an_ensemble_is_refused_with_the_remedy(thresholds: Callable[..., Any], store: RunStore) -> None:
     store.ensemble.json_path.unlink()
     code, _, err = thresholds("--ensemble", "--grid", "threshold=0.5")
     assert code == 2

@@ -24,7 +24,7 @@ TASK = Multiclass("label", ("a", "b", "c"), (60, 30, 10))
 
 
 def write_trial(store: RunStore, number: int, strength: float, postprocess: object = None) -> Array:
-    """A finished trial whose logits know the class by `strength` and lean towards the frequent class."""
+    """A finished trial whose logits indicate the class by `strength` and are biased towards the frequent class."""
     rng = np.random.default_rng(number)
     targets = np.repeat([0, 1, 2], [60, 30, 10])
     logits: Array = rng.normal(size=(100, 3)) + strength * np.eye(3)[targets] + np.log([0.6, 0.3, 0.1])
@@ -163,7 +163,7 @@ def test_command_prints_json_table_and_one_trial(
     assert "0000" not in shown
 
 
-def test_trials_that_cannot_gain_are_told_in_a_line(
+def test_trials_that_cannot_gain_are_reported_in_a_line(
     store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
@@ -197,6 +197,6 @@ def test_wrong_arguments_end_with_2(
     assert message in capsys.readouterr().err
 
 
-def test_a_run_without_scores_says_so(store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_scores_is_refused(store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert foldtune(["thresholds", "r", "--storage", str(tmp_path)]) == 2
     assert "no finished trial" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Every wrong configuration ends with exit code 2 and words that say where, what is valid and what was meant."""
+"""Every wrong configuration ends with exit code 2 and a message with key path, valid values and nearest name."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_wrong_section_does_not_hide_what_the_trainer_refuses(project: Any, fo
     assert "space.dropp: unknown setting" in err
 
 
-def test_nothing_is_said_of_what_a_wrong_section_would_decide(project: Any, foldtune: Command) -> None:
+def test_no_message_depends_on_a_wrong_section(project: Any, foldtune: Command) -> None:
     """Two rows of a class are enough for the two folds that were meant, not for the default of five."""
     table = project.table([*project.rows[:8], *project.rows[8:10]])
     code, _, err = foldtune("validate", project.config({"data.train": table, "ensemble": {"fold": 2}}))
@@ -138,7 +138,7 @@ def test_nothing_is_said_of_what_a_wrong_section_would_decide(project: Any, fold
     assert "ensemble.fold: unknown key" in err
 
 
-def test_missing_keys_say_what_they_are(project: Any, foldtune: Command) -> None:
+def test_missing_keys_are_explained(project: Any, foldtune: Command) -> None:
     content = b"task: multiclass\ndata: {train: train.csv}\n"
     code, _, err = foldtune("validate", project.text(content))
     assert code == 2

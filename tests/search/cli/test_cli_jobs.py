@@ -76,7 +76,7 @@ def test_a_search_in_another_terminal_is_stopped_as_by_ctrl_c(holder: Any, foldt
 
 
 def test_another_command_that_holds_the_run_is_left_alone(holder: Any, foldtune: Command) -> None:
-    """What the run's folder says of an earlier search fits a later process that has its number only by chance."""
+    """The stored process id of an earlier search may belong to a later, unrelated process."""
     process = holder("ensemble")
     store = RunStore(Path("runs/tiny"))
     write_driver(store, replace(Driver.current(), pid=process.pid, born_s=1.0))
@@ -123,7 +123,7 @@ def test_a_server_that_is_gone(submitted: RunStore, foldtune: Command, command: 
     assert f"{driver.job_address}" in err
 
 
-def test_a_search_sent_to_nobody_says_so_and_writes_nothing(project: Any, foldtune: Command) -> None:
+def test_a_search_sent_to_no_server_fails_and_writes_nothing(project: Any, foldtune: Command) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Commands on a stored run: what they print, and what they say of a run, a column or a flag that is not there."""
+"""Commands on a stored run: their output, and their messages for unknown runs, columns and flags."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_folder_that_is_no_run(project: Any, foldtune: Command) -> None:
     assert "images is not a run: it has no config.yaml" in err
 
 
-def test_a_name_that_is_taken_says_how_to_go_on(project: Any, foldtune: Command) -> None:
+def test_a_taken_name_is_refused_with_the_options(project: Any, foldtune: Command) -> None:
     project.stored_run()
     before = contents(project.folder / "runs")
     code, out, err = foldtune("search", project.config())
@@ -133,7 +133,7 @@ def test_resume_of_nothing_names_the_near_run(project: Any, foldtune: Command) -
     assert "no run 'tiny'; did you mean 'tiny2'?" in err
 
 
-def test_resume_with_another_configuration_says_what_differs(project: Any, foldtune: Command) -> None:
+def test_resume_with_another_configuration_names_the_differences(project: Any, foldtune: Command) -> None:
     project.stored_run()
     before = contents(project.folder / "runs")
     path = project.config({"search.max_epochs": 3, "space.lr": {"loguniform": [1e-4, 1e-2]}})
@@ -178,7 +178,7 @@ def test_wrong_flags(project: Any, foldtune: Command, command: list[str], parts:
     assert contents(project.folder / "runs") == before
 
 
-def test_a_damaged_run_says_which_file(project: Any, foldtune: Command) -> None:
+def test_a_damaged_run_is_refused_with_the_file(project: Any, foldtune: Command) -> None:
     store = project.stored_run()
     store.task_path.write_text("{")
     code, _, err = foldtune("results", "tiny")

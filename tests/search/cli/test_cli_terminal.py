@@ -48,7 +48,7 @@ class Terminal:
             return False
         try:
             self._text += os.read(self._master, 65536).decode(errors="replace")
-        except OSError:  # how Linux says that the other side is closed
+        except OSError:  # Linux's error for a closed other side
             return False
         return True
 
@@ -118,7 +118,7 @@ def test_help_teaches_and_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
-def test_a_reader_that_leaves_hears_nothing_more(project: Any, form: str) -> None:
+def test_nothing_is_written_to_a_closed_pipe(project: Any, form: str) -> None:
     project.stored_run()
     reader, writer = os.pipe()
     os.close(reader)  # as `| true` does

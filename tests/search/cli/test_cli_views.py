@@ -37,7 +37,7 @@ def test_commands_take_a_bare_flag(
     assert "nosuch" in capsys.readouterr().err
 
 
-def test_views_that_nobody_asks_for_again_are_told(project: Any, foldtune: Callable[..., tuple[int, str, str]]) -> None:
+def test_augmentation_not_given_again_is_reported(project: Any, foldtune: Callable[..., tuple[int, str, str]]) -> None:
     store = project.stored_run()
     hard = ("ensemble", "tiny", "--voting", "hard", "--top", "9", "--min-votes", "3")  # which two trials cannot give
     said = (

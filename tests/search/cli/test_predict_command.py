@@ -143,7 +143,7 @@ def test_views_of_each_image(ensemble: EnsembleDir, foldtune: Command) -> None:
     assert (code, "did you mean 'hflip'" in err) == (2, True)
 
 
-def test_a_member_without_a_say_is_not_asked(ensemble: EnsembleDir) -> None:
+def test_a_member_of_weight_zero_is_not_run(ensemble: EnsembleDir) -> None:
     before = expected(ensemble)
     description = ensemble.read() or {}
     silent = {"trial_id": "0002", "config": {"model_name": "test_resnet"}, "image_size": [64, 64]}  # has no weights

@@ -107,7 +107,7 @@ def drawn_ensemble(size: tuple[int, int] = (HEIGHT, WIDTH)) -> EnsembleDir:
     return ensemble
 
 
-def test_predict_draws_what_it_found_and_judges_it_by_labels(pages: dict[str, Any], foldtune: Command) -> None:
+def test_predict_draws_detections_and_evaluates_them_by_labels(pages: dict[str, Any], foldtune: Command) -> None:
     drawn_ensemble()
     code, _, err = foldtune("predict", "pages", "images", "-o", "found.csv", "--draw", "plain")
     assert code == 0, err
@@ -165,7 +165,7 @@ def test_wrong_pictures_are_refused(pages: dict[str, Any], foldtune: Command) ->
 
 
 class Silent:
-    """Watches an ensemble come along and says nothing."""
+    """A progress display without output."""
 
     def on_outcome(self, outcome: FoldOutcome) -> None: ...
 
@@ -244,8 +244,8 @@ def maps(strength: list[float], place: list[float]) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize(
     ("text", "wrong", "better"),
     [
-        ([0.45, 0.45, 0.0], [0.0, 0.0, 1.0], "hard"),  # what one member alone says loudly
-        ([0.9, 0.0, 0.0], [0.4, 0.0, 0.0], "soft"),  # what one member alone knows
+        ([0.45, 0.45, 0.0], [0.0, 0.0, 1.0], "hard"),  # a confident detection of one member only
+        ([0.9, 0.0, 0.0], [0.4, 0.0, 0.0], "soft"),  # a detection of one member only
     ],
 )
 def test_auto_takes_the_vote_that_finds_more(text: list[float], wrong: list[float], better: str) -> None:
@@ -267,7 +267,7 @@ def test_soft_votes_average_maps() -> None:
     assert np.asarray(mean) == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_grid_judges_all_settings_as_if_they_were_alone() -> None:
+def test_a_grid_evaluates_each_setting_as_if_alone() -> None:
     targets, logits = maps([0.9, 0.5, 0.4], [0.3, 0.45, 0.55])
     source = Source("trial", TASK, [TASK.scores(logits[1])], targets)
     settings = [

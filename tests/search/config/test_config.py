@@ -44,7 +44,7 @@ def test_shares_of_a_gpu_or_whole_ones(gpus: float) -> None:
         ({"processes_per_trial": 3}, 3),
     ],
 )
-def test_processes_of_a_trial_are_its_gpus_or_asked_for(given: dict[str, Any], processes: int) -> None:
+def test_processes_of_a_trial_are_its_gpus_or_configured(given: dict[str, Any], processes: int) -> None:
     assert ResourcesConfig(**given).processes == processes
 
 
@@ -54,7 +54,7 @@ def test_each_process_has_one_gpu(gpus: float, processes: int) -> None:
         ResourcesConfig(gpus_per_trial=gpus, processes_per_trial=processes)
 
 
-def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     config = DataConfig(train=Path("t"), target="y")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
     monkeypatch.delenv("FOLDTUNE_CACHE", raising=False)

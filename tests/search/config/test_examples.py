@@ -78,7 +78,7 @@ def test_all_that_a_preset_proposes_suits_its_task(name: str) -> None:
     check_space(Space.parse({"preset": name, "model_name": "test_resnet"}), task, epochs=12)
 
 
-def test_presets_offer_every_loss_that_their_task_lives_by() -> None:
+def test_presets_offer_every_usual_loss_of_their_task() -> None:
     def losses(preset: str) -> set[str]:
         space = Space.parse({"preset": preset})
         (loss,) = (parameter for parameter in space.parameters if parameter.name == "loss")

@@ -56,7 +56,7 @@ def test_targets_keep_the_roots_of_their_own(project: Any) -> None:
     assert "root" not in raw["data"], "what was given is not changed"
 
 
-def test_the_job_knows_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_finds_its_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = new_job_id("skin lesions")
     assert job_id.startswith("foldtune-skin_lesions-")
     assert new_job_id("skin lesions") != job_id

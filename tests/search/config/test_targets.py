@@ -146,7 +146,7 @@ def test_the_sample_has_a_column_a_target(several: Any, project: Any) -> None:
         check_targets(read(several(changes)))
 
 
-def test_a_command_of_one_task_says_so(several: Any) -> None:
+def test_a_command_of_one_task_refuses_several(several: Any) -> None:
     from foldtune.search.config.loading import load_config
 
     with pytest.raises(InputError, match="several targets"):

@@ -43,7 +43,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass
 class Watch:
-    """Remembers what it is told."""
+    """Records its messages."""
 
     outcomes: list[FoldOutcome] = dataclass_field(default_factory=list)
     dropped: list[Dropped] = dataclass_field(default_factory=list)
@@ -217,7 +217,7 @@ def test_views_do_not_mix_with_the_models_own_scores(one: Run) -> None:
 
 
 def test_without_a_fit_the_post_processing_that_the_space_fixes_predicts(home: Path) -> None:
-    """Log loss is one of scores: nothing is fitted to it, and the trials were not judged by the default."""
+    """Log loss is a metric of scores: nothing is fitted, and trials were not evaluated by the default."""
     fixed = {"offsets": {"c1": 50.0}}
     run = searched(home, "fixed", 2, search={"metric": "loss"}, space={"postprocess": fixed})
     built = ensemble([run], top=2, race=False)
@@ -233,7 +233,7 @@ def by_fold(folds: npt.NDArray[np.int64]) -> list[npt.NDArray[np.bool_]]:
     return [folds == fold for fold in range(FOLDS)]
 
 
-def test_ray_is_asked_for_only_where_something_is_missing(home: Path) -> None:
+def test_ray_is_started_only_where_something_is_missing(home: Path) -> None:
     class Asked(Exception):
         pass
 
@@ -255,7 +255,7 @@ def test_ray_is_asked_for_only_where_something_is_missing(home: Path) -> None:
 def test_a_clearly_weak_finalist_drops_out_and_leaves_no_weights(home: Path) -> None:
     run = searched(home, "racing", 3)
     chosen = choose_finalists([run], plan_ensemble(run, EnsembleOptions(top=3)))
-    for each in chosen:  # what two of them say is right, what the third says is wrong: the first of the search, of all
+    for each in chosen:  # two are right and the third is wrong
         pretend(run, each.id, right=each is not chosen[0])
     watch = Watch()
     built = ensemble([run], watch, top=3, race=True)
@@ -283,7 +283,7 @@ def test_a_clearly_weak_finalist_drops_out_and_leaves_no_weights(home: Path) -> 
 
 
 def pretend(run: Run, trial_id: str, *, right: bool) -> None:
-    """Write what a finished fold model says on folds 0 and 1, before any is trained."""
+    """Write scores of a finished fold model on folds 0 and 1, before any is trained."""
     source = open_source(run, 1, None)
     table = source.labelled.table
     assert table.targets is not None

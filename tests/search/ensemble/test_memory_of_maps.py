@@ -106,7 +106,7 @@ def test_more_images_take_no_more_maps_in_memory(work: Any, tmp_path: Path) -> N
     assert many - few < 0.5 * (MANY - FEW) * MAP  # of a single member's maps; boxes and counts of pages do grow
 
 
-def test_what_a_network_says_of_a_fold_is_mapped_from_a_file() -> None:
+def test_outputs_of_a_fold_are_mapped_from_a_file() -> None:
     count, side = 20, 1024
 
     class Blank:

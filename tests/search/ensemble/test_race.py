@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 
 
 def draw(skills: dict[str, float], rows: int = 400, seed: int = 0) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
-    """Scores of members that know so much of the targets, and share half of their noise."""
+    """Scores of members of the given skills, which share half of their noise."""
     rng = np.random.default_rng(seed)
     targets = rng.choice(3, rows, p=np.array(TASK.counts) / sum(TASK.counts))
     shared = rng.normal(size=(rows, 3))
@@ -76,7 +76,7 @@ def test_where_less_is_better_the_one_with_more_drops_out() -> None:
 
 
 def test_rows_that_belong_together_are_drawn_together() -> None:
-    """Copies of a row say nothing new: a hundredfold table of few rows is no proof."""
+    """Copies of a row are no evidence: a table of few rows, repeated a hundred times, is no proof."""
     scores, targets = draw({"m": 2.0, "n": 2.0, "o": 1.4}, rows=24, seed=4)
     rows = np.repeat(np.arange(24), 40)
     many = {name: each[rows] for name, each in scores.items()}

@@ -75,7 +75,7 @@ def stored(root: Path) -> StoredEnsemble:
 
 
 def quiet(done: int, total: int) -> None:
-    """A progress that nobody looks at."""
+    """A progress display without output."""
 
 
 def predict(stored: StoredEnsemble, images: NewImages, **changes: Any) -> pd.DataFrame:
@@ -137,7 +137,7 @@ def test_new_images_are_preprocessed_as_the_training_images_were(root: Path, ima
     assert not found.equals(plain)
 
 
-def test_a_broken_image_is_a_row_that_says_so(stored: StoredEnsemble, images: Path) -> None:
+def test_a_broken_image_is_a_row_with_its_error(stored: StoredEnsemble, images: Path) -> None:
     frame = predict(stored, find_images(images, None, "image")).set_index("image")
     broken = frame.loc["broken.png"]
     assert broken["error"]

@@ -117,7 +117,7 @@ def test_a_restarted_driver_decides_as_one_that_ran_on(restart_after: int) -> No
     assert len(sitting) == 2
 
 
-def test_replay_says_whether_the_last_epoch_stops_the_trial() -> None:
+def test_replay_returns_whether_the_last_epoch_stops_the_trial() -> None:
     asha = resumable()
     for trial in range(6):
         assert not asha.replay(f"good-{trial}", {1: 0.8, GRACE: 0.9})

@@ -1,4 +1,4 @@
-"""What is proposed: Optuna's own TPE as the reference, and a bound on what it looks at."""
+"""Proposals: Optuna's own TPE as the reference, and the bound on the trials it uses."""
 
 from __future__ import annotations
 

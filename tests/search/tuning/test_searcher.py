@@ -150,7 +150,7 @@ def test_a_trial_whose_worker_died_is_proposed_again_before_any_other(driver: Ca
     assert [record.status for record in here.finished] == ["COMPLETE"] * 3
 
 
-def test_an_epoch_that_the_driver_never_heard_of_counts_where_it_is_stored(driver: Callable[..., Driver]) -> None:
+def test_a_stored_epoch_counts_even_if_it_was_not_reported(driver: Callable[..., Driver]) -> None:
     here = driver(slots=1)
     here.searcher.suggest("a")
     row = EpochRow(1, {METRIC: 0.4}, 1, {METRIC: 0.4}, 1.0, 100.0, 1e-3, 64, 0.4)
@@ -293,7 +293,7 @@ def test_finalists_are_complete_trials_before_stopped_ones(driver: Callable[...,
     assert [r.trial_id for r in finalists(records, Goal(METRIC, "min"), 3)] == ["0000", "0002", "0003"]
 
 
-def test_the_sampler_told_to_the_study_is_tpe_for_conditional_spaces() -> None:
+def test_the_sampler_of_the_study_is_tpe_for_conditional_spaces() -> None:
     sampler = make_sampler(0, 3, startup_trials=7)
     assert isinstance(sampler, optuna.samplers.TPESampler)
     assert (sampler._multivariate, sampler._group, sampler._constant_liar) == (True, True, True)

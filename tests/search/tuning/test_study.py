@@ -1,4 +1,4 @@
-"""The Optuna study of a run: what is proposed, what is told, and what a crash leaves."""
+"""The Optuna study of a run: proposals, recorded ends, and the state after a crash."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def ended(number: int, status: str, values: dict[int, float], params: dict[str, 
         ("COMPLETE", {1: math.inf}, TrialState.FAIL, None),
     ],
 )
-def test_an_end_is_told_with_its_intermediate_values(
+def test_an_end_is_recorded_with_its_intermediate_values(
     tmp_path: Path, status: str, values: dict[int, float], state: TrialState, value: float | None
 ) -> None:
     study = study_at(tmp_path)
@@ -71,7 +71,7 @@ def test_a_stopped_trial_is_not_the_best_one(tmp_path: Path) -> None:
     assert study.best_trial.number == 1
 
 
-def test_an_end_is_told_once(tmp_path: Path) -> None:
+def test_an_end_is_recorded_once(tmp_path: Path) -> None:
     study = study_at(tmp_path)
     ask(study, 0)
     record_end(study, ended(0, "COMPLETE", {1: 0.5}))
@@ -118,7 +118,7 @@ def test_the_same_seed_proposes_the_same_configurations_restarted_or_not(tmp_pat
 
 
 def test_every_crash_point_is_brought_in_line(tmp_path: Path) -> None:
-    """0 told; 1 ended on disk, not told; 2 stored, goes on; 3 asked, never stored; 4 waits."""
+    """0 recorded; 1 ended on disk, not recorded; 2 stored, unfinished; 3 proposed, never stored; 4 waiting."""
     study = study_at(tmp_path)
     params = [ask(study, number)[1] for number in range(4)]
     report(study, 1, 1, 0.3)
@@ -192,7 +192,7 @@ def test_a_torn_line_of_a_killed_driver_is_dropped(tmp_path: Path) -> None:
     assert len(study_at(tmp_path).trials) == 2
 
 
-def test_a_damaged_journal_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+def test_a_damaged_journal_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     ask(study_at(tmp_path), 0)
     journal = tmp_path / "study.journal"
     journal.write_bytes(b"{torn\n" + journal.read_bytes())

@@ -45,7 +45,7 @@ def test_drawing_fewer_rows_gives_the_same_width() -> None:
     assert found.low < found.value < found.high
 
 
-def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_has_its_nominal_coverage() -> None:
     scores, targets = draw(200_000, 0)
     truth = TASK.evaluate(scores, TASK.predict(scores), targets)["f1"]
     held = 0
@@ -58,7 +58,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 
 
 def test_pairs_see_what_two_intervals_do_not() -> None:
-    """Both answers are wrong on the same hard rows, one on a few more: only the paired interval tells them apart."""
+    """Both predictors are wrong on the same hard rows, one on a few more: only the paired interval separates them."""
     rng = np.random.default_rng(0)
     targets = rng.integers(2, size=500)
     hard, slip = rng.random(500) < 0.3, rng.random(500) < 0.04

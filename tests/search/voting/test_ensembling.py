@@ -28,7 +28,7 @@ TASK = Multiclass("label", ("a", "b", "c", "d"), (60, 40, 20, 10))
 
 
 def draw(rows: int, members: int, skill: float, seed: int = 0) -> tuple[list[Member], npt.NDArray[np.int64], Array]:
-    """Members with noisy scores, targets and folds; at `skill` 0 the scores know nothing of the targets."""
+    """Members with noisy scores, targets and folds; at `skill` 0 the scores are independent of the targets."""
     rng = np.random.default_rng(seed)
     targets = rng.choice(4, rows, p=np.array(TASK.counts) / sum(TASK.counts))
     truth = skill * np.eye(4)[targets]
@@ -85,8 +85,8 @@ def test_more_votes_than_members_are_refused() -> None:
 
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
-def test_random_labels_are_judged_at_chance(voting: str) -> None:
-    """A fit judged on its own rows would beat chance by far: small classes overfit."""
+def test_random_labels_are_estimated_at_chance(voting: str) -> None:
+    """A fit evaluated on its own rows would beat chance by far: small classes overfit."""
     values, flattered = [], []
     for seed in range(20):
         members, targets, folds = draw(100, 3, skill=0.0, seed=seed)

@@ -61,7 +61,7 @@ def test_weights_follow_skill(voting: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_member_that_does_not_help_has_no_say_at_all(seed: int) -> None:
+def test_a_member_that_does_not_help_has_weight_zero(seed: int) -> None:
     scores, targets, _ = draw(300, [2.0, 1.8, 0.3, 0.2], seed)
     weights = fit_method(TASK, scores, targets, "loss", voting="weighted").weights
     assert weights[2:] == (0.0, 0.0), "and not 2e-16, for which predictions would ask its models"
@@ -98,7 +98,7 @@ def test_two_candidates_make_the_best_mean_that_greedy_can_reach() -> None:
 
 
 @pytest.mark.parametrize("voting", ["weighted", "greedy", "auto"])
-def test_random_labels_are_judged_at_chance(voting: str) -> None:
+def test_random_labels_are_estimated_at_chance(voting: str) -> None:
     values, flattered = [], []
     for seed in range(12):
         scores, targets, folds = draw(100, [0.0, 0.0, 0.0], seed=seed)
@@ -113,7 +113,7 @@ def test_random_labels_are_judged_at_chance(voting: str) -> None:
     assert np.mean(flattered) > 0.25 + 3 * standard_error, "the data must be such that a leak would show"
 
 
-def test_the_choice_of_a_method_is_not_judged_by_the_rows_that_made_it() -> None:
+def test_the_choice_of_a_method_is_evaluated_on_other_rows() -> None:
     """On random labels the best of the compared methods is above the estimate on average: that is what auto avoids."""
     best, honest = [], []
     for seed in range(12):
@@ -127,7 +127,7 @@ def test_the_choice_of_a_method_is_not_judged_by_the_rows_that_made_it() -> None
 
 @pytest.mark.parametrize("voting", ["weighted", "greedy", "rank", "auto"])
 @pytest.mark.parametrize("fold", [0, 2])
-def test_labels_of_a_fold_reach_nothing_that_judges_it(voting: str, fold: int) -> None:
+def test_labels_of_a_fold_do_not_reach_anything_evaluated_on_it(voting: str, fold: int) -> None:
     scores, targets, folds = draw(150, [1.0, 0.7, 0.4])
     metric = "auroc" if voting == "rank" else "macro_f1"
     corrupted = np.where(folds == fold, (targets + 1) % 4, targets)
@@ -226,7 +226,7 @@ def test_interval_and_gain_surround_their_figures() -> None:
     assert 0 < judged.gain.low < judged.gain.value < judged.gain.high
 
 
-def test_votes_count_members_that_have_a_say() -> None:
+def test_votes_count_members_of_positive_weight() -> None:
     scores = [np.array([[0.9, 0.1, 0.0, 0.0]]), np.array([[0.2, 0.8, 0.0, 0.0]]), np.array([[0.7, 0.3, 0.0, 0.0]])]
     combiner = EnsembleCombiner("weighted", None, (0.5, 0.5, 0.0), {})
     _, predictions = combiner.apply(TASK, scores)
@@ -279,7 +279,7 @@ def test_other_kinds_of_task_vote_the_same_way(task: Task, voting: str) -> None:
         assert judged.metrics["macro_f1"] > max(judged.member_values) - 0.03
 
 
-def test_few_of_very_many_rows_judge_and_the_same_in_any_order() -> None:
+def test_a_fixed_sample_of_very_many_rows_is_used_in_any_order() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random((2, MAX_ELEMENTS, 4))
     chosen = choose_rows(scores)
@@ -317,7 +317,7 @@ def test_where_nothing_is_fitted_a_given_post_processing_predicts(voting: str) -
 
 
 @pytest.mark.parametrize("voting", METHODS[:4])
-def test_a_fit_does_not_heed_what_is_given_for_metrics_without_one(voting: str) -> None:
+def test_a_fit_ignores_postprocessing_for_metrics_without_one(voting: str) -> None:
     given, plain = estimates_with_and_without_fixed("macro_f1", voting)
     assert given.combiner == plain.combiner
     np.testing.assert_array_equal(given.predictions, plain.predictions)

@@ -139,7 +139,7 @@ def test_a_build_that_was_killed_leaves_nothing_that_is_used(paths: list[Path], 
     assert "part" not in stored(cache).parent.name  # the remains are gone
 
 
-def test_processes_that_ask_at_once_build_once(paths: list[Path], cache: Path) -> None:
+def test_concurrent_processes_build_once(paths: list[Path], cache: Path) -> None:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -237,7 +237,7 @@ def test_a_cache_that_changed_under_an_open_source_is_refused(paths: list[Path],
         source.read(np.array([0]))
 
 
-def test_a_disk_too_small_is_said_before_anything_is_decoded(
+def test_a_full_disk_is_reported_before_anything_is_decoded(
     paths: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")

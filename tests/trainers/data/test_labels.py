@@ -62,7 +62,7 @@ def test_a_map_that_leaves_nothing_is_refused() -> None:
         LabelRules("grade", {"0": None}).apply(frame("0", "0"), "t.csv")
 
 
-def test_nothing_of_a_row_that_is_left_out_is_looked_at(tmp_path: Path) -> None:
+def test_images_of_excluded_rows_are_not_read(tmp_path: Path) -> None:
     """Its image need not exist, its id may come again."""
     Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
     Image.new("RGB", (8, 8)).save(tmp_path / "1.png")

@@ -70,7 +70,7 @@ def test_corners_stand_in_one_order_however_they_are_given() -> None:
     assert canonical(diamond)[0, 0].tolist() == [0.0, 2.0]  # of two with the same x + y, the left one
 
 
-def test_maps_say_what_is_text_what_counts_and_where_borders_are() -> None:
+def test_maps_of_text_of_the_loss_mask_and_of_borders() -> None:
     thick, thin = [[10, 10], [90, 10], [90, 30], [10, 30]], [[10, 50], [90, 50], [90, 55], [10, 55]]
     target = pad([[np.array(each, dtype=float) / (100, 80) for each in (thick, thin)]])[0]
     maps = draw_maps(target, (80, 100))

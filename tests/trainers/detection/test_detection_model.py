@@ -46,7 +46,7 @@ def test_cross_entropy_takes_three_hard_negatives_for_each_pixel_of_text() -> No
     assert balanced_bce(logits, wanted, counted).item() == pytest.approx(expected.item())
 
 
-def test_an_image_without_text_is_judged_by_its_hardest_pixels_alone() -> None:
+def test_the_loss_of_an_image_without_text_uses_its_hardest_pixels_only() -> None:
     logits, none = torch.zeros(2, 20, 30), torch.zeros(2, 20, 30)
     logits[0, 0, :6] = 3.0  # six of 600 pixels count
     assert balanced_bce(logits, none, none + 1)[0].item() == pytest.approx(np.log1p(np.exp(3.0)))

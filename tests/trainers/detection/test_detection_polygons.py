@@ -38,7 +38,7 @@ def area(points: np.ndarray) -> float:
         ([[10, 10], [50, 10], [50, 50], [30, 20], [10, 50]], None, 1000),  # not convex
     ],
 )
-def test_what_is_left_of_a_polygon_and_what_is_said(points: Any, note: str | None, left: float | None) -> None:
+def test_repaired_polygons_and_their_warnings(points: Any, note: str | None, left: float | None) -> None:
     kept, notes = mend(np.array(points, dtype=float), 100, 80)
     assert notes == (() if note is None else (note,))
     assert (kept is None) == (left is None)

@@ -1,4 +1,4 @@
-"""A training: what is sampled takes effect, edge sizes work, failures say why."""
+"""A training: sampled values take effect, edge sizes work, failures have reasons."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_without_batch_norm_no_row_is_left_out(start: Start, make_fold: Callable
     assert [len(rows) for rows in training.data.images.log] == [8, 8, 1, 4]
 
 
-def test_batch_norm_with_batches_of_one_says_why_it_fails(start: Start) -> None:
+def test_batch_norm_with_batches_of_one_fails_with_the_reason(start: Start) -> None:
     with pytest.raises(TrialFailed, match="batch_size 1 is too small"):
         start(batch_size=1).step()
 
@@ -348,7 +348,7 @@ def test_fit_runs_to_the_end_and_reports_each_epoch(
     assert result.params_m == pytest.approx(0.373, abs=0.01)
 
 
-def test_the_loop_knows_nothing_of_the_form_of_targets_and_outputs(
+def test_the_loop_is_independent_of_the_form_of_targets_and_outputs(
     settings: Callable[..., TrialSettings], task: Multiclass, fold: FoldData
 ) -> None:
     """Targets that are several maps, moved by the augmentation, and a model and a loss of the task's own."""

@@ -1,4 +1,4 @@
-"""Labels that judge a training or a fit have no say in it: corrupted, they change the figures and nothing else."""
+"""Labels that evaluate a training or a fit do not affect it: corrupted, they change metrics and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRAIN, VALID, SIZE = 20, 12, 32
 
 @dataclass(frozen=True)
 class Kind:
-    """Of a task: how often its labels occur, what a corrupted row says, and a post-processing as a space samples it."""
+    """A task's label frequencies, its corrupted label, and a post-processing as a space samples it."""
 
     labels: tuple[str, ...]
     shares: tuple[float, ...]
@@ -95,7 +95,7 @@ def draws(training: Fit) -> list[list[int]]:
 
 
 @pytest.mark.parametrize(("name", "loss", "sampler"), COMBINATIONS)
-def test_validation_labels_have_no_say_in_a_training(name: str, loss: str, sampler: str) -> None:
+def test_validation_labels_do_not_affect_a_training(name: str, loss: str, sampler: str) -> None:
     kind, judging = KINDS[name], np.arange(TRAIN, TRAIN + VALID)
     pixels = np.random.default_rng(1).integers(0, 255, (TRAIN + VALID, SIZE, SIZE, 3), dtype=np.uint8)
     frames = (table(kind, TRAIN + VALID), table(kind, TRAIN + VALID, judging))
@@ -127,7 +127,7 @@ def test_the_prior_of_a_training_is_that_of_its_rows() -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_labels_of_a_split_do_not_reach_the_fit_that_judges_it(name: str) -> None:
+def test_labels_of_a_split_do_not_reach_the_fit_evaluated_on_it(name: str) -> None:
     kind, size, split = KINDS[name], 80, 2
     task, targets = learn(name, table(kind, size))
     splits = make_splits(task.strata(targets))

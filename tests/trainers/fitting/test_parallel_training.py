@@ -209,7 +209,7 @@ def test_the_death_of_the_first_process_ends_the_others() -> None:
     assert gone == [child]
 
 
-def test_what_a_team_is_asked_for_must_be_there() -> None:
+def test_a_pool_needs_its_devices() -> None:
     with pytest.raises(ValueError, match="at least 2 processes, not 1"):
         Team(1)
     with pytest.raises(ValueError, match="not cuda:1"):

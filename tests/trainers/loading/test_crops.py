@@ -28,7 +28,7 @@ SIZE = 20
 
 
 def ramp() -> npt.NDArray[np.uint8]:
-    """Every pixel tells its row and its column."""
+    """Every pixel encodes its row and its column."""
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     return np.stack([6 * rows, 6 * columns, np.zeros_like(rows)], axis=-1).astype(np.uint8)
 
@@ -141,7 +141,7 @@ class Placed(Multiclass):
         return transform.with_points(image, np.zeros((1, 2)))[0], target
 
 
-def test_where_targets_lie_in_the_image_all_of_it_is_judged(task: Multiclass, fold: FoldData) -> None:
+def test_with_spatial_targets_the_whole_image_is_evaluated(task: Multiclass, fold: FoldData) -> None:
     placed = Placed(**dataclasses.asdict(task))
     with pytest.raises(SettingsError, match="crop: the middle of an image is not all of its targets; use random_crop"):
         parse_settings({"crop": {"name": "center_crop", "size": 16}}, placed)

@@ -33,7 +33,7 @@ def model() -> nn.Module:
 
 
 def shown_by_hand(name: str, images: np.ndarray) -> list[np.ndarray]:
-    """The views as numpy says them."""
+    """The views, computed by numpy."""
     flips = {
         "none": [images],
         "hflip": [images, images[:, :, ::-1]],

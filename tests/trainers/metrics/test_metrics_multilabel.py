@@ -78,7 +78,7 @@ def test_top_k_of_one_label_a_row_is_the_top_k_accuracy() -> None:
     assert top_k_hits(scores, np.eye(9, dtype=np.int64)[classes], 5) == pytest.approx(expected)
 
 
-def test_top_k_asks_for_one_of_the_labels_in_rows_that_have_any() -> None:
+def test_top_k_needs_one_of_the_labels_in_rows_that_have_any() -> None:
     scores = np.array([[0.9, 0.8, 0.1], [0.9, 0.8, 0.1], [0.9, 0.8, 0.1], [0.5, 0.5, 0.5]])
     targets = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0], [0, 0, 1]])
     assert top_k_hits(scores, targets, 2) == pytest.approx(1 / 3)  # ties go to the lower label

@@ -95,7 +95,7 @@ def test_a_frozen_batch_norm_normalises_by_its_statistics_in_training(start: Sta
     torch.testing.assert_close(output, expected)
 
 
-def test_a_model_that_does_not_know_its_layers_is_refused(task: Multiclass) -> None:
+def test_a_model_without_layer_groups_is_refused(task: Multiclass) -> None:
     with pytest.raises(SettingsError, match="train_last: model 'pit_ti_224' has no layer groups; use 0"):
         parse_settings({"model_name": "pit_ti_224", "train_last": 2}, task)
     with pytest.raises(SettingsError, match="train_last"):

@@ -1,4 +1,4 @@
-"""Batch normalisation over several processes, as far as one process without a GPU can tell."""
+"""Batch normalisation over several processes, as far as testable in one process without a GPU."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_each_process_reads_its_share_and_the_first_augments_it_as_alone(process
 
 
 class Grey(Images):
-    """All alike, so that augmentation alone tells them apart."""
+    """All alike, so that only augmentation makes them differ."""
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         return np.full((len(rows), 8, 8, 3), 99, np.uint8)

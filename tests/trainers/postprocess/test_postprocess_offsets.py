@@ -147,7 +147,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 
 def test_many_classes_are_affordable() -> None:
-    """200 classes, 2000 rows: a fraction of a second; were each cut to look at every class, half a minute."""
+    """200 classes, 2000 rows: a fraction of a second; were each cut to visit every class, half a minute."""
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 200, 2000)
     logs = rng.normal(size=(2000, 200)) + 2.5 * np.eye(200)[targets]

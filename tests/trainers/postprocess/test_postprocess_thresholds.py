@@ -101,7 +101,7 @@ def test_the_ends_of_the_range_take_every_score_or_none() -> None:
     assert apply_thresholds(scores, 0.5).tolist() == [0, 1, 1]
 
 
-def test_scores_a_rounding_apart_are_still_told_apart() -> None:
+def test_scores_that_differ_by_a_rounding_stay_distinct() -> None:
     low = 0.3
     scores, targets = np.array([low, np.nextafter(low, 1)]), np.array([0, 1])
     assert apply_thresholds(scores, best_threshold(scores, targets, F1)).tolist() == [0, 1]
@@ -179,7 +179,7 @@ def test_metrics_of_whole_rows_have_one_threshold(metric: str) -> None:
 
 
 def test_shrunk_thresholds_hold_out_better_where_positives_are_few() -> None:
-    """Fit on 400 rows, judge on 4000: labels with about 6 positives, scores that share one calibration."""
+    """Fit on 400 rows, evaluate on 4000: labels with about 6 positives, scores that share one calibration."""
     rng = np.random.default_rng(0)
     gains = []
     for _ in range(12):

@@ -16,7 +16,7 @@ def task_of(targets: np.ndarray, classes: int) -> Multiclass:
 
 
 def draw(seed: int, n: int, classes: int, signal: float) -> tuple[Multiclass, np.ndarray, np.ndarray]:
-    """A task, logits and targets, imbalanced 30:1; at ``signal`` 0 the logits know nothing of the targets."""
+    """A task, logits and targets, imbalanced 30:1; at ``signal`` 0 the logits are independent of the targets."""
     rng = np.random.default_rng(seed)
     prior = np.geomspace(30, 1, classes)
     targets = rng.choice(classes, n, p=prior / prior.sum())

@@ -145,6 +145,6 @@ def test_predictions_can_be_read() -> None:
     assert rows[1] == {"label": "malignant", "precision": 0.5, "recall": 1.0, "f1": 2 / 3, "support": 1}
 
 
-def test_a_stored_task_lacks_nothing() -> None:
+def test_a_stored_task_is_complete() -> None:
     with pytest.raises(DataError, match="no target, labels"):
         Binary.from_dict({"task": "binary"})

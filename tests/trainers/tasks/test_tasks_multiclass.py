@@ -57,7 +57,7 @@ def test_an_unreadable_table_is_named(tmp_path: Path, content: bytes) -> None:
         Multiclass.read_frame(tmp_path / "absent.csv")
 
 
-def test_a_table_that_cannot_be_learnt_from_says_why() -> None:
+def test_a_table_unfit_for_learning_is_refused_with_the_reason() -> None:
     with pytest.raises(DataError, match="unknown column 'dxx'; did you mean 'dx'"):
         Multiclass.from_frame(pd.DataFrame({"dx": ["a", "b"]}), "dxx")
     with pytest.raises(DataError, match=r"'dx' is empty in 2 of 4 rows \(data rows 2, 4\)"):

@@ -23,7 +23,7 @@ def test_labels_are_learnt_between_separators_and_empty_cells_have_none(tmp_path
     assert (semicolons.labels, semicolons.label_separator) == (("9", "10"), ";")
 
 
-def test_a_table_that_cannot_be_learnt_from_says_why() -> None:
+def test_a_table_unfit_for_learning_is_refused_with_the_reason() -> None:
     with pytest.raises(DataError, match="unknown column 'label'; did you mean 'labels'"):
         Multilabel.from_frame(pd.DataFrame({"labels": ["a"]}), "label")
     with pytest.raises(DataError, match="has no label in 2 rows"):

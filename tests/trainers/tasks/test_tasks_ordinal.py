@@ -133,11 +133,11 @@ def test_where_nothing_is_gained_the_default_stays() -> None:
 def test_by_accuracy_cuts_must_be_surely_better_than_the_likeliest_level() -> None:
     rng = np.random.default_rng(0)
     scores = rng.dirichlet(np.full(4, 0.5), 400)
-    drawn = (rng.random((400, 1)) > scores.cumsum(axis=1)).sum(axis=1)  # as the scores say, so argmax is best
+    drawn = (rng.random((400, 1)) > scores.cumsum(axis=1)).sum(axis=1)  # from the scores, so argmax is best
     assert TASK.fit_postprocess(scores, drawn, "accuracy") == {"cuts": "argmax"}
     assert isinstance(TASK.fit_postprocess(scores, drawn, "qwk")["cuts"], list)
 
-    upper = np.roll(scores, 1, axis=1)  # a model whose likeliest level says nothing, and whose mean does
+    upper = np.roll(scores, 1, axis=1)  # a model whose likeliest level is uninformative, and whose mean is not
     upper[:, 0] = 0.0
     targets = (expected := (upper @ np.arange(4)) / upper.sum(axis=1)).argsort().argsort() * 4 // 400
     fitted = TASK.fit_postprocess(upper, targets, "accuracy")["cuts"]

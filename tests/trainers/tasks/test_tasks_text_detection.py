@@ -1,4 +1,4 @@
-"""Text detection as a task: what the contract, which every task lives by, does not ask."""
+"""Text detection as a task: behaviour beyond the contract of all tasks."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_submission_has_polygons_in_pixels_of_the_original(task: TextDetection
         task.submission_frame(["a", "b"], predictions, ("image", "x", "y"))
 
 
-def test_marks_say_what_was_found_missed_and_made_up(tmp_path: Path) -> None:
+def test_annotations_are_hits_misses_and_false_alarms(tmp_path: Path) -> None:
     task, targets = make(tmp_path, {"a.jpg": page(LINE, [[20, 60], [180, 60], [180, 90], [20, 90]])})
     hit, wrong = targets[0][0], targets[0][0] * 0.2
     boxes = np.stack([np.append(hit.ravel(), 0.9), np.append(wrong.ravel(), 0.7)])

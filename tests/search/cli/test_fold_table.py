@@ -62,7 +62,7 @@ def test_a_note_stands_above_the_live_table() -> None:
     assert "0004" in after
 
 
-def test_a_line_says_why_a_trial_drops_out() -> None:
+def test_a_line_gives_the_reason_of_an_elimination() -> None:
     text = io.StringIO()
     with showing_folds(Console(file=text), ["0004", "0011"], 3) as watcher:
         watcher.on_outcome(FoldOutcome("0011", 0, 0.7))

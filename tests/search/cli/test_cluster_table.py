@@ -39,7 +39,7 @@ def test_a_narrow_terminal_keeps_what_counts() -> None:
     assert "ResourceTrainable" not in shown[3]
 
 
-def test_each_node_says_what_it_lacks() -> None:
+def test_each_node_shows_its_problems() -> None:
     own = {"ray": "2.60.0"}
     answers = {
         HEAD.node_id: NodeReport(HEAD.node_id, "head", {}, "does not see"),
