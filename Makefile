@@ -52,7 +52,7 @@ suite: $(INSTALLED)  ## the tests alone
 	$(BIN)/python -m pytest -m "not integration and not faults and not bench and not slow" --numprocesses auto --dist loadfile
 	$(BIN)/python -m pytest -m "integration and not faults and not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: docs  ## the documentation, and what builds the distribution, opens pages or uses outside services; minutes
+test-slow: $(INSTALLED)  ## what builds the distribution, builds and opens pages, or uses outside services; half an hour at most
 	$(BIN)/python -m pytest -m slow --timeout 1200
 
 coverage: $(INSTALLED)  ## lines and branches that the quick tests run, as a table and in build/coverage
