@@ -1,4 +1,4 @@
-"""Dotted keys: `loss.gamma: 2` says the same as `loss: {gamma: 2}`, and the two may be mixed."""
+"""Dotted keys: `loss.gamma: 2` is equivalent to `loss: {gamma: 2}`, and the two may be mixed."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Space:
         return {parameter.name: parameter.domain.distribution() for parameter in self.parameters}
 
     def suggest(self, trial: BaseTrial) -> dict[str, Scalar]:
-        """Flat parameters of one configuration, asked of `trial`: only those of the branches taken."""
+        """Return the parameters of one configuration by dotted name, suggested by `trial`: those of active branches."""
         values: dict[str, Scalar] = {}
         for parameter in self.parameters:
             if parameter.location.active(values):

@@ -118,7 +118,7 @@ def read_fields(
 
 
 def check_value(value: object, kind: type, metadata: Mapping[str, Any]) -> Any:
-    """`value` as `kind` (bool, int, float or str) within its bounds; ValueError says what is valid.
+    """`value` as `kind` (bool, int, float or str) within its bounds; raises ValueError with the valid ones.
 
     An integer passes for a float; a bool never passes for a number; NaN and infinity pass for nothing.
     """

@@ -24,7 +24,7 @@ def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None) -> 
     """Return the members, the estimate and the per-class figures of an ensemble.json.
 
     Keys: metric, mode, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
-    {metric: value}; optional: asked (the voting asked for), compared {voting: value}, tta, dropped [{id, value,
+    {metric: value}; optional: asked (the configured voting), compared {voting: value}, tta, dropped [{id, value,
     leader, difference {value, low, high}}], interval [low, high], best_single {trial_id, value}, gain,
     gain_interval [low, high], per_class [{label, precision, recall, f1, support}].
     """

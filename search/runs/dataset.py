@@ -47,7 +47,7 @@ class ImagePlan:
 
 
 def image_plan(data: DataConfig, workers: int) -> ImagePlan:
-    """The plan that a configuration asks for; `workers` processes decode."""
+    """Return the image plan of a configuration; `workers`: number of decoding processes."""
     return ImagePlan(ImagePreprocessing(data.size, data.resize, data.steps), data.cache_dir, workers, data.on_broken)
 
 
@@ -131,7 +131,7 @@ def read_labels(data: DataConfig, task: Task) -> Table:
 
 
 def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]:
-    """What the configuration says to this kind of task; raises InputError for what only others understand."""
+    """Return the options of this kind of task; raises InputError for options of other kinds."""
     given = {name: getattr(data, name) for name in TASK_OPTIONS}
     strange = [
         f"data.{name}: the task {task_class.name} has no such option; leave it out"

@@ -27,8 +27,8 @@ class RunGroup:
     Attributes:
         root: the group's own folder, STORAGE/NAME.
         runs: name of each target's run, by target.
-        id_column: of the submission.
-        sample: whose columns and ids the submission has.
+        id_column: name of the id column of the submission.
+        sample: sample submission, with its columns and ids.
     """
 
     root: StorePath

@@ -93,16 +93,16 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
     """Decode the images, freeze the folds and write the run's folder.
 
     Args:
-        store: of `new_store`.
-        decoders: processes that decode.
-        progress: told (done, total) images.
+        store: store of the new run, from `new_store`.
+        decoders: number of decoding processes.
+        progress: called with (done, total) images.
 
     Raises:
         InputError: unreadable images, or a class too small for the folds once they are left out.
     """
     config, task, table, folds = checked.config, checked.task, checked.table, checked.folds
     search = config.search.model_copy(update={"metric": checked.goal.metric})
-    # The run says what the defaults and presets were: those of a later version may differ.
+    # Defaults and presets are stored with the run: those of a later version may differ.
     config = config.model_copy(update={"search": search, "space": expand_presets(config.space)})
     plan = image_plan(config.data, decoders)
     prepared = open_images(plan, table, progress)

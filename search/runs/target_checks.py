@@ -27,7 +27,7 @@ def check_targets(file: TargetsFile) -> CheckedTargets:
     """Check every target's configuration as `check_run` does, and the columns of the sample.
 
     Raises:
-        InputError: every problem found; one that all targets have is said once.
+        InputError: every problem found; one that all targets share is listed once.
     """
     checked: dict[str, Checked] = {}
     problems: dict[str, Sequence[str]] = {}

@@ -60,10 +60,10 @@ def check_file(path: Path, overrides: Sequence[str] = (), values: Mapping[str, A
 def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
     """Check the task, the metric, the space against the trainer, the tables and the folds.
 
-    Images are looked for, not opened: that is the preparation's work.
+    Images are checked for existence, not opened.
 
     Args:
-        form: problems found before; nothing is said of what its unsound sections would decide.
+        form: problems found before; sections that depend on its invalid sections are not checked.
 
     Raises:
         InputError: every problem found.
@@ -92,14 +92,14 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
 
 
 def check_space(space: Space, task: Task, epochs: int, image_size: tuple[int, int] | None = None) -> None:
-    """Find what a space can propose and the trainer would refuse.
+    """Check that the trainer accepts every configuration that a space can propose.
 
     Each parameter is taken to its extremes and each choice to all its values, and the trainer's own parser
-    judges the configuration. Pairs that do not go together (mixup and a loss on hard labels, say) may lie beside
-    those, so random draws are judged too.
+    checks the configuration. Incompatible pairs (such as mixup and a loss on hard labels) may not be among those, so
+    random draws are checked too.
 
     Args:
-        epochs: of a trial.
+        epochs: number of epochs of a trial.
         image_size: height and width of the prepared images, for what must fit into them.
 
     Raises:
@@ -119,7 +119,7 @@ def check_space(space: Space, task: Task, epochs: int, image_size: tuple[int, in
 def _refusals(
     space: Space, task: Task, epochs: int, image_size: tuple[int, int] | None, params: dict[str, Any]
 ) -> list[tuple[str, str]]:
-    """What the trainer says against a configuration: the key as the space writes it, and the reason."""
+    """Return the trainer's objections to a configuration: key of the space, and reason."""
     try:
         settings = parse_settings(space.build(params), task, epochs=epochs)
         found = check_crop(settings.crop, image_size) if image_size else []

@@ -22,12 +22,12 @@ def blend_weights(task: Task, member_scores: Sequence[Array], targets: Array, *,
     """Weights (M,) >= 0, summing to 1, under which the members' mean has the least ``loss`` of the task.
 
     The loss of a mixture is convex in its weights, so sequential quadratic programming (SLSQP) finds the one optimum.
-    The order of the members does not matter. Many rows are judged by some of them.
+    The order of the members does not matter. Of many rows a sample is used.
 
     Args:
         member_scores: M arrays (N, ...), of models that were not trained on these rows.
         targets: (N, ...).
-        seed: of the rows.
+        seed: seed of the sample of rows.
     """
     members = len(member_scores)
     if members == 1:
@@ -60,7 +60,9 @@ def blend_weights(task: Task, member_scores: Sequence[Array], targets: Array, *,
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": lambda w: np.ones(members)},
         options={"maxiter": _MAX_ITERATIONS, "ftol": 1e-12},
     ).x
-    found = np.where(found <= _STEP, 0.0, found)  # a rounding is no say: predictions would ask that member's models
+    found = np.where(
+        found <= _STEP, 0.0, found
+    )  # predictions would run the models of a member of rounding-error weight
     found = found / found.sum() if np.isfinite(found).all() and found.sum() > 0 else equal
     best = found if loss(found) <= loss(equal) else equal
     weights = np.empty(members)

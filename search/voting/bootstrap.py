@@ -31,7 +31,7 @@ _MAX_S, _MIN_SAMPLES = 20.0, 100  # for a task whose metric is slow: then fewer 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the bounds between which it lies at the level asked for."""
+    """A value with the bounds of its confidence interval."""
 
     value: float
     low: float

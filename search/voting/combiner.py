@@ -60,16 +60,15 @@ def check_voting(task: Task | type[Task], metric: str, voting: str, members: int
 
 @dataclass(frozen=True)
 class EnsembleCombiner:
-    """How members become one answer. Fitted on rows, applied to others.
+    """Combination of members into one prediction, fitted on some rows and applied to others.
 
     Attributes:
         voting: one of METHODS.
-        min_votes: of a hard vote, in which every configuration has one vote, whatever the number of its fold models.
-        weights: of each of the M members, >= 0, summing to 1; equal ones but for weighted and greedy.
-        postprocess: of the mean scores; a hard vote falls back to it.
-        member_postprocess: of each member, for a hard vote; else none.
-        references: of each member, for rank: what its scores are ranked among (see ``trainers.arrays.voting``);
-            else none.
+        min_votes: votes needed in a hard vote, 1 to M; a configuration has one vote, whatever the number of its folds.
+        weights: weight of each of the M members, >= 0, summing to 1; equal except for weighted and greedy.
+        postprocess: post-processing of the mean scores, also the fallback of a hard vote.
+        member_postprocess: post-processing of each member for a hard vote, else empty.
+        references: reference scores of each member for rank voting (see ``trainers.arrays.voting``), else empty.
     """
 
     voting: str
@@ -207,9 +206,9 @@ def fit_method(
     Args:
         member_scores: M arrays (N, ...), of models that were not trained on these rows.
         targets: (N, ...).
-        metric: what the fit is good at.
-        min_votes: of a hard vote; the other methods leave it aside.
-        seed: of greedy's bags, and of the rows that judge where there are very many.
+        metric: metric to optimise.
+        min_votes: votes needed in a hard vote; ignored by other methods.
+        seed: seed of greedy's bags, and of the sample of very many rows.
     """
     members = len(member_scores)
     weights: tuple[float, ...] = (1.0 / members,) * members

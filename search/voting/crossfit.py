@@ -38,8 +38,8 @@ class CrossFit:
         member_scores: M arrays (N, ...).
         targets: (N, ...).
         splits: (N,).
-        min_votes: of hard votes.
-        seed: of fits that draw.
+        min_votes: votes needed in hard votes.
+        seed: seed of randomised fits.
         untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
     """
 

@@ -43,17 +43,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an ensemble is worth on rows that none of its parts has seen.
+    """The cross-fitted estimate of an ensemble.
 
     Attributes:
         combiner: fitted on all rows, for new ones.
         scores: (N, ...) of the vote, cross-fitted: each fold's rows by a combiner fitted on the other folds.
         predictions: (N, ...) of the same combiners.
-        metrics: of those scores and predictions, pooled.
+        metrics: metrics of those pooled scores and predictions.
         member_values: the metric of each member alone, its post-processing cross-fitted the same way.
         interval: the metric with its bootstrap interval (95%).
         gain: the metric less that of the member that does best alone, with its paired bootstrap interval. The best
-            of several was chosen by the rows that judge it, so the gain is rather too small than too large.
+            of several was chosen by the rows that evaluate it, so the gain is rather too small than too large.
         compared: for auto, the cross-fitted metric of each method; the best of them flatters a little, and
             ``metrics`` does not: there each fold's method was chosen by the other folds.
     """
@@ -82,16 +82,16 @@ def estimate(
     samples: int = SAMPLES,
     untuned: Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """Fit the vote, and judge it on rows that it was not fitted on.
+    """Fit the vote, and evaluate it on rows that it was not fitted on.
 
     Args:
         targets: (N, ...) of the members' rows.
-        folds: (N,) fold of each row; the combiner that judges a fold is fitted on the others.
+        folds: (N,) fold of each row; the combiner evaluated on a fold is fitted on the others.
         voting: one of VOTINGS. For auto the choice of the method, too, is made on the other folds.
-        min_votes: of a hard vote, 1 to M.
-        seed: of greedy's bags, of the rows that judge where there are very many, and of the bootstrap.
+        min_votes: votes needed in a hard vote, 1 to M.
+        seed: seed of greedy's bags, of the sample of very many rows, and of the bootstrap.
         groups: (N,) rows of one group are drawn together by the bootstrap.
-        samples: of the bootstrap; 0 leaves the bounds at the figure.
+        samples: number of bootstrap samples, >= 0; 0 sets both bounds to the value.
         untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
 
     Raises:

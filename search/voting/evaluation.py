@@ -1,4 +1,4 @@
-"""Evaluating many blends of stored scores: only what is asked for, on no more rows than the answer needs."""
+"""Evaluation of many blends of stored scores: only the requested metric, on a sample of very many rows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def gain_sign(task: Task, metric: str) -> float:
 
 
 def choose_rows(member_scores: Sequence[Array], seed: int = 0) -> npt.NDArray[np.int64]:
-    """At most as many of the N rows as MAX_ELEMENTS allows, rising, drawn by what M members' scores (N, ...) say.
+    """At most as many of the N rows as MAX_ELEMENTS allows, ascending, drawn by the M members' scores (N, ...).
 
     So the same images are drawn in whatever order rows and members come. One member is in memory at a time.
     """

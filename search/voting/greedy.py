@@ -22,18 +22,18 @@ _PLACES = 6
 def greedy_weights(
     task: Task, member_scores: Sequence[Array], targets: Array, metric: str, *, seed: int = 0
 ) -> tuple[float, ...]:
-    """Weights (M,), summing to 1; 0 for members that no bag wants. They do not depend on the order of the members.
+    """Weights (M,), summing to 1; 0 for members in no bag. They do not depend on the order of the members.
 
     Each of 20 bags holds the best candidate and half of the others. Beginning with the bag's best, the member is
     added, be it again, whose mean with those taken does best by the metric, rounded to 6 places, with the
     post-processing fitted to that mean; among equals one that is in already. A bag ends where nothing helps.
 
-    Many rows are judged by some of them: see :func:`search.voting.evaluation.choose_rows`.
+    Of many rows a sample is used: see :func:`search.voting.evaluation.choose_rows`.
 
     Args:
         member_scores: M arrays (N, ...), of models that were not trained on these rows.
         targets: (N, ...).
-        seed: of the bags.
+        seed: seed of the bags.
     """
     rows = choose_rows(member_scores, seed)
     judge = _Judge(

@@ -20,8 +20,8 @@ class LazyRows:
     all of them (``np.asarray``), which is for few.
 
     Attributes:
-        make: place -> a row, of `form` and `dtype`.
-        places: (N,) what `make` is asked for.
+        make: function from an index to a row, of shape `form` and type `dtype`.
+        places: (N,) index of each row, the argument of `make`.
     """
 
     make: Callable[[int], Any]

@@ -125,11 +125,11 @@ def hard_vote_on(
     soft: npt.NDArray[np.int64],
     min_votes: int | None = None,
 ) -> npt.NDArray[np.int64]:
-    """1 where more than half of M members say 1; half of them are as good as ``soft``.
+    """Return 1 where more than half of M members predict 1; a tie is decided by ``soft``.
 
     Args:
         member_predictions: M arrays (N, ...) of 0 and 1.
-        soft: (N, ...) 0 and 1, the answer of the mean scores.
+        soft: (N, ...) 0 and 1, the predictions of the mean scores.
         min_votes: votes for 1 that make it 1, fewer make it 0; then ``soft`` does not matter.
     """
     votes = np.sum([np.asarray(predictions) for predictions in member_predictions], axis=0, dtype=np.int64)

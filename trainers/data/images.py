@@ -20,7 +20,7 @@ _FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000
 _DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _RESAMPLE = Image.Resampling.BICUBIC
 _ORIENTATION = 0x0112  # of EXIF: from 5 on height and width change places
-_REDUCING_GAP = 3.0  # Pillow: from 3.0 on, the fast first reduction cannot be told from fair resampling
+_REDUCING_GAP = 3.0  # Pillow: from 3.0 on, the fast first reduction is indistinguishable from exact resampling
 
 
 def decode(path: str | PathLike[str], size: tuple[int, int], *, resize: str = "squash") -> Uint8Array:

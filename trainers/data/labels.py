@@ -20,7 +20,7 @@ class LabelRules:
     """Rules for the labels of one column; labels are text without the blanks around them.
 
     Attributes:
-        column: of the labels.
+        column: name of the column of labels.
         mapping: old label to new; a row of a label that maps to None is left out. None leaves labels as they are.
         on_missing: whether a row without a label is left to the task, which refuses it, or left out ("skip").
         separator: between several labels of one cell, each of which is mapped; of those that map to None the row

@@ -24,7 +24,7 @@ def make_splits(
         strata: (N,) classes, or (N, L) 0/1, where a row counts by the rarest label it has.
         groups: (N,) rows of one group stay together; the group counts by its first row.
         n_splits: at least 2; no more than there are rows (groups) get used.
-        seed: of the order within a stratum.
+        seed: seed of the shuffling within a stratum.
     """
     if groups is not None:
         _, first, members = np.unique(groups, return_index=True, return_inverse=True)

@@ -11,12 +11,12 @@ import shapely
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
-LEAST_IOU = 0.5
+MIN_IOU = 0.5
 """A box finds a polygon where intersection over union is more than this."""
 
 
 class Shapes(NamedTuple):
-    """K polygons, with what is asked of them again and again."""
+    """K polygons with their areas and bounding boxes."""
 
     polygons: npt.NDArray[Any]  # (K,) shapely's
     areas: Array  # (K,)
@@ -47,8 +47,8 @@ class Pairs(NamedTuple):
     iou: Array
 
 
-def overlaps(boxes: Shapes, polygons: Shapes, least_iou: float = LEAST_IOU) -> Pairs:
-    """Pairs with an IoU above `least_iou`.
+def overlaps(boxes: Shapes, polygons: Shapes, min_iou: float = MIN_IOU) -> Pairs:
+    """Pairs with an IoU above `min_iou`.
 
     The intersection of bounding boxes is at least that of the shapes, and IoU > t needs more than t/(1 + t) of the
     areas' sum: so few pairs are looked at closely.
@@ -58,23 +58,23 @@ def overlaps(boxes: Shapes, polygons: Shapes, least_iou: float = LEAST_IOU) -> P
     low = np.maximum(boxes.bounds[:, None, :2], polygons.bounds[None, :, :2])
     high = np.minimum(boxes.bounds[:, None, 2:], polygons.bounds[None, :, 2:])
     at_most = np.prod((high - low).clip(0), axis=2)
-    needed = least_iou / (1 + least_iou) * (boxes.areas[:, None] + polygons.areas[None])
+    needed = min_iou / (1 + min_iou) * (boxes.areas[:, None] + polygons.areas[None])
     first, second = np.nonzero((at_most >= needed * (1 - 1e-9)) & (at_most > 0))
     shared = shapely.area(shapely.intersection(boxes.polygons[first], polygons.polygons[second]))
     union = boxes.areas[first] + polygons.areas[second] - shared
     iou = shared / np.maximum(union, 1e-300)
-    close = iou > least_iou
+    close = iou > min_iou
     return Pairs(first[close], second[close], iou[close])
 
 
-def quad_overlaps(quads: Array, polygons: Shapes, least_iou: float = LEAST_IOU) -> Pairs:
+def quad_overlaps(quads: Array, polygons: Shapes, min_iou: float = MIN_IOU) -> Pairs:
     """As :func:`overlaps`, of boxes (p, 4, 2); those too small for any polygon, mostly noise, are looked at no further.
 
     IoU > t needs an area of more than t times the polygon's, and a box has at most that of its bounds.
     """
     at_most = np.prod(quads.max(axis=1) - quads.min(axis=1), axis=1)
-    near = np.flatnonzero(at_most >= least_iou * polygons.areas.min(initial=np.inf) * (1 - 1e-9))
-    pairs = overlaps(as_shapes(quads[near]), polygons, least_iou)
+    near = np.flatnonzero(at_most >= min_iou * polygons.areas.min(initial=np.inf) * (1 - 1e-9))
+    pairs = overlaps(as_shapes(quads[near]), polygons, min_iou)
     return pairs._replace(boxes=near[pairs.boxes])
 
 

@@ -50,7 +50,7 @@ class Counts(NamedTuple):
 
 
 class _Known:
-    """How many polygons each of the last images' boxes found: a bootstrap asks for the same images again and again."""
+    """Cache of the matches per image: a bootstrap evaluates the same images repeatedly."""
 
     def __init__(self, most: int) -> None:
         self._most = most

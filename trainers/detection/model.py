@@ -37,7 +37,7 @@ def find_levels(model_name: str) -> Levels | None:
             with torch.device("meta"):
                 encoder = timm.create_model(model_name, features_only=True, **options)
         except (RuntimeError, AttributeError, TypeError, ValueError, KeyError, NotImplementedError, AssertionError):
-            continue  # timm says in many ways that a model gives no features, or does not take an argument
+            continue  # timm has many errors for a model without features or for an argument that it lacks
         places = encoder.feature_info.out_indices
         info = encoder.feature_info.get_dicts()
         by_stride = {

@@ -18,7 +18,7 @@ OUTSIDE = "left out: outside the image"
 FLAT = "left out: less than one pixel of area"
 FEW_POINTS = "left out: fewer than three points"
 
-LEAST_AREA = 1.0
+MIN_AREA = 1.0
 """Square pixels of the original image: a polygon of one whole pixel is kept."""
 
 
@@ -27,8 +27,8 @@ def mend(points: Points, width: float, height: float) -> tuple[Points | None, tu
 
     Args:
         points: (V, 2) x and y in pixels of the original image, finite.
-        width: of the image; x = 0 and x = width are its edges.
-        height: likewise.
+        width: width of the image in pixels; x = 0 and x = width are its edges.
+        height: height of the image in pixels.
     """
     if len(points) < 3:
         return None, (FEW_POINTS,)
@@ -37,15 +37,15 @@ def mend(points: Points, width: float, height: float) -> tuple[Points | None, tu
     if not shape.is_valid:
         # Corners given in the wrong order are what mostly crosses: their hull is the box that was meant.
         shape = shape.convex_hull
-        if shape.area < LEAST_AREA:
+        if shape.area < MIN_AREA:
             return None, (FLAT,)
         notes.append(CROSSING)
-    if shape.area < LEAST_AREA:
+    if shape.area < MIN_AREA:
         return None, (FLAT,)
     low, high = points.min(axis=0), points.max(axis=0)
     if (low < 0).any() or (high > (width, height)).any():
         shape = _largest(shape.intersection(shapely.box(0, 0, width, height)))
-        if shape is None or shape.area < LEAST_AREA:
+        if shape is None or shape.area < MIN_AREA:
             return None, (OUTSIDE,)
         notes.append(CUT)
     if not notes:

@@ -16,7 +16,7 @@ from foldtune.trainers.detection.rectangles import EXACT, Array, corners, grow_d
 
 Map: TypeAlias = npt.NDArray[np.floating[Any]]
 
-LEAST_SIDE = 3.0
+MIN_SIDE = 3.0
 """Pixels of the map: a box whose shorter side is less is no text."""
 
 
@@ -87,15 +87,15 @@ class Regions(NamedTuple):
     scores: Array  # (K,)
 
 
-def find_regions(probabilities: Map, thresh: float, *, least_score: float = 0.0, most: int | None = None) -> Regions:
+def find_regions(probabilities: Map, thresh: float, *, min_score: float = 0.0, limit: int | None = None) -> Regions:
     """The regions above `thresh` of a map (H, W) in [0, 1], each with the mean of its pixels.
 
     They are in the order of their scores, then of their areas: nothing that is cut off at the end is cut for its
     place on the page, which OpenCV's order is.
 
     Args:
-        least_score: of the regions that are wanted; a rectangle is fitted to no other (an early map has thousands).
-        most: regions that are wanted, those with the highest scores.
+        min_score: minimum score of a region; no rectangle is fitted to others (an early map has thousands).
+        limit: maximum number of regions, those with the highest scores.
     """
     probabilities = np.asarray(probabilities, dtype=np.float32)
     above = (probabilities > thresh).astype(np.uint8)
@@ -108,7 +108,7 @@ def find_regions(probabilities: Map, thresh: float, *, least_score: float = 0.0,
     areas = np.bincount(of_pixel, minlength=count)[1:]
     scores = np.asarray(sums / areas)
     order = np.lexsort((-areas, -scores))
-    order = order[scores[order] >= least_score][:most]
+    order = order[scores[order] >= min_score][:limit]
     row_of_label = np.full(count, -1)
     row_of_label[order + 1] = np.arange(len(order))
     rectangles = np.zeros((len(order), 5))
@@ -134,13 +134,11 @@ def grow(regions: Regions, unclip_ratio: float | str, size: tuple[int, int]) -> 
     distance = grow_distance(regions.sizes, unclip_ratio)
     sizes = regions.sizes + 2 * distance[:, None]
     quads = corners(regions.centres, sizes, regions.angles) / (size[1], size[0])
-    return quads.clip(0.0, 1.0), sizes.min(axis=1, initial=np.inf) >= LEAST_SIDE
+    return quads.clip(0.0, 1.0), sizes.min(axis=1, initial=np.inf) >= MIN_SIDE
 
 
 def find_boxes(probabilities: Map, settings: BoxSettings) -> Array:
     """The boxes (p, 9) of a map (H, W): four corners in shares of width and height, and the score; best first."""
-    regions = find_regions(
-        probabilities, settings.thresh, least_score=settings.box_thresh, most=settings.max_candidates
-    )
+    regions = find_regions(probabilities, settings.thresh, min_score=settings.box_thresh, limit=settings.max_candidates)
     quads, large = grow(regions, settings.unclip_ratio, (probabilities.shape[0], probabilities.shape[1]))
     return in_order(np.concatenate([quads.reshape(-1, 8), regions.scores[:, None]], axis=1)[large])

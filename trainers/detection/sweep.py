@@ -69,7 +69,7 @@ def curves(probabilities: Map, target: Floats, grid: Grid) -> Curves:
     counted = np.zeros((2, *grid.shape), dtype=np.int32)
     most = np.asarray(grid.max_candidates)
     for row, thresh in enumerate(grid.thresh):
-        regions = find_regions(probabilities, thresh, least_score=min(grid.box_thresh), most=int(most.max()))
+        regions = find_regions(probabilities, thresh, min_score=min(grid.box_thresh), limit=int(most.max()))
         reached = len(regions.scores) - np.searchsorted(regions.scores[::-1], grid.box_thresh, side="left")
         kept = np.minimum(reached[:, None], most)
         size = (probabilities.shape[0], probabilities.shape[1])
@@ -84,7 +84,7 @@ def curves(probabilities: Map, target: Floats, grid: Grid) -> Curves:
 
 
 class Memory:
-    """The curves of maps that were seen before: fits on overlapping rows ask for the same ones again."""
+    """Cache of the curves of maps: fits on overlapping rows use the same ones."""
 
     def __init__(self, most: int = _REMEMBERED) -> None:
         self._most = most
@@ -142,7 +142,7 @@ def best(counted: npt.NDArray[np.int64], grid: Grid, metric: str, default: BoxSe
     """The combination that does best by a property of Counts; of equals the one nearest to the default.
 
     Args:
-        counted: of :func:`sweep`.
+        counted: (3, ...) counts, the result of :func:`sweep`.
     """
     flat = counted.reshape(3, -1)
     values = np.array([getattr(Counts(*map(int, column)), metric) for column in flat.T])

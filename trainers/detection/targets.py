@@ -16,7 +16,7 @@ from foldtune.trainers.detection.rectangles import SHRINK_RATIO, shrink_distance
 
 Map: TypeAlias = npt.NDArray[np.float32]
 
-LEAST_SIDE = 8.0
+MIN_SIDE = 8.0
 """Pixels: thinner text is neither right nor wrong in training, since its shrunk form has no height left."""
 LOWEST, HIGHEST = 0.3, 0.7
 """Of the threshold map: far from the border of a text, and on it."""
@@ -89,7 +89,7 @@ def _parts(shape: shapely.Geometry) -> list[Points]:
 
 def _is_counted(points: Points) -> bool:
     (_, (width, height), _) = cv2.minAreaRect(points.astype(np.float32))
-    return min(width, height) >= LEAST_SIDE
+    return min(width, height) >= MIN_SIDE
 
 
 def _fill(canvas: Map, points: Points, value: float) -> None:

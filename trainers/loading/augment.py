@@ -256,7 +256,7 @@ def _chance(usual: float, scale: float) -> float:
 
 def import_albumentations() -> Any:
     """The library, imported at its first use: it takes a second, and nothing else here needs it."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the internet for news
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import checks for updates online
     import albumentations
 
     return albumentations

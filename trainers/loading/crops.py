@@ -45,7 +45,7 @@ class RandomResizedCrop:
     """A part of at least `scale_min` of the area, of aspect 3:4 to 4:3, scaled to `size` x `size` pixels (0: to the
     size of the prepared images). Evaluation sees the whole image, scaled to the same size.
 
-    ImageNet's `scale_min` is .08; fewer images, or small signs that must stay in the picture, ask for .3 and more.
+    ImageNet's `scale_min` is .08; fewer images, or small findings that must stay in view, need .3 and more.
     """
 
     size: int = _size()

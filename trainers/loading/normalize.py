@@ -11,7 +11,7 @@ from torch import Tensor
 class Normalize:
     """uint8 (B, H, W, 3) on `device` to float32 (B, 3, H, W): ``(x/255 - mean) / std``.
 
-    The result keeps the memory order of the bytes, which is torch's channels_last, unless told otherwise.
+    The result keeps the memory order of the bytes, torch's channels_last, unless `channels_last` is False.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ STEEPNESS = 50.0
 """k of the approximate binary map 1/(1 + exp(-k(P - T)))."""
 NEGATIVES = 3.0
 """Pixels without text that count, for each one with text: the hardest ones."""
-LEAST_SHARE = 0.01
+MIN_SHARE = 0.01
 """Of all pixels, that count as negatives at least: an image without text teaches, too."""
 
 
@@ -51,7 +51,7 @@ def balanced_bce(logits: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
     pixels = losses.shape[1]
     number = positive.sum(1)
     room = negative.sum(1)
-    kept = torch.minimum(room, torch.clamp(NEGATIVES * number, min=LEAST_SHARE * pixels).floor())
+    kept = torch.minimum(room, torch.clamp(NEGATIVES * number, min=MIN_SHARE * pixels).floor())
     # Image by image, since their sum asks for no order: sorting a hundred thousand pixels is the dear part.
     hardest = [
         image.topk(most, sorted=False).values.sum() for image, most in zip(others, kept.int().tolist(), strict=True)

@@ -30,7 +30,7 @@ class CountMetric:
     """A metric of single-label predictions: a sum over classes, divided by a number of the targets alone.
 
     Attributes:
-        terms: (hits, predicted, actual) -> a class's term; element by element, so that a sweep can ask for
+        terms: (hits, predicted, actual) -> a class's term; elementwise, so that a sweep can update
             the few terms that change. 0 for a class that is neither predicted nor actual.
         divisor: actual rows of all classes (C,) -> what the sum is divided by.
     """

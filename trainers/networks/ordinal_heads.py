@@ -1,4 +1,4 @@
-"""Heads of ordinal networks whose loss asks K-1 questions, "is the level above k?", instead of K classes.
+"""Heads of ordinal networks with K-1 binary outputs, "is the level above k?", instead of K classes.
 
 While it trains, such a network returns the K-1 logits its loss wants. They mean different things (CORAL:
 cumulative, CORN: conditional on having got that far), so in evaluation mode it returns what both stand for:
@@ -48,7 +48,7 @@ class OrdinalHead(nn.Module, ABC):
 class CoralHead(OrdinalHead):
     """One weight vector for all levels, that is one output of the network, plus K-1 biases (Cao et al. 2020).
 
-    The biases start in falling order, where the paper's theorem says that they end. On the way they may
+    The biases start in falling order, in which they end by the paper's theorem. Meanwhile they may
     cross; evaluation then takes the lowest so far, so that no level has a negative probability.
     """
 

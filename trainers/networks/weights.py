@@ -19,7 +19,7 @@ def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     Raises:
         TrialFailed: no room for the file.
     """
-    # Clones give shared tensors (tied layers) storage of their own, which safetensors asks for.
+    # Clones give shared tensors (tied layers) storage of their own, which safetensors requires.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     write_whole(path, safetensors.torch.save(tensors))
 

@@ -28,7 +28,7 @@ def choose_precision(amp: str, device: torch.device) -> Precision:
     """Precision for "auto", "off", "bf16" or "fp16".
 
     auto: bf16 on a GPU that computes in it, fp16 on an older GPU, float32 elsewhere. A CPU takes bf16 where
-    it is asked for by name; fp16 there is float32, which is faster and loses nothing.
+    it is named; fp16 there is float32, which is faster and loses nothing.
     """
     on_gpu = device.type == "cuda"
     if amp == "auto":

@@ -243,7 +243,7 @@ def micro_f1_thresholds(scores: npt.NDArray[Any], targets: IntArray, *, near: fl
 def shrink(
     thresholds: FloatArray, common: float, positives: npt.NDArray[Any], shrinkage: float = SHRINKAGE
 ) -> FloatArray:
-    """(L,) ``(n·t + κ·common) / (n + κ)`` in logit space: a label with few positives n (L,) says little of its own.
+    """(L,) ``(n·t + κ·common) / (n + κ)`` in logit space: a label with few positives n (L,) is unreliable alone.
 
     A label without positives takes the common threshold; κ = ``shrinkage`` = 0 leaves the others as they are.
     """

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PROBABILITIES = (np.arange(256) / 255).astype(np.float16)
 _BINS = 4
-_LEAST_IN_BIN = 20
+_MIN_IN_BIN = 20
 _MEMORY = Memory()
 
 
@@ -108,7 +108,7 @@ class TextDetection(Task):
 
     def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
         """(N,) bins of the number of boxes, of at least 20 images each."""
-        return balanced_bins(count_polygons(targets), _BINS, _LEAST_IN_BIN)
+        return balanced_bins(count_polygons(targets), _BINS, _MIN_IN_BIN)
 
     def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
         return np.asarray(count_polygons(targets) > 0, dtype=np.int64)

@@ -10,7 +10,7 @@ small networks on handwritten digits):
 - going half of that way, in logit space, gained up to .037 and lost at most .005;
 - thresholding each fold's model and voting lost up to .039 where positives are rare.
 
-So half of the way it is. It takes rows, without labels, that are as those to come; under a hundred say too little.
+So half of the way it is. It takes rows, without labels, that are as those to come; under a hundred are too few.
 """
 
 from __future__ import annotations
