@@ -17,14 +17,13 @@ from foldtune.trainers.loading.augment import AUGMENTATIONS
 from foldtune.trainers.loading.crops import CROPS
 from foldtune.trainers.loading.samplers import SAMPLERS
 from foldtune.trainers.loading.tta import TTA
-from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.networks.heads import HEADS
 from foldtune.trainers.optim.lr_schedulers import LR_SCHEDULERS
 from foldtune.trainers.optim.optimizers import OPTIMIZERS
 
-_LOSS_PARAMS: Mapping[str, type] = {name: spec.params for name, spec in LOSSES.items()}
 COMPONENTS: Mapping[str, Mapping[str, type]] = {
-    "loss": _LOSS_PARAMS,
+    "loss": LOSSES,
     "optimizer": OPTIMIZERS,
     "lr_scheduler": LR_SCHEDULERS,
     "sampler": SAMPLERS,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from foldtune.errors import Problem
 from foldtune.trainers.components import Component
+from foldtune.trainers.deferred import torch
+from foldtune.trainers.losses import LOSSES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MIXUP_LOSSES = ("cross_entropy", "bce")
+MIXUP_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.linear)
 """Losses that are linear in the label, so that the loss of a mixed label is the mixed loss of the two labels."""
 
 
@@ -31,8 +33,6 @@ class Mix:
     """
 
     def __init__(self, alpha: float, batch: int) -> None:
-        import torch
-
         self.weight = float(torch.distributions.Beta(alpha, alpha).sample())
         self.partners = torch.randperm(batch)
 

@@ -1,231 +1,74 @@
-"""Which losses exist, their parameters with bounds, and how each is built. No torch at import."""
+"""The base of all losses, which registers them by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.trainers.components import number
-from foldtune.trainers.losses.weights import class_balanced_weights, inverse_power_weights, log_prior, positive_weights
-
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-Counts = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class CrossEntropyParams:
-    """Label smoothing ε: 0–0.2 is usual."""
-
-    label_smoothing: float = number(0.0, 0.0, 1.0, open_high=True)
-
-
-@dataclass(frozen=True)
-class WeightedCrossEntropyParams:
-    """Weights ``(N/(C·n))^power``, capped at 20; power 0–1."""
-
-    power: float = number(0.5, 0.0, 2.0)
-    label_smoothing: float = number(0.0, 0.0, 1.0, open_high=True)
-
-
-@dataclass(frozen=True)
-class FocalParams:
-    """Focusing γ: 0–3; α are the weights of weighted cross entropy, off at power 0."""
-
-    gamma: float = number(2.0, 0.0, 10.0)
-    power: float = number(0.0, 0.0, 2.0)
-
-
-@dataclass(frozen=True)
-class ClassBalancedParams:
-    """β of the effective number of images, focusing γ (0: cross entropy)."""
-
-    beta: float = number(0.999, 0.0, 1.0, open_high=True)
-    gamma: float = number(0.0, 0.0, 10.0)
-
-
-@dataclass(frozen=True)
-class LogitAdjustmentParams:
-    """Strength τ: 0–1.5; 1 is balanced softmax."""
-
-    tau: float = number(1.0, 0.0, 5.0)
-
-
-@dataclass(frozen=True)
-class BCEParams:
-    """Weights of the positives ``(negatives/positives)^power``, capped at 20: power 0–1; smoothing ε: 0–0.2."""
-
-    power: float = number(0.0, 0.0, 2.0)
-    label_smoothing: float = number(0.0, 0.0, 1.0, open_high=True)
-
-
-@dataclass(frozen=True)
-class SigmoidFocalParams:
-    """Focusing γ: 0–3; α of the positives, 1-α of the negatives: .1–.9, 0 is off (weights of 1)."""
-
-    gamma: float = number(1.5, 0.0, 10.0)
-    alpha: float = number(0.5, 0.0, 1.0, open_high=True)
-
-
-@dataclass(frozen=True)
-class ClassBalancedBCEParams:
-    """β of the effective number of images, focusing γ (0: BCE)."""
-
-    beta: float = number(0.999, 0.0, 1.0, open_high=True)
-    gamma: float = number(0.0, 0.0, 10.0)
-
-
-@dataclass(frozen=True)
-class AsymmetricParams:
-    """Focusing of negatives 0–6 and of positives 0–1, and the score below which negatives do not count, 0–.1."""
-
-    gamma_neg: float = number(4.0, 0.0, 10.0)
-    gamma_pos: float = number(0.0, 0.0, 10.0)
-    clip: float = number(0.05, 0.0, 0.5)
-
-
-@dataclass(frozen=True)
-class CumulativeParams:
-    """CORAL and CORN have no parameters."""
-
-
-@dataclass(frozen=True)
-class SordParams:
-    """Soft targets ``softmax(-alpha·|y-k|^power)``: alpha .3–5 (the larger, the harder), power 1 or 2."""
-
-    alpha: float = number(1.0, 0.0, 100.0, open_low=True)
-    power: float = number(2.0, 0.0, 4.0, open_low=True)
-
-
-@dataclass(frozen=True)
-class DBParams:
-    """Weights of the three parts of differentiable binarization: cross entropy of the text map, L1 of the threshold
-    map, Dice of the binary map. Liao et al. (2020) take 1, 10 and 1 (in their code 5, 10 and 1)."""
-
-    bce: float = number(1.0, 0.0, 100.0, open_low=True)
-    border: float = number(10.0, 0.0, 100.0)
-    binary: float = number(1.0, 0.0, 100.0)
-
+Counts: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 ONE_CLASS = "one class an image (multiclass, ordinal)"
-YES_OR_NO = "answers of yes or no (binary, multilabel)"
+BINARY_LIKE = "labels that are on or off (binary, multilabel)"
 ORDERED = "classes in an order (ordinal)"
-PLACES = "places in an image (text_detection)"
+SPATIAL = "regions of an image (text_detection)"
+
+LOSSES: dict[str, type[Loss]] = {}
+"""Name -> loss: filled by the definitions of the classes, in their order."""
 
 
-@dataclass(frozen=True)
-class LossSpec:
-    """A loss's parameters (a frozen dataclass), its builder from such parameters and class counts, and what it
-    needs of a task, for the message where a task has none of that."""
+class Loss(ABC):
+    """A loss: its parameters, as the fields of a frozen dataclass, and its formula.
 
-    params: type
-    builder: Callable[[Any, Counts], nn.Module]
-    needs: str
+    A class is declared with keywords, ``class SigmoidFocal(Loss, name="sigmoid_focal", needs=BINARY_LIKE, …)``.
+    """
 
-    def build(self, params: Mapping[str, Any], class_counts: Counts) -> nn.Module:
-        """The loss for `params` (absent ones at defaults) and `Task.class_counts` of the original training fold."""
-        return self.builder(self.params(**params), class_counts)
+    name: ClassVar[str]
+    """Explicit name, unique, which a run stores."""
+    field_name: ClassVar[str]
+    """Name of the field, shared by the forms of one loss: ``focal`` is the sigmoid form where a task needs that."""
+    needs: ClassVar[str]
+    """Form of the targets: ONE_CLASS, BINARY_LIKE, ORDERED or SPATIAL."""
+    linear: ClassVar[bool]
+    """Whether it is linear in the label, so that the loss of a mixed label is the mixed loss of the two labels."""
 
+    def __init_subclass__(cls, *, name: str, needs: str, field_name: str = "", linear: bool = False) -> None:
+        cls.name, cls.needs, cls.field_name, cls.linear = name, needs, field_name or name, linear
+        LOSSES[name] = cls
 
-def _cross_entropy(params: CrossEntropyParams, _: Counts) -> nn.Module:
-    from foldtune.trainers.losses.multiclass import CrossEntropy
+    def constants(self, class_counts: Counts) -> Mapping[str, Floats | Tensor | float]:
+        """What follows from `Task.class_counts` of the original training fold, such as class weights."""
+        return {}
 
-    return CrossEntropy(params.label_smoothing)
+    @abstractmethod
+    def __call__(self, *args: Any, **constants: Any) -> Tensor:
+        """(B,) float32 losses of logits and targets; arrays of `constants` are float32 tensors on their device."""
 
+    def build(self, class_counts: Counts) -> nn.Module:
+        """The loss as a module, whose buffers are its constants."""
+        from foldtune.trainers.losses.module import LossModule
 
-def _weighted_cross_entropy(params: WeightedCrossEntropyParams, class_counts: Counts) -> nn.Module:
-    from foldtune.trainers.losses.multiclass import CrossEntropy
-
-    return CrossEntropy(params.label_smoothing, inverse_power_weights(class_counts, params.power))
-
-
-def _focal(params: FocalParams, class_counts: Counts) -> nn.Module:
-    from foldtune.trainers.losses.multiclass import Focal
-
-    return Focal(params.gamma, inverse_power_weights(class_counts, params.power))
-
-
-def _class_balanced(params: ClassBalancedParams, class_counts: Counts) -> nn.Module:
-    from foldtune.trainers.losses.multiclass import Focal
-
-    return Focal(params.gamma, class_balanced_weights(class_counts, params.beta))
+        return LossModule(self, self.constants(class_counts))
 
 
-def _logit_adjustment(params: LogitAdjustmentParams, class_counts: Counts) -> nn.Module:
-    from foldtune.trainers.losses.multiclass import LogitAdjustment
-
-    return LogitAdjustment(params.tau, log_prior(class_counts))
-
-
-def _bce(params: BCEParams, class_counts: Counts) -> nn.Module:
-    from foldtune.trainers.losses.sigmoid import BinaryCrossEntropy
-
-    return BinaryCrossEntropy(positive_weights(class_counts, params.power), params.label_smoothing)
+def losses_for(*needs: str) -> tuple[str, ...]:
+    """Names of the losses for these forms of targets, form by form; the first is the default."""
+    return tuple(name for need in needs for name, loss in LOSSES.items() if loss.needs == need)
 
 
-def _sigmoid_focal(params: SigmoidFocalParams, _: Counts) -> nn.Module:
-    from foldtune.trainers.losses.sigmoid import SigmoidFocal
+def by_any_name(names: Iterable[str]) -> dict[str, str]:
+    """Accepted name -> explicit name, for a task with the losses `names`: the field's names, then the explicit ones.
 
-    return SigmoidFocal(params.gamma, params.alpha or None)
-
-
-def _class_balanced_bce(params: ClassBalancedBCEParams, class_counts: Counts) -> nn.Module:
-    from foldtune.trainers.losses.sigmoid import ClassBalancedSigmoid
-
-    counts = class_counts if class_counts.ndim == 1 else class_counts[:, 1]  # binary: no and yes; else the positives
-    return ClassBalancedSigmoid(params.gamma, class_balanced_weights(counts, params.beta))
-
-
-def _asymmetric(params: AsymmetricParams, _: Counts) -> nn.Module:
-    from foldtune.trainers.losses.sigmoid import Asymmetric
-
-    return Asymmetric(params.gamma_neg, params.gamma_pos, params.clip)
-
-
-def _coral(_: CumulativeParams, class_counts: Counts) -> nn.Module:
-    from foldtune.trainers.losses.ordinal import Coral
-
-    return Coral(len(class_counts))
-
-
-def _corn(_: CumulativeParams, class_counts: Counts) -> nn.Module:
-    from foldtune.trainers.losses.ordinal import Corn
-
-    return Corn(class_counts)
-
-
-def _sord(params: SordParams, class_counts: Counts) -> nn.Module:
-    from foldtune.trainers.losses.ordinal import Sord
-
-    return Sord(len(class_counts), params.alpha, params.power)
-
-
-def _db(params: DBParams, _: Counts) -> nn.Module:
-    from foldtune.trainers.losses.differentiable_binarization import DBLoss
-
-    return DBLoss(params.bce, params.border, params.binary)
-
-
-LOSSES: Mapping[str, LossSpec] = MappingProxyType(
-    {
-        "cross_entropy": LossSpec(CrossEntropyParams, _cross_entropy, ONE_CLASS),
-        "weighted_cross_entropy": LossSpec(WeightedCrossEntropyParams, _weighted_cross_entropy, ONE_CLASS),
-        "focal": LossSpec(FocalParams, _focal, ONE_CLASS),
-        "class_balanced": LossSpec(ClassBalancedParams, _class_balanced, ONE_CLASS),
-        "logit_adjustment": LossSpec(LogitAdjustmentParams, _logit_adjustment, ONE_CLASS),
-        "bce": LossSpec(BCEParams, _bce, YES_OR_NO),
-        "sigmoid_focal": LossSpec(SigmoidFocalParams, _sigmoid_focal, YES_OR_NO),
-        "class_balanced_bce": LossSpec(ClassBalancedBCEParams, _class_balanced_bce, YES_OR_NO),
-        "asymmetric": LossSpec(AsymmetricParams, _asymmetric, YES_OR_NO),
-        "coral": LossSpec(CumulativeParams, _coral, ORDERED),
-        "corn": LossSpec(CumulativeParams, _corn, ORDERED),
-        "sord": LossSpec(SordParams, _sord, ORDERED),
-        "db": LossSpec(DBParams, _db, PLACES),
-    }
-)
+    >>> by_any_name(["bce", "sigmoid_focal", "asymmetric"])
+    {'cross_entropy': 'bce', 'focal': 'sigmoid_focal', 'asymmetric': 'asymmetric', 'bce': 'bce', 'sigmoid_focal': \
+'sigmoid_focal'}
+    """
+    names = tuple(names)
+    return {LOSSES[name].field_name: name for name in names} | {name: name for name in names}

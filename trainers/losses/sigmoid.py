@@ -1,86 +1,104 @@
-"""Losses for yes-or-no answers: logits (B, L) of any float type and labels (B, L), or (B,) where L = 1, 0 or 1,
-to (B,) float32.
+"""Losses for labels that are on or off: logits (B, L) of any float type and labels 0 or 1 to (B,) float32.
 
-A row's loss is the mean over its L labels, whichever the loss, so that a learning rate or a clipped gradient means the
-same for all of them. Published figures that sum over the labels are L times the batch mean, sums over all elements
-B·L times. There is no reduction over rows: the loop takes the batch mean, so micro-batches add up to the same gradient.
+Labels are (B, L) or, for one label an image, (B,). A row's loss is the mean over its labels.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from foldtune.trainers.components import number
+from foldtune.trainers.deferred import functional as F
+from foldtune.trainers.deferred import torch
+from foldtune.trainers.losses.registry import BINARY_LIKE, Counts, Floats, Loss
+from foldtune.trainers.losses.weights import class_balanced_weights, positive_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-class BinaryCrossEntropy(nn.Module):
-    """``-(w·t·log p + (1-t)·log(1-p))`` with targets ``t = (1-ε)·y + ε/2`` and weights w (L,) of the positives."""
+@dataclass(frozen=True)
+class BCE(Loss, name="bce", needs=BINARY_LIKE, field_name="cross_entropy", linear=True):
+    """``-(w·t·log p + (1-t)·log(1-p))`` with targets ``t = (1-ε)·y + ε/2``; ε 0–0.2 is usual.
 
-    pos_weight: Tensor
+    The positives' weights w are ``(negatives/positives)^power``, capped at 20; power 0–1.
+    """
 
-    def __init__(self, pos_weight: npt.NDArray[np.float64], label_smoothing: float = 0.0) -> None:
-        super().__init__()
-        self.label_smoothing = label_smoothing
-        self.register_buffer("pos_weight", torch.as_tensor(pos_weight, dtype=torch.float32))
+    power: float = number(0.0, 0.0, 2.0)
+    label_smoothing: float = number(0.0, 0.0, 1.0, open_high=True)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def constants(self, class_counts: Counts) -> Mapping[str, Floats]:
+        return {"pos_weight": positive_weights(class_counts, self.power)}
+
+    def __call__(self, logits: Tensor, targets: Tensor, pos_weight: Tensor) -> Tensor:
         smooth = (1.0 - self.label_smoothing) * _like(logits, targets) + self.label_smoothing / 2.0
-        losses = F.binary_cross_entropy_with_logits(
-            logits.float(), smooth, pos_weight=self.pos_weight, reduction="none"
-        )
+        losses = F.binary_cross_entropy_with_logits(logits.float(), smooth, pos_weight=pos_weight, reduction="none")
         return losses.mean(dim=1)
 
 
-class SigmoidFocal(nn.Module):
-    """``-α_t·(1-p_t)^γ·log p_t``: Lin et al. 2017, eq. 5; α_t is α for positives, 1-α for negatives, None: 1."""
+@dataclass(frozen=True)
+class WeightedBCE(BCE, name="weighted_bce", needs=BINARY_LIKE, field_name="weighted_cross_entropy", linear=True):
+    """BCE whose weights are on by default."""
 
-    def __init__(self, gamma: float, alpha: float | None = None) -> None:
-        super().__init__()
-        self.gamma, self.alpha = gamma, alpha
+    power: float = number(0.5, 0.0, 2.0)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+
+@dataclass(frozen=True)
+class SigmoidFocal(Loss, name="sigmoid_focal", needs=BINARY_LIKE, field_name="focal"):
+    """``-α_t·(1-p_t)^γ·log p_t``: Lin et al. 2017, eq. 5. γ 0–3.
+
+    α_t is α for positives and 1-α for negatives; α .1–.9, and 0 is off (weights of 1).
+    """
+
+    gamma: float = number(1.5, 0.0, 10.0)
+    alpha: float = number(0.5, 0.0, 1.0, open_high=True)
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         labels = _like(logits, targets)
         losses = _focal(logits, labels, self.gamma)
-        if self.alpha is not None:
+        if self.alpha > 0:
             losses = losses * (self.alpha * labels + (1.0 - self.alpha) * (1.0 - labels))
         return losses.mean(dim=1)
 
 
-class ClassBalancedSigmoid(nn.Module):
+@dataclass(frozen=True)
+class ClassBalancedBCE(Loss, name="class_balanced_bce", needs=BINARY_LIKE, field_name="class_balanced"):
     """Focal BCE (γ=0: BCE) times a weight of the row: Cui et al. 2019, section 4.
 
-    Args:
-        gamma: focusing.
-        weight: (L,) weights of the labels, of mean 1. A row takes the mean over the labels it has (Wu et al. 2020,
-            for several labels a row), and 1 where it has none. For one yes or no: (2,) weights of no and yes.
+    Weights are those of the labels' effective numbers of positives, β, of mean 1. A row takes the mean over the labels
+    it has (Wu et al. 2020, for several labels a row), and 1 where it has none. Of a binary task both labels have one.
     """
 
-    weight: Tensor
+    beta: float = number(0.999, 0.0, 1.0, open_high=True)
+    gamma: float = number(0.0, 0.0, 10.0)
 
-    def __init__(self, gamma: float, weight: npt.NDArray[np.float64]) -> None:
-        super().__init__()
-        self.gamma = gamma
-        self.register_buffer("weight", torch.as_tensor(weight, dtype=torch.float32))
+    def constants(self, class_counts: Counts) -> Mapping[str, Floats]:
+        counts = class_counts if class_counts.ndim == 1 else class_counts[:, 1]  # binary: of both labels
+        return {"weight": class_balanced_weights(counts, self.beta)}
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
         labels = _like(logits, targets)
         losses = _focal(logits, labels, self.gamma).mean(dim=1)
-        has = labels if logits.shape[1] == len(self.weight) else torch.cat([1.0 - labels, labels], dim=1)
+        has = labels if logits.shape[1] == len(weight) else torch.cat([1.0 - labels, labels], dim=1)
         number = has.sum(dim=1)
-        mean = (has @ self.weight) / number.clamp_min(1.0)
+        mean = (has @ weight) / number.clamp_min(1.0)
         return losses * torch.where(number > 0, mean, torch.ones_like(mean))
 
 
-class Asymmetric(nn.Module):
-    """``-y·(1-p)^γ₊·log p - (1-y)·q^γ₋·log(1-q)``, ``q = max(p - clip, 0)``: Ridnik et al. 2021, eq. 5 and 7."""
+@dataclass(frozen=True)
+class Asymmetric(Loss, name="asymmetric", needs=BINARY_LIKE):
+    """``-y·(1-p)^γ₊·log p - (1-y)·q^γ₋·log(1-q)``, ``q = max(p - clip, 0)``: Ridnik et al. 2021, eq. 5 and 7.
 
-    def __init__(self, gamma_neg: float, gamma_pos: float, clip: float) -> None:
-        super().__init__()
-        self.gamma_neg, self.gamma_pos, self.clip = gamma_neg, gamma_pos, clip
+    Focusing of negatives 0–6 and of positives 0–1; clip 0–.1, the score below which negatives do not count.
+    """
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    gamma_neg: float = number(4.0, 0.0, 10.0)
+    gamma_pos: float = number(0.0, 0.0, 10.0)
+    clip: float = number(0.05, 0.0, 0.5)
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         labels, logits = _like(logits, targets), logits.float()
         log_no = F.logsigmoid(-logits)
         positive = torch.exp(self.gamma_pos * log_no) * F.logsigmoid(logits)

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from foldtune.errors import Problem, SettingsError, unknown
 from foldtune.trainers.arrays.types import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.components import Component
+from foldtune.trainers.deferred import torch
+from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.tasks.votes import Votes
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Task(Votes):
     tunable_metrics: ClassVar[frozenset[str]]
     """Metrics that post-processing can change: those of predictions, not of scores (auroc, loss)."""
     losses: ClassVar[tuple[str, ...]]
-    """Names in the loss registry that fit; the first is the default."""
+    """Explicit names of the losses for its form of targets; the first is the default."""
     postprocess_names: ClassVar[tuple[str, ...]]
     """Keys of a post-processing mapping. Multiclass: prior_power, offsets. Binary, multilabel: threshold(s).
     Ordinal: cuts. Text detection: thresh, box_thresh, unclip_ratio."""
@@ -162,9 +164,7 @@ class Task(Votes):
         Args:
             train_targets: targets of the original training fold, before any oversampling.
         """
-        from foldtune.trainers.losses.registry import LOSSES
-
-        return LOSSES[loss.name].build(loss.params, self.class_counts(train_targets))
+        return LOSSES[loss.name](**loss.params).build(self.class_counts(train_targets))
 
     def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
         """Targets (B, ...) of a batch in the form of the loss; runs in the loader's workers.
@@ -174,8 +174,6 @@ class Task(Votes):
         Args:
             image_size: height and width of the batch's images after crop and augmentation.
         """
-        import torch
-
         return torch.from_numpy(np.ascontiguousarray(targets))
 
     def augment(

@@ -16,6 +16,7 @@ from scipy.special import expit
 from foldtune.errors import DataError, Problem, unknown
 from foldtune.trainers.arrays.voting import hard_vote_on
 from foldtune.trainers.data.label_columns import encode_labels, label_column, sort_labels
+from foldtune.trainers.losses import BINARY_LIKE, losses_for
 from foldtune.trainers.metrics.classification import COUNT_METRICS, confusion_counts, precision_recall_f1
 from foldtune.trainers.metrics.multilabel import binary_log_loss, mean_auroc, mean_average_precision
 from foldtune.trainers.postprocess.fold_alignment import align_positive_rates
@@ -62,7 +63,7 @@ class Binary(Task):
     )
     default_metric: ClassVar[str] = "balanced_accuracy"
     tunable_metrics: ClassVar[frozenset[str]] = frozenset(BINARY_TERMS)
-    losses: ClassVar[tuple[str, ...]] = ("bce", "sigmoid_focal", "class_balanced_bce", "asymmetric")
+    losses: ClassVar[tuple[str, ...]] = losses_for(BINARY_LIKE)
     postprocess_names: ClassVar[tuple[str, ...]] = ("threshold",)
     option_names: ClassVar[tuple[str, ...]] = ("positive",)
 

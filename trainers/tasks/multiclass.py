@@ -17,6 +17,7 @@ from foldtune.errors import DataError, Problem, unknown
 from foldtune.trainers.arrays.voting import hard_vote
 from foldtune.trainers.components import check_value, number
 from foldtune.trainers.data.label_columns import encode_labels, label_column, sort_labels
+from foldtune.trainers.losses import ONE_CLASS, losses_for
 from foldtune.trainers.losses.weights import log_prior
 from foldtune.trainers.metrics.classification import (
     COUNT_METRICS,
@@ -58,13 +59,7 @@ class Multiclass(Task):
     )
     default_metric: ClassVar[str] = "balanced_accuracy"
     tunable_metrics: ClassVar[frozenset[str]] = frozenset(COUNT_METRICS)
-    losses: ClassVar[tuple[str, ...]] = (
-        "cross_entropy",
-        "weighted_cross_entropy",
-        "focal",
-        "class_balanced",
-        "logit_adjustment",
-    )
+    losses: ClassVar[tuple[str, ...]] = losses_for(ONE_CLASS)
     postprocess_names: ClassVar[tuple[str, ...]] = ("prior_power", "offsets")
 
     target: str

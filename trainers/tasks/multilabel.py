@@ -17,6 +17,7 @@ from foldtune.errors import DataError, Problem, unknown
 from foldtune.trainers.arrays.voting import hard_vote_on
 from foldtune.trainers.data.label_columns import encode_labels, label_sets, sort_labels
 from foldtune.trainers.data.splits import rarest_label
+from foldtune.trainers.losses import BINARY_LIKE, losses_for
 from foldtune.trainers.metrics.classification import precision_recall_f1
 from foldtune.trainers.metrics.multilabel import (
     PREDICTION_METRICS,
@@ -61,7 +62,7 @@ class Multilabel(Task):
     )
     default_metric: ClassVar[str] = "macro_f1"
     tunable_metrics: ClassVar[frozenset[str]] = frozenset(PREDICTION_METRICS)
-    losses: ClassVar[tuple[str, ...]] = ("bce", "sigmoid_focal", "class_balanced_bce", "asymmetric")
+    losses: ClassVar[tuple[str, ...]] = losses_for(BINARY_LIKE)
     postprocess_names: ClassVar[tuple[str, ...]] = ("threshold", "thresholds")
     option_names: ClassVar[tuple[str, ...]] = ("label_separator",)
 

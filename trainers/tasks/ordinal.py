@@ -15,6 +15,7 @@ import pandas as pd
 
 from foldtune.errors import DataError, Problem, unknown
 from foldtune.trainers.components import check_value, number
+from foldtune.trainers.losses import ONE_CLASS, ORDERED, losses_for
 from foldtune.trainers.metrics.classification import FloatArray, log_loss
 from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS, confusion_matrix
 from foldtune.trainers.postprocess.cuts import apply_cuts, expected_levels, fit_cuts, rounding_cuts
@@ -63,7 +64,7 @@ class Ordinal(Multiclass):
     )
     default_metric: ClassVar[str] = "qwk"
     tunable_metrics: ClassVar[frozenset[str]] = frozenset(ORDINAL_METRICS)
-    losses: ClassVar[tuple[str, ...]] = (*Multiclass.losses, "coral", "corn", "sord")
+    losses: ClassVar[tuple[str, ...]] = losses_for(ONE_CLASS, ORDERED)
     postprocess_names: ClassVar[tuple[str, ...]] = ("cuts",)
 
     @classmethod

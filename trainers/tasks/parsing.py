@@ -15,12 +15,13 @@ from foldtune.trainers.components import (
 )
 from foldtune.trainers.loading.crops import check_whole
 from foldtune.trainers.loading.mixup import check_mixup
-from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.losses import LOSSES
+from foldtune.trainers.losses.registry import by_any_name
 from foldtune.trainers.optim.lr_schedulers import check_warmup
 
 if TYPE_CHECKING:
     from foldtune.trainers.tasks.base import Task
-from foldtune.trainers.settings import _DEFAULTS, _LOSS_PARAMS, _PLAIN, COMPONENTS, TUNED, TrialSettings
+from foldtune.trainers.settings import _DEFAULTS, _PLAIN, COMPONENTS, TUNED, TrialSettings
 
 _OF_MODEL = frozenset({"model_name", "drop_rate", "drop_path_rate", "head", "train_last"})
 
@@ -71,12 +72,14 @@ def _read_plain(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
 
 
 def _read_loss(given: object, task: Task) -> tuple[Component | None, list[Problem]]:
-    """A loss that fits the task; of one that does not, the message says what it needs."""
+    """The loss in the task's form, under its explicit name; for one of another form of targets, what it needs."""
+    explicit = by_any_name(task.losses)
     name = given.get("name") if isinstance(given, Mapping) else getattr(given, "name", given)
-    if isinstance(name, str) and name in LOSSES and name not in task.losses:
+    if isinstance(name, str) and name in LOSSES and name not in explicit:
         reason = f"loss '{name}' does not fit task {task.name}: it needs {LOSSES[name].needs}"
-        return None, [Problem("loss", f"{reason}; valid: {', '.join(task.losses)}")]
-    return read_component("loss", {key: _LOSS_PARAMS[key] for key in task.losses}, given, "loss")
+        return None, [Problem("loss", f"{reason}; valid: {', '.join(explicit)}")]
+    found, problems = read_component("loss", {key: LOSSES[own] for key, own in explicit.items()}, given, "loss")
+    return found and Component(explicit[found.name], found.params), problems
 
 
 def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:

@@ -22,6 +22,7 @@ from foldtune.trainers.detection.postprocess import BoxSettings, check_box_setti
 from foldtune.trainers.detection.sweep import USUAL, Memory, best, judge_each, sweep
 from foldtune.trainers.detection.table import read_polygons, read_text_frame
 from foldtune.trainers.detection.voting import vote_boxes
+from foldtune.trainers.losses import SPATIAL, losses_for
 from foldtune.trainers.tasks.base import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class TextDetection(Task):
     )
     default_metric: ClassVar[str] = "hmean"
     tunable_metrics: ClassVar[frozenset[str]] = frozenset({"hmean", "precision", "recall"})
-    losses: ClassVar[tuple[str, ...]] = ("db",)
+    losses: ClassVar[tuple[str, ...]] = losses_for(SPATIAL)
     votings: ClassVar[tuple[str, ...]] = ("soft", "hard")
     postprocess_names: ClassVar[tuple[str, ...]] = ("thresh", "box_thresh", "max_candidates", "unclip_ratio")
     option_names: ClassVar[tuple[str, ...]] = ("image_size", "resize")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,18 @@ def test_an_option_of_another_task_is_refused(tmp_path: Path) -> None:
         read_labelled(data(tmp_path, ["0", "1", "1"], positive=1), "multiclass")
     with pytest.raises(InputError, match=r"data\.label_separator: the task binary has no such option"):
         read_labelled(data(tmp_path, ["0", "1", "1"], label_separator=","), "binary")
+
+
+def test_the_field_s_names_of_losses_are_valid_where_images_have_several_labels(
+    project: Any, foldtune: Callable[..., tuple[int, str, str]]
+) -> None:
+    losses = {"cross_entropy": None, "class_balanced": None, "focal": {"alpha": 0.5, "gamma": {"uniform": [0.0, 3.0]}}}
+    changes: dict[str, Any] = {"task": "multilabel", "space.loss": {"choice": losses}}
+    code, out, err = foldtune("validate", project.config(changes))
+    assert code == 0, err
+    assert "valid" in out + err
+    changes["space.loss"] = {"choice": losses | {"focal": {"power": 0.5}}}
+    code, _, err = foldtune("validate", project.config(changes))
+    assert code == 2
+    assert "space.loss.focal.power: unknown parameter 'power'" in err
+    assert "valid: gamma, alpha (of loss 'focal')" in " ".join(err.split())

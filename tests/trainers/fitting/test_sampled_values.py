@@ -23,7 +23,7 @@ from foldtune.trainers.loading.augment import AUGMENTATIONS
 from foldtune.trainers.loading.crops import RandomResizedCrop
 from foldtune.trainers.loading.samplers import SAMPLERS
 from foldtune.trainers.loading.tta import TTA
-from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.tasks import TASKS, Task
 from foldtune.trainers.tasks.parsing import parse_settings
 
@@ -204,7 +204,7 @@ def test_how_weights_are_learnt_changes_them(name: str, pair: Pair) -> None:
 
 @pytest.mark.parametrize(("name", "loss"), [(name, loss) for name in LABELS for loss in TASKS[name].losses])
 def test_each_parameter_of_a_loss_changes_the_training_and_not_the_evaluation(name: str, loss: str) -> None:
-    for pair in of_registry("loss", loss, LOSSES[loss].params):
+    for pair in of_registry("loss", loss, LOSSES[loss]):
         one, two = (seen(name, STANDING | changes) for changes in pair)
         assert one.train_loss != two.train_loss, pair
         np.testing.assert_allclose(one.logits, two.logits, atol=1e-5)

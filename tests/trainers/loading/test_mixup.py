@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from foldtune.errors import SettingsError
 from foldtune.trainers.fitting.fit import Fit
 from foldtune.trainers.loading.mixup import MIXUP_LOSSES, Mix
-from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.settings import settings_to_dict
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -66,7 +66,7 @@ def test_the_loss_is_cross_entropy_of_mixed_labels_on_mixed_images(
 def test_bce_of_mixed_labels_is_the_mixed_bce() -> None:
     logits, labels = torch.randn(6, 4), torch.randint(0, 2, (6, 4)).float()
     counts = np.array([[30, 10], [5, 35], [20, 20], [39, 1]])
-    criterion = LOSSES["bce"].build({"power": 1.0, "label_smoothing": 0.1}, counts)
+    criterion = LOSSES["bce"](power=1.0, label_smoothing=0.1).build(counts)
     mix = Mix(1.0, 6)
     mixed = mix.blend(criterion(logits, labels), criterion(logits, labels[mix.partners]))
     torch.testing.assert_close(mixed, criterion(logits, mix.blend(labels, labels[mix.partners])))

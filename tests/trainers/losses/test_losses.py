@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.losses.weights import class_balanced_weights, inverse_power_weights, log_prior
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -17,7 +17,7 @@ COUNTS = np.array([100, 30, 5])
 
 
 def mean_loss(name: str, **params: float) -> float:
-    losses = LOSSES[name].build(params, COUNTS)(LOGITS, TARGETS)
+    losses = LOSSES[name](**params).build(COUNTS)(LOGITS, TARGETS)
     assert losses.shape == (4,)
     assert losses.dtype == torch.float32
     return float(losses.mean())
@@ -47,7 +47,7 @@ def test_reference_numbers(name: str, params: dict[str, float], reference: float
 
 def test_weighted_cross_entropy_over_its_weights_is_torch_s_mean() -> None:
     weights = inverse_power_weights(COUNTS, 1.0)
-    losses = LOSSES["weighted_cross_entropy"].build({"power": 1.0}, COUNTS)(LOGITS, TARGETS)
+    losses = LOSSES["weighted_cross_entropy"](power=1.0).build(COUNTS)(LOGITS, TARGETS)
     assert float(losses.sum() / weights[TARGETS.numpy()].sum()) == pytest.approx(0.471870, abs=1e-5)
 
 
@@ -78,7 +78,7 @@ def test_inverse_power_weights_are_capped() -> None:
 
 @pytest.mark.parametrize("name", Multiclass.losses)
 def test_a_class_without_rows_keeps_every_loss_finite(name: str) -> None:
-    losses = LOSSES[name].build({}, np.array([100, 0, 5]))(LOGITS, TARGETS)
+    losses = LOSSES[name]().build(np.array([100, 0, 5]))(LOGITS, TARGETS)
     assert torch.isfinite(losses).all()
     assert np.isfinite(log_prior([100, 0, 5])).all()
 
@@ -86,7 +86,7 @@ def test_a_class_without_rows_keeps_every_loss_finite(name: str) -> None:
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 2.0])
 def test_focal_s_gradient_is_finite_for_saturated_logits(gamma: float) -> None:
     logits = torch.tensor([[200.0, 0.0, 0.0], [-200.0, 0.0, 0.0]], requires_grad=True)
-    losses = LOSSES["focal"].build({"gamma": gamma}, COUNTS)(logits, torch.tensor([0, 0]))
+    losses = LOSSES["focal"](gamma=gamma).build(COUNTS)(logits, torch.tensor([0, 0]))
     losses.sum().backward()
     assert torch.isfinite(losses).all()
     assert torch.isfinite(logits.grad).all()
@@ -94,6 +94,6 @@ def test_focal_s_gradient_is_finite_for_saturated_logits(gamma: float) -> None:
 
 @pytest.mark.parametrize("name", Multiclass.losses)
 def test_half_precision_logits_are_computed_in_float32(name: str) -> None:
-    loss = LOSSES[name].build({}, COUNTS)
+    loss = LOSSES[name]().build(COUNTS)
     half = LOGITS.to(torch.bfloat16)
     assert loss(half, TARGETS).tolist() == loss(half.float(), TARGETS).tolist()

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from foldtune.trainers.components import Component
-from foldtune.trainers.losses.registry import LOSSES
+from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.networks.ordinal_heads import CoralHead, CornHead, OrdinalHead, add_head
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.ordinal import Ordinal
@@ -20,7 +20,7 @@ COUNTS = np.bincount(TARGETS.numpy(), minlength=5)
 
 
 def losses_of(name: str, logits: torch.Tensor, targets: torch.Tensor, **params: float) -> torch.Tensor:
-    return LOSSES[name].build(params, COUNTS)(logits, targets)
+    return LOSSES[name](**params).build(COUNTS)(logits, targets)
 
 
 @pytest.mark.parametrize(("name", "expected"), [("coral", 0.692039), ("corn", 0.164524)])
@@ -32,7 +32,7 @@ def test_the_published_numbers(name: str, expected: float) -> None:
 
 def test_soft_targets_of_sord() -> None:
     expected = [0.010334, 0.207561, 0.56421, 0.207561, 0.010334]
-    sord = LOSSES["sord"].build({"alpha": 1.0, "power": 2.0}, COUNTS)
+    sord = LOSSES["sord"](alpha=1.0, power=2.0).build(COUNTS)
     assert sord.soft_targets[2].tolist() == pytest.approx(expected, abs=1e-5)
     logits = torch.tensor([[0.3, -1.0, 0.2, 2.0, 0.1]])
     by_hand = -(torch.tensor(expected) * F.log_softmax(logits, dim=1)).sum()

@@ -180,7 +180,7 @@ def test_a_loss_for_levels_is_refused_on_classes_without_an_order(loss: str) -> 
 
 
 def test_a_loss_of_yes_or_no_answers_is_refused_on_levels() -> None:
-    with pytest.raises(SettingsError, match="does not fit task ordinal: it needs answers of yes or no"):
+    with pytest.raises(SettingsError, match="does not fit task ordinal: it needs labels that are on or off"):
         parse_settings({"loss": {"name": "bce"}}, TASK)
 
 
