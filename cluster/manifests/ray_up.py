@@ -19,12 +19,12 @@ GUARDED = "RAY_AUTH_MODE=token"
 
 @dataclass(frozen=True)
 class Machines:
-    """Machines that are there already, reached by SSH.
+    """Existing machines, reached by SSH.
 
     Attributes:
-        head: host name or address.
-        workers: the others.
-        user: of SSH.
+        head: host name or address of the head.
+        workers: host names or addresses of the workers.
+        user: SSH user.
     """
 
     head: str
@@ -37,10 +37,10 @@ class Aws:
     """Machines of Amazon EC2.
 
     Attributes:
-        region: for example us-west-2.
-        instance_type: of a worker, for example g5.xlarge.
-        head_type: of the head, which trains nothing.
-        user: of SSH in the machine image.
+        region: AWS region, for example us-west-2.
+        instance_type: instance type of a worker, for example g5.xlarge.
+        head_type: instance type of the head, which trains nothing.
+        user: SSH user of the machine image.
     """
 
     region: str

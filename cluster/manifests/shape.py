@@ -15,16 +15,16 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Shape:
-    """A head that trains nothing, and workers that are all alike.
+    """Shape of a cluster: a head that trains nothing, and identical workers.
 
     Attributes:
-        name: of the cluster: lower-case letters, digits and dashes, at most 42, since Kubernetes adds to it.
-        image: of a container with foldtune and what it depends on, the same for every node.
-        workers: to start with.
-        max_workers: to which an autoscaler may go; `workers` where it may not.
-        cpus: of one worker.
-        gpus: of one worker.
-        memory_gb: of one worker.
+        name: name of the cluster: lower-case letters, digits and dashes, at most 42, since Kubernetes adds to it.
+        image: container image with foldtune and its dependencies, the same for every node.
+        workers: number of workers at the start.
+        max_workers: upper limit of an autoscaler, >= workers; equal to it without one.
+        cpus: CPUs of a worker.
+        gpus: GPUs of a worker.
+        memory_gb: memory of a worker.
     """
 
     name: str

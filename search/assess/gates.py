@@ -25,7 +25,7 @@ from foldtune.errors import InputError, unknown
 from foldtune.search.config.loading import beside, parse_yaml
 
 CLASS_FIGURES = ("precision", "recall", "f1", "support")
-"""What a gate may ask of one class."""
+"""Metrics of a single class that a gate may refer to."""
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -50,7 +50,7 @@ class Gate:
         return f"{self.metric}{of} {self.sign} {self.bound:g}"
 
     def evaluate(self, value: float) -> GateResult:
-        """Compare a figure; a NaN, which says nothing, passes no gate."""
+        """Compare a value with the bound; NaN passes no gate."""
         distance = value - self.bound if self.sign in (">", ">=") else self.bound - value
         return GateResult(self, value, distance, _COMPARE[self.sign](value, self.bound))
 
@@ -114,10 +114,10 @@ def parse_gates(values: object, source: str = "gates") -> list[Gate]:
 
 
 def evaluate_gates(gates: Sequence[Gate], description: Mapping[str, Any]) -> list[GateResult]:
-    """Hold each gate against the figures of a stored ensemble.
+    """Evaluate each gate on the metrics of a stored ensemble.
 
     Args:
-        description: of ensemble.json: `estimate` {metric: value} and `per_class` [{label, precision, …}].
+        description: content of ensemble.json: `estimate` {metric: value} and `per_class` [{label, precision, …}].
 
     Raises:
         InputError: metrics or classes that the ensemble does not have, with the nearest; bounds that no figure reaches.

@@ -30,15 +30,15 @@ TRIALS = "trials"
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What something said of rows that it was not trained on, and what was right.
+    """Predictions of a model for rows that it was not trained on, with their targets.
 
     Attributes:
-        name: for people.
-        task: that the figures are of.
-        metric: that its post-processing was fitted for.
-        ids: (N,) of the rows.
-        targets, scores, predictions: (N, ...); the predictions are cross-fitted, each by a fit that saw other rows.
-        groups: (N,) rows of one group belong together; None where each stands alone, or it is not known.
+        name: name of the model, for messages.
+        task: task of the model.
+        metric: metric that its post-processing was fitted to.
+        ids: (N,) ids of the rows.
+        targets, scores, predictions: (N, ...); the predictions are cross-fitted, each row by a fit on other rows.
+        groups: (N,) rows of one group belong together; None without groups.
     """
 
     name: str
@@ -131,8 +131,8 @@ def held_out_predictions(task: Task, description: Mapping[str, Any], stored: Map
     """Cross-fitted predictions (N, ...) of an ensemble, just those of its estimate.
 
     Args:
-        description: of ensemble.json.
-        stored: of oof.npz; predictions that it lacks are fitted again, in the same folds.
+        description: content of ensemble.json.
+        stored: arrays of oof.npz; missing predictions are fitted again, in the same folds.
 
     Raises:
         RunCorrupt: scores that it lacks, too.

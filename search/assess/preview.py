@@ -97,8 +97,8 @@ def preview(checked: Checked, rows: int, seed: int) -> Sheet:
     Reads the few images that it shows and no others; nothing is cached.
 
     Args:
-        rows: images, of each class in turn.
-        seed: of the images chosen and of the augmentations' chance.
+        rows: number of images, of each class in turn.
+        seed: seed of the choice of images and of the augmentations.
 
     Raises:
         InputError: one of these images cannot be read.

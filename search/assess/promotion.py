@@ -48,9 +48,9 @@ def decide_promotion(
     """Compare a new ensemble with the model in use on the held-out rows that both have, and check the gates.
 
     Args:
-        name: of the new one, for people.
-        min_gain: by how much the new one must be better, in the metric that it was fitted for.
-        force: what cannot be compared need not be.
+        name: name of the new model, for messages.
+        min_gain: minimum gain of the new model, in the metric that it was fitted to.
+        force: promote even if the models cannot be compared.
 
     Raises:
         InputError: gates on figures that there are not; models that cannot be compared.

@@ -95,8 +95,8 @@ def refit(
     """Refit one trial, or all that finished with scores; the best cross-fitted one first.
 
     Args:
-        processes: at most so many fit at once, each one trial at a time; they are started only for long work.
-        progress: told (done, total) trials.
+        processes: maximum number of processes, one trial at a time each; they are started only for long work.
+        progress: called with (done, total) trials.
 
     Raises:
         InputError: a metric that the task does not have or that post-processing cannot change; no stored scores.
@@ -148,7 +148,7 @@ def _records(run: Run, trial_id: str | None) -> list[TrialRecord]:
 
 
 def _refits(job: _Job, run: Run, records: list[TrialRecord], processes: int) -> Iterator[Refit | None]:
-    """Trials one after the other; once the first says that this will take long, the rest in processes."""
+    """Yield the refit of each trial; in processes if the first one shows that this takes long."""
     work = [(run.store.trial(record.trial_id), record.config.get("postprocess")) for record in records]
     if not work:
         return

@@ -25,11 +25,11 @@ INFERENCE = "inference_ms"
 
 @dataclass(frozen=True)
 class Report:
-    """What `foldtune report` writes.
+    """Content of `foldtune report`.
 
     Attributes:
-        models: a row each model that a finished trial has, the best first.
-        estimate: of the ensemble, cross-fitted; None, as the next two, where there is no ensemble.
+        models: one row per model among the finished trials, the best first.
+        estimate: cross-fitted metrics of the ensemble; None, like the next two, without one.
         per_class: rows {label, precision, recall, f1, support} on the same predictions.
         confusion: rows by true label, a column each predicted one; None where an image has not one label.
     """

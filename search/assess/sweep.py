@@ -168,13 +168,13 @@ def ensemble_source(run: Run) -> Source:
 
 
 def sweep(source: Source, settings: Sequence[Setting], progress: Callable[[int, int], None]) -> Iterator[SweepResult]:
-    """Judge each setting, in their order; `progress` is told (done, total)."""
-    for done, (setting, metrics) in enumerate(zip(settings, _judged(source, settings), strict=True), start=1):
+    """Yield the metrics of each setting, in their order; `progress` is called with (done, total)."""
+    for done, (setting, metrics) in enumerate(zip(settings, _evaluated(source, settings), strict=True), start=1):
         yield SweepResult(setting, metrics)
         progress(done, len(settings))
 
 
-def _judged(source: Source, settings: Sequence[Setting]) -> Iterator[dict[str, float]]:
+def _evaluated(source: Source, settings: Sequence[Setting]) -> Iterator[dict[str, float]]:
     """Every metric with each setting; where one array of scores decides, the task shares work between them."""
     task, targets = source.task, source.targets
     if source.combiner is None or source.combiner.voting == "soft":

@@ -106,7 +106,7 @@ def write_submissions(
 
 
 def _names(settings: Sequence[str]) -> list[str]:
-    """A file name a setting, which says it; where a name would be too long or not the only one, its number."""
+    """Return a file name for each setting: the setting, or its number where that is too long or not unique."""
     plain = [re.sub(r"[^\w.=+-]+", "_", setting) for setting in settings]
     taken = [name.casefold() for name in plain]
     return [

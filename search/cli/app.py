@@ -16,7 +16,7 @@ from foldtune.search.cli.commands.vote import compare, ensemble, thresholds
 HELP = """Search the hyperparameters of an image classifier on Ray, then train the best trials on K folds, let them
 vote, and write the submission.
 
-A first sitting:
+A first session:
 
 foldtune data digits quickstart                 real images to try it on
 foldtune validate examples/quickstart.yaml      is the configuration right?

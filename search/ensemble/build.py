@@ -17,7 +17,7 @@ from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.metadata import describe
 from foldtune.search.ensemble.plan import RACE_FOLDS, EnsemblePlan
-from foldtune.search.ensemble.racing import LEAST, Dropped, drop_weak
+from foldtune.search.ensemble.racing import MIN_FINALISTS, Dropped, drop_weak
 from foldtune.search.ensemble.sources import Source
 from foldtune.search.ensemble.submission import plain, write_test_rows
 from foldtune.search.runs.postprocessing import common_postprocess
@@ -47,22 +47,22 @@ class Ensemble:
 
 
 class Watcher(Protocol):
-    """Is told how the fold models come along."""
+    """Observer of the training of fold models."""
 
     def on_outcome(self, outcome: FoldOutcome) -> None:
-        """A fold model is ready, or failed; told again where a later stage looks at it again."""
+        """A fold model is ready, or failed; called again where a later stage uses it again."""
 
     def on_dropped(self, dropped: Sequence[Dropped]) -> None:
-        """The race is over for these."""
+        """These candidates were eliminated."""
 
 
 def build_ensemble(
     sources: Sequence[Source], plan: EnsemblePlan, chosen: Sequence[Candidate], train: Train, watcher: Watcher
 ) -> Ensemble:
-    """Train what is missing, vote, and put the ensemble in the place of an earlier one.
+    """Train what is missing, vote, and replace an earlier ensemble.
 
-    Models stay only of its members and of the run's best `ensemble.top` trials, so that trying fewer members or
-    another voting trains nothing again; of those that dropped out only what they said of their rows stays.
+    Only models of its members and of the run's best `ensemble.top` trials are kept, so that fewer members or another
+    voting train nothing again; of eliminated candidates only their scores are kept.
 
     Args:
         sources: the runs; the ensemble lies in the folder of the first.
@@ -135,9 +135,9 @@ def _resources(source: Source) -> TrialResources:
 
 
 def _race(training: _Training, chosen: Sequence[Candidate]) -> list[Dropped]:
-    """Train the first folds of all, and say who drops out: the same whenever it is asked again."""
+    """Train the first folds of all and return the eliminated candidates; deterministic."""
     plan, first = training.plan, training.sources[0]
-    at_least = max(LEAST, plan.min_votes or 0)
+    at_least = max(MIN_FINALISTS, plan.min_votes or 0)
     if len(chosen) <= at_least:
         return []
     # The first one's model of fold 0 is what test scores are compared with, whoever wins.

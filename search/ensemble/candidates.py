@@ -18,9 +18,9 @@ class Candidate:
     """A configuration of a run.
 
     Attributes:
-        id: of the member: the trial's, with its run's name before it where that is not the ensemble's own.
-        run: whose trial it is.
-        record: the trial.
+        id: id of the member: TRIAL, or RUN/TRIAL for a trial of another run than the ensemble's.
+        run: run of the trial.
+        record: record of the trial.
     """
 
     id: str
@@ -29,7 +29,7 @@ class Candidate:
 
 
 def check_runs(runs: Sequence[Run]) -> None:
-    """What can be said of several runs before their rows are read.
+    """Check that several runs can be combined, before their rows are read.
 
     Raises:
         InputError: a run given twice, two of one name, another task or another metric.
@@ -55,7 +55,7 @@ def check_runs(runs: Sequence[Run]) -> None:
 
 
 def _kind(run: Run) -> dict[str, Any]:
-    """The task without its counts: how many rows there are of each class, the rows say."""
+    """Return the task without its counts, which depend on the rows."""
     return {key: value for key, value in run.task.to_dict().items() if key != "counts"}
 
 

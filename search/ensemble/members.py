@@ -1,4 +1,4 @@
-"""What the fold models of a member said, gathered from their folders: out-of-fold scores and test scores."""
+"""Out-of-fold and test scores of a member, collected from the folders of its fold models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StoredMember:
     Args:
         home: the ensemble's folder.
         source: the candidate's run with its rows.
-        tta: views in which the models were asked, None for the configuration's own.
+        tta: test-time augmentation of the scores, None for the configuration's own.
     """
 
     def __init__(self, home: EnsembleDir, candidate: Candidate, source: Source, tta: str | None) -> None:
@@ -61,12 +61,12 @@ class StoredMember:
         return arranged(concatenate(scores), np.concatenate([each.ids for each in stored]), ids)
 
     def fold_offsets(self, folds: int) -> list[Array]:
-        """What each fold model's logits need so that all speak on one level (0 where nothing); raises WorkError."""
+        """Return the offset of each fold model's logits that aligns their biases, 0 for none. Raises WorkError."""
         offsets = self.candidate.run.task.fold_offsets(self.fold_scores(fold).logits for fold in range(folds))
         return [NOTHING] * folds if offsets is None else [offset.astype(np.float32) for offset in offsets]
 
     def fold_scores(self, fold: int) -> Scores:
-        """What one fold's model said of its validation rows; raises WorkError."""
+        """Return the scores of one fold's model on its validation rows. Raises WorkError."""
         directory = self._directory(fold)
         stored = directory.read_scores()
         if stored is None:

@@ -16,7 +16,7 @@ RACE_FOLDS = 2
 
 @dataclass(frozen=True)
 class EnsembleOptions:
-    """What a user asked for; None leaves it to the run's configuration."""
+    """Options of the user; None takes the run's configuration."""
 
     top: int | None = None
     folds: int | None = None
@@ -31,12 +31,12 @@ class EnsemblePlan:
     """What an ensemble is made of.
 
     Attributes:
-        top: configurations that start.
-        folds: of the run's frozen assignment, the first so many.
+        top: number of configurations at the start.
+        folds: number of folds, the first ones of the run's frozen assignment.
         voting: one of `search.voting.combiner.VOTINGS`.
-        min_votes: of a hard vote, where each configuration has one.
-        tta: views of `trainers.loading.tta` in which every model sees an image; None are each configuration's own.
-        race: whether weak configurations drop out after `RACE_FOLDS` folds.
+        min_votes: votes needed in a hard vote, in which each configuration has one.
+        tta: test-time augmentation of every model, see `trainers.loading.tta`; None: each configuration's own.
+        race: whether weak configurations are eliminated after `RACE_FOLDS` folds.
     """
 
     top: int
@@ -77,7 +77,7 @@ def plan_ensemble(run: Run, asked: EnsembleOptions) -> EnsemblePlan:
 
 
 def left_views(run: Run, asked: EnsembleOptions, plan: EnsemblePlan) -> str | None:
-    """One line where nobody asked for views and the run's present ensemble has others; None elsewhere."""
+    """Return a note if no augmentation is given and the run's present ensemble has another one, else None."""
     stored = None
     with suppress(RunCorrupt):  # it is about to be replaced
         stored = (run.store.ensemble.read() or {}).get("tta")

@@ -5,7 +5,7 @@ best value leads. Another drops out where it is behind by more than q/sqrt(2) st
 paired bootstrap gives the error (the same drawn rows for both, whole groups where rows belong together), and q is the
 95 % point of the studentized range for so many finalists (Tukey's test). It allows for the leader being the luckiest of
 many: of finalists that are all alike one race in twenty loses any. However weak, the best two go on, a third of the
-finalists (rounded up), and as many as a hard vote asks for. The draws are seeded and by row id, so the same scores give
+finalists (rounded up), and as many as a hard vote needs. The draws are seeded and by row id, so the same scores give
 the same answer in whatever order.
 
 Why not a fixed share: which third is best after two folds is mostly noise where finalists are alike, and then their
@@ -34,7 +34,7 @@ SAMPLES = 100
 """All of them are always drawn, however slow the metric: the answer must not depend on the machine."""
 _ONE_SD = math.erf(1 / math.sqrt(2))
 """Level of an interval of a standard deviation to each side."""
-LEAST = 2
+MIN_FINALISTS = 2
 """Finalists that go on in any case."""
 
 Array = npt.NDArray[Any]
@@ -42,14 +42,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Dropped:
-    """A finalist that went no further.
+    """A finalist that was eliminated.
 
     Attributes:
-        member: its id.
-        value: of the metric, on the rows of the race's folds.
+        member: id of the finalist.
+        value: value of the metric on the rows of the race's folds.
         leader: id of the best.
         difference: its value less the leader's, with the bounds of Tukey's test: both on the side of a loss.
-        metric: by which they raced.
+        metric: name of the metric.
     """
 
     member: str
@@ -76,7 +76,7 @@ def drop_weak(
     folds: npt.NDArray[np.int64],
     groups: npt.NDArray[Any],
     *,
-    at_least: int = LEAST,
+    at_least: int = MIN_FINALISTS,
 ) -> list[Dropped]:
     """Who drops out, the weakest last.
 
@@ -93,8 +93,8 @@ def drop_weak(
     values = {name: task.evaluate(*answer, targets)[goal.metric] for name, answer in answers.items()}
     ranked = _ranked(values, goal)
     leader = ranked[0]
-    stay = max(LEAST, -(-len(ranked) // 3), at_least)
-    reach = _reach(len(ranked))
+    stay = max(MIN_FINALISTS, -(-len(ranked) // 3), at_least)
+    reach = tukey_hsd(len(ranked))
     dropped = []
     for name in ranked[stay:]:
         one_sd = paired_interval(
@@ -107,8 +107,8 @@ def drop_weak(
     return dropped
 
 
-def _reach(count: int) -> float:
-    """Standard errors by which two of so many equals may differ: Tukey's honestly significant difference."""
+def tukey_hsd(count: int) -> float:
+    """Return Tukey's honestly significant difference of `count` equals, in standard errors of a difference."""
     return float(studentized_range.ppf(LEVEL, count, np.inf)) / math.sqrt(2)
 
 

@@ -29,9 +29,9 @@ class SearchState:
     """Counts, running trials and the best value so far.
 
     Attributes:
-        total: trials of the whole search; `finished_before` of them ended in earlier sittings.
-        started_s: `time.monotonic()` at the start of this sitting.
-        first_epoch_s: the same when its first epoch ended; until then workers start, which says nothing of the pace.
+        total: number of trials of the whole search; `finished_before` of them ended in earlier sessions.
+        started_s: `time.monotonic()` at the start of this session.
+        first_epoch_s: `time.monotonic()` at the end of its first epoch, which excludes the start of workers.
     """
 
     goal: Goal
@@ -46,7 +46,7 @@ class SearchState:
 
     @property
     def finished(self) -> int:
-        """Trials that ended, in this sitting or before."""
+        """Number of trials that ended, in this session or before."""
         return sum(self.counts.values())
 
     def count(self, record: TrialRecord) -> None:
@@ -62,11 +62,11 @@ class SearchState:
             self.best = (trial_id, value)
 
     def remaining_s(self) -> float | None:
-        """Seconds that the rest may take at the pace of this sitting; None before its first trial ended."""
-        here = self.finished - self.finished_before
-        if here < 1 or self.first_epoch_s is None:
+        """Return the expected remaining seconds at the pace of this session; None before its first trial ended."""
+        ended = self.finished - self.finished_before
+        if ended < 1 or self.first_epoch_s is None:
             return None
-        return (time.monotonic() - self.first_epoch_s) / here * (self.total - self.finished)
+        return (time.monotonic() - self.first_epoch_s) / ended * (self.total - self.finished)
 
 
 class Observer(Protocol):

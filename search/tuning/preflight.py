@@ -1,4 +1,4 @@
-"""What a configuration asks of every node of a cluster."""
+"""Check of every node of a cluster against a configuration."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SAMPLED_IMAGES = 5
 
 
 def check_nodes(config: RunConfig, images: Sequence[Path]) -> ClusterCheck:
-    """Ask every node of the connected cluster whether it can run the trials of a search.
+    """Check that every node of the connected cluster can run the trials of a search.
 
     Args:
-        config: of the search.
-        images: that trials read; some of them, evenly spread, must be readable everywhere.
+        config: configuration of the search.
+        images: images of the trials; a few of them, evenly spread, must be readable on every node.
     """
     resources = config.resources
     step = max(1, -(-len(images) // SAMPLED_IMAGES))
@@ -41,5 +41,5 @@ def require_ready_nodes(config: RunConfig, images: Sequence[Path]) -> None:
     """
     problems = check_nodes(config, images).all_problems()
     if problems:
-        more = f"\n  and {len(problems) - 1} more: foldtune cluster check tells all" if len(problems) > 1 else ""
+        more = f"\n  and {len(problems) - 1} more: foldtune cluster check lists all" if len(problems) > 1 else ""
         raise ClusterError(f"the cluster cannot hold this search: {problems[0]}{more}")

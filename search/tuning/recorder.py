@@ -33,7 +33,7 @@ class Recorder:
         goal: metric and direction.
         keep_weights: finished trials whose weights stay on disk: the best ones.
         max_failed_trials: failures in a row after which no more trials are started.
-        on_finished: told each outcome after it is written.
+        on_finished: called with each record after it is written.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class Recorder:
         return key
 
     def report(self, key: str, epoch: int, value: float) -> None:
-        """Tell the study an epoch's best-so-far value."""
+        """Report an epoch's best-so-far value to the study."""
         report(self._study, int(key), epoch, value)
 
     def stored_epochs(self, key: str) -> int:
-        """Epochs of a trial that are stored, 0 for none: the driver may not have heard of the last one."""
+        """Return the number of stored epochs of a trial; the last one may not have reached the driver."""
         return max((row.epoch for row in self._store.trial(key).epochs()), default=0)
 
     def record_worker_death(self, key: str, epoch: int, reason: str) -> None:
-        """Note that a trial's worker died after an epoch, and that the trial goes on."""
+        """Record that a trial's worker died after an epoch and the trial is retried."""
         self._store.trial(key).append_death(epoch, reason)
 
     def finish(self, key: str, result: Mapping[str, Any]) -> None:
-        """Write a trial's outcome, tell the study, refresh the leaderboard, drop weights that nobody needs."""
+        """Write a trial's outcome, report it to the study, refresh the leaderboard, remove unneeded weights."""
         directory = self._store.trial(key)
         status, error = self._status(result)
         directory.finish(status, error=error)

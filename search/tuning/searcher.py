@@ -1,6 +1,6 @@
 """The Ray Tune searcher: Optuna proposes, the run's store is the record.
 
-Ray's own OptunaSearch tells stopped trials COMPLETE, leaves non-finite ones RUNNING for ever and refuses
+Ray's own OptunaSearch records stopped trials as COMPLETE, leaves non-finite ones RUNNING for ever and refuses
 to continue a define-by-run study; each of the three misleads TPE or loses the search.
 """
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
-    """Proposes configurations and tells the outcomes.
+    """Proposes configurations and records the outcomes.
 
     A trial whose worker died is proposed again and goes on from its checkpoint. Ray Tune's own retries are not used:
     they take a worker that died between two trials for two deaths of the second, and give it up.
@@ -29,17 +29,17 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     Args:
         study: opened by `search.tuning.study.open_study`.
         space: what a trial samples.
-        recorder: writes outcomes into the store before the study hears of them.
-        sampler: gives the sampler of the trial with this index, counted in stored trials.
+        recorder: writes outcomes into the store before the study.
+        sampler: function from a trial's index, counted in stored trials, to its sampler.
         metric: key of the best-so-far value in results.
         mode: "max" or "min".
         stored: trials that the run holds already, interrupted ones among them.
-        limit: trials to start in this sitting; interrupted ones count.
-        slots: gives how many trials may run now. No configuration is drawn ahead of a free slot,
+        limit: number of trials to start in this session, interrupted ones included.
+        slots: returns the number of trials that may run now. No configuration is drawn ahead of a free slot,
             because each one drawn without its predecessors' results is drawn blind.
         interrupted: ids of trials to go on with, proposed first, as they were.
         retry_policy: decides whether a trial is retried after its worker died.
-        on_failure: told what went wrong here, in the driver; Ray would take it for a trial's failure and retry.
+        on_failure: called with errors of the driver, which Ray would take for a trial's failure and retry.
     """
 
     def __init__(

@@ -15,11 +15,11 @@ REPEAT_S = 1.0
 
 
 class SearchStopper(Stopper):  # type: ignore[misc]
-    """Asked by Ray Tune in every turn of its loop, a few times a second.
+    """Called by Ray Tune in every iteration of its loop, a few times a second.
 
     Attributes:
-        interrupted: a signal asked to stop.
-        failure: what went wrong in the driver.
+        interrupted: whether a signal was received.
+        failure: error of the driver, None without one.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class SearchStopper(Stopper):  # type: ignore[misc]
         self.failure: Exception | None = None
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Whether one trial is to stop: ASHA's to say."""
+        """Whether one trial is to stop: decided by ASHA, so False."""
         return False
 
     def stop_all(self) -> bool:

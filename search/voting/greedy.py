@@ -36,20 +36,20 @@ def greedy_weights(
         seed: seed of the bags.
     """
     rows = choose_rows(member_scores, seed)
-    judge = _Judge(
+    evaluator = _Evaluator(
         task, [np.asarray(scores[rows], dtype=np.float64) for scores in member_scores], targets[rows], metric
     )
-    ranked = judge.best_first()[:MAX_CANDIDATES]
+    ranked = evaluator.best_first()[:MAX_CANDIDATES]
     rng = np.random.default_rng(seed)
     weights = np.zeros(len(member_scores))
     for _ in range(BAGS):
         others = rng.permutation(len(ranked) - 1)[: len(ranked) // 2] + 1
-        taken = _select([ranked[0], *(ranked[place] for place in np.sort(others))], judge)
+        taken = _select([ranked[0], *(ranked[place] for place in np.sort(others))], evaluator)
         weights += np.bincount(taken, minlength=len(weights)) / len(taken)
     return tuple((weights / BAGS).tolist())
 
 
-class _Judge:
+class _Evaluator:
     """Values of means of candidates, the higher the better; each is computed once."""
 
     def __init__(self, task: Task, scores: Sequence[Array], targets: Array, metric: str) -> None:
@@ -75,12 +75,12 @@ class _Judge:
         return float(ordered.sum()), float((ordered**2).sum())
 
 
-def _select(candidates: Sequence[int], judge: _Judge) -> list[int]:
+def _select(candidates: Sequence[int], evaluator: _Evaluator) -> list[int]:
     """Members taken, as often as they are; `candidates` come best first."""
     taken = [candidates[0]]
-    value = judge.value(taken)
+    value = evaluator.value(taken)
     while len(taken) < MAX_STEPS:
-        found = [(judge.value([*taken, each]), each in taken, -place) for place, each in enumerate(candidates)]
+        found = [(evaluator.value([*taken, each]), each in taken, -place) for place, each in enumerate(candidates)]
         best, _, place = max(found)
         if best <= value:
             break

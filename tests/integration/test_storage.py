@@ -1,4 +1,4 @@
-"""A whole sitting on an object store and PostgreSQL, both real: search, table, refit, ensemble, predictions."""
+"""A whole session on an object store and PostgreSQL, both real: search, table, refit, ensemble, predictions."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import softmax
 
 from foldtune.results.runs.ranking import Goal
-from foldtune.search.ensemble.racing import _reach, drop_weak
+from foldtune.search.ensemble.racing import drop_weak, tukey_hsd
 from foldtune.trainers.tasks.multiclass import Multiclass
 
 TASK = Multiclass("label", ("a", "b", "c"), (200, 150, 100))
@@ -46,9 +46,9 @@ def test_those_as_good_as_the_best_stay() -> None:
 
 
 @pytest.mark.parametrize(("count", "reach"), [(2, 1.960), (3, 2.343), (10, 3.164)])
-def test_the_reach_is_tukeys(count: int, reach: float) -> None:
+def test_the_critical_difference_is_tukeys(count: int, reach: float) -> None:
     """Of two it is the normal distribution's 1.96; the others from published tables of q, over sqrt(2)."""
-    assert _reach(count) == pytest.approx(reach, abs=2e-3)
+    assert tukey_hsd(count) == pytest.approx(reach, abs=2e-3)
 
 
 def test_a_third_goes_on_and_as_many_as_a_vote_needs() -> None:
