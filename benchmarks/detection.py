@@ -17,7 +17,7 @@ from foldtune.trainers.detection.matching import match
 from foldtune.trainers.detection.metric import Counts
 from foldtune.trainers.detection.polygons import pad, unpad
 from foldtune.trainers.detection.postprocess import BoxSettings, find_boxes
-from foldtune.trainers.detection.sweep import USUAL, sweep
+from foldtune.trainers.detection.sweep import DEFAULT_GRID, sweep
 from foldtune.trainers.detection.targets import draw_text
 
 TITLE = "text detection: settings of boxes on stored maps"
@@ -63,9 +63,9 @@ def measure(plan: Plan) -> list[Figure]:
     """Return CPU seconds of both ways (one thread), their ratio, and the number of differing results."""
     maps, targets = pages(plan)
     begun = time.process_time()
-    counted = sweep(maps, targets, USUAL).reshape(3, -1)
+    counted = sweep(maps, targets, DEFAULT_GRID).reshape(3, -1)
     swept_s = time.process_time() - begun
-    settings = list(USUAL.settings())
+    settings = list(DEFAULT_GRID.settings())
     chosen = np.random.default_rng(0).choice(len(settings), min(plan.singles, len(settings)), replace=False)
     begun = time.process_time()
     singles = [_evaluate(maps, targets, settings[place]) for place in chosen]

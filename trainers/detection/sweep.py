@@ -1,22 +1,22 @@
-"""Every combination of box settings on stored maps, nearly for the price of a few.
+"""Counts of every combination of box settings on stored maps.
 
 For each `thresh` the regions of a map are found once, for each `unclip_ratio` they are grown and matched once; what
 `box_thresh` and `max_candidates` keep is a beginning of the regions in the order of their scores, so cumulated counts
-give all of these.
+give all values of these two.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from foldtune.trainers.arrays.memo import ArrayMemo
 from foldtune.trainers.detection.matching import as_shapes, hits_in_order, quad_overlaps
 from foldtune.trainers.detection.metric import Counts
 from foldtune.trainers.detection.polygons import unpad
@@ -26,12 +26,12 @@ from foldtune.trainers.detection.rectangles import EXACT
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Curves: TypeAlias = npt.NDArray[np.integer[Any]]
 
-_REMEMBERED = 16_384  # a few kB each
+MAX_CURVES = 16_384  # a few kB each
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Values of each setting; a sweep tries all combinations."""
+    """Values of each setting, all of whose combinations are swept."""
 
     thresh: tuple[float, ...]
     box_thresh: tuple[float, ...]
@@ -44,25 +44,27 @@ class Grid:
         return len(self.thresh), len(self.unclip_ratio), len(self.box_thresh), len(self.max_candidates)
 
     def settings(self) -> Iterator[BoxSettings]:
-        """All combinations, in the order of a flattened array of `shape`."""
+        """Yield all combinations, in the order of a flattened array of `shape`."""
         for thresh, unclip, box, most in product(self.thresh, self.unclip_ratio, self.box_thresh, self.max_candidates):
             yield BoxSettings(thresh, box, most, unclip)
 
 
-USUAL = Grid(
+DEFAULT_GRID = Grid(
     thresh=(0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
     box_thresh=tuple(round(0.3 + 0.02 * step, 2) for step in range(31)),
     max_candidates=(1000,),
     unclip_ratio=(EXACT, 1.5, 2.0, 2.5, 3.0, 3.5),
 )
-"""1,674 combinations of the ranges that are usual; the default is among them."""
+"""1,674 combinations of the usual values; the default is among them."""
 
 
 def curves(probabilities: Map, target: Floats, grid: Grid) -> Curves:
-    """(2, *grid.shape) polygons found and boxes of one map (H, W) with every combination of the grid.
+    """Return (2, *grid.shape) the numbers of matched boxes and of boxes of one map with every combination.
 
     Args:
-        target: (P, V, 2) polygons as shares of width and height.
+        probabilities: (H, W) in [0, 1].
+        target: (P, V, 2) polygons in shares of width and height.
+        grid: values of the settings.
     """
     wanted = as_shapes(unpad(target))
     probabilities = np.asarray(probabilities, dtype=np.float32)
@@ -83,50 +85,38 @@ def curves(probabilities: Map, target: Floats, grid: Grid) -> Curves:
     return counted
 
 
-class Memory:
-    """Cache of the curves of maps: fits on overlapping rows use the same ones."""
-
-    def __init__(self, most: int = _REMEMBERED) -> None:
-        self._most = most
-        self._known: OrderedDict[bytes, Curves] = OrderedDict()
-
-    def curves(self, probabilities: Map, target: Floats, grid: Grid) -> Curves:
-        """As :func:`curves`."""
-        key = _key(probabilities, target, grid)
-        found = self._known.pop(key, None)
-        if found is None:
-            counted = curves(probabilities, target, grid)
-            found = counted.astype(np.min_scalar_type(int(counted.max(initial=0))))
-        self._known[key] = found
-        while len(self._known) > self._most:
-            self._known.popitem(last=False)
-        return found
-
-
-def _key(probabilities: Map, target: Floats, grid: Grid) -> bytes:
-    digest = hashlib.blake2b(repr((grid, probabilities.shape, str(probabilities.dtype))).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(probabilities).data)
-    digest.update(np.ascontiguousarray(target).data)
-    return digest.digest()
+def _packed_curves(probabilities: Map, target: Floats, grid: Grid) -> Curves:
+    """Return the curves in the smallest type that holds them."""
+    counted = curves(probabilities, target, grid)
+    return counted.astype(np.min_scalar_type(int(counted.max(initial=0))))
 
 
 def sweep(
-    probabilities: Sequence[Map] | Map, targets: Floats, grid: Grid = USUAL, memory: Memory | None = None
+    probabilities: Sequence[Map] | Map,
+    targets: Floats,
+    grid: Grid = DEFAULT_GRID,
+    memo: ArrayMemo[Curves] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """(3, *grid.shape) polygons found, boxes and polygons of N maps (H, W) with every combination, summed.
+    """Return (3, *grid.shape) the summed numbers of matched boxes, boxes and polygons with every combination.
 
-    One map is looked at at a time, so that `probabilities` may be memory-mapped.
+    One map is read at a time, so `probabilities` may be memory-mapped.
+
+    Args:
+        probabilities: N maps (H, W) in [0, 1].
+        targets: (N, P, V, 2) polygons in shares of width and height.
+        grid: values of the settings.
+        memo: curves of earlier sweeps, since fits on overlapping rows need the same ones again.
     """
     total = np.zeros((3, *grid.shape), dtype=np.int64)
-    one = curves if memory is None else memory.curves
+    memo = memo or ArrayMemo(1)
     for each, target in zip(probabilities, targets, strict=True):
-        total[:2] += one(each, target, grid)
+        total[:2] += memo.get(partial(_packed_curves, each, target, grid), np.asarray(each), target, options=grid)
     total[2] = int((~np.isnan(targets[:, :, 0, 0])).sum())
     return total
 
 
-def judge_each(probabilities: Sequence[Map] | Map, targets: Floats, settings: Sequence[BoxSettings]) -> list[Counts]:
-    """Counts of N maps (H, W) with each of the settings, by a sweep over all combinations of their values."""
+def count_each(probabilities: Sequence[Map] | Map, targets: Floats, settings: Sequence[BoxSettings]) -> list[Counts]:
+    """Return the counts of N maps (H, W) with each setting, by a sweep over all combinations of their values."""
     grid = Grid(
         thresh=tuple(dict.fromkeys(each.thresh for each in settings)),
         box_thresh=tuple(dict.fromkeys(each.box_thresh for each in settings)),
@@ -138,11 +128,14 @@ def judge_each(probabilities: Sequence[Map] | Map, targets: Floats, settings: Se
     return [Counts(*map(int, counted[:, place[each]])) for each in settings]
 
 
-def best(counted: npt.NDArray[np.int64], grid: Grid, metric: str, default: BoxSettings) -> BoxSettings:
-    """The combination that does best by a property of Counts; of equals the one nearest to the default.
+def best_settings(counted: npt.NDArray[np.int64], grid: Grid, metric: str, default: BoxSettings) -> BoxSettings:
+    """Return the best combination; of equal ones the nearest to the default.
 
     Args:
-        counted: (3, ...) counts, the result of :func:`sweep`.
+        counted: (3, *grid.shape) numbers of :func:`sweep`.
+        grid: values of the settings.
+        metric: property of :class:`Counts` to maximise.
+        default: settings to prefer.
     """
     flat = counted.reshape(3, -1)
     values = np.array([getattr(Counts(*map(int, column)), metric) for column in flat.T])
@@ -152,7 +145,7 @@ def best(counted: npt.NDArray[np.int64], grid: Grid, metric: str, default: BoxSe
 
 
 def _distance(settings: BoxSettings, default: BoxSettings) -> tuple[bool, float, float]:
-    """How far from the default: the rule of growing first, then the thresholds, then the rest."""
+    """Return the distance from the default: the rule of growing first, then the thresholds, then the rest."""
     ratio = 0.0 if isinstance(settings.unclip_ratio, str) else settings.unclip_ratio
     thresholds = abs(settings.thresh - default.thresh) + abs(settings.box_thresh - default.box_thresh)
     return settings.unclip_ratio != default.unclip_ratio, thresholds, abs(settings.max_candidates - 1000) + ratio

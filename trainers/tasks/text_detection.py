@@ -14,12 +14,13 @@ import pandas as pd
 
 from foldtune.errors import DataError, Problem, TrialFailed
 from foldtune.trainers.arrays.lazy import LazyRows
+from foldtune.trainers.arrays.memo import ArrayMemo
 from foldtune.trainers.detection import frames
 from foldtune.trainers.detection.marking import annotations_of
 from foldtune.trainers.detection.metric import Counts, count, map_loss
 from foldtune.trainers.detection.polygons import balanced_bins, count_polygons, pad, summary
 from foldtune.trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
-from foldtune.trainers.detection.sweep import USUAL, Memory, best, judge_each, sweep
+from foldtune.trainers.detection.sweep import DEFAULT_GRID, MAX_CURVES, Curves, best_settings, count_each, sweep
 from foldtune.trainers.detection.table import read_polygons, read_text_frame
 from foldtune.trainers.detection.voting import vote_boxes
 from foldtune.trainers.losses import SPATIAL, losses_for
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 _PROBABILITIES = (np.arange(256) / 255).astype(np.float16)
 _BINS = 4
 _MIN_IN_BIN = 20
-_MEMORY = Memory()
+_MIN_IN_BIN = 20
+_CURVES: ArrayMemo[Curves] = ArrayMemo(MAX_CURVES)
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ class TextDetection(Task):
         self, scores: Scores, postprocesses: Sequence[Postprocess], targets: Targets
     ) -> Iterator[dict[str, float]]:
         loss = map_loss(scores, targets)
-        for counts in judge_each(scores, targets, [BoxSettings.of(each) for each in postprocesses]):
+        for counts in count_each(scores, targets, [BoxSettings.of(each) for each in postprocesses]):
             yield {**counts.figures(), "loss": loss}
 
     def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
@@ -225,7 +227,7 @@ class TextDetection(Task):
         default = BoxSettings()
         if metric not in self.tunable_metrics:
             return default.to_dict()
-        return best(sweep(scores, targets, USUAL, _MEMORY), USUAL, metric, default).to_dict()
+        return best_settings(sweep(scores, targets, DEFAULT_GRID, _CURVES), DEFAULT_GRID, metric, default).to_dict()
 
     def hard_vote(
         self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None

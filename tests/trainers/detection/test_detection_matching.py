@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import shapely
 
+from foldtune.trainers.arrays.memo import ArrayMemo
 from foldtune.trainers.detection.matching import as_shapes, hits_in_order, match, overlaps
 from foldtune.trainers.detection.metric import Counts, count, map_loss
 from foldtune.trainers.detection.polygons import pad
 from foldtune.trainers.detection.postprocess import BoxSettings, find_boxes
 from foldtune.trainers.detection.rectangles import corners, in_order
-from foldtune.trainers.detection.sweep import USUAL, Grid, Memory, best, curves, sweep
+from foldtune.trainers.detection.sweep import DEFAULT_GRID, Grid, best_settings, curves, sweep
 from foldtune.trainers.detection.targets import draw_text
 from foldtune.trainers.detection.voting import vote_boxes
 
@@ -120,22 +121,21 @@ def test_the_best_is_the_best_and_of_equals_the_nearest_to_the_default() -> None
     maps, targets = noisy_maps(2)
     counted = sweep(maps, targets)
     for metric in ("hmean", "precision", "recall"):
-        chosen = best(counted, USUAL, metric, BoxSettings())
+        chosen = best_settings(counted, DEFAULT_GRID, metric, BoxSettings())
         value = getattr(count([find_boxes(each, chosen) for each in maps], targets), metric)
         values = [getattr(Counts(*column), metric) for column in counted.reshape(3, -1).T.tolist()]
         assert value == pytest.approx(max(values))
-    assert best(np.ones_like(counted), USUAL, "hmean", BoxSettings()) == BoxSettings()
+    assert best_settings(np.ones_like(counted), DEFAULT_GRID, "hmean", BoxSettings()) == BoxSettings()
 
 
 def test_what_is_remembered_is_what_would_be_computed() -> None:
     maps, targets = noisy_maps(3)
-    memory = Memory(most=2)
+    memo: ArrayMemo[np.ndarray] = ArrayMemo(2)
     for _ in range(2):
         for place in (0, 1, 1, 2):
             grid = Grid((0.3,), (0.5, 0.7), (1000,), ("exact",))
-            assert np.array_equal(
-                memory.curves(maps[place], targets[place], grid), curves(maps[place], targets[place], grid)
-            )
+            counted = sweep(maps[[place]], targets[[place]], grid, memo)
+            assert np.array_equal(counted[:2], curves(maps[place], targets[place], grid))
 
 
 def test_the_loss_falls_where_the_map_is_right() -> None:
