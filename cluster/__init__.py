@@ -1,1 +1,1 @@
-"""Ray sessions and resources."""
+"""Ray: sessions, resources, jobs, token authentication, checks of a cluster, and manifests that start one."""

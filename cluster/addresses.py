@@ -1,4 +1,4 @@
-"""Addresses of Ray: what a user writes after `--address`, and which door of a cluster that is."""
+"""Addresses of Ray: what a user writes after `--address`, and the service of a cluster that it belongs to."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from foldtune.errors import ClusterError
 
 AddressKind = Literal["cluster", "client", "jobs"]
 FORMS = "auto, HOST:PORT of the cluster's head (often HOST:6379), ray://HOST:10001, or http://HOST:8265"
-ANSWER_S = 5.0
-"""Seconds in which a running cluster must take a connection."""
+CONNECT_TIMEOUT_S = 5.0
+"""Seconds within which a running cluster must accept a connection."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """A running cluster's door.
+    """Address of a service of a running cluster.
 
     Attributes:
-        kind: `cluster` joins as one of its drivers, `client` is Ray Client's server, `jobs` the job server.
-        text: as Ray takes it.
-        host: without brackets.
-        port: from 1 to 65535.
+        kind: `cluster` is its control, which drivers join; `client` is Ray Client's server, `jobs` the job server.
+        text: address in the form that Ray takes.
+        host: host name or IP address, without brackets.
+        port: port number, 1 to 65535.
     """
 
     kind: AddressKind
@@ -37,7 +37,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it, for example through a tunnel of its own."""
+        """Whether it is reached from this machine alone, for example through a tunnel."""
         if self.host == "localhost":
             return True
         try:
@@ -47,12 +47,12 @@ class Address:
 
 
 def parse_address(given: str) -> Address:
-    """The door that an address names; `auto` is $RAY_ADDRESS, else the cluster that runs on this machine.
+    """Return the address that a text stands for; `auto` is $RAY_ADDRESS, else the cluster that runs on this machine.
 
     Raises:
-        ClusterError: it is no address, or `auto` finds no cluster.
+        ClusterError: the text is no address, or `auto` finds no cluster.
     """
-    text = _found() if given == "auto" else given
+    text = _auto_address() if given == "auto" else given
     scheme, _, rest = text.rpartition("://")
     kinds: dict[str, AddressKind] = {"": "cluster", "ray": "client", "http": "jobs", "https": "jobs"}
     try:
@@ -70,13 +70,13 @@ def parse_address(given: str) -> Address:
 
 
 def require_answer(address: Address) -> None:
-    """Find out whether anything listens there; Ray itself would try for many minutes.
+    """Check that a server listens at an address; Ray itself would try for many minutes.
 
     Raises:
-        ClusterError: nothing answers.
+        ClusterError: no connection within `CONNECT_TIMEOUT_S`.
     """
     try:
-        socket.create_connection((address.host, address.port), timeout=ANSWER_S).close()
+        socket.create_connection((address.host, address.port), timeout=CONNECT_TIMEOUT_S).close()
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ClusterError(
@@ -84,13 +84,13 @@ def require_answer(address: Address) -> None:
         ) from None
 
 
-def _found() -> str:
-    """Where Ray's own `auto` looks, in the same order."""
+def _auto_address() -> str:
+    """Return the address that Ray's own `auto` would use: the same places in the same order."""
     if found := os.environ.get("RAY_ADDRESS"):
         if found == "auto":
             raise ClusterError("RAY_ADDRESS is 'auto': name the cluster in it, or unset it")
         return found
-    file = Path(_temporary(), "ray", "ray_current_cluster")
+    file = Path(_temporary_folder(), "ray", "ray_current_cluster")
     if file.is_file() and (found := file.read_text().strip()):
         return found
     raise ClusterError(
@@ -99,6 +99,6 @@ def _found() -> str:
     )
 
 
-def _temporary() -> str:
+def _temporary_folder() -> str:
     linux = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
     return os.environ.get("RAY_TMPDIR") or linux or "/tmp"

@@ -1,4 +1,4 @@
-"""Whether the connected cluster can hold a search, found out on every node before anything is trained."""
+"""Whether the connected cluster can run a search: a probe of every node before anything is trained."""
 
 from __future__ import annotations
 
@@ -7,45 +7,49 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+import ray
+from fsspec.core import url_to_fs
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from foldtune.cluster.nodes import Node, nodes
 from foldtune.cluster.probe import PROBE_PREFIX, NodeQuery, NodeReport, probe_node, versions
 from foldtune.cluster.resources import TrialResources
 
-ANSWER_TIMEOUT_S = 90.0
-"""A node that has to unpack the code and start a worker first answers within seconds."""
+REPORT_TIMEOUT_S = 90.0
+"""Seconds in which a node must report; one that first unpacks the code and starts a worker takes a few."""
 
 
 @dataclass(frozen=True)
 class NodeCheck:
-    """One node's part.
+    """The result of one node.
 
     Attributes:
-        node: what it has.
-        trials: that fit into it at a time.
-        answer: None where it gave none in time.
-        problems: each in one line, with what to do; empty where it may take trials, or has no room for any.
+        node: its resources.
+        trials: number of trials that fit into it at a time, >= 0.
+        report: result of its probe, None where it gave none in time.
+        problems: what is wrong and what to do, one line each; empty where it can run trials, or holds none.
     """
 
     node: Node
     trials: int
-    answer: NodeReport | None
+    report: NodeReport | None
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ClusterCheck:
-    """The whole cluster: its nodes, and what is wrong with all of them together."""
+    """The result of a cluster: that of each node, and the problems of the cluster as a whole."""
 
     nodes: tuple[NodeCheck, ...]
     problems: tuple[str, ...]
 
     @property
     def trials(self) -> int:
-        """Trials that fit at a time."""
+        """Number of trials that fit at a time."""
         return sum(each.trials for each in self.nodes)
 
     def all_problems(self) -> list[str]:
-        """Every problem in one line, those of a node with its address first."""
+        """Return every problem, one line each; those of a node begin with its address."""
         own = [f"node {each.node.ip}: {problem}" for each in self.nodes for problem in each.problems]
         return [*own, *self.problems]
 
@@ -56,116 +60,113 @@ def check_cluster(
     """Check every node of the connected cluster.
 
     Args:
-        trial: resources of one.
-        storage: folder or fsspec URL; made where it is not there yet.
-        files: that trials read, absolute.
-        cache_dir: of decoded images, None where nothing is cached.
-        growing: an autoscaler may bring the nodes that hold trials.
+        trial: resources of one trial.
+        storage: folder or fsspec URL of the runs; created where it does not exist.
+        files: absolute paths of files that trials read.
+        cache_dir: folder of decoded images, None where nothing is cached.
+        growing: whether an autoscaler may add the nodes that hold trials.
     """
     token = secrets.token_hex(8)
-    ask = NodeQuery(storage, token, tuple(files), cache_dir)
+    query = NodeQuery(storage, token, tuple(files), cache_dir)
     live = nodes()
-    with _mark(storage, token) as problem:
+    with _probe_file(storage, token) as problem:
         if problem is not None:
-            here = tuple(NodeCheck(node, trial.fit_into(node.cpus, node.gpus), None, ()) for node in live)
-            return ClusterCheck(here, (f"storage {storage!r}: {problem}",))
-        answers = _ask_all(ask, live)
-        return evaluate_reports(live, answers, trial, versions(), storage, growing=growing)
+            unprobed = tuple(NodeCheck(node, trial.fit_into(node.cpus, node.gpus), None, ()) for node in live)
+            return ClusterCheck(unprobed, (f"storage {storage!r}: {problem}",))
+        reports = _probe_all(query, live)
+        return evaluate_reports(live, reports, trial, versions(), storage, growing=growing)
 
 
 def evaluate_reports(
     live: Sequence[Node],
-    answers: Mapping[str, NodeReport],
+    reports: Mapping[str, NodeReport],
     trial: TrialResources,
     expected: Mapping[str, str],
     storage: str,
     *,
     growing: bool = False,
 ) -> ClusterCheck:
-    """What the answers mean; a node that no trial fits into may lack what trials need.
+    """Return the problems that the nodes' reports show; a node that no trial fits into may lack what trials need.
 
     Args:
-        live: the nodes.
-        answers: by node id.
-        trial: resources of one.
-        expected: the driver's own versions.
-        storage: as it was asked for.
-        growing: an autoscaler may bring the nodes that hold trials.
+        live: the live nodes, at least one.
+        reports: reports by node id.
+        trial: resources of one trial.
+        expected: versions of the driver, by name.
+        storage: folder or URL of the runs.
+        growing: whether an autoscaler may add the nodes that hold trials.
     """
     checked = []
     for node in live:
         fits = trial.fit_into(node.cpus, node.gpus)
-        said = answers.get(node.node_id)
-        problems = _problems(said, expected, storage) if fits else ()
-        checked.append(NodeCheck(node, fits, said, problems))
+        report = reports.get(node.node_id)
+        problems = _problems(report, expected, storage) if fits else ()
+        checked.append(NodeCheck(node, fits, report, problems))
     whole = ClusterCheck(tuple(checked), ())
     if whole.trials or growing:
         return whole
-    most_cpus, most_gpus = max(node.cpus for node in live), max(node.gpus for node in live)
+    max_cpus, max_gpus = max(node.cpus for node in live), max(node.gpus for node in live)
     return replace(
         whole,
         problems=(
-            f"no node holds a trial of {trial.cpus:g} CPUs and {trial.gpus:g} GPUs; the largest has {most_cpus:g} CPUs "
-            f"and {most_gpus:g} GPUs: lower resources.cpus_per_trial or resources.gpus_per_trial",
+            f"no node holds a trial of {trial.cpus:g} CPUs and {trial.gpus:g} GPUs; the largest has {max_cpus:g} CPUs "
+            f"and {max_gpus:g} GPUs: lower resources.cpus_per_trial or resources.gpus_per_trial",
         ),
     )
 
 
-def _problems(said: NodeReport | None, expected: Mapping[str, str], storage: str) -> tuple[str, ...]:
-    if said is None:
-        return (f"gave no answer within {ANSWER_TIMEOUT_S:g} s: see its raylet's log, or take it out of the cluster",)
+def _problems(report: NodeReport | None, expected: Mapping[str, str], storage: str) -> tuple[str, ...]:
+    if report is None:
+        return (f"gave no answer within {REPORT_TIMEOUT_S:g} s: see its raylet's log, or take it out of the cluster",)
     problems = []
-    differing = [
-        f"{name} {said.versions.get(name)}, not {own}" for name, own in expected.items() if _differs(said, name, own)
-    ]
+    found = report.versions
+    differing = [f"{name} {found.get(name)}, not {own}" for name, own in expected.items() if _differs(found, name, own)]
     if differing:
         problems.append(f"has {'; '.join(differing)}: install the driver's versions there, one image for every node")
-    if said.storage_problem:
+    if report.storage_problem:
         advice = "mount one shared folder at this path on every node, or take a URL such as s3://bucket/runs"
         if "://" in storage:
             advice = "check the credentials and the network of that node"
-        problems.append(f"storage {storage!r}: {said.storage_problem}: {advice}")
-    if said.missing:
-        more = f" and {len(said.missing) - 1} more" if len(said.missing) > 1 else ""
-        problems.append(f"cannot read {said.missing[0]}{more}: mount the data at the same path on every node")
-    if said.cache_problem:
-        problems.append(f"{said.cache_problem}: set FOLDTUNE_CACHE or data.cache to a folder of every node's own")
+        problems.append(f"storage {storage!r}: {report.storage_problem}: {advice}")
+    if report.missing:
+        more = f" and {len(report.missing) - 1} more" if len(report.missing) > 1 else ""
+        problems.append(f"cannot read {report.missing[0]}{more}: mount the data at the same path on every node")
+    if report.cache_problem:
+        problems.append(f"{report.cache_problem}: set FOLDTUNE_CACHE or data.cache to a folder of every node's own")
     return tuple(problems)
 
 
-def _differs(said: NodeReport, name: str, own: str) -> bool:
-    found = said.versions.get(name, "")
+def _differs(versions: Mapping[str, str], name: str, own: str) -> bool:
+    found = versions.get(name, "")
     if name == "python":  # what is pickled in one minor version is read in another one's patch releases
         return found.split(".")[:2] != own.split(".")[:2]
     return found != own
 
 
-def _ask_all(ask: NodeQuery, live: Sequence[Node]) -> dict[str, NodeReport]:
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+def _probe_all(query: NodeQuery, live: Sequence[Node]) -> dict[str, NodeReport]:
     remote = ray.remote(num_cpus=0, max_retries=0)(probe_node)
-    asked = {
+    tasks = {
         remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)).remote(
-            ask, node.node_id
+            query, node.node_id
         ): node
         for node in live
     }
-    ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
+    ready, late = ray.wait(list(tasks), num_returns=len(tasks), timeout=REPORT_TIMEOUT_S)
     for task in late:
         ray.cancel(task, force=True)
-    answers = {}
+    reports = {}
     for task in ready:
-        with suppress(ray.exceptions.RayError):  # a node that died meanwhile gives no answer
-            answers[asked[task].node_id] = ray.get(task)
-    return answers
+        with suppress(ray.exceptions.RayError):  # a node that died meanwhile has no report
+            reports[tasks[task].node_id] = ray.get(task)
+    return reports
 
 
 @contextmanager
-def _mark(storage: str, token: str) -> Iterator[str | None]:
-    """The driver's file in the storage, removed with those of the nodes; gives why it cannot be written, or None."""
-    from fsspec.core import url_to_fs
+def _probe_file(storage: str, token: str) -> Iterator[str | None]:
+    """Write the driver's file into the storage, and remove it and those of the nodes at the end of the block.
 
+    Yields the reason why it cannot be written, or None.
+    """
     try:
         files, root = url_to_fs(storage, use_listings_cache=False)
         files.makedirs(root, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Ray's job server: commands sent to a cluster, followed, asked after and stopped."""
+"""Ray's job server: submits commands to a cluster, follows and stops them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ STOP_WAIT_S = 300
 """Seconds that a stopped command has to end by itself, before Ray kills it."""
 POLL_S = 0.5
 RETRIES = 5
-"""Times in a row that a lost connection to a log is made again, after 1, 2, 4, … seconds."""
+"""Attempts in a row to reconnect to a log, after 1, 2, 4, … seconds."""
 NO_AGENT = "No available agent"
-"""What a server says that answers before the head's agent has started, which runs the jobs."""
+"""Part of the error of a server on whose head the agent, which runs the jobs, has not started yet."""
 AGENT_WAIT_S = 30.0
 API_SERVER = "RAY_API_SERVER_ADDRESS"
 NOISY_LOGGERS = (
@@ -37,9 +37,9 @@ NOISY_LOGGERS = (
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
 )
-"""Loggers of Ray's client with levels of their own; they tell of every package and connection."""
+"""Loggers of Ray's client with levels of their own, which report every package and connection."""
 RUN_KEY = "foldtune_run"
-"""Of a job's metadata: the run that it searches."""
+"""Key in a job's metadata of the name of the run that it searches."""
 ENVIRONMENT = {
     # Ray blocks SIGINT in a job's command unless it is to be stopped by it.
     "RAY_JOB_STOP_SIGNAL": "SIGINT",
@@ -54,12 +54,12 @@ class Job:
     """A submitted command.
 
     Attributes:
-        job_id: its submission id.
+        job_id: submission id.
         state: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
-        message: Ray's, in one line.
-        exit_code: of the command, None where it has not ended by itself.
-        run: name of the run that it searches, None where it is no search of ours.
-        started_s: seconds of the epoch, None before it starts.
+        message: Ray's message in one line.
+        exit_code: exit code of the command, None where it has not ended by itself.
+        run: name of the run that it searches, None where it is no search of foldtune.
+        started_s: time of its start in seconds since the epoch, None before it starts.
     """
 
     job_id: str
@@ -71,7 +71,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether it runs no more."""
+        """Whether it has ended."""
         return self.state in ENDED
 
 
@@ -79,8 +79,8 @@ class JobServer:
     """The job server at `http://HOST:8265`.
 
     Args:
-        address: of it.
-        allow_no_token: take it although others reach it and it asks for no token.
+        address: address of the server.
+        allow_no_token: whether to use it although others reach it and it requires no token.
 
     Raises:
         ClusterError: none answers there, or it is not to be trusted.
@@ -95,11 +95,11 @@ class JobServer:
         reload_auth_mode()
         self.address = parsed.text
         with self._errors():
-            from ray.job_submission import JobSubmissionClient
+            from ray.job_submission import JobSubmissionClient  # reads the mode of authentication at import
 
             for name in NOISY_LOGGERS:
                 logging.getLogger(name).setLevel(logging.ERROR)
-            os.environ[API_SERVER] = parsed.text  # Ray would take $RAY_ADDRESS for it, whatever is asked for
+            os.environ[API_SERVER] = parsed.text  # else Ray would use $RAY_ADDRESS, whatever address it is given
             self._client: JobSubmissionClient = JobSubmissionClient(parsed.text)
 
     def submit(
@@ -111,7 +111,14 @@ class JobServer:
         run: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Send `foldtune ARGUMENTS` with this process' own code; it starts in a copy of `working_dir`.
+        """Submit `foldtune ARGUMENTS` with this process' code; it starts in a copy of `working_dir`.
+
+        Args:
+            arguments: arguments of foldtune.
+            working_dir: folder to copy.
+            job_id: submission id of the new job.
+            run: name of the run that it searches, None where it is no search.
+            environment: further environment variables.
 
         Raises:
             ClusterError: the server refused it.
@@ -134,35 +141,35 @@ class JobServer:
                 time.sleep(POLL_S)
 
     def job(self, job_id: str) -> Job:
-        """A job as it is now.
+        """Return the present state of a job.
 
         Raises:
-            JobNotFound: the server has none of that id.
+            JobNotFound: the server has no job of that id.
         """
         with self._errors(job_id):
             return _job(self._client.get_job_info(job_id))
 
     def jobs(self) -> list[Job]:
-        """Every submitted job that the server remembers, the newest first."""
+        """Return every submitted job that the server still lists, the newest first."""
         with self._errors():
             found = [_job(details) for details in self._client.list_jobs() if details.submission_id]
         return sorted(found, key=lambda job: job.started_s or float("inf"), reverse=True)
 
     def log(self, job_id: str) -> str:
-        """What the command has printed so far, its results and its messages.
+        """Return the output of the command so far, stdout and stderr.
 
         Raises:
-            JobNotFound: the server has none of that id.
+            JobNotFound: the server has no job of that id.
         """
         with self._errors(job_id):
             return str(self._client.get_job_logs(job_id))
 
     def follow(self, job_id: str, write: Callable[[str], object]) -> Job:
-        """Hand on what the command prints, from its beginning, until it ends; a lost connection is made again.
+        """Write the command's output from its beginning until it ends, reconnecting where the connection is lost.
 
         Raises:
-            ClusterError: the server is gone.
-            JobNotFound: it has no job of that id.
+            ClusterError: the server cannot be reached any more.
+            JobNotFound: the server has no job of that id.
         """
         written = failures = 0
         while True:
@@ -197,7 +204,7 @@ class JobServer:
         return job
 
     def _tail(self, job_id: str, skipped: int) -> Iterator[str]:
-        """Texts of the log behind its first `skipped` characters, until the job ends or the connection breaks."""
+        """Yield the log after its first `skipped` characters, until the job ends or the connection breaks."""
         texts = self._client.tail_job_logs(job_id)
 
         async def following() -> str | None:
@@ -217,7 +224,7 @@ class JobServer:
 
     @contextmanager
     def _errors(self, job_id: str | None = None) -> Iterator[None]:
-        """Ray's client raises RuntimeError for whatever the server answers."""
+        """Translate the errors of Ray's client, which raises RuntimeError for whatever the server answers."""
         try:
             yield
         except ClusterError:
@@ -225,7 +232,7 @@ class JobServer:
         except (OSError, RuntimeError, ValueError) as error:
             text = " ".join(str(error).split())
             if job_id is not None and "404" in text:
-                raise JobNotFound(f"the job server at {self.address} knows no job {job_id!r}") from None
+                raise JobNotFound(f"the job server at {self.address} has no job {job_id!r}") from None
             raise ClusterError(f"the job server at {self.address}: {text[:300]}") from None
 
 

@@ -1,4 +1,4 @@
-"""The nodes of the connected cluster: what they have, what of it is free, and which workers run there."""
+"""The nodes of the connected cluster: their resources, what of them is free, and the workers on each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-RAYS_OWN = frozenset({"JobSupervisor"})
-"""Actors that Ray itself keeps."""
+import ray
+from ray._private import state
+
+RAY_ACTORS = frozenset({"JobSupervisor"})
+"""Classes of actors that belong to Ray itself."""
 
 
 @dataclass(frozen=True)
@@ -16,16 +19,16 @@ class Node:
     """A live node.
 
     Attributes:
-        node_id: Ray's, in hexadecimal.
-        host: its host name.
-        ip: the address that Ray uses.
-        is_head: it holds the cluster's control.
-        cpus: in all; fractions may be taken.
-        gpus: in all.
-        free_cpus: not taken by any task or actor, nor reserved for one.
-        free_gpus: the same of GPUs.
-        memory_gb: that Ray may give to tasks.
-        workers: live actors of each kind and driver, for example ("TrialTrainable", "foldtune search skin.yaml").
+        node_id: Ray's id of the node, hexadecimal.
+        host: host name.
+        ip: IP address that Ray uses.
+        is_head: whether it runs the cluster's control.
+        cpus: number of CPUs; tasks may take fractions.
+        gpus: number of GPUs.
+        free_cpus: CPUs that no task or actor has taken or reserved.
+        free_gpus: GPUs that no task or actor has taken or reserved.
+        memory_gb: memory that Ray may give to tasks, in GB.
+        workers: number of live actors by class and driver, as ("TrialTrainable", "foldtune search skin.yaml").
     """
 
     node_id: str
@@ -41,12 +44,9 @@ class Node:
 
 
 def nodes() -> list[Node]:
-    """The live nodes, the head first, then by address."""
-    import ray
-    from ray._private import state
-
+    """Return the live nodes, the head first, then by IP address."""
     free = state.available_resources_per_node()
-    workers = _workers(state)
+    workers = _workers()
     found = [
         _node(each, free.get(each["NodeID"], {}), workers.get(each["NodeID"], Counter()))
         for each in ray.nodes()
@@ -55,10 +55,8 @@ def nodes() -> list[Node]:
     return sorted(found, key=lambda node: (not node.is_head, node.ip, node.node_id))
 
 
-def waiting() -> int:
-    """Trials and folds that wait for room; an autoscaler sees them as demand."""
-    import ray
-
+def pending_groups() -> int:
+    """Return the number of trials and folds that wait for resources; an autoscaler sees them as demand."""
     return sum(group["state"] == "PENDING" for group in ray.util.placement_group_table().values())
 
 
@@ -78,13 +76,13 @@ def _node(each: Mapping[str, Any], free: Mapping[str, float], workers: Counter[t
     )
 
 
-def _workers(state: Any) -> dict[str, Counter[tuple[str, str]]]:
-    """Live actors by node, counted by their class and the command of their driver."""
+def _workers() -> dict[str, Counter[tuple[str, str]]]:
+    """Return the live actors by node id, counted by class and driver command."""
     commands = {job["JobID"]: _command(job["Entrypoint"]) for job in state.jobs()}
     found: dict[str, Counter[tuple[str, str]]] = {}
     for actor in state.actors(actor_state_name="ALIVE").values():
         name = str(actor["ActorClassName"]).rpartition(".")[2]
-        if name in RAYS_OWN:
+        if name in RAY_ACTORS:
             continue
         key = (name, commands.get(actor["JobID"], ""))
         found.setdefault(actor["Address"]["NodeID"], Counter())[key] += 1
@@ -92,7 +90,7 @@ def _workers(state: Any) -> dict[str, Counter[tuple[str, str]]]:
 
 
 def _command(entrypoint: str) -> str:
-    """A driver's command line, foldtune's own in short."""
+    """Return a driver's command line, foldtune's own in short."""
     for start in ("-m foldtune.search.cli ", "bin/foldtune "):
         if start in entrypoint:
             return f"foldtune {entrypoint.split(start, 1)[1]}"

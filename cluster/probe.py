@@ -1,4 +1,4 @@
-"""What one node says of itself before a search starts: its versions, and whether it sees storage and data."""
+"""The probe of one node before a search starts: its versions, and its access to storage and data."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from fsspec.core import url_to_fs
+
 from foldtune.cluster.shipping import code_digest
 
 LIBRARIES = ("ray", "torch", "timm", "optuna", "numpy")
 ABSENT = "absent"
 PROBE_PREFIX = ".foldtune-check-"
-"""Start of the names of the files that a check writes into the storage, and removes."""
+"""Beginning of the names of the files that a check writes into the storage, and removes."""
 
 
 @dataclass(frozen=True)
 class NodeQuery:
-    """What every node is asked.
+    """What every node is to check.
 
     Attributes:
-        storage: folder or fsspec URL.
-        token: of this check; the driver has written `PROBE_PREFIX + token` with these words in it.
-        files: that trials read, absolute.
+        storage: folder or fsspec URL of the runs.
+        token: text of this check; the driver has written it into the file `PROBE_PREFIX + token`.
+        files: absolute paths of files that trials read.
         cache_dir: folder of decoded images, None where nothing is cached.
     """
 
@@ -38,15 +40,15 @@ class NodeQuery:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What a node says.
+    """What a node found.
 
     Attributes:
-        node_id: Ray's.
+        node_id: Ray's id of the node, hexadecimal.
         host: its host name.
-        versions: of Python, the libraries and foldtune's own code.
+        versions: versions of Python, of `LIBRARIES` and of foldtune's own code, by name.
         storage_problem: why trials could not write there, None where they can.
-        missing: of the files asked for.
-        cache_problem: why decoded images have no place, None where they have.
+        missing: files of the query that cannot be read.
+        cache_problem: why decoded images cannot be stored, None where they can.
     """
 
     node_id: str
@@ -57,20 +59,20 @@ class NodeReport:
     cache_problem: str | None = None
 
 
-def probe_node(ask: NodeQuery, node_id: str) -> NodeReport:
-    """Look at this machine."""
+def probe_node(query: NodeQuery, node_id: str) -> NodeReport:
+    """Return what this machine finds."""
     return NodeReport(
         node_id=node_id,
         host=socket.gethostname(),
         versions=versions(),
-        storage_problem=try_storage(ask.storage, ask.token, node_id),
-        missing=tuple(name for name in ask.files if not os.access(name, os.R_OK)),
-        cache_problem=_try_cache(ask.cache_dir),
+        storage_problem=try_storage(query.storage, query.token, node_id),
+        missing=tuple(name for name in query.files if not os.access(name, os.R_OK)),
+        cache_problem=_try_cache(query.cache_dir),
     )
 
 
 def versions() -> dict[str, str]:
-    """Versions that must agree, read without importing what they are of."""
+    """Return the versions that must agree on all nodes, read without importing the libraries."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -81,9 +83,7 @@ def versions() -> dict[str, str]:
 
 
 def try_storage(storage: str, token: str, node_id: str) -> str | None:
-    """Read what the driver wrote and write a file of this node's own; why that fails, or None."""
-    from fsspec.core import url_to_fs
-
+    """Read the driver's file and write one of this node; return why that fails, or None."""
     try:
         files, root = url_to_fs(storage, use_listings_cache=False)
         try:

@@ -1,7 +1,8 @@
-"""A command on a cluster's head through Ray Client's door (`ray://HOST:10001`), watched from here."""
+"""A command on a cluster's head through Ray Client (`ray://HOST:10001`), its output printed here."""
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -13,24 +14,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import ray
+
 from foldtune.cluster.addresses import Address, require_answer
 from foldtune.cluster.shipping import runtime_env
 from foldtune.cluster.tokens import reload_auth_mode, require_token
 from foldtune.errors import ClusterError
 
 POLL_S = 0.5
+PR_SET_PDEATHSIG = 1
+"""Option of prctl(2): the signal that a process gets when its parent dies."""
 TASK_LIMITS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "RAY_JOB_ID")
-"""Variables that Ray sets for an actor and that its command must not inherit."""
+"""Variables that Ray sets for an actor, and that the actor's command must not inherit."""
 
 
 class Command:
-    """`foldtune ARGUMENTS` as a process of the cluster; lives in an actor there, with which it stops.
+    """`foldtune ARGUMENTS` as a process on the cluster: owned by an actor, whose end it does not survive.
 
     Args:
-        arguments: of foldtune.
+        arguments: arguments of foldtune.
         files: texts by name, written into its working directory.
-        environment: of the process, over that of the actor.
-        address: of the cluster, for `--address auto`.
+        environment: variables added to those of the actor.
+        address: address of the cluster, for `--address auto`.
     """
 
     def __init__(
@@ -55,12 +60,12 @@ class Command:
         self._reader.start()
 
     def printed(self, start: int) -> tuple[str, int | None]:
-        """What it printed from that character on, and its exit code once it has ended and all is read."""
+        """Return its output from character `start` on, and its exit code once it has ended and all is read."""
         ended = not self._reader.is_alive()
         return self._printed[start:], self._process.wait() if ended else None
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Send Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
     def _read(self) -> None:
@@ -77,18 +82,24 @@ def run_on_head(
     *,
     allow_no_token: bool = False,
 ) -> int:
-    """Run `foldtune ARGUMENTS` on the cluster and hand on what it prints; Ctrl-C stops it there. Gives its exit code.
+    """Run `foldtune ARGUMENTS` on the cluster and write its output; Ctrl-C stops it there. Return its exit code.
 
-    It stops in the same way where this process dies, a while after Ray Client has missed it.
+    It is stopped in the same way where this process dies, once Ray Client has timed out.
+
+    Args:
+        address: address of Ray Client's server.
+        arguments: arguments of foldtune.
+        files: texts by name, written into its working directory.
+        environment: environment variables of the command.
+        write: callback with each new piece of output.
+        allow_no_token: whether to trust a cluster that requires no token.
 
     Raises:
-        ClusterError: no cluster answers, it is not to be trusted, or its side of the command is lost.
+        ClusterError: no cluster answers, it is not to be trusted, or the actor of the command is lost.
     """
     require_answer(address)
     require_token(address, allow_no_token=allow_no_token)
     reload_auth_mode()
-    import ray
-
     try:
         ray.init(address.text, runtime_env=runtime_env(), log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
@@ -101,15 +112,15 @@ def run_on_head(
         command = actor.remote(list(arguments), dict(files), dict(environment), inside)
         return _watch(command, write)
     except ray.exceptions.RayError as error:
-        lost = str(error).splitlines()[0]
-        raise ClusterError(f"the cluster lost the command: {lost}; what it stored is kept, --resume goes on") from None
+        reason = str(error).splitlines()[0]
+        raise ClusterError(
+            f"the cluster lost the command: {reason}; what it stored is kept, --resume goes on"
+        ) from None
     finally:
         ray.shutdown()
 
 
 def _watch(command: object, write: Callable[[str], object]) -> int:
-    import ray
-
     read, code = 0, None
     while code is None:
         try:
@@ -125,10 +136,7 @@ def _watch(command: object, write: Callable[[str], object]) -> int:
 
 
 def _restore_signals() -> None:
-    """In the new process: Ctrl-C reaches it, which Ray blocks in its workers; it gets one when its actor dies."""
+    """In the new process: unblock Ctrl-C, which Ray blocks in its workers, and send one when the actor dies."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     if sys.platform == "linux":
-        import ctypes
-
-        die_with_parent = 1  # PR_SET_PDEATHSIG of prctl(2)
-        ctypes.CDLL(None).prctl(die_with_parent, signal.SIGINT)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)

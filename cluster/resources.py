@@ -1,7 +1,8 @@
-"""How many trials a cluster can hold at a time."""
+"""Number of trials that a cluster can hold at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from foldtune.errors import ClusterError
@@ -9,13 +10,24 @@ from foldtune.errors import ClusterError
 
 @dataclass(frozen=True)
 class TrialResources:
-    """What one trial, or one fold's training, takes. GPUs may be a fraction of one."""
+    """Resources of one trial, or of one fold's training.
+
+    Attributes:
+        cpus: number of CPUs, > 0.
+        gpus: number of GPUs, >= 0; may be a fraction.
+    """
 
     cpus: float
     gpus: float = 0.0
 
     def fit_into(self, cpus: float, gpus: float) -> int:
-        """Trials that fit into one node. A fraction of a GPU lies on one device, so it is counted by device."""
+        """Return the number of trials that fit into a node.
+
+        A fraction of a GPU is one device's, so fractions are counted device by device.
+
+        >>> TrialResources(cpus=2, gpus=0.5).fit_into(8, 1)
+        2
+        """
         by_cpu = int(cpus / self.cpus + 1e-9)
         if not self.gpus:
             return by_cpu
@@ -24,20 +36,20 @@ class TrialResources:
 
 
 def slots(trial: TrialResources, at_most: int | None = None, autoscale_to: int | None = None) -> int:
-    """Trials that may be given to the connected cluster now, as its nodes come and go; at least 0.
+    """Return the number of trials to submit to the connected cluster as it is now, >= 0.
 
     Args:
-        trial: resources of one.
-        at_most: the user's own limit.
-        autoscale_to: so many trials at a time an autoscaler may be asked for, by trials that wait for room.
+        trial: resources of one trial.
+        at_most: the user's own limit, None for none.
+        autoscale_to: number of trials at a time up to which an autoscaler adds nodes, None where there is none.
     """
     return allowed(held(trial), at_most, autoscale_to)
 
 
 def allowed(held_now: int, at_most: int | None = None, autoscale_to: int | None = None) -> int:
-    """Trials to give to a cluster that holds `held_now` of them.
+    """Return the number of trials to submit to a cluster that holds `held_now` of them.
 
-    Of an autoscaler as many again as run now are asked for, one where none runs: a cluster may double each time, as
+    From an autoscaler as many again as run now are requested, one where none runs: a cluster may double each time, as
     under Ray's own `upscaling_speed` of 1, and few configurations are drawn before their predecessors' results.
     """
     total = held_now
@@ -47,28 +59,23 @@ def allowed(held_now: int, at_most: int | None = None, autoscale_to: int | None 
 
 
 def held(trial: TrialResources) -> int:
-    """Trials that the live nodes can hold, node by node."""
-    import ray
-
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return sum(trial.fit_into(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive)
+    """Return the number of trials that the live nodes can hold, each on one node."""
+    return sum(trial.fit_into(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in _live_resources())
 
 
 def require_slot(trial: TrialResources, autoscale_to: int | None = None) -> None:
-    """Fail before the start where not even one trial fits anywhere; Ray would wait for ever.
+    """Check before the start that at least one trial fits on some node; Ray would wait for ever.
 
     Args:
-        trial: resources of one.
-        autoscale_to: where it is given, an autoscaler brings the nodes.
+        trial: resources of one trial.
+        autoscale_to: number of trials at a time up to which an autoscaler adds nodes, None where there is none.
 
     Raises:
-        ClusterError: what a trial asks for, and what the largest node has.
+        ClusterError: what a trial needs, and what the largest node has.
     """
-    import ray
-
     if autoscale_to or held(trial):
         return
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = _live_resources()
     cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
     gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
     raise ClusterError(
@@ -76,3 +83,10 @@ def require_slot(trial: TrialResources, autoscale_to: int | None = None) -> None
         f"{cpus:g} CPUs and {gpus:g} GPUs: lower resources.cpus_per_trial or resources.gpus_per_trial, or name "
         "resources.autoscale_to where an autoscaler brings nodes"
     )
+
+
+def _live_resources() -> list[Mapping[str, float]]:
+    """Return the resources of each live node by name."""
+    import ray  # heavy, and not needed by those who only count with `TrialResources`
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

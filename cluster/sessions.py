@@ -1,4 +1,4 @@
-"""Ray sessions: an embedded one by default, or a running cluster by its address."""
+"""Ray sessions: an embedded Ray by default, or a running cluster by its address."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def session(
     num_gpus: int | None = None,
     allow_no_token: bool = False,
 ) -> Iterator[None]:
-    """Connect to Ray for the length of a `with` block.
+    """Connect to Ray for the duration of a `with` block.
 
     Args:
-        address: None for an embedded Ray on this machine, which has no dashboard, asks every caller for a token and is
-            stopped at the end; `auto` or `host:port` for a running cluster, which is left running and is given this
-            process' own code.
-        num_cpus: CPUs of the embedded Ray; all by default.
-        num_gpus: GPUs of the embedded Ray; all by default.
-        allow_no_token: join a running cluster that others reach and that asks for no token.
+        address: None for an embedded Ray on this machine, which has no dashboard, requires a token of every caller and
+            is stopped at the end; `auto` or `host:port` for a running cluster, which is left running and gets a copy of
+            this process' code.
+        num_cpus: number of CPUs of the embedded Ray; all by default.
+        num_gpus: number of GPUs of the embedded Ray; all by default.
+        allow_no_token: whether to join a running cluster that others reach and that requires no token.
 
     Raises:
         ClusterError: no cluster answers at `address`, or it is not to be trusted.
-        StartFailed: no embedded Ray comes up.
+        StartFailed: the embedded Ray does not start.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    joined = None if address is None else _checked(address, allow_no_token)
+    joined = None if address is None else _trusted_address(address, allow_no_token)
     if joined is None:
         ensure_local_token()
     reload_auth_mode()
@@ -72,10 +72,10 @@ def session(
             code = None if in_job() else runtime_env()
             ray.init(address=joined.text, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # where Ray's own processes do not come up, it raises a bare Exception
-        said = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split())[:300]
         if address is None:
-            raise StartFailed(f"Ray cannot start on this machine: {said}") from error
-        raise ClusterError(f"no Ray cluster answers at {address!r}: {said}") from error
+            raise StartFailed(f"Ray cannot start on this machine: {reason}") from error
+        raise ClusterError(f"no Ray cluster answers at {address!r}: {reason}") from error
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
         yield
@@ -83,7 +83,7 @@ def session(
         ray.shutdown()
 
 
-def _checked(given: str, allow_no_token: bool) -> Address:
+def _trusted_address(given: str, allow_no_token: bool) -> Address:
     address = parse_address(given)
     if address.kind != "cluster":
         raise ClusterError(
@@ -91,6 +91,6 @@ def _checked(given: str, allow_no_token: bool) -> Address:
             "of the head, often HOST:6379"
         )
     require_answer(address)
-    if not in_job():  # whoever submitted the job has looked
+    if not in_job():  # checked when the job was submitted
         require_token(address, allow_no_token=allow_no_token)
     return address

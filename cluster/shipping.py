@@ -1,7 +1,8 @@
-"""foldtune's own code on its way to a cluster, so that every node runs the very code that was started."""
+"""foldtune's own code on its way to a cluster, so that every node runs the code of the process that started it."""
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
@@ -19,21 +20,24 @@ IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 def in_job() -> bool:
-    """Whether this process is the command of a Ray job, or was started by one."""
+    """Return whether this process is the command of a Ray job, or was started by one."""
     return IN_JOB in os.environ
 
 
 @cache
 def package_folder() -> Path:
-    """Folder of the package `foldtune` that holds all of its code as files.
+    """Return the folder of the package `foldtune` that holds all of its code, in files or behind links.
 
-    Where the five parts lie beside it (an editable install of a source tree), this is a copy in a temporary folder.
+    Ray follows links when it packs a folder. A checkout whose links became text files (a ZIP download, Windows) finds
+    the five parts beside the package: then this is a copy in a temporary folder, removed when the process ends.
     """
     own = Path(foldtune.__file__).resolve().parent
     parts = {name: _folder_of(f"foldtune.{name}") for name in PARTS}
-    if all(folder == own / name for name, folder in parts.items()):
+    if all((own / name).resolve() == folder for name, folder in parts.items()):
         return own
-    copy = Path(mkdtemp(prefix="foldtune-code-")) / "foldtune"
+    temporary = mkdtemp(prefix="foldtune-code-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    copy = Path(temporary, "foldtune")
     copy.mkdir()
     for path in own.iterdir():
         if path.is_file() and path.name not in PARTS:
@@ -57,10 +61,18 @@ def runtime_env(**more: Any) -> dict[str, Any]:
 
 @cache
 def code_digest() -> str:
-    """Eight characters that differ where any source file of the package does."""
+    """Return eight characters that differ where any source file of the package does, however it is installed."""
     digest = hashlib.sha256()
-    folder = package_folder()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder)}\0".encode())
+    for name, path in sorted(_sources(package_folder())):
+        digest.update(f"{name}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
+
+
+def _sources(folder: Path) -> list[tuple[str, Path]]:
+    """Return the Python files of a package with their names relative to it, also of those behind links."""
+    found = []
+    for root, _, names in os.walk(folder, followlinks=True):
+        paths = [Path(root, name) for name in names if name.endswith(".py")]
+        found += [(path.relative_to(folder).as_posix(), path) for path in paths]
+    return found

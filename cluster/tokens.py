@@ -1,6 +1,6 @@
-"""Ray's token authentication: on for what foldtune starts, asked of every cluster that others can reach.
+"""Ray's token authentication: on for what foldtune starts, required of every cluster that others can reach.
 
-Whoever reaches the ports of a cluster without it can run code there, as the user who started it.
+Without it, anyone who reaches the ports of a cluster can run code there as the user who started it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import secrets
 import urllib.request
 from pathlib import Path
 
-from foldtune.cluster.addresses import ANSWER_S, Address
+from foldtune.cluster.addresses import CONNECT_TIMEOUT_S, Address
 from foldtune.errors import ClusterError
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
@@ -23,12 +23,12 @@ NO_TOKEN = (
 
 
 def default_token_path() -> Path:
-    """Where Ray looks for a token that the environment does not give."""
+    """Return the file of the token that Ray uses where the environment gives none."""
     return Path.home() / ".ray" / "auth_token"
 
 
 def has_token() -> bool:
-    """Whether this user has a token: in the environment, or in a file."""
+    """Return whether this user has a token, in the environment or in a file."""
     if os.environ.get(TOKEN):
         return True
     path = Path(os.environ.get(TOKEN_PATH) or default_token_path())
@@ -36,10 +36,10 @@ def has_token() -> bool:
 
 
 def ensure_local_token() -> None:
-    """Before an embedded Ray starts: it asks for a token, which is made where the user has none.
+    """Make an embedded Ray that starts later require a token, and create one where the user has none.
 
-    A new token is readable by its user alone; where the home cannot be written it lives in the environment only.
-    RAY_AUTH_MODE=disabled is the user's own choice and stays.
+    A new token is readable by its user alone; where the home cannot be written it is in the environment only.
+    RAY_AUTH_MODE=disabled is kept: it is the user's own choice.
     """
     if os.environ.setdefault(MODE, "token").lower() != "token" or has_token():
         return
@@ -54,13 +54,14 @@ def ensure_local_token() -> None:
 
 
 def require_token(address: Address, *, allow_no_token: bool = False) -> None:
-    """Before a running cluster is joined: take its mode, so that no token is sent where none is asked for.
+    """Check that a running cluster requires a token, and set RAY_AUTH_MODE to its mode before it is joined.
 
     Args:
-        allow_no_token: the user trusts everybody who can reach the cluster.
+        address: address of the cluster.
+        allow_no_token: whether to trust everybody who can reach the cluster.
 
     Raises:
-        ClusterError: it asks for a token and there is none here, or it asks for none though others can reach it.
+        ClusterError: it requires a token and this user has none, or it requires none though others can reach it.
     """
     if token_required(address):
         if not has_token():
@@ -76,23 +77,23 @@ def require_token(address: Address, *, allow_no_token: bool = False) -> None:
 
 
 def reload_auth_mode() -> None:
-    """Make Ray read the mode again: it does at import, and some module may have imported it before."""
+    """Make Ray read RAY_AUTH_MODE again: it does so at import, and some module may have imported it before."""
     from ray._raylet import Config  # type: ignore[attr-defined]
 
     Config.initialize("")
 
 
 def token_required(address: Address) -> bool:
-    """Whether the cluster turns a caller without a token away. With mutual TLS (RAY_USE_TLS) it turns strangers away.
+    """Return whether a cluster refuses callers without a token. With mutual TLS (RAY_USE_TLS) it refuses strangers.
 
     Raises:
-        ClusterError: it gives no answer.
+        ClusterError: it does not answer, or is no Ray cluster.
     """
     if address.kind == "jobs":
         return _job_server_mode(address) == "token"
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return has_token()
-    import grpc
+    import grpc  # heavy, and only needed here
 
     call = {
         "cluster": "/ray.rpc.NodeInfoGcsService/CheckAlive",
@@ -100,7 +101,7 @@ def token_required(address: Address) -> bool:
     }[address.kind]
     with grpc.insecure_channel(address.text.rpartition("://")[2]) as channel:
         try:
-            channel.unary_unary(call)(b"", timeout=ANSWER_S)
+            channel.unary_unary(call)(b"", timeout=CONNECT_TIMEOUT_S)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAUTHENTICATED:
                 return True
@@ -113,7 +114,7 @@ def token_required(address: Address) -> bool:
 
 def _job_server_mode(address: Address) -> str:
     try:
-        with urllib.request.urlopen(f"{address.text}/api/authentication_mode", timeout=ANSWER_S) as answer:
+        with urllib.request.urlopen(f"{address.text}/api/authentication_mode", timeout=CONNECT_TIMEOUT_S) as answer:
             return str(json.load(answer)["authentication_mode"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ClusterError(

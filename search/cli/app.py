@@ -1,20 +1,19 @@
-"""The application: its commands, in the order in which a user meets them."""
+"""The application: every command is registered here, in families that follow each other as a user meets them."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import typer
+from typer.core import TyperCommand
 
-from foldtune.search.cli.commands.cluster import cluster
-from foldtune.search.cli.commands.look import report, results
-from foldtune.search.cli.commands.prepare import data, preview, validate
-from foldtune.search.cli.commands.search import jobs, search
-from foldtune.search.cli.commands.use import gate, predict, promote
-from foldtune.search.cli.commands.vote import compare, ensemble, thresholds
+from foldtune.search.cli.commands import cluster, look, prepare, search, use, vote
+from foldtune.search.cli.tta_option import ViewsCommand
 
-HELP = """Search the hyperparameters of an image classifier on Ray, then train the best trials on K folds, let them
-vote, and write the submission.
+HELP = """Search the hyperparameters of an image classifier on Ray, train the best trials on K folds, combine them
+by a vote, and write the submission.
 
 A first session:
 
@@ -22,22 +21,44 @@ foldtune data digits quickstart                 real images to try it on
 foldtune validate examples/quickstart.yaml      is the configuration right?
 foldtune search examples/quickstart.yaml        Ctrl-C, --resume: all is kept
 foldtune results quickstart                     the trials, the best first
-foldtune ensemble quickstart -o submission.csv  K folds, votes, submission
+foldtune ensemble quickstart -o submission.csv  K folds, a vote, the submission
+
+Each command has its own help: foldtune search --help
 """
 
-app = typer.Typer(
-    name="foldtune",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    help=HELP,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+Function = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Commands below one name, as `foldtune cluster status`."""
+
+    help: str
+    commands: Sequence[Function]
+
+
+FAMILIES: Mapping[str, Sequence[Function]] = {
+    "Prepare": (prepare.validate, prepare.preview),
+    "Search": (search.search, search.logs, search.stop),
+    "Look at results": (look.runs, look.results, look.leaderboard, look.report),
+    "Vote": (vote.thresholds, vote.ensemble, vote.compare, vote.score),
+    "Use": (use.predict, use.gate, use.promote),
+}
+"""Commands by the heading of `foldtune --help` below which they stand."""
+GROUPS: Mapping[str, Mapping[str, Group]] = {
+    "Prepare": {"data": Group("Write real image data to try foldtune on.", (prepare.digits,))},
+    "Cluster": {
+        "cluster": Group(
+            "Show a Ray cluster, check it before a search, or write the manifest of one.",
+            (cluster.status, cluster.check, cluster.manifest),
+        )
+    },
+}
+"""Groups of commands by heading and name."""
 
 
 def reflow(text: str) -> str:
-    """A docstring whose paragraphs the terminal may wrap; Typer would keep the source's line breaks.
+    """Return a docstring whose paragraphs the terminal may wrap; Typer would keep the source's line breaks.
 
     Paragraphs of commands (`foldtune …`, one a line) keep theirs.
     """
@@ -46,26 +67,35 @@ def reflow(text: str) -> str:
     return "\n\n".join(kept)
 
 
-for register in (
-    validate,
-    preview,
-    search,
-    results,
-    thresholds,
-    ensemble,
-    compare,
-    gate,
-    promote,
-    report,
-    predict,
-    data,
-    jobs,
-    cluster,
-):
-    register.add_to(app)
+def register(into: typer.Typer, function: Function, panel: str | None = None) -> None:
+    """Add a command: its name, flags and help are those of the function."""
+    with_tta = "tta" in inspect.signature(function).parameters
+    into.command(
+        cls=ViewsCommand if with_tta else TyperCommand, help=reflow(function.__doc__ or ""), rich_help_panel=panel
+    )(function)
 
-for command in app.registered_commands:
-    command.help = reflow((command.callback and command.callback.__doc__) or "")
-for group in app.registered_groups:
-    for command in group.typer_instance.registered_commands if group.typer_instance else ():
-        command.help = reflow((command.callback and command.callback.__doc__) or "")
+
+def build_app() -> typer.Typer:
+    """Return the application with all of its commands."""
+    app = typer.Typer(
+        name="foldtune",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        help=HELP,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for panel, functions in FAMILIES.items():
+        for function in functions:
+            register(app, function, panel)
+    for panel, groups in GROUPS.items():
+        for name, group in groups.items():
+            below = typer.Typer(no_args_is_help=True, help=group.help)
+            for function in group.commands:
+                register(below, function)
+            app.add_typer(below, name=name, help=group.help, rich_help_panel=panel)
+    return app
+
+
+app = build_app()

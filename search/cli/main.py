@@ -1,4 +1,4 @@
-"""Entry point: runs a command and turns every way it can end into words and an exit code."""
+"""Entry point: runs a command, and turns each way in which it ends into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
+from rich.text import Text
 
 from foldtune.errors import FoldtuneError
 from foldtune.search.cli.app import app
@@ -21,15 +22,19 @@ DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 1 the work failed, 2 the input is wrong, 130 interrupted."""
+    """Run a command and exit: 0 done, 1 the work failed, 2 the input is wrong, 130 interrupted."""
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; gives its exit code."""
+    """Run a command; return its exit code.
+
+    Args:
+        arguments: the command line without `foldtune`; None for that of the process.
+    """
     try:
         code = typer.main.get_command(app)(args=arguments, prog_name="foldtune", standalone_mode=False)
-        sys.stdout.flush()  # a pipe that was closed shows here, not while Python exits
+        sys.stdout.flush()  # a closed pipe shows here, not while Python exits
         return code if isinstance(code, int) else DONE
     except (KeyboardInterrupt, typer.Abort):
         errors().print("interrupted")
@@ -38,41 +43,44 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Typer and rich turn the first into the second.
         if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
             raise
-        return _reader_left()
+        return _discard_output()
     except Exception as error:
-        return _explain(error)
-
-
-def _reader_left() -> int:
-    """The reader of our output wants no more of it, for example `| head`: what is left goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE
+        return _report(error)
 
 
 def exit_code(error: Exception) -> int | None:
-    """Exit code of an error that was meant for the user; None for one that was not."""
+    """Return the exit code of an error that is meant for the user; None for one that is not."""
     if isinstance(error, FoldtuneError):
         return error.exit_code
     return FAILED if isinstance(error, OSError) else None
 
 
-def _explain(error: Exception) -> int:
+def _discard_output() -> int:
+    """Discard the rest of the output: its reader, for example `| head`, has closed the pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE
+
+
+def _report(error: Exception) -> int:
+    """Print an error, without a traceback; return the exit code."""
     if isinstance(error, USAGE_ERROR):
         _show_usage(error)
         return WRONG_INPUT
     code = exit_code(error)
     if code is not None:
-        errors().print("[bold red]error:[/]", end=" ")
-        _say(_text(error))
+        errors().print(Text("error:", style="bold red"), _message(error), soft_wrap=True)
         return code
     with tempfile.NamedTemporaryFile("w", prefix="foldtune-", suffix=".log", delete=False) as log:
         log.write(traceback.format_exc())
-    _say(f"unexpected error: {type(error).__name__}: {error}; this is a bug in foldtune, its details are in {log.name}")
+    errors().print(
+        f"unexpected error: {type(error).__name__}: {error}; this is a bug in foldtune, its details are in {log.name}",
+        soft_wrap=True,
+    )
     return FAILED
 
 
-def _text(error: Exception) -> str:
-    """What an error says; several problems stand one a line below their number."""
+def _message(error: Exception) -> str:
+    """Return an error's text; several problems stand one a line below their number."""
     problems = [str(problem) for problem in getattr(error, "problems", ())]
     if len(problems) > 1:
         return "\n  ".join([f"{len(problems)} problems", *problems])
@@ -82,12 +90,8 @@ def _text(error: Exception) -> str:
 
 
 def _show_usage(error: Any) -> None:
-    """How the command is used and what is wrong, without the words of the library that checks a flag."""
+    """Print the command's usage and what is wrong, without pydantic's phrases."""
     message = getattr(error, "message", None)
     if isinstance(message, str):
         error.message = message.replace("Value error, ", "").replace("Input should be", "must be").rstrip(".")
     error.show(sys.stderr)
-
-
-def _say(text: str) -> None:
-    errors().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-ConfigFile = Annotated[Path, typer.Argument(help="The YAML file.", show_default=False, metavar="CONFIG")]
+
+class Format(StrEnum):
+    """Form in which a command prints a table."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+class TableOrJson(StrEnum):
+    """Form in which a command prints what would be no single CSV."""
+
+    table = "table"
+    json = "json"
+
+
+ConfigFile = Annotated[
+    Path, typer.Argument(help="The YAML file of the configuration.", show_default=False, metavar="CONFIG")
+]
 RunName = Annotated[
     str,
     typer.Argument(
@@ -25,9 +42,13 @@ Overrides = Annotated[
 Storage = Annotated[
     str, typer.Option("--storage", metavar="FOLDER|URL", help="Where runs are kept: a folder, or s3://bucket/prefix.")
 ]
+StorageOverride = Annotated[
+    str | None,
+    typer.Option("--storage", metavar="FOLDER|URL", help="Where runs are kept; the file's own value by default."),
+]
 Address = Annotated[
     str | None,
-    typer.Option("--address", metavar="A", help="A running Ray: auto or HOST:PORT. An embedded one by default."),
+    typer.Option("--address", metavar="A", help="A running Ray: auto or HOST:PORT. By default one is started here."),
 ]
 AnyAddress = Annotated[
     str | None,
@@ -37,27 +58,21 @@ AnyAddress = Annotated[
         help="A running Ray: auto or HOST:PORT joins it, http://HOST:8265 submits a job, ray://HOST:10001 runs on it.",
     ),
 ]
+ClusterAddress = Annotated[
+    str,
+    typer.Option("--address", metavar="A", help="The cluster: auto, HOST:PORT, http://HOST:8265 or ray://HOST:10001."),
+]
+JobServerAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="A",
+        help="The job server, http://HOST:8265; by default the one that the run's folder names.",
+    ),
+]
 AllowNoToken = Annotated[
     bool,
     typer.Option("--allow-no-token", help="Trust a cluster on which everybody who reaches its ports can run code."),
 ]
-
-
-class Format(StrEnum):
-    """How a command prints a table."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-
-
-class TableOrJson(StrEnum):
-    """How a command prints what would be no single CSV."""
-
-    table = "table"
-    json = "json"
-
-
-def decoders() -> int:
-    """Processes that decode images: one a CPU that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+TableFormat = Annotated[Format, typer.Option("--format", help="Form of the output.")]
+ReportFormat = Annotated[TableOrJson, typer.Option("--format", help="Form of the output.")]

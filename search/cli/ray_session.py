@@ -1,21 +1,26 @@
-"""A Ray session that starts when it is first needed, and lasts for all that a command does."""
+"""A Ray session that starts when it is first needed, and lasts until a command ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from rich.console import Console
+
+from foldtune.cluster.resources import TrialResources, require_slot
+from foldtune.cluster.sessions import session
 from foldtune.search.cli.terminal import note
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from foldtune.search.config.schema import ResourcesConfig
+from foldtune.search.config.schema import ResourcesConfig
 
 
 class RaySession:
-    """`with RaySession(address) as ray: … ray.connect(resources)`: connects once, checks the room each time."""
+    """`with RaySession(address) as ray: … ray.connect(resources)` connects once, and checks for a free slot each time.
+
+    Args:
+        address: a running cluster, None for an embedded Ray.
+        allow_no_token: whether to trust a cluster that requires no token.
+    """
 
     def __init__(self, address: str | None, *, allow_no_token: bool = False) -> None:
         self._address = address
@@ -31,39 +36,41 @@ class RaySession:
 
     @property
     def joins(self) -> bool:
-        """Whether it is a running cluster's; an embedded Ray otherwise."""
+        """Whether it joins a running cluster; otherwise it starts an embedded Ray."""
         return self._address is not None
 
     def close(self) -> None:
-        """Leave Ray, whose workers end; it may be connected again."""
+        """Disconnect from Ray, which ends its workers; `connect` works again after it."""
         self._connected = False
         self._stack.close()
 
     @contextmanager
     def ending_workers(self) -> Iterator[None]:
-        """On any error in the block, and on Ctrl-C, leave Ray before what is around the block goes on, such as the
-        release of a run's lock: nothing still works for the run then."""
+        """Disconnect on any error in the block, and on Ctrl-C, before an outer block goes on.
+
+        An outer block may release a run's lock: no worker writes to the run after that.
+        """
         try:
             yield
         except BaseException:
             self.close()
             raise
 
-    def connect(self, resources: ResourcesConfig, what: str = "starting Ray …", console: Console | None = None) -> None:
-        """Connect, and make sure that a trial finds room.
+    def connect(
+        self, resources: ResourcesConfig, message: str = "starting Ray …", console: Console | None = None
+    ) -> None:
+        """Connect, and check that a trial fits into the cluster.
 
         Args:
-            what: is told where Ray has to be started.
-            console: of a live table that is shown.
+            resources: what a trial takes.
+            message: line that is printed where a connection has to be made.
+            console: console of a live table that is shown.
 
         Raises:
             ClusterError: no cluster answers, or none of its nodes can hold a trial.
         """
-        from foldtune.cluster.resources import TrialResources, require_slot
-        from foldtune.cluster.sessions import session
-
         if not self._connected:
-            note(what, console)
+            note(message, console)
             self._stack.enter_context(session(self._address, allow_no_token=self._allow_no_token))
             self._connected = True
         require_slot(

@@ -109,10 +109,10 @@ def leave_job_folder(config: Path) -> Path:
     return absolute
 
 
-def arguments(config: str, *, resume: bool, more: int | None) -> Sequence[str]:
+def arguments(config: str, *, resume: bool, further_trials: int | None) -> Sequence[str]:
     """Of `foldtune` on the cluster, whose own Ray it joins."""
     given = ["--resume"] if resume else []
-    given += ["--trials", str(more)] if resume and more else []
+    given += ["--trials", str(further_trials)] if resume and further_trials else []
     return ["search", config, "--address", "auto", *given]
 
 

@@ -283,7 +283,7 @@ def test_a_wrong_sample_is_found_before_any_training(home: Path, copy: Callable[
 def test_unreadable_images_to_submit_are_set_apart(
     home: Path, copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from foldtune.search.cli.commands.vote.combine import _open
+    from foldtune.search.cli.handlers.vote.combine import read_source
     from foldtune.search.ensemble.candidates import choose_finalists
     from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
     from foldtune.search.ensemble.submission import rehearse_submission
@@ -303,7 +303,7 @@ def test_unreadable_images_to_submit_are_set_apart(
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.setenv("FOLDTUNE_CACHE", str(home / "cache"))
     opened = open_run(str(run), "runs")
-    test = _open(opened).test
+    test = read_source(opened).test
     assert isinstance(test, Unlabelled)
     assert "1 image to submit cannot be read" in capsys.readouterr().err
     assert test.ids.tolist() == table["image"].tolist()

@@ -14,19 +14,19 @@ from foldtune.results.tables.columns import Column, build_table, fit_columns
 DASH = "–"
 
 
-def nodes_table(nodes: Sequence[Node], waiting: int, *, width: int | None = None) -> Table:
+def nodes_table(nodes: Sequence[Node], pending: int, *, width: int | None = None) -> Table:
     """One row a node: what it has, what of it is taken, and what runs there; the caption sums up."""
     columns = [
         *_names(nodes),
         _column("CPUs", [_taken(node.cpus, node.free_cpus) for node in nodes], 0),
         _column("GPUs", [_taken(node.gpus, node.free_gpus) for node in nodes], 0),
         _column("memory", [f"{node.memory_gb:.0f} GB" for node in nodes], 3),
-        _column("runs", [runs_line(node) or DASH for node in nodes], 1, right=False, limit=80),
+        _column("runs", [workers_line(node) or DASH for node in nodes], 1, right=False, limit=80),
     ]
     table = build_table(fit_columns(columns, width)[0])
     cpus = _taken(sum(node.cpus for node in nodes), sum(node.free_cpus for node in nodes))
     gpus = _taken(sum(node.gpus for node in nodes), sum(node.free_gpus for node in nodes))
-    queue = f"; {waiting} wait for room" if waiting else ""
+    queue = f"; {pending} wait for room" if pending else ""
     gpus = f" and {gpus} GPUs" if gpus != DASH else ""
     table.caption = f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}, {cpus} CPUs{gpus} in use{queue}"
     table.caption_style = "none"
@@ -42,14 +42,14 @@ def check_table(check: ClusterCheck, *, width: int | None = None) -> Table:
         _column("GPUs", [f"{row.node.gpus:g}" for row in rows], 0),
         _column("trials", [f"{row.trials}" for row in rows], 0),
         _verdicts("versions", rows, lambda row: not any(problem.startswith("has ") for problem in row.problems)),
-        _verdicts("storage", rows, lambda row: row.answer is not None and row.answer.storage_problem is None),
-        _verdicts("data", rows, lambda row: row.answer is not None and not row.answer.missing),
-        _verdicts("cache", rows, lambda row: row.answer is not None and row.answer.cache_problem is None),
+        _verdicts("storage", rows, lambda row: row.report is not None and row.report.storage_problem is None),
+        _verdicts("data", rows, lambda row: row.report is not None and not row.report.missing),
+        _verdicts("cache", rows, lambda row: row.report is not None and row.report.cache_problem is None),
     ]
     return build_table(fit_columns(columns, width)[0])
 
 
-def runs_line(node: Node) -> str:
+def workers_line(node: Node) -> str:
     """What runs on a node, in one line."""
     workers = sorted(node.workers.items(), key=lambda item: -item[1])
     return ", ".join(f"{count} × {name}{f' ({command})' if command else ''}" for (name, command), count in workers)

@@ -111,7 +111,7 @@ def fold_line(outcome: FoldOutcome, ready: int, total: int) -> str:
 
 
 @contextmanager
-def showing_folds(console: Console, members: Sequence[str], folds: int) -> Iterator[Watcher]:
+def show_folds(console: Console, members: Sequence[str], folds: int) -> Iterator[Watcher]:
     """What to tell the fold models to: a live table in a terminal, one line a fold model elsewhere."""
     table = FoldTable(members, folds)
     if not console.is_terminal:

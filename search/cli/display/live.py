@@ -115,7 +115,7 @@ def finished_line(state: SearchState, record: TrialRecord) -> Text:
 
 
 @contextmanager
-def showing(console: Console) -> Iterator[Observer]:
+def show_search(console: Console) -> Iterator[Observer]:
     """An observer that fits where the output goes."""
     if not console.is_terminal:
         yield LineObserver(console)

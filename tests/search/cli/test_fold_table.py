@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from foldtune.search.cli.display.fold_table import FoldTable, fold_line, showing_folds
+from foldtune.search.cli.display.fold_table import FoldTable, fold_line, show_folds
 from foldtune.search.cli.terminal import note
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.voting.bootstrap import Interval
@@ -54,7 +54,7 @@ def test_who_drops_out_is_counted_and_shown_as_out() -> None:
 def test_a_note_stands_above_the_live_table() -> None:
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=80, highlight=False)
-    with showing_folds(console, ["0004", "0011"], 3) as watcher:
+    with show_folds(console, ["0004", "0011"], 3) as watcher:
         watcher.on_outcome(READY)
         note("4 of 6 fold models to train", console)
     before, after = text.getvalue().split("4 of 6 fold models to train")
@@ -64,7 +64,7 @@ def test_a_note_stands_above_the_live_table() -> None:
 
 def test_a_line_gives_the_reason_of_an_elimination() -> None:
     text = io.StringIO()
-    with showing_folds(Console(file=text), ["0004", "0011"], 3) as watcher:
+    with show_folds(Console(file=text), ["0004", "0011"], 3) as watcher:
         watcher.on_outcome(FoldOutcome("0011", 0, 0.7))
         watcher.on_dropped([OUT])
         watcher.on_outcome(READY)
@@ -77,7 +77,7 @@ def test_a_line_gives_the_reason_of_an_elimination() -> None:
 
 def test_without_a_terminal_each_fold_model_is_a_line() -> None:
     text = io.StringIO()
-    with showing_folds(Console(file=text), ["0004", "0011"], 2) as watcher:
+    with show_folds(Console(file=text), ["0004", "0011"], 2) as watcher:
         for outcome in (READY, TRAINED, FAILED, READY):
             watcher.on_outcome(outcome)
     assert text.getvalue().splitlines() == [
@@ -89,7 +89,7 @@ def test_without_a_terminal_each_fold_model_is_a_line() -> None:
 
 def test_in_a_terminal_a_table_follows() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    with console.capture() as capture, showing_folds(console, ["0004"], 2) as watcher:
+    with console.capture() as capture, show_folds(console, ["0004"], 2) as watcher:
         watcher.on_outcome(TRAINED)
     assert "1/2 fold models" in capture.get()
 

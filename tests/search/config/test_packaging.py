@@ -81,5 +81,5 @@ def test_a_sent_command_does_not_stay_where_its_folder_may_be_replaced(
 
 
 def test_trials_are_added_only_where_the_search_is_resumed() -> None:
-    assert list(arguments("c.yaml", resume=False, more=9)) == ["search", "c.yaml", "--address", "auto"]
-    assert list(arguments("c.yaml", resume=True, more=9))[4:] == ["--resume", "--trials", "9"]
+    assert list(arguments("c.yaml", resume=False, further_trials=9)) == ["search", "c.yaml", "--address", "auto"]
+    assert list(arguments("c.yaml", resume=True, further_trials=9))[4:] == ["--resume", "--trials", "9"]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from foldtune.errors import InputError, RunBusy, RunExists, RunNotFound
-from foldtune.search.cli.commands.search.search import resume_command
+from foldtune.search.cli.handlers.search.request import SearchRequest
 from foldtune.search.config.loading import load_config
 from foldtune.search.runs.dataset import Labelled
 from foldtune.search.runs.run import Run, extend, new_store, open_run, reopen_labelled, start_run
@@ -138,5 +138,6 @@ def test_broken_images_are_left_out_where_that_is_allowed(project: Any) -> None:
 
 
 def test_the_command_that_resumes_can_be_pasted_into_a_shell() -> None:
-    command = resume_command(Path("my runs/a.yaml"), ["space.lr=0.01"], "b", None, "auto")
+    request = SearchRequest(Path("my runs/a.yaml"), ("space.lr=0.01",), name="b", address="auto")
+    command = request.resume_command()
     assert command == "foldtune search 'my runs/a.yaml' --set space.lr=0.01 --name b --address auto --resume"

@@ -1,0 +1,112 @@
+"""Commands of a Ray cluster: status, check, manifest."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foldtune.search.cli.options import (
+    AllowNoToken,
+    ClusterAddress,
+    ConfigFile,
+    Format,
+    Overrides,
+    StorageOverride,
+    TableFormat,
+)
+
+
+class Kind(StrEnum):
+    """Program that starts a cluster."""
+
+    kuberay = "kuberay"
+    ray_up = "ray-up"
+
+
+def status(
+    address: ClusterAddress = "auto",
+    format: TableFormat = Format.table,
+    allow_no_token: AllowNoToken = False,
+) -> None:
+    """Show the nodes of a cluster, their free resources, and what runs on each.
+
+    foldtune cluster status --address http://head:8265
+    """
+    from foldtune.search.cli.handlers.cluster.status import show_status
+
+    show_status(address, format, allow_no_token=allow_no_token)
+
+
+def check(
+    config: ConfigFile,
+    override: Overrides = None,
+    storage: StorageOverride = None,
+    address: ClusterAddress = "auto",
+    allow_no_token: AllowNoToken = False,
+) -> None:
+    """Find out node by node whether a cluster can run the trials of a search, before it is started.
+
+    Resources, the same versions on every node, the storage written and read by every node, the images readable
+    there. Ends with 1 and what to do where something is missing.
+
+    foldtune cluster check skin.yaml --address auto --storage s3://bucket/runs
+    """
+    from foldtune.search.cli.handlers.cluster.check import CheckRequest, show_check
+
+    show_check(CheckRequest(config, tuple(override or ()), storage, address, allow_no_token))
+
+
+def manifest(
+    kind: Annotated[Kind, typer.Option(help="Program that starts the cluster.", show_default=False)],
+    workers: Annotated[int, typer.Option(min=0, help="Number of workers at the start.")] = 1,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of one worker.")] = 1,
+    cpus: Annotated[int, typer.Option(min=1, help="CPUs of one worker.")] = 8,
+    memory_gb: Annotated[int, typer.Option(min=1, help="Memory of one worker, in GB.")] = 32,
+    max_workers: Annotated[
+        int | None, typer.Option(min=1, help="Largest number of workers; where it is above --workers, Ray autoscales.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the cluster.")] = "foldtune",
+    image: Annotated[
+        str, typer.Option(help="A container image with foldtune, the same for every node.")
+    ] = "foldtune:latest",
+    claim: Annotated[
+        str | None, typer.Option(help="kuberay: the PersistentVolumeClaim with data and runs, mounted at /shared.")
+    ] = None,
+    job: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="kuberay: a RayJob that searches by this YAML file.")
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="HOST", help="ray-up: the head, where the machines are your own.")
+    ] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(metavar="HOST", help="ray-up: a worker; give it once for each.")
+    ] = None,
+    ssh_user: Annotated[str, typer.Option(help="ray-up: user name for SSH.")] = "ubuntu",
+    aws_region: Annotated[
+        str | None, typer.Option(help="ray-up: region in which Amazon EC2 starts the machines.")
+    ] = None,
+    aws_instance: Annotated[
+        str, typer.Option(metavar="TYPE", help="ray-up: instance type of a worker on EC2.")
+    ] = "g5.2xlarge",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="F", help="The file to write; stdout by default.")
+    ] = None,
+) -> None:
+    """Write the YAML that starts a cluster, with token authentication and a place for data and runs.
+
+    foldtune cluster manifest --kind kuberay --workers 4 --gpus 1 --claim data | kubectl apply -f -
+    foldtune cluster manifest --kind kuberay --workers 4 --gpus 1 --claim data --job skin.yaml -o job.yaml
+    foldtune cluster manifest --kind ray-up --gpus 2 --head gpu0 --host gpu1 --host gpu2 -o cluster.yaml
+    foldtune cluster manifest --kind ray-up --workers 1 --max-workers 8 --aws-region us-west-2 -o cluster.yaml
+    """
+    from foldtune.search.cli.handlers.cluster import manifest as handler
+
+    shape = handler.Shape(name, image, workers, max_workers or workers, cpus, gpus, memory_gb)
+    if kind is Kind.kuberay:
+        handler.write_kuberay(shape, claim, job, output)
+    else:
+        machines = handler.RayUpMachines(head, tuple(host or ()), ssh_user, aws_region, aws_instance)
+        handler.write_ray_up(shape, machines, job, output)

@@ -1,0 +1,93 @@
+"""Commands that show a search: runs, results, leaderboard, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foldtune.search.cli.options import Format, ReportFormat, RunName, Storage, TableFormat, TableOrJson
+
+
+def runs(storage: Storage = "runs", format: TableFormat = Format.table) -> None:
+    """List the runs of a storage: their state, trials and best value, and the Ray jobs that search them.
+
+    foldtune runs
+    foldtune runs --storage s3://bucket/runs --format json
+    """
+    from foldtune.search.cli.handlers.look.runs import show_runs
+
+    show_runs(storage, format)
+
+
+def results(
+    run: RunName,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Number of rows; by default 20 in a table, all of them as CSV or JSON.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="M", help="A column to sort by; the run's metric by default.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep the table current until the search ends.")] = False,
+    format: TableFormat = Format.table,
+    storage: Storage = "runs",
+) -> None:
+    """Show a run's trials, the best first, also while it is searching.
+
+    foldtune results skin --top 5
+    foldtune results skin --sort fit_time_s
+    foldtune results skin --watch
+    foldtune results skin --format json | jq '.[0]'
+    """
+    from foldtune.search.cli.handlers.look.results import ResultsRequest, show_results
+
+    show_results(ResultsRequest(run, storage, sort, top), format, watch=watch)
+
+
+def leaderboard(
+    run: RunName,
+    file: Annotated[Path, typer.Option("--output", "-o", metavar="F", help="The CSV to write.", show_default=False)],
+    sort: Annotated[
+        str | None, typer.Option(metavar="M", help="A column to sort by; the run's metric by default.")
+    ] = None,
+    storage: Storage = "runs",
+) -> None:
+    """Write every trial of a run to a CSV.
+
+    Columns: rank, trial_id, status, the metric, its tuned value, epochs, fit_time_s, images_per_s, params_m, the
+    other metrics, params_*, error.
+
+    foldtune leaderboard skin --output leaderboard.csv
+    """
+    from foldtune.search.cli.handlers.look.results import ResultsRequest, write_leaderboard
+
+    write_leaderboard(ResultsRequest(run, storage, sort), file)
+
+
+def report(
+    run: RunName,
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write.", show_default=False)
+    ],
+    timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Time each model's inference here.")] = True,
+    device: Annotated[
+        str | None, typer.Option(help="Device of the timing: cpu, cuda …; a GPU where there is one by default.")
+    ] = None,
+    format: ReportFormat = TableOrJson.table,
+    storage: Storage = "runs",
+) -> None:
+    """Write the figures by which a team judges a run and chooses a model: CSV and JSON files in a folder.
+
+    models.csv holds the best trial of each model: metric, parameters in millions, training time, images a second in
+    training, milliseconds an image in prediction (measured here on batches of 32, without decoding). Of an
+    ensemble, on its cross-fitted predictions: per_class.csv and per_class.json (precision, recall, F1, rows) and,
+    where each image has one label, confusion.csv.
+
+    Of several targets each has a folder of its own in it.
+
+    foldtune report skin --output report
+    """
+    from foldtune.search.cli.handlers.look.report import ReportRequest, write_report
+
+    write_report(ReportRequest(run, storage, folder, timing, device), format)

@@ -1,0 +1,81 @@
+"""Commands of a search: search, logs, stop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from foldtune.search.cli.options import (
+    AllowNoToken,
+    AnyAddress,
+    ConfigFile,
+    JobServerAddress,
+    Overrides,
+    RunName,
+    Storage,
+    StorageOverride,
+)
+
+
+def search(
+    config: ConfigFile,
+    override: Overrides = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; the file's by default.")] = None,
+    storage: StorageOverride = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Number of trials; with --resume, the number of further ones.")
+    ] = None,
+    address: AnyAddress = None,
+    allow_no_token: AllowNoToken = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+) -> None:
+    """Search hyperparameters; the last line of the output is the best trial.
+
+    Ctrl-C stops cleanly; --resume goes on, also after a crash, and no finished trial is trained again. The run's
+    folder is FOLDER/NAME; its study opens in optuna-dashboard while it runs. With `targets` each target has a
+    search of its own, one after the other, as run NAME.TARGET.
+
+    On a cluster --storage is a folder that every node mounts, or a URL:
+
+    foldtune search skin.yaml --address auto                    from one of its machines
+    foldtune search skin.yaml --address http://head:8265        as a job: Ctrl-C leaves it running
+    foldtune logs skin --follow
+    foldtune stop skin
+    """
+    from foldtune.search.cli.handlers.search.search import SearchRequest, run_search_command
+
+    run_search_command(
+        SearchRequest(config, tuple(override or ()), name, storage, trials, address, allow_no_token, resume)
+    )
+
+
+def logs(
+    run: RunName,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+    storage: Storage = "runs",
+    address: JobServerAddress = None,
+    allow_no_token: AllowNoToken = False,
+) -> None:
+    """Show the output of the job that searches a run.
+
+    With --address RUN may also be a job's id, which needs no access to the storage.
+    """
+    from foldtune.search.cli.handlers.search.jobs import JobRequest, show_log
+
+    show_log(JobRequest(run, storage, address, allow_no_token), follow=follow)
+
+
+def stop(
+    run: RunName,
+    storage: Storage = "runs",
+    address: JobServerAddress = None,
+    allow_no_token: AllowNoToken = False,
+) -> None:
+    """Stop the search of a run cleanly, wherever it runs: what finished is kept, --resume goes on.
+
+    With --address RUN may also be a job's id, which needs no access to the storage.
+    """
+    from foldtune.search.cli.handlers.search.jobs import JobRequest, stop_search
+
+    stop_search(JobRequest(run, storage, address, allow_no_token))

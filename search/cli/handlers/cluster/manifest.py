@@ -1,0 +1,103 @@
+"""`foldtune cluster manifest`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+from foldtune.cluster.manifests.kuberay import CONFIG_DIR, ray_cluster, ray_job
+from foldtune.cluster.manifests.ray_up import Aws, Machines, on_aws, on_machines
+from foldtune.cluster.manifests.shape import SHARED, Shape
+from foldtune.results.storage.files import write_bytes_atomic
+from foldtune.search.cli.terminal import note
+from foldtune.search.config.loading import read_raw
+from foldtune.search.config.packaging import CONFIG, arguments, environment, pack_job
+
+__all__ = ["RayUpMachines", "Shape", "write_kuberay", "write_ray_up"]
+
+
+@dataclass(frozen=True)
+class RayUpMachines:
+    """The machines of `ray up`: those of a head and its hosts, or of an AWS region.
+
+    Attributes:
+        head: host name of the head, None on AWS.
+        hosts: host names of the workers.
+        user: user name for SSH.
+        region: AWS region, None for machines of one's own.
+        instance: AWS instance type of a worker.
+    """
+
+    head: str | None
+    hosts: tuple[str, ...]
+    user: str
+    region: str | None
+    instance: str
+
+
+def write_kuberay(shape: Shape, claim: str | None, job: Path | None, output: Path | None) -> None:
+    """Write the manifest of a RayCluster, or of a RayJob that searches by the configuration `job`.
+
+    Args:
+        shape: size of the cluster.
+        claim: name of the PersistentVolumeClaim of data and runs.
+        job: YAML file of a search, None for a cluster alone.
+        output: the file, None for stdout.
+    """
+    if claim is None:
+        raise typer.BadParameter("name the PersistentVolumeClaim (ReadWriteMany) of the data", param_hint="--claim")
+    if job is None:
+        _write(ray_cluster(shape, claim), output)
+        return
+    config, command, variables = _packed(shape, job)
+    _write(ray_job(shape, claim, config=config, arguments=command, environment=variables), output)
+
+
+def write_ray_up(shape: Shape, machines: RayUpMachines, job: Path | None, output: Path | None) -> None:
+    """Write the cluster configuration of `ray up`.
+
+    Args:
+        shape: size of the cluster.
+        machines: what it runs on.
+        job: must be None: `ray up` starts no search.
+        output: the file, None for stdout.
+    """
+    if job is not None:
+        raise typer.BadParameter("`ray up` starts a cluster alone; then foldtune search --address", param_hint="--job")
+    if (machines.head is None) == (machines.region is None):
+        raise typer.BadParameter("name --head and --host of machines of yours, or --aws-region", param_hint="--kind")
+    if machines.region is not None:
+        document = on_aws(shape, Aws(machines.region, machines.instance, user=machines.user))
+    else:
+        document = on_machines(shape, Machines(str(machines.head), list(machines.hosts), machines.user))
+    _write([document], output)
+
+
+def _packed(shape: Shape, job: Path) -> tuple[str, list[str], dict[str, str]]:
+    """Return the configuration with relative paths under the shared folder, the command that searches by it, and that
+    command's environment."""
+    raw = read_raw(job)
+    storage = str(raw.get("storage") or "runs")
+    if "://" not in storage:
+        raw["storage"] = str(Path(SHARED, storage))
+    package = pack_job(raw, Path(SHARED))
+    variables = environment(None, f"foldtune-{shape.name}", "http://127.0.0.1:8265")
+    text = yaml.safe_dump(dict(package.config), sort_keys=False)
+    return text, list(arguments(f"{CONFIG_DIR}/{CONFIG}", resume=False, further_trials=None)), variables
+
+
+def _write(documents: Sequence[dict[str, Any]], output: Path | None) -> None:
+    text = yaml.safe_dump_all(documents, sort_keys=False, explicit_start=len(documents) > 1)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    write_bytes_atomic(output, text.encode())
+    kinds = ", ".join(re.findall(r"^kind: (\w+)$", text, re.MULTILINE)) or "a cluster of `ray up`"
+    note(f"{kinds} in {output}")

@@ -1,0 +1,115 @@
+"""`foldtune results` and `leaderboard`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import typer
+from rich.console import Group
+from rich.live import Live
+
+from foldtune.results.runs.leaderboard import leaderboard
+from foldtune.results.storage.files import write_csv
+from foldtune.results.tables.columns import titled
+from foldtune.results.tables.leaderboard_table import results_table
+from foldtune.search.cli.handlers.look.frames import frame_rows, print_frame
+from foldtune.search.cli.options import Format
+from foldtune.search.cli.terminal import note, output, print_json
+from foldtune.search.runs.group import find_group, open_targets
+from foldtune.search.runs.run import Run
+
+REFRESH_S = 2.0
+DEFAULT_ROWS = 20
+"""Rows of a table where no number is given."""
+
+Runs = Mapping[str | None, Run]
+"""Runs by target; the target of a run that belongs to no group is None."""
+
+
+@dataclass(frozen=True)
+class ResultsRequest:
+    """The rows to show.
+
+    Attributes:
+        run: name or folder of a run, or of a group of targets.
+        storage: folder or URL of the runs.
+        sort: column to sort by, None for the run's metric.
+        top: number of rows, None for the default of the form.
+    """
+
+    run: str
+    storage: str
+    sort: str | None = None
+    top: int | None = None
+
+    def open(self) -> Runs:
+        """Return the runs by target."""
+        return open_targets(self.run, self.storage)
+
+
+def show_results(request: ResultsRequest, format: Format, *, watch: bool) -> None:
+    """Print the trials, the best first; with `watch` as a table that is kept current."""
+    if watch and format is not Format.table:
+        raise typer.BadParameter(f"it draws a table; leave it out, or --format {format}", param_hint="--watch")
+    runs = request.open()
+    if watch:
+        _watch(request, runs)
+    elif format is Format.table:
+        output().print(_tables(runs, request))
+    elif format is Format.json and None not in runs:
+        print_json({target: frame_rows(_joined({None: run}, request)) for target, run in runs.items()})
+    else:
+        print_frame(_joined(runs, request), format)
+
+
+def write_leaderboard(request: ResultsRequest, file: Path) -> None:
+    """Write every trial to a CSV."""
+    frame = _joined(request.open(), request)
+    write_csv(file, frame)
+    note(f"{len(frame)} trials in {file}")
+
+
+def _joined(runs: Runs, request: ResultsRequest) -> pd.DataFrame:
+    """Return the leaderboards one below the other, with a column of the target where there are several."""
+    frames = []
+    for target, run in runs.items():
+        frame = _leaderboard(run, request.sort)
+        frame = frame if request.top is None else frame.head(request.top)
+        if target is not None:
+            frame.insert(0, "target", target)
+        frames.append(frame)
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def _leaderboard(run: Run, sort: str | None) -> pd.DataFrame:
+    return leaderboard(run.store.trials(), run.goal, sort, modes=run.task.metrics)
+
+
+def _tables(runs: Runs, request: ResultsRequest) -> Group:
+    return Group(*(_table(run, request) for run in runs.values()))
+
+
+def _table(run: Run, request: ResultsRequest) -> Group:
+    frame, rows, modes = _leaderboard(run, request.sort), request.top or DEFAULT_ROWS, run.task.metrics
+    table = results_table(frame, run.goal, rows, width=output().width, modes=modes)
+    return titled(f"run {run.store.name}", table)
+
+
+def _watch(request: ResultsRequest, runs: Runs) -> None:
+    """Redraw until no process works on the run, or on any of a group's; without a terminal draw once."""
+    console = output()
+    with Live(_tables(runs, request), console=console, auto_refresh=False) as live:
+        while console.is_terminal and _is_busy(request, runs):
+            time.sleep(REFRESH_S)
+            # The next target of a group may have started. A store that is open already keeps what it has read.
+            runs = {**request.open(), **runs}
+            live.update(_tables(runs, request), refresh=True)
+
+
+def _is_busy(request: ResultsRequest, runs: Runs) -> bool:
+    group = find_group(request.run, request.storage)
+    return any(run.store.is_locked() for run in runs.values()) or (group is not None and group.is_locked())

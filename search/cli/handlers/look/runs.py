@@ -1,0 +1,49 @@
+"""`foldtune runs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+import pandas as pd
+
+from foldtune.cluster.jobs import JobServer
+from foldtune.errors import ClusterError
+from foldtune.results.runs.summaries import RunSummary, list_runs
+from foldtune.results.tables.leaderboard_table import runs_table
+from foldtune.search.cli.handlers.look.frames import print_frame
+from foldtune.search.cli.options import Format
+from foldtune.search.cli.terminal import output
+from foldtune.search.runs.goal import stored_goal
+
+UNREACHABLE, FORGOTTEN = "UNREACHABLE", "FORGOTTEN"
+"""States of a job whose server does not answer, or has no job of that id."""
+
+
+def show_runs(storage: str, format: Format) -> None:
+    """Print the runs of a storage with the states of their jobs."""
+    found = _with_job_states(list_runs(storage, stored_goal))
+    if format is Format.table:
+        output().print(runs_table(found, width=output().width))
+    else:
+        print_frame(pd.DataFrame([asdict(run) for run in found]), format)
+
+
+def _with_job_states(runs: Sequence[RunSummary]) -> list[RunSummary]:
+    """Return the runs with the state that each one's job server has for its job."""
+    states = {address: _job_states(address) for address in {run.job_address for run in runs if run.job_address}}
+    return [
+        replace(run, job_state=_state_of(run.job, states[run.job_address])) if run.job_address else run for run in runs
+    ]
+
+
+def _state_of(job: str | None, states: Mapping[str, str] | None) -> str:
+    return UNREACHABLE if states is None else states.get(str(job), FORGOTTEN)
+
+
+def _job_states(address: str) -> dict[str, str] | None:
+    """Return states by job id, None where the server does not answer or is not to be trusted."""
+    try:
+        return {job.job_id: job.state for job in JobServer(address, allow_no_token=True).jobs()}
+    except ClusterError:
+        return None

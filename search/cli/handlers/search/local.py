@@ -1,0 +1,175 @@
+"""`foldtune search` in this process: the trials run on a Ray of this machine or on a cluster that it joins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from foldtune.errors import ClusterError, WorkError
+from foldtune.results.runs.driver_file import write_driver
+from foldtune.results.runs.leaderboard import leaderboard
+from foldtune.results.runs.ranking import finalists
+from foldtune.results.tables.leaderboard_table import results_table
+from foldtune.search.cli.display.live import show_search
+from foldtune.search.cli.display.progress import progress_bar
+from foldtune.search.cli.handlers.search.request import SearchRequest
+from foldtune.search.cli.processes import decoder_processes
+from foldtune.search.cli.ray_session import RaySession
+from foldtune.search.cli.remote.command import INTERRUPTED
+from foldtune.search.cli.terminal import errors, note, output
+from foldtune.search.config.loading import load_config
+from foldtune.search.config.packaging import this_driver
+from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.targets import TargetsFile, read_targets
+from foldtune.search.runs.dataset import Labelled
+from foldtune.search.runs.group import new_group, reopen_group
+from foldtune.search.runs.run import Run, extend, new_store, open_run, reopen_labelled, start_run
+from foldtune.search.runs.target_checks import check_target, check_targets
+from foldtune.search.runs.validation import Checked, check_file
+from foldtune.search.tuning.preflight import require_ready_nodes
+from foldtune.search.tuning.tuner import Search
+from foldtune.trainers.data.labels import described
+
+MAX_NAMED_IMAGES = 5
+"""Images left out that a message names."""
+
+Prepare = Callable[[ExitStack], tuple[Run, Labelled]]
+"""Opens a run and its rows; the stack holds the run's lock."""
+
+
+@dataclass(frozen=True)
+class LocalSearch:
+    """A search of this process.
+
+    Attributes:
+        config: the YAML file, as this process reaches it.
+        request: the command's flags.
+        resume_command: the command line that goes on with the run.
+    """
+
+    config: Path
+    request: SearchRequest
+    resume_command: str
+
+
+def search_here(work: LocalSearch) -> None:
+    """Search a new run or a resumed one; of several targets one after the other."""
+    request = work.request
+    override = list(request.override)
+    several = read_targets(work.config, override, request.flags)
+    with RaySession(request.address, allow_no_token=request.allow_no_token) as ray:
+        if several is not None:
+            _search_targets(several, ray, work)
+        elif request.resume:
+            given = load_config(work.config, override, request.flags)
+            _search(partial(_resume, given, request.further_trials), ray, True, work.resume_command)
+        else:
+            checked = check_file(work.config, override, request.flags)
+            _search(partial(_start, checked, ray), ray, False, work.resume_command)
+
+
+def _search_targets(file: TargetsFile, ray: RaySession, work: LocalSearch) -> None:
+    """Search each target in the order of the file; a target whose search fails does not stop those after it."""
+    checked = None if work.request.resume else check_targets(file)
+    group = reopen_group(file) if checked is None else new_group(checked)
+    failed = []
+    with group.lock():
+        for target in group.runs:
+            resumed = group.has_run(target)
+            if resumed:
+                prepare = partial(_resume, file.config(target)[0], work.request.further_trials)
+            else:
+                prepare = partial(_start, checked.targets[target] if checked else check_target(file, target), ray)
+            output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
+            try:
+                _search(prepare, ray, resumed, work.resume_command)
+            except WorkError as error:
+                failed.append(f"target {target}: {error}")
+    if failed:
+        raise WorkError("\n".join(failed))
+
+
+def _search(prepare: Prepare, ray: RaySession, resumed: bool, resume_command: str) -> None:
+    """Run one search under the run's lock, and print its result."""
+    with ExitStack() as stack:
+        run, labelled = prepare(stack)
+        search = Search(run.config, run.store, run.space, labelled, run.goal, resumed=resumed)
+        if search.remaining():
+            try:
+                ray.connect(run.config.resources, f"run {run.store.root}: starting Ray …")
+                if resumed and ray.joins:
+                    require_ready_nodes(run.config, labelled.table.paths)
+            except ClusterError as error:
+                raise ClusterError(f"{error}; the run is prepared: correct this and add --resume") from None
+        write_driver(run.store, this_driver())
+        with ray.ending_workers(), show_search(errors()) as observer:
+            end = search.run(observer)
+        if end.interrupted:
+            ray.close()
+        _print_result(run, resume_command if end.interrupted else None, end.stop_reason)
+
+
+def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, Labelled]:
+    if ray.joins:  # before anything is decoded or written: a folder of this machine alone would be the wrong one
+        ray.connect(checked.config.resources, "joining the cluster …")
+        require_ready_nodes(checked.config, checked.table.paths)
+    store = stack.enter_context(new_store(checked.config))
+    with progress_bar("decoding images") as progress:
+        run, labelled = start_run(checked, store, decoder_processes(), progress)
+    kept = set(labelled.table.ids)
+    if left_out := [name for name in checked.table.ids if name not in kept]:
+        shown = ", ".join(left_out[:MAX_NAMED_IMAGES]) + (", …" if len(left_out) > MAX_NAMED_IMAGES else "")
+        note(f"{len(left_out)} images cannot be read and are left out: {shown}")
+    _note_left_out(labelled)
+    return run, labelled
+
+
+def _resume(given: RunConfig, further_trials: int, stack: ExitStack) -> tuple[Run, Labelled]:
+    run = open_run(given.name, given.storage)
+    stack.enter_context(run.store.lock())
+    run = extend(run, given, further_trials)
+    with progress_bar("decoding images") as progress:
+        labelled = reopen_labelled(run, decoder_processes(), progress)
+    _note_left_out(labelled)
+    return run, labelled
+
+
+def _note_left_out(labelled: Labelled) -> None:
+    if rows := labelled.table.left_out:
+        note(f"{sum(rows.values())} rows are left out: {described(rows)}")
+    for warning in labelled.task.label_warnings:
+        note(warning)
+
+
+def _print_result(run: Run, resume_command: str | None, stop_reason: str | None) -> None:
+    """Print the leaderboard and the best trial.
+
+    Args:
+        run: the searched run.
+        resume_command: the command that goes on with an interrupted search, None where it was not interrupted.
+        stop_reason: why the search was given up, None where it was not.
+
+    Raises:
+        typer.Exit: the search was interrupted.
+        WorkError: the search was given up, or no trial succeeded.
+    """
+    console = output()
+    records = run.store.trials()
+    frame = leaderboard(records, run.goal)
+    console.print(results_table(frame, run.goal, width=console.width, modes=run.task.metrics))
+    if resume_command is not None:
+        note(f"stopped; what finished is kept in {run.store.root}; go on with: {resume_command}")
+        raise typer.Exit(INTERRUPTED)
+    if stop_reason:
+        raise WorkError(f"the search was given up: {stop_reason}; see {run.store.leaderboard_path}")
+    best = finalists(records, run.goal, 1)
+    if not best:
+        reasons = sorted({record.error or "" for record in records})
+        raise WorkError(f"no trial succeeded: {'; '.join(reasons[:3])}; see {run.store.leaderboard_path}")
+    value = best[0].value(run.goal.metric)
+    console.print(f"best trial: {best[0].trial_id} {run.goal.metric}={value:.4f} ({run.store.root})", soft_wrap=True)

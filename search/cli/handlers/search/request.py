@@ -1,0 +1,52 @@
+"""The flags of `foldtune search`, and the command that resumes what they start."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """The flags of `foldtune search`.
+
+    Attributes:
+        config: the YAML file.
+        override: texts KEY.PATH=VALUE.
+        name: name of the run, None for the file's.
+        storage: folder or URL of the runs, None for the file's.
+        trials: number of trials, of further ones with `resume`; None for the file's.
+        address: address of a Ray cluster, None for a Ray of this machine.
+        allow_no_token: whether to trust a cluster that requires no token.
+        resume: whether to go on with a run.
+    """
+
+    config: Path
+    override: tuple[str, ...] = ()
+    name: str | None = None
+    storage: str | None = None
+    trials: int | None = None
+    address: str | None = None
+    allow_no_token: bool = False
+    resume: bool = False
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """Values of the configuration that flags set, by key path; None where a flag is not given."""
+        trials = None if self.resume else self.trials
+        return {"name": self.name, "storage": self.storage, "search.num_samples": trials}
+
+    @property
+    def further_trials(self) -> int:
+        """Trials to add to a run that is resumed."""
+        return self.trials or 0 if self.resume else 0
+
+    def resume_command(self) -> str:
+        """Return the command line that goes on with the run."""
+        options = {"--name": self.name, "--storage": self.storage, "--address": self.address}
+        given = [part for option, value in options.items() if value is not None for part in (option, value)]
+        sets = [part for text in self.override for part in ("--set", text)]
+        trust = ["--allow-no-token"] if self.allow_no_token else []
+        return shlex.join(["foldtune", "search", str(self.config), *sets, *given, *trust, "--resume"])

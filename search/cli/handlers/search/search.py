@@ -1,0 +1,51 @@
+"""`foldtune search`: where it runs, and what it starts or resumes."""
+
+from __future__ import annotations
+
+import os
+
+from foldtune.search.cli.handlers.search.request import SearchRequest
+from foldtune.search.cli.remote.command import RemoteCommand, remote_address, run_remote
+from foldtune.search.config.loading import load_config, read_raw
+from foldtune.search.config.packaging import CONFIG, RESUME_COMMAND, arguments, leave_job_folder, pack_job
+from foldtune.search.config.targets import read_targets
+from foldtune.search.runs.target_checks import check_targets
+from foldtune.search.runs.validation import check_run
+from foldtune.spaces import Space
+
+__all__ = ["SearchRequest", "run_search_command"]
+
+
+def run_search_command(request: SearchRequest) -> None:
+    """Search on this machine or from it, or send the search to a cluster."""
+    remote = remote_address(request.address)
+    if remote is not None:
+        run_remote(remote, remote_search(request), allow_no_token=request.allow_no_token)
+        return
+    # Heavy: Ray Tune, which a search that is sent away does not need.
+    from foldtune.search.cli.handlers.search.local import LocalSearch, search_here
+
+    resume_command = os.environ.get(RESUME_COMMAND, request.resume_command())
+    config = leave_job_folder(request.config)
+    search_here(LocalSearch(config, request, resume_command))
+
+
+def remote_search(request: SearchRequest) -> RemoteCommand:
+    """Return the search as a command for a cluster, after what can be checked here is checked.
+
+    Raises:
+        InputError: the configuration is wrong, or holds a password.
+    """
+    config, override, flags = request.config, request.override, request.flags
+    raw = read_raw(config, override, flags)
+    several = read_targets(config, override, flags)
+    checked = load_config(config, override, flags) if several is None else several.config(next(iter(several.raws)))[0]
+    if not checked.data.train.is_file():  # a path of the cluster's, which the job checks before it trains
+        Space.parse(checked.space)
+    elif several is None:
+        check_run(checked)
+    else:
+        check_targets(several)
+    package = pack_job(raw, config.parent)
+    sent = arguments(CONFIG, resume=request.resume, further_trials=request.further_trials)
+    return RemoteCommand(sent, package.config, package.run, package.storage, request.resume_command())

@@ -1,0 +1,140 @@
+"""`foldtune predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import typer
+
+from foldtune.results.exports.submission import read_sample, write_submission
+from foldtune.results.storage.files import write_csv
+from foldtune.results.tables.formatting import counted
+from foldtune.search.cli.display.progress import progress_bar
+from foldtune.search.cli.processes import decoder_processes
+from foldtune.search.cli.terminal import note
+from foldtune.search.predict.drawing import Drawing, start_drawing
+from foldtune.search.predict.new_images import NewImages, find_images, sample_images
+from foldtune.search.predict.stored_ensemble import StoredEnsemble
+from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
+from foldtune.search.runs.lookup import find_ensembles
+
+Ensembles = Mapping[str | None, StoredEnsemble]
+"""Ensembles by target; the target of one that belongs to no group is None."""
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """The images to predict, and how.
+
+    Attributes:
+        ensemble: an ensemble's folder, or its run's name or folder.
+        storage: folder or URL of the runs.
+        images: a folder of images, one image, or a CSV that names them.
+        file: the CSV to write.
+        sample: sample submission whose form the file gets, None for one row an image.
+        root: folder of the images that a CSV names, None for the CSV's own.
+        id_column: the CSV's column of image names.
+        tta: test-time views, None for those of the ensemble.
+        draw: folder for pictures of the predictions, None for none.
+        labels: table of labelled images for `draw`.
+        batch_size: images at a time, >= 1.
+        device: torch's name, None for a GPU where there is one.
+    """
+
+    ensemble: str
+    storage: str
+    images: Path
+    file: Path
+    sample: Path | None
+    root: Path | None
+    id_column: str
+    tta: str | None
+    draw: Path | None
+    labels: Path | None
+    batch_size: int
+    device: str | None
+
+    @property
+    def inference(self) -> dict[str, Any]:
+        """Arguments of the prediction that do not depend on the form of the output."""
+        return {"batch_size": self.batch_size, "device": self.device, "decoders": decoder_processes()}
+
+    def check(self) -> None:
+        """Refuse flags that exclude each other.
+
+        Raises:
+            typer.BadParameter: a flag has no effect beside the others.
+        """
+        if self.labels is not None and self.draw is None:
+            raise typer.BadParameter("only --draw uses labels; add it, or leave them out", param_hint="--labels")
+        if self.sample is not None and self.draw is not None:
+            raise typer.BadParameter("a submission is not drawn; leave out --submission", param_hint="--draw")
+        if self.sample is not None and self.root is not None:
+            raise typer.BadParameter("with --submission, IMAGES is that folder", param_hint="--images")
+
+
+def predict_images(request: PredictRequest) -> None:
+    """Write the predictions of an ensemble, of several targets side by side, as a table or a submission."""
+    request.check()
+    ensembles = {
+        target: StoredEnsemble.open(directory.root)
+        for target, directory in find_ensembles(request.ensemble, request.storage).items()
+    }
+    if request.tta is not None:
+        ensembles = {target: each.with_tta(request.tta) for target, each in ensembles.items()}
+    if request.sample is None:
+        _write_table(ensembles, request)
+    else:
+        _write_submission(ensembles, request, request.sample)
+
+
+def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
+    images = find_images(request.images, request.root, request.id_column)
+    drawing = None if request.draw is None else _drawing(ensembles, images, request, request.draw)
+    frames: dict[str | None, pd.DataFrame] = {}
+    for target, ensemble in ensembles.items():
+        with progress_bar(_label(target)) as progress:
+            frames[target] = ensemble.predict(
+                images, progress=progress, id_column=request.id_column, on_predicted=drawing, **request.inference
+            )
+    frame = combine_target_predictions(frames, request.id_column)
+    write_csv(request.file, frame)
+    broken = int(frame["error"].notna().sum())
+    unread = f", {broken} could not be read" if broken else ""
+    note(f"{counted(len(frame) - broken, 'image')} predicted in {request.file}{unread}")
+    if drawing is not None:
+        found = ", ".join(f"{number} {kind}" for kind, number in sorted(drawing.counts.items()))
+        note(f"{counted(drawing.drawn, 'picture')} in {drawing.folder}: {found or 'nothing found'}")
+
+
+def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, folder: Path) -> Drawing:
+    if len(ensembles) > 1:
+        raise typer.BadParameter("name the run of one target", param_hint="--draw")
+    (ensemble,) = ensembles.values()
+    return start_drawing(ensemble.task, images, folder, request.labels, request.id_column)
+
+
+def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Path) -> None:
+    images = sample_images(sample, request.images)
+    columns = list(read_sample(sample).columns)
+    frames: dict[str | None, pd.DataFrame] = {}
+    broken: dict[str, str] = {}
+    for target, ensemble in ensembles.items():
+        with progress_bar(_label(target)) as progress:
+            wanted = columns if target is None else [columns[0], target]
+            frames[target], unread = ensemble.submission(images, wanted, progress=progress, **request.inference)
+            broken |= unread
+    write_submission(combine_target_submissions(frames), request.file, sample)
+    note(f"{counted(len(images.ids), 'image')} predicted in {request.file}, in the form of {sample}")
+    if broken:
+        first = next(iter(broken))
+        note(f"{counted(len(broken), 'image')} cannot be read: scored by the mean of the others")
+        note(f"first: {first}: {broken[first]}")
+
+
+def _label(target: str | None) -> str:
+    return "predicting" if target is None else f"predicting {target}"

@@ -1,0 +1,142 @@
+"""`foldtune promote`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from foldtune.results.runs.model_dir import ModelDir
+from foldtune.results.tables.compare_table import comparison_table
+from foldtune.results.tables.gates_table import gates_table
+from foldtune.search.assess.gates import read_gates
+from foldtune.search.assess.promotion import PromotionDecision, decide_promotion, promote
+from foldtune.search.cli.options import TableOrJson
+from foldtune.search.cli.terminal import note, output, print_json
+from foldtune.search.runs.lookup import find_ensemble
+
+
+@dataclass(frozen=True)
+class PromotionRequest:
+    """The promotion of an ensemble.
+
+    Attributes:
+        ensemble: name of its run, or its folder.
+        storage: folder or URL of the runs.
+        to: folder of the model in use.
+        gates: YAML list of conditions, None for none.
+        min_gain: least improvement over the model in use, in units of its metric, >= 0.
+        force: whether to promote also where it is not better, or cannot be compared.
+    """
+
+    ensemble: str
+    storage: str
+    to: str
+    gates: Path | None
+    min_gain: float
+    force: bool
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What came of it.
+
+    Attributes:
+        decision: the comparison, the conditions and the reasons.
+        allowed: whether the ensemble is in use now.
+        current: folder of the model in use.
+        backup: the model that was in use before, None where there was none or nothing was exchanged.
+    """
+
+    decision: PromotionDecision
+    allowed: bool
+    current: ModelDir
+    backup: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        comparison = self.decision.comparison
+        return {
+            "promoted": self.allowed,
+            "reasons": list(self.decision.reasons),
+            "to": str(self.current.root),
+            "backup": None if self.backup is None else str(self.backup),
+            "comparison": None if comparison is None else comparison.to_dict(),
+            "gates": [verdict.to_dict() for verdict in self.decision.verdicts],
+        }
+
+
+def promote_ensemble(request: PromotionRequest, format: TableOrJson) -> None:
+    """Compare an ensemble with the model in use, exchange them where it is better, and print why or why not.
+
+    Raises:
+        typer.Exit: with 1, where it is not promoted.
+    """
+    promotion = _promote(request)
+    if format is TableOrJson.json:
+        print_json(promotion.to_dict())
+    else:
+        _show(promotion)
+    if not promotion.allowed:
+        raise typer.Exit(1)
+
+
+def roll_back(folder: str, format: TableOrJson) -> None:
+    """Put the newest backup of a model's folder into use again."""
+    current = _model(folder)
+    current.check_not_foreign()
+    with current.lock():
+        back, withdrawn = current.rollback()
+    if format is TableOrJson.json:
+        print_json({"to": str(current.root), "backup": str(back), "withdrawn": str(withdrawn) if withdrawn else None})
+        return
+    console = output()
+    console.print(f"{current.root} is {back.name} again", style="bold green", soft_wrap=True)
+    if withdrawn is not None:
+        console.print(f"the model that was in use is kept as {withdrawn.name}", soft_wrap=True)
+
+
+def _promote(request: PromotionRequest) -> Promotion:
+    conditions = [] if request.gates is None else read_gates(request.gates)
+    new, current = find_ensemble(request.ensemble, request.storage), _model(request.to)
+    current.check_not_foreign()
+    with current.lock():
+        if (restored := current.recover()) is not None:
+            note(f"an exchange was killed halfway: {current.root} is {restored.name} again")
+        decision = decide_promotion(
+            new, request.ensemble, current, conditions, min_gain=request.min_gain, force=request.force
+        )
+        allowed = decision.allows(force=request.force)
+        backup = promote(new, current, decision, request.ensemble) if allowed else None
+    return Promotion(decision, allowed, current, backup)
+
+
+def _model(folder: str) -> ModelDir:
+    if "://" in folder:
+        raise typer.BadParameter(
+            "must be a folder, in which an exchange is whole; copy it from there", param_hint=folder
+        )
+    return ModelDir(Path(folder))
+
+
+def _show(promotion: Promotion) -> None:
+    console, decision, folder = output(), promotion.decision, promotion.current.root
+    if decision.comparison is not None:
+        modes = decision.comparison.modes
+        console.print(comparison_table(decision.comparison.to_dict(), modes, width=console.width))
+    if decision.verdicts:
+        console.print(gates_table([verdict.to_dict() for verdict in decision.verdicts], title="gates"))
+    for reason in decision.reasons:
+        console.print(f"{'forced, though' if promotion.allowed else 'refused'}: {reason}", soft_wrap=True)
+    if not promotion.allowed:
+        left = "is as it was" if promotion.current.exists() else "holds no model yet"
+        console.print(f"{folder} {left}", soft_wrap=True)
+        return
+    console.print(f"promoted to {folder}", style="bold green", soft_wrap=True)
+    if promotion.backup is not None:
+        console.print(
+            f"the one before is {promotion.backup.name}; back to it: foldtune promote --rollback {folder}",
+            soft_wrap=True,
+        )

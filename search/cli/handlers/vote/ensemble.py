@@ -1,0 +1,134 @@
+"""`foldtune ensemble`: its runs, its plan, its submission and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foldtune.errors import InputError
+from foldtune.results.storage.files import write_csv
+from foldtune.results.storage.paths import StorePath
+from foldtune.results.tables.ensemble_table import ensemble_table
+from foldtune.search.cli.options import TableOrJson
+from foldtune.search.cli.terminal import heading, note, output, print_json
+from foldtune.search.ensemble.candidates import check_runs
+from foldtune.search.ensemble.plan import EnsembleOptions, left_views, plan_ensemble
+from foldtune.search.runs.group import RunGroup, find_group
+from foldtune.search.runs.run import Run, open_run
+
+if TYPE_CHECKING:
+    from foldtune.search.ensemble.build import Ensemble
+
+ALONE = ""
+"""Name of the only target where there are no groups."""
+NO_SUBMISSION = "no submission is written: the configuration names no data.test"
+
+__all__ = ["EnsembleOptions", "EnsembleRequest", "make_ensemble"]
+
+
+@dataclass(frozen=True)
+class EnsembleRequest:
+    """The ensemble to make.
+
+    Attributes:
+        runs: names or folders of the runs whose trials are combined; it lies in the first one's folder.
+        storage: folder or URL of the runs.
+        options: settings that differ from the run's own.
+        file: the submission to write, None for the one in the ensemble's folder.
+        address: address of a Ray cluster, None for a Ray of this machine.
+    """
+
+    runs: tuple[str, ...]
+    storage: str
+    options: EnsembleOptions
+    file: Path | None
+    address: str | None
+
+
+def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
+    """Train and combine the finalists of the runs, of several targets each, and write the submission."""
+    group, by_target = find_runs(request.runs, request.storage)
+    options = request.options
+    plans = {target: plan_ensemble(runs[0], options) for target, runs in by_target.items()}
+    for text in dict.fromkeys(left_views(runs[0], options, plans[target]) for target, runs in by_target.items()):
+        if text is not None:
+            note(text)
+    # Heavy: Ray and torch, after everything that can be refused without them.
+    from foldtune.search.cli.handlers.vote.combine import combine
+
+    built = combine(by_target, plans, request.address)
+    if group is None:
+        submission = write_submission(by_target[ALONE][0], built[ALONE], request.file)
+    else:
+        submission = write_group_submission(group, built, request.file)
+    if format is TableOrJson.table:
+        _show(built, submission)
+        return
+    descriptions = {target: ensemble.description for target, ensemble in built.items()}
+    print_json(
+        {
+            **(descriptions[ALONE] if group is None else {"targets": descriptions}),
+            "submission": str(submission) if submission else None,
+        }
+    )
+
+
+def find_runs(names: Sequence[str], storage: str) -> tuple[RunGroup | None, dict[str, list[Run]]]:
+    """Return the runs to combine by target, and the group that the ensembles belong to where the names are groups'.
+
+    Raises:
+        InputError: groups and plain runs together, groups of other targets, runs that cannot be combined.
+    """
+    groups = [find_group(name, storage) for name in names]
+    found = [group for group in groups if group is not None]
+    if not found:
+        by_target = {ALONE: [open_run(name, storage) for name in names]}
+    elif len(found) < len(names):
+        plain = [name for name, group in zip(names, groups, strict=True) if group is None]
+        raise InputError(f"{found[0].name!r} has several targets and {plain[0]!r} has not: name runs, or groups, alone")
+    else:
+        opened = [group.open_all() for group in found]
+        for group, targets in zip(found, opened, strict=True):
+            if set(targets) != set(opened[0]):
+                ours, theirs = ", ".join(opened[0]), ", ".join(targets)
+                raise InputError(f"group {group.name!r} differs in its targets: {theirs}; {found[0].name!r} has {ours}")
+        by_target = {target: [each[target] for each in opened] for target in opened[0]}
+    for runs in by_target.values():
+        check_runs(runs)
+    return (found[0] if found else None), by_target
+
+
+def write_submission(run: Run, built: Ensemble, file: Path | None) -> StorePath | None:
+    """Write the submission of a run's ensemble to `file`; return where it lies, None where there is none."""
+    if built.submission is None:
+        if file is not None:
+            note(NO_SUBMISSION)
+        return None
+    if file is None:
+        return run.store.ensemble.submission_path
+    write_csv(file, built.submission)
+    return file
+
+
+def write_group_submission(group: RunGroup, built: Mapping[str, Ensemble], file: Path | None) -> StorePath | None:
+    """Write the submission of all targets of a group; return where it lies, None where there is none."""
+    frames = {target: ensemble.submission for target, ensemble in built.items() if ensemble.submission is not None}
+    if not frames:
+        if file is not None:
+            note(NO_SUBMISSION)
+        return None
+    group.submit(frames, file)
+    return file or group.submission_path
+
+
+def _show(built: Mapping[str, Ensemble], submission: StorePath | None) -> None:
+    console = output()
+    for target, ensemble in built.items():
+        if target != ALONE:
+            heading(target)
+        console.print(ensemble_table(ensemble.description, width=console.width))
+    frame = next(iter(built.values())).submission
+    if frame is not None:
+        console.print(f"submission: {submission} ({len(frame)} rows)", soft_wrap=True)

@@ -1,0 +1,33 @@
+"""`foldtune score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from foldtune.results.tables.scores_table import scores_table
+from foldtune.search.assess.scoring import score_ensemble
+from foldtune.search.cli.options import TableOrJson
+from foldtune.search.cli.terminal import heading, output, print_json
+from foldtune.search.runs.group import find_group
+from foldtune.search.runs.run import open_run
+
+
+def score_run(name: str, storage: str, labels: Path, format: TableOrJson) -> None:
+    """Print the metrics of an ensemble on labelled test rows, of several targets each.
+
+    Args:
+        name: name or folder of a run, or of a group of targets.
+        storage: folder or URL of the runs.
+        labels: CSV of the test rows with their labels.
+        format: form of the output.
+    """
+    group = find_group(name, storage)
+    runs = {name: open_run(name, storage)} if group is None else group.open_all()
+    figures = {target: score_ensemble(run, labels) for target, run in runs.items()}
+    if format is TableOrJson.json:
+        print_json(figures[name] if group is None else figures)
+        return
+    for target, run in runs.items():
+        if group is not None:
+            heading(target)
+        output().print(scores_table(figures[target], run.goal.metric, run.task.metrics))
