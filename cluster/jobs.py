@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foldtune.cluster.addresses import parse_address, require_answer
+from foldtune.cluster.ray_internals import PACKAGING_LOGGER, reload_auth_mode
 from foldtune.cluster.shipping import runtime_env
-from foldtune.cluster.tokens import reload_auth_mode, require_token
+from foldtune.cluster.tokens import require_token
 from foldtune.errors import ClusterError, JobNotFound
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ API_SERVER = "RAY_API_SERVER_ADDRESS"
 NOISY_LOGGERS = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
+    PACKAGING_LOGGER,
 )
 """Loggers of Ray's client with levels of their own, which report every package and connection."""
 RUN_KEY = "foldtune_run"

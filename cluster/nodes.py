@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray._private import state
+
+from foldtune.cluster.ray_internals import HEAD_RESOURCE, driver_commands, free_resources_by_node, live_actors
 
 RAY_ACTORS = frozenset({"JobSupervisor"})
 """Classes of actors that belong to Ray itself."""
@@ -45,7 +46,7 @@ class Node:
 
 def nodes() -> list[Node]:
     """Return the live nodes, the head first, then by IP address."""
-    free = state.available_resources_per_node()
+    free = free_resources_by_node()
     workers = _workers()
     found = [
         _node(each, free.get(each["NodeID"], {}), workers.get(each["NodeID"], Counter()))
@@ -66,7 +67,7 @@ def _node(each: Mapping[str, Any], free: Mapping[str, float], workers: Counter[t
         node_id=each["NodeID"],
         host=each["NodeManagerHostname"],
         ip=each["NodeManagerAddress"],
-        is_head="node:__internal_head__" in has,
+        is_head=HEAD_RESOURCE in has,
         cpus=has.get("CPU", 0.0),
         gpus=has.get("GPU", 0.0),
         free_cpus=free.get("CPU", 0.0),
@@ -78,9 +79,9 @@ def _node(each: Mapping[str, Any], free: Mapping[str, float], workers: Counter[t
 
 def _workers() -> dict[str, Counter[tuple[str, str]]]:
     """Return the live actors by node id, counted by class and driver command."""
-    commands = {job["JobID"]: _command(job["Entrypoint"]) for job in state.jobs()}
+    commands = {job: _command(entrypoint) for job, entrypoint in driver_commands().items()}
     found: dict[str, Counter[tuple[str, str]]] = {}
-    for actor in state.actors(actor_state_name="ALIVE").values():
+    for actor in live_actors():
         name = str(actor["ActorClassName"]).rpartition(".")[2]
         if name in RAY_ACTORS:
             continue

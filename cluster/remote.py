@@ -17,8 +17,9 @@ from pathlib import Path
 import ray
 
 from foldtune.cluster.addresses import Address, require_answer
+from foldtune.cluster.ray_internals import reload_auth_mode
 from foldtune.cluster.shipping import runtime_env
-from foldtune.cluster.tokens import reload_auth_mode, require_token
+from foldtune.cluster.tokens import require_token
 from foldtune.errors import ClusterError
 
 POLL_S = 0.5

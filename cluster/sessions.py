@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from foldtune.cluster.addresses import Address, parse_address, require_answer
+from foldtune.cluster.ray_internals import reload_auth_mode
 from foldtune.cluster.shipping import in_job, runtime_env
-from foldtune.cluster.tokens import ensure_local_token, reload_auth_mode, require_token
+from foldtune.cluster.tokens import ensure_local_token, require_token
 from foldtune.errors import ClusterError, StartFailed
 
 QUIET = {

@@ -76,13 +76,6 @@ def require_token(address: Address, *, allow_no_token: bool = False) -> None:
         raise ClusterError(f"the cluster at {address.text!r} {NO_TOKEN}")
 
 
-def reload_auth_mode() -> None:
-    """Make Ray read RAY_AUTH_MODE again: it does so at import, and some module may have imported it before."""
-    from ray._raylet import Config  # type: ignore[attr-defined]
-
-    Config.initialize("")
-
-
 def token_required(address: Address) -> bool:
     """Return whether a cluster refuses callers without a token. With mutual TLS (RAY_USE_TLS) it refuses strangers.
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from ray.air.execution._internal import RayActorManager
 from ray.exceptions import ActorDiedError, OutOfMemoryError
+
+from foldtune.cluster.ray_internals import translate_actor_failures
 
 
 class MemoryDeath(ActorDiedError):  # type: ignore[misc]
@@ -31,14 +31,9 @@ class MemoryDeath(ActorDiedError):  # type: ignore[misc]
 @contextmanager
 def memory_deaths() -> Iterator[None]:
     """While the block runs, Ray Tune handles a worker that the memory monitor ended as a dead one."""
-    stock = RayActorManager._actor_task_failed
-
-    def failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
-        handled = MemoryDeath(str(exception)) if isinstance(exception, OutOfMemoryError) else exception
-        stock(self, tracked_actor_task, handled)
-
-    RayActorManager._actor_task_failed = failed
-    try:
+    with translate_actor_failures(_as_death):
         yield
-    finally:
-        RayActorManager._actor_task_failed = stock
+
+
+def _as_death(error: Exception) -> Exception:
+    return MemoryDeath(str(error)) if isinstance(error, OutOfMemoryError) else error

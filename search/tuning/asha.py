@@ -1,36 +1,32 @@
 """Ray Tune's ASHA, with rungs that survive a restart of the driver.
 
-Ray keeps the rungs in memory only and files results under its own trial ids, which change on every
-start: after a restart the rungs are empty and weak trials run on. Here results are filed under
-foldtune's trial ids, and `replay` fills the rungs from the stored epochs.
+Ray keeps the rungs in memory only and records values under its own trial ids, which change on every start: after a
+restart the rungs are empty and weak trials continue. Here values are recorded under foldtune's trial ids, and `replay`
+fills the rungs from the stored epochs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
+from foldtune.cluster.ray_internals import record_in_bracket
+from foldtune.results.runs.ranking import Goal
 from foldtune.search.workers.trainable import TRIAL_KEY
 
-
-@dataclass(frozen=True)
-class _RungEntry:
-    """What a bracket looks at: an id."""
-
-    trial_id: str
+CONTINUE, STOP = str(TrialScheduler.CONTINUE), str(TrialScheduler.STOP)
 
 
 class StartingWorkersMixin:
-    """Mixed into a scheduler of Ray Tune: a worker that is still starting keeps its trial, and deaths are noted.
+    """Mixed into a trial scheduler of Ray Tune: a worker that is still starting keeps its trial; deaths are recorded.
 
-    Ray's own ones name the oldest waiting trial as the next to run. Is that one's worker still starting, it is given
-    to whichever worker becomes free first, the new worker is ended before it has done anything, and where trials are
-    shorter than the start of a worker the slot of a dead one is never filled again. Without such a name Ray Tune
-    gives a free worker to a trial that has none.
+    Ray's own trial schedulers name the oldest waiting trial as the next to run. If its worker is still starting, the
+    trial is given to whichever worker becomes free first, and the new worker is ended before it has done anything:
+    where trials are shorter than the start of a worker, the slot of a dead one is never filled again. Without such a
+    name Ray Tune gives a free worker to a trial that has none.
 
     Attributes:
         dead: by foldtune's trial id, Ray's trial whose worker died last.
@@ -41,10 +37,10 @@ class StartingWorkersMixin:
         self.dead: dict[str, Trial] = {}
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """No trial goes before the others."""
+        """Return None: no trial goes before the others."""
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Ray calls this before it tells the searcher."""
+        """Record a death; Ray calls this before the searcher's `on_trial_complete`."""
         self.dead[trial.config[TRIAL_KEY]] = trial
 
 
@@ -53,54 +49,52 @@ class FIFO(StartingWorkersMixin, FIFOScheduler):  # type: ignore[misc]
 
 
 class ResumableASHA(StartingWorkersMixin, ASHAScheduler):  # type: ignore[misc]
-    """One bracket of asynchronous successive halving (Li et al. 2020) over epochs.
+    """One bracket of asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934) over epochs.
 
     Args:
-        metric: key of the best-so-far value in a result.
-        mode: "max" or "min".
-        max_epochs: the budget of every trial.
-        grace_epochs: no trial is stopped before.
-        reduction_factor: about one trial in so many goes on at each rung.
+        goal: metric, the key of the best-so-far value in a result, and its direction.
+        max_epochs: epoch budget of every trial, >= 1.
+        grace_epochs: epoch of the first rung, 1 to `max_epochs`: no trial is stopped before.
+        reduction_factor: ratio of the epochs of successive rungs, > 1; about one in so many trials passes a rung.
     """
 
-    def __init__(self, metric: str, mode: str, *, max_epochs: int, grace_epochs: int, reduction_factor: float) -> None:
+    def __init__(self, goal: Goal, *, max_epochs: int, grace_epochs: int, reduction_factor: float) -> None:
         super().__init__(
             time_attr="epoch",
-            metric=metric,
-            mode=mode,
+            metric=goal.metric,
+            mode=goal.mode,
             max_t=max_epochs,
             grace_period=grace_epochs,
             reduction_factor=reduction_factor,
         )
+        self.goal = goal
+        self.max_epochs = max_epochs
 
     def replay(self, trial_key: str, epochs: Mapping[int, float]) -> bool:
-        """File a trial's stored best-so-far values by epoch.
-
-        Returns:
-            Whether the last of them stops the trial, judged by what is filed so far.
-        """
-        decision = str(TrialScheduler.CONTINUE)
+        """Record a trial's stored best-so-far values by epoch; return whether the last of them stops the trial."""
+        decision = CONTINUE
         for epoch, value in sorted(epochs.items()):
-            decision = self._file(trial_key, epoch, value)
-        return decision == str(TrialScheduler.STOP)
+            decision = self._record(trial_key, epoch, value)
+        return decision == STOP
 
-    def _file(self, trial_key: str, epoch: int, value: float) -> str:
-        if epoch >= self._max_t:  # a trial at its budget says `done` itself
-            return str(TrialScheduler.CONTINUE)
-        return str(self._brackets[0].on_result(_RungEntry(trial_key), epoch, self._metric_op * value))
+    def _record(self, trial_key: str, epoch: int, value: float) -> str:
+        if epoch >= self.max_epochs:  # a trial at its budget reports `done` itself
+            return CONTINUE
+        return record_in_bracket(self, trial_key, epoch, self.goal.sign * value)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Put the trial into the one bracket; Ray would draw it from the unseeded global generator."""
-        self._trial_info[trial.trial_id] = self._brackets[0]
+        """Do nothing: Ray would draw a bracket from the unseeded global generator, and there is one only."""
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Do nothing: no bracket is kept for each trial."""
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
-        """STOP where the trial is below the cut of its rung, else CONTINUE."""
-        if self._metric not in result:
-            return str(TrialScheduler.CONTINUE)
-        return self._file(result[TRIAL_KEY], result["epoch"], result[self._metric])
+        """Return STOP where the trial is below the cut of its rung, else CONTINUE."""
+        if self.goal.metric not in result:
+            return CONTINUE
+        return self._record(result[TRIAL_KEY], result["epoch"], result[self.goal.metric])
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> None:
-        """File the last report, which Ray does not show before where it says `done`, and forget the trial."""
-        if self._metric in result:
-            self._file(result[TRIAL_KEY], result["epoch"], result[self._metric])
-        self._trial_info.pop(trial.trial_id, None)
+        """Record the last report, which Ray does not pass to `on_trial_result` where it has `done`."""
+        if self.goal.metric in result:
+            self._record(result[TRIAL_KEY], result["epoch"], result[self.goal.metric])

@@ -8,23 +8,17 @@ put back from the run's store (`search.tuning.study.reconcile`); a killed proces
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import get_lock_file
-from optuna.storages.journal._storage import JournalOperation
+
+from foldtune.search.tuning.optuna_internals import append_locked, ends_trial
 
 
 class RunJournal(JournalFileBackend):
-    """The journal of a run, any number of readers and now and then another writer, such as a dashboard."""
+    """The journal of a run, for any number of readers and occasional other writers, such as a dashboard."""
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add lines, whole in the eyes of every reader that waits for the lock."""
+        """Append lines, all or none of them visible to a reader that takes the lock."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        ends = any(log["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES for log in logs)
-        with get_lock_file(self._lock), open(self._file_path, "ab") as file:
-            file.write(lines.encode())
-            file.flush()
-            if ends:
-                os.fsync(file.fileno())
+        append_locked(self, lines.encode(), flush_to_disk=any(map(ends_trial, logs)))

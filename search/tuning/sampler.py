@@ -1,10 +1,10 @@
-"""What proposes a run's next trial: Optuna's TPE, whose work for one proposal does not grow with the study."""
+"""The sampler of a run's trials: Optuna's TPE, with work for one proposal that does not grow with the study."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,25 +13,27 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-SEEN_TRIALS = 200
-"""Finished trials that TPE models at most: the best quarter of them by value, then the latest.
+from foldtune.search.tuning.optuna_internals import StudyView
 
-TPE itself gives the oldest trials the least weight and models no more than 25 as good, so what is left out says little.
+MODELLED_TRIALS = 200
+"""Maximum number of finished trials that TPE models: the best quarter of them by value, then the latest.
+
+TPE itself gives the oldest trials the least weight and models no more than 25 as good: the others matter little.
 """
 _BEST_PART = 4
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def make_sampler(seed: int, index: int, startup_trials: int) -> TPESampler:
-    """The sampler of a run's trial number `index`, counted in stored trials.
+    """Return the sampler of a run's trial number `index`, counted in stored trials.
 
     Each trial draws from a generator of its own, so that a resumed search goes on as it would have, and does not
     draw again what it drew at its start.
 
     Args:
-        seed: of the run. The same seed with one worker proposes the same configurations.
-        index: trials that the run holds already.
-        startup_trials: trials drawn at random before TPE models them.
+        seed: the run's seed. The same seed with one worker proposes the same configurations.
+        index: number of stored trials, >= 0.
+        startup_trials: number of trials drawn at random before TPE models them, >= 0.
     """
     own_seed = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
     with warnings.catch_warnings():
@@ -43,12 +45,12 @@ def make_sampler(seed: int, index: int, startup_trials: int) -> TPESampler:
 
 
 class BoundedTPE(TPESampler):
-    """TPE over at most SEEN_TRIALS finished trials and all running ones; made anew for every trial."""
+    """TPE over at most MODELLED_TRIALS finished trials and all running ones; made anew for every trial."""
 
-    _seen: _Seen | None = None
+    _modelled: StudyView | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Parameters that are drawn together."""
+        """Return the parameters that are drawn together."""
         return super().infer_relative_search_space(self._view(study), trial)
 
     def sample_relative(
@@ -60,47 +62,35 @@ class BoundedTPE(TPESampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Draw a parameter that no seen trial has."""
+        """Draw a parameter that no modelled trial has."""
         return super().sample_independent(self._view(study), trial, param_name, param_distribution)
 
     def _view(self, study: optuna.Study) -> optuna.Study:
-        # One look a trial: all its parameters are drawn from what was known at its start.
-        if self._seen is None:
-            self._seen = _Seen(study)
-        return self._seen  # type: ignore[return-value]
+        # Once a trial: all its parameters are drawn from the trials known at its start.
+        if self._modelled is None:
+            self._modelled = _view(study)
+        return self._modelled  # type: ignore[return-value]
 
 
-class _Seen:
-    """A study that shows the sampler some of its trials, and is the study in all else."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-        trials = study.get_trials(deepcopy=False, states=(*_FINISHED, TrialState.RUNNING))
-        finished = [trial for trial in trials if trial.state in _FINISHED]
-        running = [trial for trial in trials if trial.state not in _FINISHED]
-        maximise = study.direction == optuna.study.StudyDirection.MAXIMIZE
-        self._trials = sorted([*seen(finished, maximise), *running], key=lambda trial: trial.number)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        return [trial for trial in self._trials if states is None or trial.state in states]
+def _view(study: optuna.Study) -> StudyView:
+    trials = study.get_trials(deepcopy=False, states=(*_FINISHED, TrialState.RUNNING))
+    finished = [trial for trial in trials if trial.state in _FINISHED]
+    running = [trial for trial in trials if trial.state not in _FINISHED]
+    maximise = study.direction == optuna.study.StudyDirection.MAXIMIZE
+    return StudyView(study, sorted([*modelled(finished, maximise), *running], key=lambda trial: trial.number))
 
 
-def seen(finished: Sequence[FrozenTrial], maximise: bool) -> list[FrozenTrial]:
-    """The best of the trials and the latest of the rest, SEEN_TRIALS in all.
+def modelled(finished: Sequence[FrozenTrial], maximise: bool) -> list[FrozenTrial]:
+    """Return the best of the trials and the latest of the rest, MODELLED_TRIALS in all.
 
     Trials that ran to their end are better than stopped ones, and of those the ones that came further, as TPE
     ranks them.
     """
-    if len(finished) <= SEEN_TRIALS:
+    if len(finished) <= MODELLED_TRIALS:
         return list(finished)
     ranked = sorted(finished, key=lambda trial: _rank(trial, maximise))
-    best, rest = ranked[: SEEN_TRIALS // _BEST_PART], ranked[SEEN_TRIALS // _BEST_PART :]
-    latest = sorted(rest, key=lambda trial: trial.number)[-(SEEN_TRIALS - len(best)) :]
+    best, rest = ranked[: MODELLED_TRIALS // _BEST_PART], ranked[MODELLED_TRIALS // _BEST_PART :]
+    latest = sorted(rest, key=lambda trial: trial.number)[-(MODELLED_TRIALS - len(best)) :]
     return [*best, *latest]
 
 

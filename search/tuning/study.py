@@ -22,6 +22,7 @@ from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import retry_io
 from foldtune.search.config.secrets import masked
 from foldtune.search.tuning.journal import RunJournal
+from foldtune.search.tuning.optuna_internals import report_value
 
 LOCK_GRACE_S = 5
 """Age at which the lock of a journal counts as a killed writer's; a write takes milliseconds."""
@@ -126,17 +127,16 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def report(study: optuna.Study, number: int, epoch: int, value: float) -> None:
-    """File the best-so-far value after an epoch; an epoch reported again (after a restart) is overwritten.
+    """Store the best-so-far value after an epoch, from 1; an epoch reported again (after a restart) is overwritten.
 
-    `Trial.report` needs the object that `ask` gave, which an earlier process took with it, and a new
-    `Trial` object would run the sampler again. The storage takes the value by id; a test watches this call.
+    Values that are not finite are left out.
     """
     _report(study, study.get_trials(deepcopy=False)[number], epoch, value)
 
 
 def _report(study: optuna.Study, frozen: FrozenTrial, epoch: int, value: float) -> None:
     if math.isfinite(value):
-        study._storage.set_trial_intermediate_value(frozen._trial_id, epoch, value)
+        report_value(study, frozen, epoch, value)
 
 
 def record_end(study: optuna.Study, trial: StoredTrial) -> None:

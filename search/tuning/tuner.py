@@ -189,8 +189,7 @@ class Search:
         if search.trial_scheduler == "none":
             return FIFO()
         return ResumableASHA(
-            self.goal.metric,
-            self.goal.mode,
+            self.goal,
             max_epochs=search.max_epochs,
             grace_epochs=search.grace,
             reduction_factor=search.reduction_factor,

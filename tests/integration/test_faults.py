@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from foldtune.cluster.tokens import reload_auth_mode
+from foldtune.cluster.ray_internals import reload_auth_mode
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.store import RunStore
 

@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from foldtune.search.tuning.sampler import SEEN_TRIALS, make_sampler, seen
+from foldtune.search.tuning.sampler import MODELLED_TRIALS, make_sampler, modelled
 from foldtune.spaces import Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -55,7 +55,7 @@ def study_of(trials: int) -> optuna.Study:
     return study
 
 
-@pytest.mark.parametrize("trials", [2, 40, SEEN_TRIALS])
+@pytest.mark.parametrize("trials", [2, 40, MODELLED_TRIALS])
 def test_proposes_what_plain_tpe_proposes_while_all_trials_are_seen(trials: int) -> None:
     seed = int(np.random.SeedSequence((7, trials)).generate_state(1)[0])
     with warnings.catch_warnings():
@@ -73,37 +73,37 @@ def test_proposes_what_plain_tpe_proposes_while_all_trials_are_seen(trials: int)
 
 def test_sees_the_best_and_the_latest() -> None:
     values = np.random.default_rng(0).permutation(1000) / 1000
-    chosen = seen(numbered([finished(float(value)) for value in values]), maximise=True)
-    assert len(chosen) == SEEN_TRIALS
+    chosen = modelled(numbered([finished(float(value)) for value in values]), maximise=True)
+    assert len(chosen) == MODELLED_TRIALS
     numbers = {trial.number for trial in chosen}
-    assert len(numbers) == SEEN_TRIALS
-    best = set(np.argsort(-values)[: SEEN_TRIALS // 4].tolist())
+    assert len(numbers) == MODELLED_TRIALS
+    best = set(np.argsort(-values)[: MODELLED_TRIALS // 4].tolist())
     assert best <= numbers
-    latest = [number for number in range(999, -1, -1) if number not in best][: SEEN_TRIALS - len(best)]
+    latest = [number for number in range(999, -1, -1) if number not in best][: MODELLED_TRIALS - len(best)]
     assert numbers == best | set(latest)
 
 
 def test_a_stopped_trial_ranks_below_a_complete_one_and_by_how_far_it_came() -> None:
-    filler = [finished(0.5) for _ in range(SEEN_TRIALS)]
+    filler = [finished(0.5) for _ in range(MODELLED_TRIALS)]
     trials = numbered([finished(0.1), finished(0.9, steps=2), finished(0.2, steps=5), *filler])
-    numbers = {trial.number for trial in seen(trials, maximise=True)}
+    numbers = {trial.number for trial in modelled(trials, maximise=True)}
     assert numbers.isdisjoint({0, 1, 2}), "early, and worse than the 200 after them"
-    few = numbered([finished(0.9, steps=1)] * 10 + [finished(0.1)] + [finished(0.2, steps=3)] * SEEN_TRIALS)
-    numbers = {trial.number for trial in seen(few, maximise=True)}
+    few = numbered([finished(0.9, steps=1)] * 10 + [finished(0.1)] + [finished(0.2, steps=3)] * MODELLED_TRIALS)
+    numbers = {trial.number for trial in modelled(few, maximise=True)}
     assert 10 in numbers, "it is complete"
     assert numbers.isdisjoint(range(10)), "they came less far"
 
 
 def test_the_smallest_value_is_the_best_where_it_is_minimised() -> None:
-    trials = numbered([finished(0.0)] + [finished(1.0)] * SEEN_TRIALS)
-    assert 0 in {trial.number for trial in seen(trials, maximise=False)}
-    assert 0 not in {trial.number for trial in seen(trials, maximise=True)}
+    trials = numbered([finished(0.0)] + [finished(1.0)] * MODELLED_TRIALS)
+    assert 0 in {trial.number for trial in modelled(trials, maximise=False)}
+    assert 0 not in {trial.number for trial in modelled(trials, maximise=True)}
 
 
 def test_a_large_study_still_proposes_what_it_learnt() -> None:
     study, rng = optuna.create_study(direction="maximize"), np.random.default_rng(0)
     lr = FloatDistribution(1e-5, 1e-1, log=True)
-    for exponent in rng.uniform(-5, -1, 3 * SEEN_TRIALS):
+    for exponent in rng.uniform(-5, -1, 3 * MODELLED_TRIALS):
         value = -abs(exponent + 3)  # best at 1e-3
         study.add_trial(
             create_trial(

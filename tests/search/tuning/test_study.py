@@ -227,8 +227,8 @@ def test_a_storage_that_cannot_be_used_is_wrong_input(tmp_path: Path, url: str) 
         study_at(tmp_path, url=url)
 
 
-def test_the_internals_of_optuna_that_are_used_are_there(tmp_path: Path) -> None:
+def test_a_value_is_reported_by_the_number_of_a_trial_of_another_process(tmp_path: Path) -> None:
     study = study_at(tmp_path)
     number, _ = ask(study, 0)
-    study._storage.set_trial_intermediate_value(study.trials[number]._trial_id, 1, 0.25)
+    report(study_at(tmp_path), number, 1, 0.25)
     assert study_at(tmp_path).trials[number].intermediate_values == {1: 0.25}
