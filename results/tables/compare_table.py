@@ -24,7 +24,7 @@ def comparison_table(comparison: Mapping[str, Any], modes: Mapping[str, Mode], *
     metrics {name: {a, b, difference}}, per_class [{label, support, a: {precision, recall, f1}, b}]; ``modes`` are
     the directions of the metrics.
     """
-    parts: list[Table | Text] = [_heading(comparison), _metrics(comparison, modes), _verdict(comparison)]
+    parts: list[Table | Text] = [_heading(comparison), _metrics(comparison, modes), _conclusion(comparison)]
     if comparison["per_class"]:
         parts.append(_classes(comparison["per_class"], width))
     return Group(*parts)
@@ -56,7 +56,7 @@ def _metrics(comparison: Mapping[str, Any], modes: Mapping[str, Mode]) -> Table:
     return table
 
 
-def _verdict(comparison: Mapping[str, Any]) -> Text:
+def _conclusion(comparison: Mapping[str, Any]) -> Text:
     found = comparison["difference"]
     sign = 1 if comparison["mode"] == "max" else -1
     low, high = sorted((sign * found["low"], sign * found["high"]))

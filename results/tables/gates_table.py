@@ -14,7 +14,7 @@ from foldtune.results.tables.columns import titled
 from foldtune.results.tables.formatting import DASH, metric_text, number_text
 
 
-def gates_table(verdicts: Sequence[Mapping[str, Any]], *, title: str) -> Group:
+def gates_table(results: Sequence[Mapping[str, Any]], *, title: str) -> Group:
     """Return one row per result {condition, metric, value, margin, passed}; the caption counts the failed ones.
 
     ``value`` and ``margin`` may be None or NaN: not available.
@@ -22,7 +22,7 @@ def gates_table(verdicts: Sequence[Mapping[str, Any]], *, title: str) -> Group:
     table = Table(box=None, pad_edge=False, caption_justify="left")
     for column in ("condition", "value", "margin", ""):
         table.add_column(column, justify="left" if column in ("condition", "") else "right", overflow="fold")
-    for row in verdicts:
+    for row in results:
         passed = bool(row["passed"])
         style = "green" if passed else "bold red"
         table.add_row(
@@ -31,8 +31,8 @@ def gates_table(verdicts: Sequence[Mapping[str, Any]], *, title: str) -> Group:
             Text(_margin(row), style="dim" if passed else style),
             Text("pass" if passed else "FAIL", style=style),
         )
-    failed = sum(not row["passed"] for row in verdicts)
-    table.caption = Text(_caption(failed, len(verdicts)), style="bold red" if failed else "green")
+    failed = sum(not row["passed"] for row in results)
+    table.caption = Text(_caption(failed, len(results)), style="bold red" if failed else "green")
     return titled(title, table)
 
 
