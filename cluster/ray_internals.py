@@ -22,8 +22,8 @@ def free_resources_by_node() -> Mapping[str, Mapping[str, float]]:
     """Return the free resources of each node of the connected cluster: by node id in hexadecimal, then by name.
 
     Private: `ray._private.state.available_resources_per_node`. `ray.available_resources` has only the sum over all
-    nodes, and `ray.nodes` only totals. Ray would have to make this function public, as
-    https://github.com/ray-project/ray/issues/60134 asks for.
+    nodes, and `ray.nodes` only totals. Ray would have to make this function public, see
+    https://github.com/ray-project/ray/issues/60134.
     """
     from ray._private import state
 

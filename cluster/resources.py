@@ -79,7 +79,7 @@ def require_slot(trial: TrialResources, autoscale_to: int | None = None) -> None
     cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
     gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
     raise ClusterError(
-        f"a trial asks for {trial.cpus:g} CPUs and {trial.gpus:g} GPUs; the largest of {len(nodes)} node(s) has "
+        f"a trial requests {trial.cpus:g} CPUs and {trial.gpus:g} GPUs; the largest of {len(nodes)} node(s) has "
         f"{cpus:g} CPUs and {gpus:g} GPUs: lower resources.cpus_per_trial or resources.gpus_per_trial, or name "
         "resources.autoscale_to where an autoscaler brings nodes"
     )

@@ -17,7 +17,7 @@ from foldtune.errors import ClusterError
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 TOKEN_BYTES = 32
 NO_TOKEN = (
-    "asks for no token: whoever reaches its ports can run code on it. Start it with a token (`ray get-auth-token "
+    "requires no token: whoever reaches its ports can run code on it. Start it with a token (`ray get-auth-token "
     "--generate`, then RAY_AUTH_MODE=token before `ray start`), or add --allow-no-token where its network is closed"
 )
 
@@ -66,7 +66,7 @@ def require_token(address: Address, *, allow_no_token: bool = False) -> None:
     if token_required(address):
         if not has_token():
             raise ClusterError(
-                f"the cluster at {address.text!r} asks for a token: put it into {default_token_path()} "
+                f"the cluster at {address.text!r} requires a token: put it into {default_token_path()} "
                 f"(readable by you alone), or set {TOKEN}"
             )
         os.environ.setdefault(MODE, "token")

@@ -8,7 +8,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 BARE = "flips"
-"""What a bare --tta asks for: an image, mirrored in each direction and in both."""
+"""Value of a bare --tta: an image, mirrored in each direction and in both."""
 
 
 def spelled_out(arguments: Sequence[str]) -> list[str]:

@@ -43,7 +43,7 @@ def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
 
     Args:
         raw: plain values, of a form that was checked.
-        folder: of its file; relative data paths lie under it, a relative storage under the working directory.
+        folder: folder of the file, base of relative data paths; relative storage lies in the working directory.
 
     Raises:
         InputError: it holds a password, which everybody at the cluster would see.
@@ -69,12 +69,12 @@ def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
 
 
 def absolute_storage(storage: str) -> str:
-    """A storage as another working directory reaches it."""
+    """Return a storage that is valid in any working directory."""
     return storage if "://" in storage else str(Path(storage).expanduser().absolute())
 
 
 def new_job_id(run: str) -> str:
-    """An id that says whose it is: foldtune-RUN-XXXXXX."""
+    """Return a new id that contains the run's name: foldtune-RUN-XXXXXX."""
     return f"foldtune-{re.sub(r'[^A-Za-z0-9_.-]', '_', run)}-{secrets.token_hex(3)}"
 
 
@@ -82,9 +82,9 @@ def environment(again: str | None, job_id: str | None = None, address: str | Non
     """Variables of the command that is sent.
 
     Args:
-        again: the command of its user that goes on with the run.
-        job_id: of its job.
-        address: of the job server.
+        again: the user's command that resumes the run.
+        job_id: id of the job.
+        address: URL of the job server.
     """
     own = {JOB_ID: job_id, JOB_ADDRESS: address, RESUME_COMMAND: again}
     passed = {name: os.environ.get(name) for name in PASSED_ON}

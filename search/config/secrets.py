@@ -36,15 +36,15 @@ def expanded(url: str, key: str) -> str:
     """The URL with each `${NAME}` replaced by that variable, quoted as a part of a URL.
 
     Args:
-        url: as in the configuration.
-        key: of the configuration, for messages.
+        url: URL as in the configuration.
+        key: key of the configuration, for messages.
 
     Raises:
         InputError: a variable is not set, or the password was masked.
     """
     missing = sorted({name for name in _VARIABLE.findall(url) if name not in os.environ})
     if missing:
-        raise InputError(f"{key}: the environment does not set {', '.join(missing)}, which {url!r} asks for")
+        raise InputError(f"{key}: the environment does not set {', '.join(missing)}, which {url!r} uses")
     found = _PASSWORD.search(url)
     if found is not None and found[2] == MASK:
         raise InputError(f"{key}: the password in {url!r} is not stored: give it again, or write ${{PGPASSWORD}}")

@@ -29,9 +29,9 @@ class TargetsFile:
     """A configuration of several targets, as plain values.
 
     Attributes:
-        name: of the group.
-        raws: by target, the configuration of its run.
-        folder: that relative data paths are relative to.
+        name: name of the group.
+        raws: configuration of the run of each target, by target.
+        folder: folder to which relative data paths refer.
     """
 
     name: str
@@ -73,7 +73,7 @@ def read_targets(
 def expand(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The configuration of each target's run, named NAME.TARGET: shared sections with the target's own keys over them.
 
-    A row without a target's label is left out for that target, unless `data.on_missing` says otherwise; a list of
+    A row without a target's label is left out for that target, unless `data.on_missing` is set; a list of
     labels may be empty, so a multilabel target keeps its rows.
 
     Raises:

@@ -19,7 +19,7 @@ from foldtune.search.ensemble.metadata import describe
 from foldtune.search.ensemble.plan import RACE_FOLDS, EnsemblePlan
 from foldtune.search.ensemble.racing import MIN_FINALISTS, Dropped, drop_weak
 from foldtune.search.ensemble.sources import Source
-from foldtune.search.ensemble.submission import plain, write_test_rows
+from foldtune.search.ensemble.submission import drop_object_arrays, write_test_rows
 from foldtune.search.runs.postprocessing import common_postprocess
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork
@@ -229,7 +229,7 @@ def _vote(
         submission = None
         if test is not None:
             submission = write_test_rows(run, members, judged.combiner, training.stored(chosen[0]), test, stage)
-        stage.write_oof(plain(oof))
+        stage.write_oof(drop_object_arrays(oof))
         stage.write(description)
     return Ensemble(description, submission)
 

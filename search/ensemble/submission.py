@@ -33,7 +33,7 @@ def write_test_rows(
     """Write the test rows' scores and predictions by id, and the submission; gives the latter.
 
     Args:
-        run: whose ensemble it is.
+        run: run of the ensemble.
         best: the trial that the search ranked first, whose own model is stored beside for comparison.
 
     Raises:
@@ -43,7 +43,7 @@ def write_test_rows(
     scores, predictions = combiner.apply(run.task, member_scores)
     single_scores, single_predictions = _single(run, best, test)
     stage.write_test(
-        plain(
+        drop_object_arrays(
             {
                 "ids": test.ids,
                 "scores": scores,
@@ -58,8 +58,8 @@ def write_test_rows(
     return write_submission(frame, stage.submission_path, run.config.data.sample_submission)
 
 
-def plain(arrays: dict[str, Array]) -> dict[str, Array]:
-    """Those arrays that can be stored without pickle; the predictions of a task may be objects."""
+def drop_object_arrays(arrays: dict[str, Array]) -> dict[str, Array]:
+    """Return the arrays that can be stored without pickle; predictions of a task may be object arrays."""
     return {name: values for name, values in arrays.items() if values.dtype != object}
 
 
@@ -70,7 +70,7 @@ def _single(run: Run, best: StoredMember, test: Unlabelled) -> tuple[Array, Arra
     return scores, run.task.predict(scores, postprocess)
 
 
-def rehearse_submission(run: Run, best: Candidate, ids: npt.NDArray[np.str_]) -> None:
+def check_submission_format(run: Run, best: Candidate, ids: npt.NDArray[np.str_]) -> None:
     """Check before any training that these rows (T,) make a submission in the sample's form.
 
     Args:

@@ -51,7 +51,7 @@ def open_study(name: str, journal: StorePath, *, url: str | None, mode: Mode, re
     """Create a run's study, or open it where `resume`.
 
     Args:
-        name: of the run; several runs may share one storage.
+        name: name of the run; several runs may share one storage.
         journal: file of the study where no `url` is given; `optuna-dashboard FILE` opens it. An object store has no
             files that grow: there the study lives in memory, and `reconcile` makes it again from the stored trials.
         url: any Optuna storage URL, for example postgresql://….
@@ -69,7 +69,7 @@ def open_study(name: str, journal: StorePath, *, url: str | None, mode: Mode, re
         return optuna.create_study(
             study_name=name,
             storage=storage,
-            # ASHA decides in Ray Tune; Optuna is told the outcome.
+            # ASHA decides in Ray Tune; Optuna records the outcome.
             pruner=optuna.pruners.NopPruner(),
             direction="maximize" if mode == "max" else "minimize",
             load_if_exists=resume,

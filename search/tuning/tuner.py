@@ -79,7 +79,7 @@ class Search:
         return max(0, self.config.search.num_samples - ended)
 
     def run(self, observer: Observer) -> SearchOutcome:
-        """Train until every trial has ended, counting those of earlier sittings; or until interrupted.
+        """Train until every trial has ended, counting those of earlier sessions; or until interrupted.
 
         Raises:
             WorkError: Ray gave up.

@@ -102,7 +102,7 @@ def test_what_answers_is_no_job_server(server: Callable[[], contextmanager[Addre
 def test_a_cluster_that_requires_a_token_and_a_user_without_one() -> None:
     with (
         head(guarded=True) as address,
-        pytest.raises(ClusterError, match=r"asks for a token: put it into .*auth_token"),
+        pytest.raises(ClusterError, match=r"requires a token: put it into .*auth_token"),
     ):
         tokens.require_token(address)
 
@@ -110,7 +110,7 @@ def test_a_cluster_that_requires_a_token_and_a_user_without_one() -> None:
 def test_an_open_cluster_is_refused_unless_only_this_machine_reaches_it() -> None:
     with head(guarded=False) as address:
         remote = Address("cluster", address.text, "cluster.example.org", address.port)
-        with pytest.raises(ClusterError, match=r"asks for no token: .*--allow-no-token"):
+        with pytest.raises(ClusterError, match=r"requires no token: .*--allow-no-token"):
             tokens.require_token(remote)
         tokens.require_token(address)
         assert tokens.os.environ[tokens.MODE] == "disabled"

@@ -49,7 +49,7 @@ def test_broken_images_then_too_many_gpus_then_resume(foldtune: Any, write_searc
     sets += ["--set", "data.on_broken=skip"]
     too_large = foldtune.run("search", config, *sets, code=2)
     assert "2 images cannot be read and are left out: zero.png, torn.png" in too_large.stderr
-    assert "a trial asks for 1 CPUs and 64 GPUs; the largest of 1 node(s) has" in too_large.stderr
+    assert "a trial requests 1 CPUs and 64 GPUs; the largest of 1 node(s) has" in too_large.stderr
     assert "lower resources.cpus_per_trial or resources.gpus_per_trial" in too_large.stderr
 
     resumed = foldtune.run("search", config, *sets, "--set", "resources.gpus_per_trial=0", "--resume")

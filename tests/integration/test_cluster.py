@@ -103,7 +103,7 @@ def test_a_user_without_the_token_is_refused_with_the_reason(cluster: Cluster, f
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     for address in (cluster.gcs, cluster.jobs):
         ended = foldtune.run("cluster", "status", "--address", address, code=2)
-        assert "asks for a token: put it into" in ended.stderr
+        assert "requires a token: put it into" in ended.stderr
 
 
 def test_a_job_is_left_stopped_and_gone_on_with(

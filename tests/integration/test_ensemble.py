@@ -286,7 +286,7 @@ def test_unreadable_images_to_submit_are_set_apart(
     from foldtune.search.cli.handlers.vote.combine import read_source
     from foldtune.search.ensemble.candidates import choose_finalists
     from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
-    from foldtune.search.ensemble.submission import rehearse_submission
+    from foldtune.search.ensemble.submission import check_submission_format
     from foldtune.search.runs.run import open_run
     from foldtune.search.workers.fold_model import Unlabelled
 
@@ -310,7 +310,7 @@ def test_unreadable_images_to_submit_are_set_apart(
     assert test.readable.tolist() == [True, False, True]
     assert test.table.ids.tolist() == [ids[0], ids[1]]
     best = choose_finalists([opened], plan_ensemble(opened, EnsembleOptions()))[0]
-    rehearse_submission(opened, best, test.ids)
+    check_submission_format(opened, best, test.ids)
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ class Ordinal(Multiclass):
         """The better of the two rules without parameters, or the exact cuts where they do better still.
 
         By accuracy they have to do better by two standard errors of the difference: the level with the highest score
-        is what accuracy asks for, and cuts on the mean level mostly fit the noise of these rows (docs/retinamnist.md).
+        is optimal for accuracy, and cuts on the mean level mostly fit the noise of these rows (docs/retinamnist.md).
         """
         sign = 1.0 if self.mode(metric) == "max" else -1.0  # refuses an unknown metric
         if metric not in self.tunable_metrics:

@@ -22,10 +22,10 @@ class Votes(ABC):
         """Predictions of scores; absent keys are the default's. Ties always fall the same way."""
 
     def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | None:
-        """What to add to the logits of each fold's model before :meth:`scores`, so that all speak on one level.
+        """Return the offsets of each fold model's logits before :meth:`scores` that align the models' biases.
 
-        ``fold_logits`` are of rows that the models were not trained on; no label is asked for. None (the default):
-        nothing, and none of them is looked at, so they may be read as they are asked for.
+        ``fold_logits`` are of rows that the models were not trained on; no labels are needed. None (the default): no
+        offsets; the iterable is not consumed, so it may read its arrays lazily.
         """
         return None
 

@@ -151,7 +151,7 @@ def compare(
     """Compare two runs, trials or ensembles on the held-out rows of both, class by class.
 
     Predictions are cross-fitted on both sides. The interval is of the paired difference over samples of the rows
-    (whole groups where the data has groups): where it lies on one side of 0, the rows do tell which is better.
+    (whole groups where the data has groups): if it excludes 0, the rows show which one is better.
 
     foldtune compare skin skin/ensemble
     foldtune compare skin/trials/0004 skin/trials/0007 --metric macro_f1

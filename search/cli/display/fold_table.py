@@ -32,16 +32,16 @@ class FoldTable:
         self._seen[outcome.member, outcome.fold] = outcome
 
     def on_dropped(self, dropped: Sequence[Dropped]) -> None:
-        """Take in who goes no further."""
+        """Record eliminated candidates."""
         self._dropped |= {each.member: each for each in dropped}
 
     def has(self, outcome: FoldOutcome) -> bool:
-        """Whether that fold model was told of before."""
+        """Whether that fold model was reported before."""
         return (outcome.member, outcome.fold) in self._seen
 
     @property
     def ready(self) -> int:
-        """Fold models told of."""
+        """Number of reported fold models."""
         return len(self._seen)
 
     @property
@@ -82,7 +82,7 @@ class FoldTable:
 
 
 class FoldLines:
-    """One line a fold model, for logs and pipes; each is told of once, however often a stage looks at it."""
+    """One line per fold model, for logs and pipes; each is printed once, however often a stage uses it."""
 
     def __init__(self, console: Console, table: FoldTable) -> None:
         self._console = console
@@ -95,7 +95,7 @@ class FoldLines:
             self._print(fold_line(outcome, self._table.ready, self._table.total))
 
     def on_dropped(self, dropped: Sequence[Dropped]) -> None:
-        """Print who goes no further, and why."""
+        """Print eliminated candidates with their reasons."""
         self._table.on_dropped(dropped)
         for each in dropped:
             self._print(f"trial {each.member} drops out: {each.reason}")
@@ -105,14 +105,14 @@ class FoldLines:
 
 
 def fold_line(outcome: FoldOutcome, ready: int, total: int) -> str:
-    """A fold model that is ready, or failed, in one line."""
+    """Return one line on a fold model that is ready, or failed."""
     result = outcome.error or f"{outcome.value:.4f}" + (" (the search's own model)" if outcome.reused else "")
     return f"[{ready}/{total}] trial {outcome.member} fold {outcome.fold}: {result}"
 
 
 @contextmanager
 def show_folds(console: Console, members: Sequence[str], folds: int) -> Iterator[Watcher]:
-    """What to tell the fold models to: a live table in a terminal, one line a fold model elsewhere."""
+    """Yield the display of fold models: a live table in a terminal, one line per fold model elsewhere."""
     table = FoldTable(members, folds)
     if not console.is_terminal:
         yield FoldLines(console, table)

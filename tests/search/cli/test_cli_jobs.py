@@ -98,7 +98,7 @@ def test_a_search_in_a_terminal_has_no_log(project: Any, foldtune: Command) -> N
     store = project.stored_run()
     code, _, err = foldtune("logs", "tiny")
     assert code == 2
-    assert "does not say which process searches it" in err
+    assert "has no record of the process that searches it" in err
     write_driver(store, Driver.current())
     assert "was searched in a terminal on" in foldtune("logs", "tiny")[2]
 

@@ -94,7 +94,7 @@ def _driver(request: JobRequest) -> tuple[Driver, bool]:
     driver = read_driver(store)
     if driver is None:
         raise InputError(
-            f"run {request.run!r} does not say which process searches it: it was never started by this version"
+            f"run {request.run!r} has no record of the process that searches it: it was never started by this version"
         )
     return driver, store.is_locked()
 

@@ -21,7 +21,7 @@ from foldtune.search.ensemble.candidates import choose_finalists
 from foldtune.search.ensemble.fold_tasks import Missing, ensure_all_trained
 from foldtune.search.ensemble.plan import EnsemblePlan
 from foldtune.search.ensemble.sources import Source, check_sources, open_source
-from foldtune.search.ensemble.submission import rehearse_submission
+from foldtune.search.ensemble.submission import check_submission_format
 from foldtune.search.runs.run import Run
 
 
@@ -72,7 +72,7 @@ def _build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble
     sources = [read_source(run) for run in runs]
     check_sources(sources)
     if sources[0].test is not None:
-        rehearse_submission(runs[0], chosen[0], sources[0].test.ids)
+        check_submission_format(runs[0], chosen[0], sources[0].test.ids)
 
     console = errors()
 
