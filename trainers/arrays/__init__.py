@@ -1,1 +1,1 @@
-"""Large arrays: read in parts, spilled to disk, voted."""
+"""Large arrays: read in parts, kept in files, averaged and voted on."""

@@ -1,4 +1,4 @@
-"""Rows that are made when they are looked at, where all of them at once would fill the memory (maps of images)."""
+"""Rows that are computed when they are read, where all of them at once would fill the memory (maps of images)."""
 
 from __future__ import annotations
 
@@ -14,90 +14,97 @@ Array: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class LazyRows:
-    """An array (N, ...) of which one row is there at a time.
+    """An array (N, ...) of which one row at a time is in memory.
 
-    A number gives that row, as an array; a slice, a mask or places give fewer or other rows, not yet made. numpy makes
-    all of them (``np.asarray``), which is for few.
+    Indexing by an integer computes that row; a slice, a mask or an array of indices selects rows, which stay lazy.
+    ``np.asarray`` computes all rows, which is for few.
 
     Attributes:
-        make: function from an index to a row, of shape `form` and type `dtype`.
-        places: (N,) index of each row, the argument of `make`.
+        compute: function from an index to a row of `row_shape` and `dtype`.
+        indices: (N,) index of each row.
+        row_shape: shape of a row.
+        dtype: type of the elements.
+
+    >>> rows = LazyRows.of(np.arange(6.0).reshape(3, 2), lambda row: 10 * row)
+    >>> rows[1:].shape, rows[2].tolist()
+    ((2, 2), [40.0, 50.0])
     """
 
-    make: Callable[[int], Any]
-    places: npt.NDArray[np.int64]
-    form: tuple[int, ...]
+    compute: Callable[[int], Any]
+    indices: npt.NDArray[np.int64]
+    row_shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     @classmethod
-    def of(cls, values: Array, change: Callable[[Array], Array] | None = None) -> Self:
-        """The rows of an array, which may be mapped from a file; `change` is applied to each."""
+    def of(cls, values: Array, transform: Callable[[Array], Array] | None = None) -> Self:
+        """Return the rows of an array, which may be mapped from a file; `transform` is applied to each when read."""
 
-        def changed(row: Array) -> Array:
-            return row if change is None else change(row)
+        def transformed(row: Array) -> Array:
+            return row if transform is None else transform(row)
 
-        def make(place: int) -> Array:
-            return changed(np.asarray(values[place]))
+        def compute(index: int) -> Array:
+            return transformed(np.asarray(values[index]))
 
-        like = changed(np.zeros(values.shape[1:], dtype=values.dtype))
-        return cls(make, np.arange(len(values)), like.shape, like.dtype)
+        like = transformed(np.zeros(values.shape[1:], dtype=values.dtype))
+        return cls(compute, np.arange(len(values)), like.shape, like.dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return len(self.places), *self.form
+        return len(self.indices), *self.row_shape
 
     @property
     def ndim(self) -> int:
-        return 1 + len(self.form)
+        return 1 + len(self.row_shape)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self.make, self.places.tolist())
+        return map(self.compute, self.indices.tolist())
 
     def __getitem__(self, rows: Any) -> Any:
-        places = self.places[rows]
-        return replace(self, places=places) if places.ndim else self.make(int(places))
+        indices = self.indices[rows]
+        return replace(self, indices=indices) if indices.ndim else self.compute(int(indices))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:
-            raise ValueError("rows that are not made yet cannot be had without making them")
-        made = np.empty(self.shape, dtype=self.dtype if dtype is None else dtype)
-        for place, row in enumerate(self):
-            made[place] = row
-        return made
+            raise ValueError("lazy rows cannot become an array without a copy")
+        computed = np.empty(self.shape, dtype=self.dtype if dtype is None else dtype)
+        for index, row in enumerate(self):
+            computed[index] = row
+        return computed
 
 
 def as_lazy(values: Any) -> Any:
-    """Rows of an array that is mapped from a file, so that choosing among them copies none; others as they are."""
+    """Return the rows of an array that is mapped from a file as lazy ones, so that selecting among them copies none;
+    others unchanged."""
     return LazyRows.of(values) if isinstance(values, np.memmap) else values
 
 
 def concatenate(parts: Sequence[Any]) -> Any:
-    """The rows of all parts (N_i, ...), in their order: unmade where any part's are."""
+    """Return the rows of all parts (N_i, ...) in their order: lazy where any part is."""
     if not any(isinstance(part, LazyRows) for part in parts):
         return np.concatenate(parts)
     starts = np.cumsum([0, *map(len, parts)])
 
-    def make(place: int) -> Any:
-        part = int(np.searchsorted(starts, place, side="right")) - 1
-        return parts[part][place - int(starts[part])]
+    def compute(index: int) -> Any:
+        part = int(np.searchsorted(starts, index, side="right")) - 1
+        return parts[part][index - int(starts[part])]
 
     first = next(part for part in parts if isinstance(part, LazyRows))
-    return LazyRows(make, np.arange(starts[-1]), first.form, first.dtype)
+    return LazyRows(compute, np.arange(starts[-1]), first.row_shape, first.dtype)
 
 
 def stack(members: Sequence[Any]) -> Any:
-    """(M, N, ...) of M members (N, ...): unmade where any member's rows are."""
+    """Return (M, N, ...) of M members (N, ...): lazy where any member is."""
     if not any(isinstance(each, LazyRows) for each in members):
         return np.stack(members)
     first = next(each for each in members if isinstance(each, LazyRows))
-    return LazyRows(lambda place: members[place], np.arange(len(members)), first.shape, first.dtype)
+    return LazyRows(lambda index: members[index], np.arange(len(members)), first.shape, first.dtype)
 
 
 def sum_rows(rows: Any) -> npt.NDArray[np.float64]:
-    """The sum (...) of rows (N, ...), of those that are not made yet one at a time."""
+    """Return the sum (...) of rows (N, ...); lazy rows are computed one at a time."""
     if isinstance(rows, np.ndarray):
         return np.asarray(rows.sum(axis=0, dtype=np.float64))
     summed = np.zeros(rows.shape[1:], dtype=np.float64)

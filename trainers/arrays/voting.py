@@ -1,8 +1,8 @@
-"""How members become one answer: means of scores, weighted or not, and k-of-n votes.
+"""Combination of members: means of scores, weighted or not, rank averages, and k-of-n votes.
 
 A sum is taken over sorted contributions in float64, so it is the same to the last bit in whatever order the
-members come, and so are the ties it settles. Greedy selection ends in weights, and so in ``mean_scores``.
-Rank averaging is the mean of scores that were ``ranked`` before: right for metrics of an order, such as auroc.
+members come, and so are the ties it decides. Greedy selection gives weights for ``mean_scores``.
+Rank averaging is the mean of ``ranked`` scores: right for metrics of an order, such as auroc.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from foldtune.errors import Problem, SettingsError, unknown
 from foldtune.trainers.arrays.lazy import LazyRows
 
 RANKS = 256
-_RANK_PLACES = (np.arange(RANKS) + 0.5) / RANKS
-_PART = 1 << 22  # numbers that a mean stacks at a time
+_RANK_LEVELS = (np.arange(RANKS) + 0.5) / RANKS
+_PART = 1 << 22  # numbers that are averaged at a time
 
 
 def mean_scores(
     member_scores: Sequence[npt.NDArray[Any]] | npt.NDArray[Any], weights: Sequence[float] | None = None
 ) -> npt.NDArray[Any]:
-    """The (weighted) mean (N, ...) of M members' scores (N, ...) in float64; of half-precision maps in their own type.
+    """Return the (weighted) mean (N, ...) of M members' scores in float64; of half-precision maps in float16.
 
-    A part of the rows is in memory at a time besides the result, so members may be memory-mapped. Of members whose
-    rows are not made yet, neither are those of the mean.
+    A part of the rows is in memory at a time besides the result, so members may be memory-mapped. The mean of lazy
+    rows is lazy.
 
-    ``weights`` are M numbers >= 0 with a positive sum; they need not sum to 1.
+    Args:
+        member_scores: M arrays (N, ...).
+        weights: M weights >= 0 with a positive sum, which need not be 1; None weights all alike.
     """
     if any(isinstance(scores, LazyRows) for scores in member_scores):
-        return cast("npt.NDArray[Any]", _unmade_mean(member_scores, weights))
+        return cast("npt.NDArray[Any]", _lazy_mean(member_scores, weights))
     shape = np.shape(member_scores[0])
     half = all(np.asarray(scores[:0]).dtype == np.float16 for scores in member_scores)
     rows = max(1, _PART // max(1, len(member_scores) * math.prod(shape[1:])))
@@ -44,11 +46,11 @@ def mean_scores(
     return mean
 
 
-def _unmade_mean(member_scores: Sequence[Any] | npt.NDArray[Any], weights: Sequence[float] | None) -> LazyRows:
+def _lazy_mean(member_scores: Sequence[Any] | npt.NDArray[Any], weights: Sequence[float] | None) -> LazyRows:
     half = all(scores.dtype == np.float16 for scores in member_scores)
 
-    def make(place: int) -> npt.NDArray[Any]:
-        own = [scores[place] for scores in member_scores]
+    def compute(index: int) -> npt.NDArray[Any]:
+        own = [scores[index] for scores in member_scores]
         if not half or weights is not None:
             return np.asarray(_mean_of_part([row[None] for row in own], weights)[0], dtype=kind)
         summed = np.zeros(own[0].shape, dtype=np.float64)
@@ -58,7 +60,7 @@ def _unmade_mean(member_scores: Sequence[Any] | npt.NDArray[Any], weights: Seque
 
     kind = np.dtype(np.float16 if half else np.float64)
     shape = member_scores[0].shape
-    return LazyRows(make, np.arange(shape[0]), tuple(shape[1:]), kind)
+    return LazyRows(compute, np.arange(shape[0]), tuple(shape[1:]), kind)
 
 
 def _mean_of_part(
@@ -73,23 +75,23 @@ def _mean_of_part(
 
 
 def rank_reference(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """What a member's scores (N, ...) in [0, 1] are ranked by from now on: RANKS quantiles (RANKS, ...) of each column.
+    """Return the RANKS quantiles (RANKS, ...) of a member's out-of-fold scores (N, ...), by which others are ranked.
 
-    Ranks among the rows at hand would change with the batch; ranks among the out-of-fold rows do not.
+    Ranks among the rows of a batch would change with the batch.
     """
-    return np.asarray(np.quantile(np.asarray(scores, dtype=np.float64), _RANK_PLACES, axis=0))
+    return np.asarray(np.quantile(np.asarray(scores, dtype=np.float64), _RANK_LEVELS, axis=0))
 
 
 def ranked(scores: npt.NDArray[Any], reference: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """The rank (N, ...) of scores (N, ...) in [0, 1] among those of the reference: 0 lowest, 1 highest, never falling.
+    """Return the ranks (N, ...) in [0, 1] of scores (N, ...) in [0, 1] among those of a reference (RANKS, ...).
 
-    Between two quantiles it rises in a straight line, beyond the outermost towards 0 and 1.
+    Ranks are interpolated linearly between two quantiles, and beyond the outermost towards 0 and 1.
     """
     columns = np.asarray(scores, dtype=np.float64).reshape(len(scores), -1)
-    places = np.concatenate([[0.0], _RANK_PLACES, [1.0]])
+    levels = np.concatenate([[0.0], _RANK_LEVELS, [1.0]])
     quantiles = np.asarray(reference, dtype=np.float64).reshape(RANKS, -1)
     ranks = [
-        np.interp(column, np.concatenate([[0.0], own, [1.0]]), places)
+        np.interp(column, np.concatenate([[0.0], own, [1.0]]), levels)
         for column, own in zip(columns.T, quantiles.T, strict=True)
     ]
     return np.stack(ranks, axis=1).reshape(np.shape(scores))
@@ -101,13 +103,13 @@ def hard_vote(
     min_votes: int | None = None,
     fallback: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """The class (N,) with the most of M votes; ties go to the higher mean score, then to the lower class.
+    """Return the class (N,) with the most of M votes; ties go to the higher mean score, then to the lower class.
 
     Args:
         member_predictions: M arrays (N,) of classes.
         mean: (N, C) mean scores of the members.
-        min_votes: rows whose winner has fewer votes take ``fallback`` instead.
-        fallback: (N,) classes of another rule; by default the argmax of ``mean``.
+        min_votes: minimum votes of a winner; other rows take ``fallback``.
+        fallback: (N,) classes; None is the argmax of ``mean``.
     """
     classes = np.arange(mean.shape[1])
     votes = np.zeros(mean.shape, dtype=np.int64)

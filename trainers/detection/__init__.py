@@ -1,1 +1,1 @@
-"""Text detection: polygons, the maps that a network learns, boxes from maps, their matching, sweep and vote."""
+"""Text detection: polygons, target maps, network, boxes from maps, their matching, sweep and vote."""

@@ -1,4 +1,4 @@
-"""Tables of boxes: a submission's, and what people read."""
+"""Tables of boxes: submissions and predictions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ Sizes = npt.NDArray[np.int64]
 def submission_frame(
     ids: Sequence[str], predictions: npt.NDArray[Any], columns: Sequence[str], sizes: Sizes
 ) -> pd.DataFrame:
-    """Two columns, ids and polygons: ``x1 y1 x2 y2 x3 y3 x4 y4|…``, empty for an image without text.
+    """Return two columns, ids and polygons: ``x1 y1 x2 y2 x3 y3 x4 y4|…``, empty for an image without text.
 
     Args:
+        ids: N ids.
         predictions: (N,) boxes (p, 9), or polygons (P, V, 2) as in a target.
-        sizes: (N, 2) height and width of the images in whose pixels the coordinates are.
+        columns: names of the two columns.
+        sizes: (N, 2) height and width of each image in pixels, the unit of the coordinates.
 
     Raises:
-        DataError: not two columns.
+        DataError: a number of columns other than two.
     """
     if len(columns) != 2:
         wanted = f"an id and the polygons, not {', '.join(columns)}"
@@ -38,8 +40,11 @@ def submission_frame(
 
 
 def prediction_frame(scores: Iterable[npt.NDArray[Any]], predictions: npt.NDArray[Any], sizes: Sizes) -> pd.DataFrame:
-    """`label` is text or none, `score` the best box's, `score_text` the map's highest probability; then the number
-    of `boxes`, their `polygons` as in a submission, and their `box_scores`, between bars too."""
+    """Return a row an image.
+
+    Columns: `label` ("text" or "none"), `score` of the best box, `score_text` (maximum of the map), number of `boxes`,
+    their `polygons` as in a submission, and their `box_scores`, separated by bars.
+    """
     submitted = submission_frame([""] * len(predictions), predictions, ("id", "polygons"), sizes)
     return pd.DataFrame(
         {
@@ -54,7 +59,7 @@ def prediction_frame(scores: Iterable[npt.NDArray[Any]], predictions: npt.NDArra
 
 
 def _polygons(boxes: npt.NDArray[Any]) -> list[Points]:
-    """Polygons (V, 2) of one image's boxes (p, 9), or of its target (P, V, 2)."""
+    """Return the polygons (V, 2) of one image's boxes (p, 9), or of its target (P, V, 2)."""
     return unpad(boxes) if boxes.ndim == 3 else list(np.asarray(boxes, dtype=np.float64)[:, :8].reshape(-1, 4, 2))
 
 

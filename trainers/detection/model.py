@@ -1,4 +1,4 @@
-"""A feature pyramid over any timm encoder that gives maps, with two heads: where text is, and how sharp its border."""
+"""Text detector: a feature pyramid over a timm encoder, with heads for text and threshold maps (DBNet)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from foldtune.errors import Problem, SettingsError, TrialFailed
 from foldtune.trainers.networks.models import check_model, weights_unavailable
 
 STRIDES = (4, 8, 16, 32)
-"""Of the encoder's maps that the pyramid joins, as far as the encoder has them; the first is needed."""
-WITH_MAPS = "resnet*, efficientnet*, mobilenetv3*, convnext*, swin*"
+"""Strides of the encoder's maps in the pyramid, as far as the encoder has them; the first is required."""
+EXAMPLES = "resnet*, efficientnet*, mobilenetv3*, convnext*, swin*"
 
 
 class Levels(NamedTuple):
-    """Places of an encoder's maps among those that it can give, the channels of each, and further arguments.
+    """Maps of an encoder.
 
-    `options` free an encoder with windows from the size of its pretraining: crops train it, whole pages follow.
+    Attributes:
+        indices: index of each map among the encoder's.
+        channels: channels of each map.
+        options: arguments of `timm.create_model` that let an encoder with windows take images of any size.
     """
 
     indices: tuple[int, ...]
@@ -31,7 +34,7 @@ class Levels(NamedTuple):
 
 @lru_cache(maxsize=256)
 def find_levels(model_name: str) -> Levels | None:
-    """The encoder's maps at `STRIDES`, from the finest to the coarsest; None where it has none at stride 4."""
+    """Return the encoder's maps at `STRIDES`, from the finest to the coarsest; None where it has none at stride 4."""
     for options in ({"strict_img_size": False}, {}):
         try:
             with torch.device("meta"):
@@ -52,10 +55,10 @@ def find_levels(model_name: str) -> Levels | None:
 
 
 def check_encoder(model_name: str) -> list[Problem]:
-    """Whether a timm model, which exists, can be the encoder of a text detector."""
+    """Return the problem of an existing timm model that cannot be the encoder of a text detector, if any."""
     if find_levels(model_name) is not None:
         return []
-    message = f"model '{model_name}' gives no maps at stride 4 and coarser; use one that does, such as {WITH_MAPS}"
+    message = f"model '{model_name}' gives no maps at stride 4 and coarser; use one that does, such as {EXAMPLES}"
     return [Problem("model_name", message)]
 
 
@@ -63,7 +66,7 @@ class TextDetector(nn.Module):
     """Images (B, 3, H, W) to logits of text (B, 1, H, W); in training mode also of the threshold, (B, 2, H, W).
 
     1x1 convolutions bring the encoder's maps to one width, each level adds the coarser one, 3x3 convolutions smooth
-    them, and at a quarter of the size they are joined (Liao et al. 2020, fig. 3).
+    them, and at a quarter of the size they are concatenated (Liao et al. 2020, fig. 3).
     """
 
     def __init__(self, encoder: nn.Module, levels: Levels, drop_rate: float) -> None:
@@ -85,7 +88,7 @@ class TextDetector(nn.Module):
         joined = self.drop(self._pyramid(images))
         text = self.text(joined)
         maps = torch.cat([text, self.threshold(joined)], dim=1) if self.training else text
-        return maps[..., : size[0], : size[1]]  # of sizes that are no multiple of 4 the heads make a little more
+        return maps[..., : size[0], : size[1]]  # for sizes that are no multiple of 4 the outputs are a little larger
 
     def _pyramid(self, images: Tensor) -> Tensor:
         pairs = zip(self.encoder(images), self._channels, strict=True)
@@ -129,12 +132,12 @@ def build_detector(
 
 
 def _width(channels: tuple[int, ...]) -> int:
-    """Channels of the pyramid: a quarter of the encoder's widest map, 64 to 256."""
+    """Return the channels of the pyramid: a quarter of the encoder's widest map, 64 to 256."""
     return max(64, min(256, 32 * round(max(channels) / 128)))
 
 
 def _channels_first(features: Tensor, channels: int) -> Tensor:
-    """Some transformers give (B, H, W, C)."""
+    """Return (B, C, H, W) features; some transformers give (B, H, W, C)."""
     if features.shape[1] != channels and features.shape[-1] == channels:
         return features.permute(0, 3, 1, 2).contiguous()
     return features

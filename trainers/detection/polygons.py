@@ -1,4 +1,4 @@
-"""Labelled polygons: what can be used of them as they are, what is mended, what is left out and why."""
+"""Labelled polygons: repair of invalid ones, and padding to one array."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MIN_AREA = 1.0
 """Square pixels of the original image: a polygon of one whole pixel is kept."""
 
 
-def mend(points: Points, width: float, height: float) -> tuple[Points | None, tuple[str, ...]]:
-    """A simple polygon (V, 2) within the image, or None where nothing is left of it; and what was done to it.
+def repair(points: Points, width: float, height: float) -> tuple[Points | None, tuple[str, ...]]:
+    """Return a simple polygon (V, 2) within the image, or None where nothing is left of it, and notes of the changes.
 
     Args:
         points: (V, 2) x and y in pixels of the original image, finite.
@@ -35,7 +35,7 @@ def mend(points: Points, width: float, height: float) -> tuple[Points | None, tu
     notes: list[str] = []
     shape = shapely.Polygon(points)
     if not shape.is_valid:
-        # Corners given in the wrong order are what mostly crosses: their hull is the box that was meant.
+        # Mostly corners in the wrong order: their hull is the box that was meant.
         shape = shape.convex_hull
         if shape.area < MIN_AREA:
             return None, (FLAT,)
@@ -59,7 +59,7 @@ def _largest(shape: shapely.Geometry) -> shapely.Polygon | None:
 
 
 def pad(polygons: Sequence[Sequence[Points]]) -> Points:
-    """(N, P, V, 2) of N lists of polygons (V_i, 2); NaN fills what an image or a polygon has less."""
+    """Return N lists of polygons (V_i, 2) as one array (N, P, V, 2), padded with NaN."""
     most = max((len(image) for image in polygons), default=0)
     longest = max((len(each) for image in polygons for each in image), default=0)
     padded = np.full((len(polygons), max(most, 1), max(longest, 4), 2), np.nan)
@@ -70,7 +70,7 @@ def pad(polygons: Sequence[Sequence[Points]]) -> Points:
 
 
 def unpad(target: npt.NDArray[np.floating]) -> list[Points]:
-    """The polygons (V_i, 2) of one image's target (P, V, 2); those whose first corner is NaN are none."""
+    """Return the polygons (V_i, 2) of one image's target (P, V, 2); a NaN as the first corner is padding."""
     there = ~np.isnan(target[:, 0, 0])
     kept = np.asarray(target[there], dtype=np.float64)
     counts = (~np.isnan(kept[:, :, 0])).sum(axis=1)
@@ -78,22 +78,22 @@ def unpad(target: npt.NDArray[np.floating]) -> list[Points]:
 
 
 def count_polygons(targets: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-    """(N,) polygons of each image of targets (N, P, V, 2)."""
+    """Return the number (N,) of polygons in each image of targets (N, P, V, 2)."""
     return np.asarray((~np.isnan(targets[:, :, 0, 0])).sum(axis=1), dtype=np.int64)
 
 
-def balanced_bins(numbers: npt.NDArray[np.int64], bins: int, least: int) -> npt.NDArray[np.int64]:
-    """(N,) bins of numbers (N,) by their quantiles, from 0; one of fewer than `least` joins its neighbour."""
+def balanced_bins(numbers: npt.NDArray[np.int64], bins: int, min_size: int) -> npt.NDArray[np.int64]:
+    """Return the bin (N,), from 0, of each number (N,) by quantiles; a bin of fewer than `min_size` is merged."""
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1]))
     places = np.searchsorted(edges, numbers, side="left")
     for each in range(len(edges), 0, -1):
-        if (places == each).sum() < least:
+        if (places == each).sum() < min_size:
             places[places == each] = each - 1
-    if 0 < (places == 0).sum() < least and (places > 0).any():
+    if 0 < (places == 0).sum() < min_size and (places > 0).any():
         places[places == 0] = places[places > 0].min()
     return np.asarray(np.unique(places, return_inverse=True)[1], dtype=np.int64)
 
 
 def summary(notes: Counter[str]) -> tuple[str, ...]:
-    """One line a kind of change, the most frequent first."""
+    """Return a line for each kind of change, the most frequent first."""
     return tuple(f"{count} {'polygon' if count == 1 else 'polygons'} {note}" for note, count in notes.most_common())

@@ -1,4 +1,4 @@
-"""Boxes from a map of probabilities, and the settings that decide which."""
+"""Boxes from a map of probabilities (DBNet, Liao et al. 2020, section 3.4), and their settings."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from foldtune.trainers.detection.rectangles import EXACT, Array, corners, grow_d
 Map: TypeAlias = npt.NDArray[np.floating[Any]]
 
 MIN_SIDE = 3.0
-"""Pixels of the map: a box whose shorter side is less is no text."""
+"""Minimum shorter side of a box, in pixels of the map."""
 
 
 @dataclass(frozen=True)
 class BoxSettings:
-    """How a map becomes boxes.
+    """Settings of the conversion of a map to boxes.
 
     Attributes:
-        thresh: pixels above it are text.
-        box_thresh: a box's score, the mean of its pixels, must reach it.
-        max_candidates: regions of an image that may become boxes, those with the highest scores.
-        unclip_ratio: how far a region grows, times its area over its perimeter; EXACT undoes the shrinking.
+        thresh: probability in [0, 1) above which a pixel is text.
+        box_thresh: minimum score in [0, 1] of a box, the mean of its pixels.
+        max_candidates: maximum number of regions in an image, those with the highest scores.
+        unclip_ratio: growth of a region, in multiples of area over perimeter; EXACT undoes the shrinking.
     """
 
     thresh: float = 0.3
@@ -38,14 +38,14 @@ class BoxSettings:
 
     @classmethod
     def of(cls, postprocess: Mapping[str, Any] | None) -> BoxSettings:
-        """Of a checked mapping; absent keys are at their defaults."""
+        """Return the settings of a checked mapping; absent keys are at their defaults."""
         given = dict(postprocess or {})
         if "max_candidates" in given:
             given["max_candidates"] = int(given["max_candidates"])
         return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with every key."""
+        """Return JSON-able values of every key."""
         return asdict(self)
 
 
@@ -58,7 +58,7 @@ _BOUNDS: Mapping[str, tuple[type, Mapping[str, Any]]] = {
 
 
 def check_box_settings(postprocess: Mapping[str, Any]) -> list[Problem]:
-    """All that is wrong with a mapping of box settings; paths begin with ``postprocess``."""
+    """Return the problems of a mapping of box settings; paths begin with ``postprocess``."""
     problems = []
     for name, value in postprocess.items():
         path = f"postprocess.{name}"
@@ -76,24 +76,25 @@ def check_box_settings(postprocess: Mapping[str, Any]) -> list[Problem]:
 
 
 class Regions(NamedTuple):
-    """Connected regions of a map, as rectangles in pixels, those with the highest scores first.
+    """Connected regions of a map, as rotated rectangles, those with the highest scores first.
 
-    Coordinates have pixel i of the map from i to i + 1.
+    Units are pixels of the map; pixel i extends from i to i + 1.
     """
 
-    centres: Array  # (K, 2)
-    sizes: Array  # (K, 2)
-    angles: Array  # (K,)
+    centres: Array  # (K, 2) x and y
+    sizes: Array  # (K, 2) width and height
+    angles: Array  # (K,) degrees, clockwise
     scores: Array  # (K,)
 
 
 def find_regions(probabilities: Map, thresh: float, *, min_score: float = 0.0, limit: int | None = None) -> Regions:
-    """The regions above `thresh` of a map (H, W) in [0, 1], each with the mean of its pixels.
+    """Return the regions above a threshold, in the order of their scores (means of their pixels), then areas.
 
-    They are in the order of their scores, then of their areas: nothing that is cut off at the end is cut for its
-    place on the page, which OpenCV's order is.
+    OpenCV's own order is that of the position on the page, by which a limit would cut.
 
     Args:
+        probabilities: (H, W) in [0, 1].
+        thresh: threshold.
         min_score: minimum score of a region; no rectangle is fitted to others (an early map has thousands).
         limit: maximum number of regions, those with the highest scores.
     """
@@ -102,9 +103,9 @@ def find_regions(probabilities: Map, thresh: float, *, min_score: float = 0.0, l
     count, labels = cv2.connectedComponents(above, connectivity=8, ltype=cv2.CV_32S)
     if count < 2:
         return Regions(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
-    places = np.flatnonzero(above)
-    of_pixel = labels.ravel()[places]
-    sums = np.bincount(of_pixel, weights=probabilities.ravel()[places], minlength=count)[1:]
+    pixels = np.flatnonzero(above)
+    of_pixel = labels.ravel()[pixels]
+    sums = np.bincount(of_pixel, weights=probabilities.ravel()[pixels], minlength=count)[1:]
     areas = np.bincount(of_pixel, minlength=count)[1:]
     scores = np.asarray(sums / areas)
     order = np.lexsort((-areas, -scores))
@@ -121,15 +122,17 @@ def find_regions(probabilities: Map, thresh: float, *, min_score: float = 0.0, l
         if row >= 0:
             (left, top), (width, height), angle = cv2.minAreaRect(contour)
             rectangles[row] = left + 0.5, top + 0.5, width, height, angle
-    # Corners are centres of pixels, as they were drawn; a line of pixels has some height all the same.
+    # Corners are centres of pixels, as they were drawn; a line of pixels has a height of one.
     return Regions(rectangles[:, :2], np.maximum(rectangles[:, 2:4], 1.0), rectangles[:, 4], scores[order])
 
 
 def grow(regions: Regions, unclip_ratio: float | str, size: tuple[int, int]) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Boxes (K, 4, 2) in shares of width and height, within the image, and a mask (K,) of those that are large enough.
+    """Return boxes (K, 4, 2) in shares of width and height, within the image, and the mask (K,) of large enough ones.
 
     Args:
-        size: height and width of the map.
+        regions: K regions.
+        unclip_ratio: growth, as in :class:`BoxSettings`.
+        size: (height, width) of the map.
     """
     distance = grow_distance(regions.sizes, unclip_ratio)
     sizes = regions.sizes + 2 * distance[:, None]
@@ -138,7 +141,7 @@ def grow(regions: Regions, unclip_ratio: float | str, size: tuple[int, int]) -> 
 
 
 def find_boxes(probabilities: Map, settings: BoxSettings) -> Array:
-    """The boxes (p, 9) of a map (H, W): four corners in shares of width and height, and the score; best first."""
+    """Return the boxes (p, 9) of a map (H, W), best first: corners in shares of width and height, and the score."""
     regions = find_regions(probabilities, settings.thresh, min_score=settings.box_thresh, limit=settings.max_candidates)
     quads, large = grow(regions, settings.unclip_ratio, (probabilities.shape[0], probabilities.shape[1]))
     return in_order(np.concatenate([quads.reshape(-1, 8), regions.scores[:, None]], axis=1)[large])

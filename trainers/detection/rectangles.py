@@ -1,4 +1,4 @@
-"""Rotated rectangles: how far text is shrunk, how a box is grown back, corners in a fixed order."""
+"""Rotated rectangles: shrinking of text, growth of boxes, canonical order of corners."""
 
 from __future__ import annotations
 
@@ -14,13 +14,23 @@ EXACT = "exact"
 
 
 def shrink_distance(area: float, perimeter: float, ratio: float = SHRINK_RATIO) -> float:
-    """Pixels that each side moves inwards: A(1 - r²)/L (Liao et al. 2020, "Real-time scene text detection with
-    differentiable binarization", eq. 10)."""
+    """Return how far each side moves inwards: A(1 - r²)/L.
+
+    Liao et al. 2020, "Real-time scene text detection with differentiable binarization", eq. 10.
+
+    Args:
+        area: A in square pixels.
+        perimeter: L in pixels; 0 gives 0.
+        ratio: r in (0, 1).
+
+    >>> round(shrink_distance(area=200.0, perimeter=60.0), 6)
+    2.8
+    """
     return area * (1 - ratio * ratio) / perimeter if perimeter > 0 else 0.0
 
 
 def grow_distance(sizes: Array, unclip_ratio: float | str, ratio: float = SHRINK_RATIO) -> Array:
-    """Pixels (K,) that the sides of shrunk rectangles (K, 2), each width and height, move outwards.
+    """Return how far (K,) the sides of shrunk rectangles (K, 2), each width and height, move outwards, in pixels.
 
     A number is DBNet's rule, A·unclip_ratio/L of the shrunk rectangle. EXACT undoes :func:`shrink_distance`: with
     q = 1 - r² and D = qWH/(2(W + H)), W = w + 2D and H = h + 2D make it (8 - 4q)D² + 2(1 - q)(w + h)D = qwh.
@@ -36,12 +46,12 @@ def grow_distance(sizes: Array, unclip_ratio: float | str, ratio: float = SHRINK
 
 
 def corners(centres: Array, sizes: Array, angles: Array) -> Array:
-    """Corners (K, 4, 2) of rectangles.
+    """Return the corners (K, 4, 2) of rectangles.
 
     Args:
         centres: (K, 2) x and y.
         sizes: (K, 2) width and height, before the rotation.
-        angles: (K,) in degrees, clockwise on the screen, as OpenCV has them.
+        angles: (K,) degrees, clockwise on the screen, as OpenCV's.
     """
     half = sizes[:, None, :] / 2 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], dtype=np.float64)
     turn = np.deg2rad(angles)[:, None]
@@ -52,7 +62,7 @@ def corners(centres: Array, sizes: Array, angles: Array) -> Array:
 
 
 def canonical(quads: npt.NDArray[np.floating]) -> Array:
-    """The same corners (K, 4, 2), clockwise on the screen, first the one with the least x + y (then x)."""
+    """Return the corners (K, 4, 2) clockwise on the screen, from the one with the lowest x + y (then x)."""
     given: Array = np.asarray(quads, dtype=np.float64)
     if not len(given):
         return given.reshape(0, 4, 2)
@@ -67,6 +77,6 @@ def canonical(quads: npt.NDArray[np.floating]) -> Array:
 
 
 def in_order(boxes: Array) -> Array:
-    """Boxes (p, 9) of corners and score: each from its first corner on, the best ones first, then by their corners."""
+    """Return boxes (p, 9) of corners and score with canonical corners, the best first, then by their corners."""
     boxes = np.concatenate([canonical(boxes[:, :8].reshape(-1, 4, 2)).reshape(-1, 8), boxes[:, 8:]], axis=1)
     return boxes[np.lexsort([*boxes[:, :8].T, -boxes[:, 8]])]

@@ -1,4 +1,4 @@
-"""Tables of images and their text: JSON with boxes, or a CSV of images without."""
+"""Tables of images: JSON with labelled boxes, or a CSV without labels."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 
 from foldtune.errors import DataError, unknown
-from foldtune.trainers.detection.polygons import Points, mend
+from foldtune.trainers.detection.polygons import Points, repair
 
 _SHOWN = 5
 FORM = '{"NAME.jpg": {"width": 480, "height": 960, "boxes": [{"points": [[x, y], …]}, …]}, …}'
 
 
 def read_text_frame(path: Path) -> pd.DataFrame:
-    """One row an image. A file that ends in .json gives columns image, width, height and boxes (each a list of
-    mappings with `points`); any other is a CSV, for rows without labels.
+    """Return a row an image.
+
+    A .json file gives the columns image, width, height and boxes (each a list of mappings with `points`); any other
+    file is a CSV, for rows without labels.
 
     Raises:
         DataError: no such file; not JSON of the form `FORM`, or not a CSV.
@@ -42,14 +44,14 @@ def read_text_frame(path: Path) -> pd.DataFrame:
 
 
 class Labels(NamedTuple):
-    """Polygons of each image, in shares of its width and height, and how many were changed in which way."""
+    """Polygons of each image in shares of its width and height, and the number of each kind of change."""
 
     polygons: list[list[Points]]
     notes: Counter[str]
 
 
 def read_polygons(frame: pd.DataFrame, column: str, source: Path | str) -> Labels:
-    """The polygons of every row, mended as :func:`trainers.detection.polygons.mend` does.
+    """Return the polygons of every row, repaired as :func:`trainers.detection.polygons.repair` does.
 
     Raises:
         DataError: no such column; rows whose size or boxes are not of the form `FORM`.
@@ -84,7 +86,7 @@ def _polygons(boxes: Any, width: float, height: float, notes: Counter[str]) -> l
         raise ValueError(f"boxes must be a list (empty where there is no text), not {boxes!r}")
     kept = []
     for place, box in enumerate(boxes, start=1):
-        polygon, changes = mend(_points(box, place), width, height)
+        polygon, changes = repair(_points(box, place), width, height)
         notes.update(changes)
         if polygon is not None:
             kept.append(polygon / (width, height))

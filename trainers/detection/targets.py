@@ -1,4 +1,4 @@
-"""The maps that a network learns from the polygons of an image (Liao et al. 2020): shrunk text, and its border."""
+"""Target maps of an image's polygons: shrunk text, and its border (DBNet, Liao et al. 2020, section 3.3)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from foldtune.trainers.detection.rectangles import SHRINK_RATIO, shrink_distance
 Map: TypeAlias = npt.NDArray[np.float32]
 
 MIN_SIDE = 8.0
-"""Pixels: thinner text is neither right nor wrong in training, since its shrunk form has no height left."""
-LOWEST, HIGHEST = 0.3, 0.7
-"""Of the threshold map: far from the border of a text, and on it."""
+"""Minimum height of a text in pixels: thinner text is ignored in training, since its shrunk form has no height left."""
+MIN_THRESHOLD, MAX_THRESHOLD = 0.3, 0.7
+"""Values of the threshold map: far from the border of a text, and on it."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """What an image (H, W) teaches, each (H, W) float32.
+    """Target maps of an image, each (H, W) float32.
 
     Attributes:
         text: 1 in the shrunk polygons.
-        counted: 1 where the network is judged by `text`: not in text that is too thin.
-        threshold: LOWEST to HIGHEST, by the distance to the nearest border.
-        border: 1 where the network is judged by `threshold`: near a border.
+        counted: 1 where `text` is in the loss: not in text that is too thin.
+        threshold: MIN_THRESHOLD to MAX_THRESHOLD, by the distance to the nearest border.
+        border: 1 where `threshold` is in the loss: near a border.
     """
 
     text: Map
@@ -40,7 +40,7 @@ class Maps:
 
 
 def draw_maps(target: npt.NDArray[np.floating], size: tuple[int, int]) -> Maps:
-    """Maps of one image's polygons (P, V, 2), given as shares of width and height, at `size` (height, width)."""
+    """Return the maps at `size` (height, width) of polygons (P, V, 2) in shares of width and height."""
     maps = Maps(*(np.full(size, fill, dtype=np.float32) for fill in (0, 1, 0, 0)))
     shapes = _Shapes.of(target, size)
     for points, distance, inner in zip(shapes.points, shapes.distances, shapes.shrunk, strict=True):
@@ -50,12 +50,12 @@ def draw_maps(target: npt.NDArray[np.floating], size: tuple[int, int]) -> Maps:
         for each in inner:
             _fill(maps.text, each, 1.0)
         _draw_border(maps, points, max(distance, 1.0))
-    maps.threshold[:] = LOWEST + (HIGHEST - LOWEST) * maps.threshold
+    maps.threshold[:] = MIN_THRESHOLD + (MAX_THRESHOLD - MIN_THRESHOLD) * maps.threshold
     return maps
 
 
 def draw_text(target: npt.NDArray[np.floating], size: tuple[int, int]) -> Map:
-    """The shrunk polygons alone, all of them, whatever their height."""
+    """Return the map of shrunk polygons alone, of any height; arguments are those of `draw_maps`."""
     text = np.zeros(size, dtype=np.float32)
     for inner in _Shapes.of(target, size).shrunk:
         for each in inner:
@@ -64,7 +64,7 @@ def draw_text(target: npt.NDArray[np.floating], size: tuple[int, int]) -> Map:
 
 
 class _Shapes(NamedTuple):
-    """An image's polygons in pixels: corners (V, 2) of each, how far it is shrunk, and what that leaves.
+    """An image's polygons in pixels: corners (V, 2) of each, its shrink distance, and the shrunk parts.
 
     A polygon with a waist leaves several parts, a very thin one none.
     """
@@ -97,7 +97,7 @@ def _fill(canvas: Map, points: Points, value: float) -> None:
 
 
 def _pixels(points: Points) -> npt.NDArray[np.int32]:
-    """The pixels that corners lie in. What is filled holds them: contours of it give the same corners back."""
+    """Return the pixels of corners; contours of the filled polygon give the same corners back."""
     return np.rint(points - 0.5).astype(np.int32)
 
 

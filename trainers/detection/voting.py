@@ -1,4 +1,4 @@
-"""One answer of several detectors' boxes: clusters by overlap, kept by their votes, fused by their scores."""
+"""Vote of several detectors: boxes clustered by overlap, kept by votes, fused by scores."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from foldtune.trainers.detection.rectangles import in_order
 
 Boxes: TypeAlias = npt.NDArray[np.float64]
 
-JOINED_IOU = 0.5
-"""Boxes of different members are one text where their IoU with the cluster's best box is at least this."""
+CLUSTER_IOU = 0.5
+"""Minimum IoU with a cluster's best box of another member's box in the cluster."""
 
 
 def vote_boxes(members: Sequence[npt.NDArray[np.floating[Any]]], min_votes: int | None = None) -> Boxes:
-    """Fused boxes (p, 9), best first, of M members' boxes (p_m, 9) on one image, their corners
-    in order (:func:`in_order`).
+    """Return the fused boxes (p, 9) of one image, best first.
 
-    The best box that is left starts a cluster, which takes from each other member the box that overlaps it most.
-    A cluster has a vote from each member in it; its box is the mean of their corners weighted by their scores,
-    its score the mean score of those that voted. No member's place among them matters.
+    The best remaining box starts a cluster, which takes from each other member the box that overlaps it most. Each
+    member in a cluster is a vote. The fused box has the mean of the corners weighted by scores, and the mean score
+    (weighted boxes fusion, Solovyev et al. 2021, for quadrilaterals). The order of the members does not matter.
 
     Args:
-        min_votes: votes that keep a cluster, 1 to M; more than half of the members by default.
+        members: M arrays of boxes (p_m, 9), corners in the order of :func:`in_order`.
+        min_votes: minimum votes of a cluster, 1 to M; None is more than half of the members.
     """
     needed = len(members) // 2 + 1 if min_votes is None else min_votes
     boxes = np.concatenate([np.asarray(each, dtype=np.float64).reshape(-1, 9) for each in members])
@@ -34,7 +34,7 @@ def vote_boxes(members: Sequence[npt.NDArray[np.floating[Any]]], min_votes: int 
     order = np.lexsort([*boxes[:, :8].T, -boxes[:, 8]])
     boxes, owners = boxes[order], owners[order]
     shapes = as_shapes(boxes[:, :8].reshape(-1, 4, 2))
-    pairs = overlaps(shapes, shapes, JOINED_IOU - 1e-9)
+    pairs = overlaps(shapes, shapes, CLUSTER_IOU - 1e-9)
     near: list[list[tuple[float, int]]] = [[] for _ in boxes]
     for one, other, iou in zip(pairs.boxes.tolist(), pairs.polygons.tolist(), pairs.iou.tolist(), strict=True):
         if owners[one] != owners[other]:
@@ -56,7 +56,7 @@ def vote_boxes(members: Sequence[npt.NDArray[np.floating[Any]]], min_votes: int 
 
 
 def _fuse(boxes: Boxes) -> Boxes:
-    """Mean corners weighted by scores, and mean score; exactly the box itself where all agree."""
+    """Return mean corners weighted by scores, and the mean score; exactly the box where all are equal."""
     first, weights = boxes[0], np.maximum(boxes[:, 8], 1e-9)
     shift = ((boxes - first) * weights[:, None]).sum(axis=0) / weights.sum()
     fused: Boxes = first + shift

@@ -1,7 +1,7 @@
-"""Metrics of labels that are each on or off: targets and predictions (N, L) 0/1, scores (N, L) in [0, 1].
+"""Metrics of independent labels: targets and predictions (N, L) 0/1, scores (N, L) in [0, 1].
 
-Computed from counts and one sort a label, as they run at every epoch. The tests hold them against scikit-learn with
-``zero_division=0``.
+Computed from counts and one sort a label, by hand for the reason given in ``trainers.metrics.classification``. The
+tests compare them with scikit-learn's, with ``zero_division=0``.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ _LOG_EPS = float(np.finfo(np.float64).eps)
 
 
 def label_counts(targets: IntArray, predictions: IntArray, axis: int = 0) -> tuple[IntArray, IntArray, IntArray]:
-    """True positives, predicted and actual positives: (L,) each of the labels, with ``axis`` 1 (N,) of the rows."""
+    """Return true, predicted and actual positives: (L,) of the labels, or with ``axis`` 1 (N,) of the rows."""
     hits = (targets & predictions).sum(axis=axis)
     return hits, predictions.sum(axis=axis), targets.sum(axis=axis)
 
 
 def macro_f1(targets: IntArray, predictions: IntArray) -> float:
-    """Mean F1 of all L labels; one that is neither actual nor predicted counts 0."""
+    """Return the mean F1 of all L labels; one that is neither actual nor predicted counts 0."""
     return float(precision_recall_f1(*label_counts(targets, predictions))[2].mean())
 
 
 def micro_f1(targets: IntArray, predictions: IntArray) -> float:
-    """F1 of all N·L answers pooled; 0 where nothing is actual or predicted."""
+    """Return F1 of all N·L elements pooled; 0 where none is actual or predicted."""
     hits, predicted, actual = (int(counts.sum()) for counts in label_counts(targets, predictions))
     return 2.0 * hits / max(predicted + actual, 1)
 
 
 def samples_f1(targets: IntArray, predictions: IntArray) -> float:
-    """Mean F1 of the rows; one without labels counts 0, even where none are predicted."""
+    """Return the mean F1 of the rows; one without labels counts 0, even where none are predicted."""
     return float(precision_recall_f1(*label_counts(targets, predictions, axis=1))[2].mean())
 
 
 def exact_match(targets: IntArray, predictions: IntArray) -> float:
-    """Share of rows with all labels right (subset accuracy)."""
+    """Return the share of rows with all labels right (subset accuracy)."""
     return float((targets == predictions).all(axis=1).mean())
 
 
@@ -51,9 +51,9 @@ PREDICTION_METRICS: Mapping[str, Callable[[IntArray, IntArray], float]] = Mappin
 
 
 def average_precisions(scores: npt.NDArray[np.floating], targets: IntArray) -> FloatArray:
-    """(L,) area under the precision-recall curve by steps, ``Σ (R_k - R_{k-1})·P_k``; NaN without positives.
+    """Return (L,) the average precision ``Σ (R_k - R_{k-1})·P_k`` of each label; NaN without positives.
 
-    Rows with the same score come at once, so their order does not matter.
+    Rows with the same score are one step, so their order does not matter.
     """
     rows = len(scores)
     negated = np.ascontiguousarray(-np.asarray(scores, dtype=np.float64).T)
@@ -72,23 +72,23 @@ def average_precisions(scores: npt.NDArray[np.floating], targets: IntArray) -> F
 
 
 def mean_average_precision(scores: npt.NDArray[np.floating], targets: IntArray) -> float:
-    """Mean average precision of the labels that have positives; 0 where none has."""
+    """Return the mean average precision of the labels that have positives; 0 where none has."""
     values = average_precisions(scores, targets)
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else 0.0
 
 
 def mean_auroc(scores: npt.NDArray[np.floating], targets: IntArray) -> float:
-    """Mean AUROC of the labels that have positives and negatives; .5 where none has."""
+    """Return the mean AUROC of the labels that have positives and negatives; 0.5 where none has."""
     areas = [auroc(own, wanted == 1) for own, wanted in zip(scores.T, targets.T, strict=True)]
     defined = [area for area in areas if not np.isnan(area)]
     return float(np.mean(defined)) if defined else 0.5
 
 
 def top_k_hits(scores: npt.NDArray[np.floating], targets: IntArray, k: int) -> float:
-    """Share of rows, of those with labels, that have a label among their k highest scores; 1 where none can miss.
+    """Return the share of labelled rows that have a label among their k highest scores; 1 for k >= L or no such row.
 
-    For one label a row it is the top-k accuracy. Ties go to the lower label.
+    With one label a row it is the top-k accuracy. Ties go to the lower label.
     """
     labelled = targets.any(axis=1)
     if scores.shape[1] <= k or not labelled.any():
@@ -98,6 +98,6 @@ def top_k_hits(scores: npt.NDArray[np.floating], targets: IntArray, k: int) -> f
 
 
 def binary_log_loss(scores: npt.NDArray[np.floating], targets: IntArray) -> float:
-    """Mean -log of the score of what is true, over all elements; scores are kept 2e-16 from 0 and 1."""
+    """Return the mean binary cross entropy of all elements; scores are clipped 2e-16 from 0 and 1."""
     kept = np.clip(np.asarray(scores, dtype=np.float64), _LOG_EPS, 1.0 - _LOG_EPS)
     return float(-np.log(np.where(targets == 1, kept, 1.0 - kept)).mean())

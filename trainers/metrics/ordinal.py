@@ -1,7 +1,7 @@
 """Metrics of predicted levels 0 to K-1, all computed from the confusion matrix (K, K) of targets and predictions.
 
-Most are sums of credits: a row of level i that is predicted as j earns credit[i, j]. That is also the form
-in which :mod:`trainers.postprocess.cuts` maximises them. The tests hold them against scikit-learn.
+Most are sums of credits: a row of level i that is predicted as j has credit[i, j]. In this form
+:mod:`trainers.postprocess.cuts` maximises them. The tests compare them with scikit-learn's.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ FAR_PENALTY = 0.5
 
 
 def confusion_matrix(targets: IntArray, predictions: IntArray, num_levels: int) -> IntArray:
-    """Rows (K, K) of each actual level (first axis) predicted as each level, of two arrays (N,)."""
+    """Return the rows (K, K) of each actual level (first axis) predicted as each level, of two arrays (N,)."""
     cells = np.bincount(targets * num_levels + predictions, minlength=num_levels**2)
     return cells.reshape(num_levels, num_levels)
 
 
 def distances(num_levels: int) -> IntArray:
-    """Steps (K, K) between an actual and a predicted level."""
+    """Return the steps (K, K) between an actual and a predicted level."""
     levels = np.arange(num_levels)
     return np.asarray(np.abs(levels[:, None] - levels))
 
@@ -36,15 +36,15 @@ class CreditMetric:
     """The mean credit of the rows, or the mean over the levels that occur of the mean credit of their rows.
 
     Attributes:
-        credit: K -> (K, K), what a row of an actual level earns by each predicted one.
-        by_level: every level that occurs counts the same, however many rows it has.
+        credit: K -> (K, K), credit of a row of each actual level (first axis) for each predicted one.
+        by_level: whether every level that occurs has the same weight, however many rows it has.
     """
 
     credit: Callable[[int], FloatArray]
     by_level: bool
 
     def __call__(self, confusion: IntArray) -> float:
-        """The metric of a confusion matrix (K, K) with at least one row."""
+        """Return the metric of a confusion matrix (K, K) with at least one row."""
         earned = (self.credit(len(confusion)) * confusion).sum(axis=1)
         actual = confusion.sum(axis=1)
         if not self.by_level:
@@ -52,7 +52,7 @@ class CreditMetric:
         return float((earned / np.maximum(actual, 1)).sum() / (actual > 0).sum())
 
     def gains(self, actual: IntArray) -> FloatArray:
-        """What one row of level i predicted as j adds to the metric, (K, K), given the rows of each level (K,)."""
+        """Return (K, K) what a row of level i predicted as j adds to the metric, given the rows of each level (K,)."""
         credit = self.credit(len(actual))
         if not self.by_level:
             return np.asarray(credit / actual.sum())
@@ -60,19 +60,19 @@ class CreditMetric:
 
 
 def penalty_credit(num_levels: int, near: float = NEAR_CREDIT, far: float = FAR_PENALTY) -> FloatArray:
-    """Credit (K, K) of penalty recall by distance d: 1 at 0, ``near`` at 1, ``-far·(d-1)/(K-2)`` beyond."""
+    """Return the credit (K, K) of penalty recall by distance d: 1 at 0, ``near`` at 1, ``-far·(d-1)/(K-2)`` beyond."""
     distance = distances(num_levels)
     penalty = -far * (distance - 1) / max(num_levels - 2, 1)  # two levels are never two steps apart
     return np.asarray(np.select([distance == 0, distance == 1], [1.0, near], penalty))
 
 
 def within_one(num_levels: int) -> FloatArray:
-    """Credit (K, K) of adjacent accuracy: 1 up to one step, else 0."""
+    """Return the credit (K, K) of adjacent accuracy: 1 up to one step, else 0."""
     return np.asarray(distances(num_levels) <= 1, dtype=np.float64)
 
 
 def quadratic_weights(num_levels: int) -> FloatArray:
-    """Weights (K, K) of disagreement: the squared steps."""
+    """Return the weights (K, K) of disagreement: the squared steps."""
     return np.square(distances(num_levels).astype(np.float64))
 
 
@@ -89,14 +89,17 @@ CREDIT_METRICS: Mapping[str, CreditMetric] = MappingProxyType(
 
 
 def macro_f1(confusion: IntArray) -> float:
-    """Mean F1 over all K levels; one that never occurs counts 0."""
+    """Return the mean F1 of all K levels; one that never occurs counts 0."""
     return COUNT_METRICS["macro_f1"](confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1))
 
 
 def qwk(confusion: IntArray) -> float:
-    """Cohen's kappa with quadratic weights (Cohen 1968): 1 - observed / expected disagreement.
+    """Return Cohen's kappa with quadratic weights (Cohen 1968): 1 - observed / expected disagreement.
 
-    Where all rows and all predictions are one and the same level, which kappa leaves undefined, it is 1.
+    It is 1 where all rows and all predictions are the same level, where kappa is undefined.
+
+    >>> round(qwk(np.array([[2, 1], [0, 3]])), 6)
+    0.666667
     """
     weights = quadratic_weights(len(confusion))
     expected = confusion.sum(axis=1) @ weights @ confusion.sum(axis=0) / confusion.sum()
@@ -114,4 +117,4 @@ ORDINAL_METRICS: Mapping[str, Callable[[npt.NDArray[np.int64]], float]] = Mappin
         "mae": CREDIT_METRICS["mae"],
     }
 )
-"""Metrics of predictions, by name, each of a confusion matrix: those that cut points can be fitted for."""
+"""Metrics of a confusion matrix that cut points can be fitted for, by name."""

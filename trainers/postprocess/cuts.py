@@ -1,7 +1,7 @@
 """Cut points on the expected level: a row is predicted as the number of cuts at or below its level.
 
-Fitted exactly. Rows are sorted by their level, so predictions are K consecutive segments, and the best
-segments come from dynamic programming over the places where a cut may lie. A sum of credits (accuracy, mae,
+They are fitted exactly, by hand: no library does. Rows are sorted by their level, so predictions are K consecutive
+segments, and the best segments come from dynamic programming over the places of cuts. A sum of credits (accuracy, mae,
 penalty recall, …) needs O(K·M) for M places; QWK is a ratio of two such sums, which Dinkelbach's method
 (Dinkelbach 1967) reduces to a few of them; macro-F1 is a sum over segments and needs O(K·M²).
 """
@@ -18,7 +18,7 @@ from foldtune.trainers.metrics.classification import FloatArray, IntArray
 from foldtune.trainers.metrics.ordinal import CREDIT_METRICS, ORDINAL_METRICS, confusion_matrix, quadratic_weights
 
 MAX_BLOCKS = 2000
-"""Places beyond which macro-F1 is fitted on evenly chosen ones: all other metrics always look at every place."""
+"""Number of places beyond which macro-F1 is fitted on evenly chosen ones; other metrics use every place."""
 
 _TIE = 1e-9  # levels closer than this are one: rounding must not decide on which side of a cut a row falls
 _CHUNK = 512  # rows of the table of all segments that are in memory at a time
@@ -26,7 +26,11 @@ _MAX_ROUNDS = 100
 
 
 def expected_levels(scores: npt.NDArray[Any]) -> FloatArray:
-    """The mean level (N,), 0 to K-1, of probabilities (N, K)."""
+    """Return the mean level (N,), 0 to K-1, of probabilities (N, K).
+
+    >>> expected_levels(np.array([[0.5, 0.0, 0.5], [0.0, 0.25, 0.75]])).tolist()
+    [1.0, 1.75]
+    """
     weights: FloatArray = np.asarray(scores, dtype=np.float64)
     # Not a matrix product: its rounding depends on the rows beside a row.
     levels: FloatArray = (weights * np.arange(weights.shape[1])).sum(axis=1) / weights.sum(axis=1)
@@ -34,12 +38,12 @@ def expected_levels(scores: npt.NDArray[Any]) -> FloatArray:
 
 
 def rounding_cuts(num_levels: int) -> FloatArray:
-    """The cuts (K-1,) that round to the nearest level: 0.5, 1.5, …"""
+    """Return the cuts (K-1,) that round to the nearest level: 0.5, 1.5, …"""
     return np.arange(num_levels - 1, dtype=np.float64) + 0.5
 
 
 def apply_cuts(levels: FloatArray, cuts: FloatArray) -> IntArray:
-    """Predicted levels (N,) 0 to K-1 of real levels (N,), given cuts (K-1,) that do not fall."""
+    """Return the predicted levels (N,) 0 to K-1 of real levels (N,), given ascending cuts (K-1,)."""
     return np.searchsorted(cuts, levels, side="right").astype(np.int64)
 
 
@@ -49,7 +53,7 @@ class Blocks:
 
     Attributes:
         counts: (M, K) rows of each target in each block.
-        places: (M+1,) where a cut before the first, between two and after the last block lies: in the middle.
+        places: (M+1,) levels of cuts before the first, between two and after the last block.
     """
 
     counts: IntArray
@@ -57,7 +61,7 @@ class Blocks:
 
 
 def make_blocks(levels: FloatArray, targets: IntArray, num_levels: int) -> Blocks:
-    """Blocks of rows with equal levels, neighbours joined where all rows of both have one target.
+    """Return blocks of rows with equal levels, neighbours merged where all rows of both have one target.
 
     Within a run of one target every metric here is a convex function of where the cut lies (linear; for
     macro-F1 a sum of two terms, each convex or both rising towards one end), so some best cut is at its end.
@@ -80,12 +84,12 @@ def make_blocks(levels: FloatArray, targets: IntArray, num_levels: int) -> Block
 
 
 def fit_cuts(levels: FloatArray, targets: IntArray, metric: str, num_levels: int) -> FloatArray:
-    """The cuts (K-1,), not falling, that do best by a metric on these rows; the same for any order of rows.
+    """Return the ascending cuts (K-1,) with the best metric on these rows, whatever their order.
 
-    Two equal cuts mean that the level between them is never predicted.
+    The level between two equal cuts is never predicted.
 
     Args:
-        levels: (N,) real levels, N >= 1, such as :func:`expected_levels`.
+        levels: (N,) real levels, N >= 1, such as those of :func:`expected_levels`.
         targets: (N,) levels 0 to K-1; some may be absent.
         metric: a name of ``ORDINAL_METRICS``.
         num_levels: K >= 2.
@@ -103,13 +107,13 @@ def fit_cuts(levels: FloatArray, targets: IntArray, metric: str, num_levels: int
 
 
 def metric_of_cuts(levels: FloatArray, targets: IntArray, metric: str, cuts: FloatArray) -> float:
-    """A metric (a name of ``ORDINAL_METRICS``) of the predictions by cuts."""
+    """Return a metric (a name of ``ORDINAL_METRICS``) of the predictions by cuts."""
     predictions = apply_cuts(levels, cuts)
     return ORDINAL_METRICS[metric](confusion_matrix(targets, predictions, len(cuts) + 1))
 
 
 def _best_sum(gains: FloatArray) -> IntArray:
-    """Segments of the greatest sum of gains (M, K), block by predicted level: (K-1,) blocks below each cut."""
+    """Return (K-1,) the number of blocks below each cut, with the greatest sum of gains (M, K) a block and level."""
     totals = np.concatenate([np.zeros((1, gains.shape[1])), np.cumsum(gains, axis=0)])
     best = totals[:, 0]
     choices = []
@@ -123,7 +127,7 @@ def _best_sum(gains: FloatArray) -> IntArray:
 
 
 def _trace(choices: list[IntArray]) -> IntArray:
-    """Cuts (K-1,) from the last to the first: choices[k][g] is the best k-th cut of the first g blocks."""
+    """Return the cuts (K-1,) from choices[k][g], the best k-th cut of the first g blocks."""
     cuts = []
     end = len(choices[0]) - 1
     for choice in reversed(choices):
@@ -133,7 +137,8 @@ def _trace(choices: list[IntArray]) -> IntArray:
 
 
 def _best_qwk(blocks: Blocks) -> IntArray:
-    """Dinkelbach: the least observed - ratio·expected disagreement, then the ratio there, until it stands still."""
+    """Return the cuts (K-1,) by Dinkelbach's method: minimise observed - ratio·expected disagreement, update the ratio,
+    until it no longer falls."""
     actual = blocks.counts.sum(axis=0)
     num_levels = len(actual)
     if (actual > 0).sum() == 1:  # the ratio is 1 for all predictions but the right one
@@ -152,13 +157,13 @@ def _best_qwk(blocks: Blocks) -> IntArray:
 
 
 def _segment_sum(values: FloatArray, cuts: IntArray) -> float:
-    """The sum of values (M, K) of the blocks, each by the level that the cuts (K-1,) give it."""
+    """Return the sum of values (M, K) of the blocks at the level that the cuts (K-1,) give each."""
     levels = np.searchsorted(cuts, np.arange(len(values)), side="right")
     return float(values[np.arange(len(values)), levels].sum())
 
 
 def _best_macro_f1(blocks: Blocks) -> IntArray:
-    """The greatest sum over segments of 2·hits / (rows in the segment + rows of its level)."""
+    """Return the cuts (K-1,) of the greatest sum of 2·hits / (rows of the segment + rows of its level)."""
     size = np.concatenate([[0], np.cumsum(blocks.counts.sum(axis=1))])
     hits = np.concatenate([np.zeros((1, blocks.counts.shape[1]), dtype=np.int64), np.cumsum(blocks.counts, axis=0)])
     actual = hits[-1]
@@ -176,7 +181,7 @@ def _chunks(length: int) -> list[slice]:
 
 
 def _extend(best: FloatArray, hits: IntArray, size: IntArray, actual: int, ends: slice) -> tuple[IntArray, FloatArray]:
-    """For each end the best start of the last segment, and the sum of F1 there."""
+    """Return for each end the best start of the last segment, and the sum of F1 there."""
     starts = slice(0, ends.stop)
     sums = best[None, starts] + _f1(
         hits[ends, None] - hits[None, starts], size[ends, None] - size[None, starts], actual
@@ -191,7 +196,7 @@ def _f1(hits: IntArray, predicted: IntArray, actual: int) -> FloatArray:
 
 
 def _thinned(blocks: Blocks) -> Blocks:
-    """At most MAX_BLOCKS blocks of about as many rows each: the table of all segments has its square of cells."""
+    """Return at most MAX_BLOCKS blocks of about equal numbers of rows: the table of segments grows with the square."""
     if len(blocks.counts) <= MAX_BLOCKS:
         return blocks
     rows = np.cumsum(blocks.counts.sum(axis=1))

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _PROBABILITIES = (np.arange(256) / 255).astype(np.float16)
 _BINS = 4
 _MIN_IN_BIN = 20
-_MIN_IN_BIN = 20
 _CURVES: ArrayMemo[Curves] = ArrayMemo(MAX_CURVES)
 
 

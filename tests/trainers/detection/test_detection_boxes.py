@@ -17,7 +17,7 @@ from foldtune.trainers.detection.rectangles import (
     grow_distance,
     shrink_distance,
 )
-from foldtune.trainers.detection.targets import HIGHEST, LOWEST, draw_maps, draw_text
+from foldtune.trainers.detection.targets import MAX_THRESHOLD, MIN_THRESHOLD, draw_maps, draw_text
 
 Q = 1 - SHRINK_RATIO**2
 
@@ -80,11 +80,11 @@ def test_maps_of_text_of_the_loss_mask_and_of_borders() -> None:
     assert maps.text[50:56].sum() == 0
     assert (maps.counted[50:55, 10:90] == 0).all()
     assert maps.counted[:45].all()
-    assert maps.threshold[10, 50] == pytest.approx(HIGHEST, abs=0.03)
-    assert maps.threshold[20, 50] == pytest.approx(LOWEST)
+    assert maps.threshold[10, 50] == pytest.approx(MAX_THRESHOLD, abs=0.03)
+    assert maps.threshold[20, 50] == pytest.approx(MIN_THRESHOLD)
     assert maps.border[10, 50] == 1
     assert maps.border[20, 50] == maps.border[70, 50] == 0
-    assert LOWEST - 1e-6 <= maps.threshold.min() <= maps.threshold.max() <= HIGHEST + 1e-6
+    assert MIN_THRESHOLD - 1e-6 <= maps.threshold.min() <= maps.threshold.max() <= MAX_THRESHOLD + 1e-6
 
 
 def test_text_that_reaches_out_of_a_crop_or_is_one_pixel_is_drawn_all_the_same() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from foldtune.errors import DataError
-from foldtune.trainers.detection.polygons import CROSSING, CUT, FEW_POINTS, FLAT, OUTSIDE, mend, pad, summary, unpad
+from foldtune.trainers.detection.polygons import CROSSING, CUT, FEW_POINTS, FLAT, OUTSIDE, pad, repair, summary, unpad
 from foldtune.trainers.detection.table import read_polygons, read_text_frame
 
 WHOLE = [[10, 10], [50, 10], [50, 30], [10, 30]]
@@ -39,7 +39,7 @@ def area(points: np.ndarray) -> float:
     ],
 )
 def test_repaired_polygons_and_their_warnings(points: Any, note: str | None, left: float | None) -> None:
-    kept, notes = mend(np.array(points, dtype=float), 100, 80)
+    kept, notes = repair(np.array(points, dtype=float), 100, 80)
     assert notes == (() if note is None else (note,))
     assert (kept is None) == (left is None)
     if kept is not None:
