@@ -60,7 +60,7 @@ coverage: $(INSTALLED)  ## lines and branches that the quick tests run, as a tab
 		--cov --cov-report term:skip-covered --cov-report html:build/coverage
 
 docs: $(INSTALLED)  ## the documentation as a site in build/site, offline; a broken link fails
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Several nodes on this machine, an object store and a database that stop, kills in a row.
 faults: $(INSTALLED)  ## kills, lost nodes and services on a cluster of this machine's own; 20 minutes
