@@ -39,7 +39,7 @@ def join(path: str, key: str) -> str:
 
 def not_text(kind: str, given: object) -> str:
     """The message for a key that YAML did not read as text."""
-    hint = "YAML reads bare on, off, yes, no, null and numbers as values: quote it"
+    hint = "YAML reads true, false, null and numbers as values: quote it"
     return f"{kind} {given!r} is not text; {hint}"
 
 

@@ -99,7 +99,7 @@ def _choice_values(given: Sequence[Any]) -> tuple[Scalar, ...]:
             messages.append(f"{value!r} is given twice")
         values.append(own)
     if any(isinstance(v, bool) for v in values) and any(isinstance(v, str) for v in values):
-        messages.append("booleans stand beside text; YAML reads bare on, off, yes, no as booleans: quote them")
+        messages.append("booleans stand beside text: quote those that are text")
     if messages:
         raise ValueError(*messages)
     return tuple(values)

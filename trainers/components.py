@@ -141,7 +141,7 @@ def _check_number(value: object, kind: type, metadata: Mapping[str, Any]) -> flo
     noun = "an integer" if kind is int else "a number"
     expected = f"must be {noun}{_describe_range(metadata)}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{expected}, not {value!r}{_exponent_hint(value)}")
+        raise ValueError(f"{expected}, not {value!r}{_quotes_hint(value)}")
     if not math.isfinite(value) or (kind is int and not isinstance(value, int)):
         raise ValueError(f"{expected}, not {value!r}")
     low, high = _bounds(metadata)
@@ -166,12 +166,11 @@ def _describe_range(metadata: Mapping[str, Any]) -> str:
     return f" {' and '.join(parts)}" if parts else ""
 
 
-def _exponent_hint(value: object) -> str:
-    """YAML 1.1 reads ``1e-3`` as a text, which surprises everybody once."""
+def _quotes_hint(value: object) -> str:
     if not isinstance(value, str):
         return ""
     try:
-        parsed = float(value)
+        float(value)
     except ValueError:
         return ""
-    return f" (a text; write {parsed:.1e})" if "e" in value.lower() else " (a text; write it without quotes)"
+    return " (a text; write it without quotes)"

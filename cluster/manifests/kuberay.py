@@ -9,10 +9,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from foldtune.cluster.jobs import ENVIRONMENT
 from foldtune.cluster.manifests.shape import SHARED, Shape, ray_version
+from foldtune.yaml import dump_yaml
 
 API = "ray.io/v1"
 HEAD_CPUS, HEAD_MEMORY_GB = 2, 8
@@ -55,7 +54,7 @@ def ray_job(
     job = {
         "entrypoint": shlex.join(["foldtune", *arguments]),
         "jobId": f"foldtune-{shape.name}",
-        "runtimeEnvYAML": yaml.safe_dump({"env_vars": {**ENVIRONMENT, **environment}}, sort_keys=True),
+        "runtimeEnvYAML": dump_yaml({"env_vars": dict(sorted({**ENVIRONMENT, **environment}.items()))}),
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": KEPT_S,
         "rayClusterSpec": spec,

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import yaml
 
-from foldtune.errors import RunCorrupt, StorageFull
+from foldtune.errors import InputError, RunCorrupt, StorageFull
 from foldtune.results.storage.arrays import StreamedArray, load_npz, save_npz
 from foldtune.results.storage.backend import FileState, Save, StorageBackend
 from foldtune.results.storage.disk import DiskBackend
 from foldtune.results.storage.objects import ObjectBackend
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import retry_io
+from foldtune.yaml import dump_yaml, parse_yaml
 
 
 def write_whole(path: StorePath, save: Save) -> None:
@@ -176,7 +176,7 @@ def read_json(path: StorePath) -> dict[str, Any] | None:
 
 def write_yaml(path: StorePath, value: Mapping[str, Any]) -> None:
     """Write a mapping as YAML in its own order, atomically. Raises StorageError."""
-    write_bytes_atomic(path, yaml.safe_dump(to_plain(value), sort_keys=False, allow_unicode=True).encode())
+    write_bytes_atomic(path, dump_yaml(to_plain(value)).encode())
 
 
 def read_yaml(path: StorePath) -> dict[str, Any] | None:
@@ -185,8 +185,10 @@ def read_yaml(path: StorePath) -> dict[str, Any] | None:
     if raw is None:
         return None
     try:
-        value = yaml.safe_load(raw)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        value = parse_yaml(raw.decode(), str(path))
+    except InputError as error:
+        raise RunCorrupt(str(error)) from error
+    except UnicodeDecodeError as error:
         raise RunCorrupt(f"{path} is not YAML: {error}") from error
     if not isinstance(value, dict):
         raise RunCorrupt(f"{path} holds no YAML mapping")

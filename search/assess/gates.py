@@ -22,7 +22,8 @@ from types import MappingProxyType
 from typing import Any
 
 from foldtune.errors import InputError, unknown
-from foldtune.search.config.loading import beside, parse_yaml
+from foldtune.search.config.loading import beside
+from foldtune.yaml import parse_yaml
 
 CLASS_FIGURES = ("precision", "recall", "f1", "support")
 """Metrics of a single class that a gate may refer to."""

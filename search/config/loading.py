@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from foldtune.errors import InputError, close_matches, did_you_mean
 from foldtune.search.config.messages import describe, shown
 from foldtune.search.config.schema import RunConfig
+from foldtune.yaml import parse_yaml
 
-MERGE = "tag:yaml.org,2002:merge"  # of `<<: *anchor`
 KINDS = {list: "a list", str: "text", type(None): "empty"}
 
 
@@ -30,61 +28,6 @@ class FormError(InputError):
         super().__init__(problems)
         self.config = config
         self.unsound = frozenset(unsound)
-
-
-class _WrongKey(yaml.MarkedYAMLError):
-    """A key that YAML allows and a configuration does not."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error, not a silent overwrite."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == MERGE:
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise _WrongKey(problem=f"a key must be text, not {key!r}", problem_mark=key_node.start_mark)
-            if key in seen:
-                raise _WrongKey(problem=f"key {key!r} is given twice; keep one", problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def parse_yaml(text: str, source: str) -> Any:
-    """Plain Python values of a YAML text.
-
-    Raises:
-        InputError: it is not YAML, a key is given twice, or a value holds itself.
-    """
-    try:
-        value = yaml.load(text, Loader=_Loader)
-        json.dumps(value, default=str, skipkeys=True)  # raises for a value that holds itself
-    except yaml.YAMLError as error:
-        raise InputError(f"{source}{_where(error)}: {_why(error)}") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{source}: an alias (*name) stands inside the value that it names") from None
-    return value
-
-
-def _where(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f", line {mark.line + 1}" if mark else ""
-
-
-def _why(error: yaml.YAMLError) -> str:
-    reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
-    if isinstance(error, _WrongKey):
-        return reason
-    if "'\\t'" in reason:
-        return "a tab; YAML is indented with spaces"
-    if reason == "mapping values are not allowed here":
-        return "a ': ' inside a value, or a line indented more than the key before it; quote the value, or indent alike"
-    if reason == "but found another document":
-        return "a second document ('---'); a configuration is one"
-    return f"not YAML: {reason}"
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> RunConfig:

@@ -48,13 +48,9 @@ def _reason(detail: ErrorDetails, loc: tuple[str, ...]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message: as Python writes it, at most 60 characters of it."""
-    text = "nothing" if value is None else str(value) if _is_date(value) else repr(value)
+    """Return a value for a message, as Python writes it, cut to 60 characters."""
+    text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _is_date(value: object) -> bool:
-    return type(value).__module__ == "datetime"
 
 
 def _unknown_key(loc: tuple[str, ...]) -> str:
@@ -118,8 +114,4 @@ def _expected(field: FieldInfo) -> str:
 
 
 def _hint(field: FieldInfo, given: object) -> str:
-    if isinstance(given, bool):
-        return "; YAML reads bare on, off, yes and no as true and false: quote a text"
-    if _is_date(given) or (isinstance(given, int | float) and _expected(field) == "text"):
-        return "; quote it"
-    return ""
+    return "; quote it" if isinstance(given, int | float) and _expected(field) == "text" else ""

@@ -33,9 +33,9 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _a_switch_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        # pydantic reads true as 1, and YAML 1.1 a bare `yes` as true.
+        # pydantic reads true as 1.
         is_switch = cls.model_fields[str(info.field_name)].annotation is bool
-        if isinstance(value, bool) and info.field_name != "cache" and not is_switch:
+        if isinstance(value, bool) and not is_switch:
             raise PydanticCustomError("switch", "true and false mean nothing here")
         return value
 
@@ -77,7 +77,7 @@ class DataConfig(Section):
             return value
         switches = [each for pair in value.items() for each in pair if isinstance(each, bool)]
         if switches:
-            raise ValueError("labels are text: quote yes, no, on, off, true and false")
+            raise ValueError("labels are text: quote true and false")
         if not value or any(not isinstance(each, str | int | float | None) for pair in value.items() for each in pair):
             raise ValueError("must map each old label to a new one, or to null to leave its rows out")
         texts = [str(label).strip() for label in value]
@@ -95,12 +95,6 @@ class DataConfig(Section):
             return tuple(steps_to_list(parse_steps(value)))
         except SettingsError as error:
             raise PydanticCustomError("stated", "{reason}", {"reason": "; ".join(map(str, error.problems))}) from None
-
-    @field_validator("cache", mode="before")
-    @classmethod
-    def _yaml_off_is_a_word(cls, value: Any) -> Any:
-        # YAML 1.1 reads a bare `off` as false.
-        return "off" if value is False else value
 
     @field_validator("image_size", mode="before")
     @classmethod

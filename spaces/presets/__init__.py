@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from foldtune.errors import Problem, SpaceError, unknown
+from foldtune.yaml import parse_yaml
 
 _SUFFIX = ".yaml"
 
@@ -58,5 +57,5 @@ def _names() -> list[str]:
 
 def _read(name: str) -> dict[str, Any]:
     text = (files(__name__) / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
+    content: dict[str, Any] = parse_yaml(text, f"preset {name}")
     return content

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("search", "trainers", "spaces", "results", "cluster")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MODULES = sorted(path for package in (*PACKAGES, "foldtune") for path in (ROOT / package).rglob("*.py"))
 PICKLES = {"load", "loads", "Unpickler"}
 READERS = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 FROM_MEMORY = {"search/workers/trainable.py": {"pickle.loads"}}
@@ -39,7 +39,8 @@ def dangers(source: str, path: str) -> Iterator[str]:
             or (name == "np.load" and given(node, "allow_pickle") != "False")
             or (name == "torch.load" and given(node, "weights_only") != "True")
             or (name == "pd.read_pickle")
-            or (name in ("yaml.load", "yaml.load_all") and given(node, "Loader") not in ("_Loader", "yaml.SafeLoader"))
+            or (name in ("yaml.load", "yaml.load_all") and path != "foldtune/yaml.py")
+            or (name == "YAML" and given(node, "typ") != "'safe'")
             or (name in ("yaml.unsafe_load", "yaml.full_load"))
         )
         if unsafe and name not in FROM_MEMORY.get(path, set()):
@@ -66,6 +67,8 @@ def test_the_source_has_no_reader_that_runs_code() -> None:
         "torch.load(p, weights_only=False)",
         "yaml.load(t, Loader=yaml.Loader)",
         "yaml.unsafe_load(t)",
+        "YAML()",
+        "YAML(typ='unsafe')",
         "joblib.load(p)",
         "eval(t)",
     ],
@@ -74,9 +77,10 @@ def test_each_such_reader_is_detected(line: str) -> None:
     assert list(dangers(line, "results/x.py"))
 
 
-def test_the_loader_of_configurations_is_the_safe_one() -> None:
-    import yaml
+def test_yaml_is_constructed_by_the_safe_constructor() -> None:
+    from ruamel.yaml.constructor import SafeConstructor
 
-    from foldtune.search.config.loading import _Loader
+    from foldtune.yaml import _Constructor
 
-    assert issubclass(_Loader, yaml.SafeLoader)
+    assert issubclass(_Constructor, SafeConstructor)
+    assert _Constructor.yaml_multi_constructors == SafeConstructor.yaml_multi_constructors == {}

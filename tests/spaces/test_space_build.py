@@ -5,12 +5,12 @@ from __future__ import annotations
 import pickle
 
 import pytest
-import yaml
 
 from foldtune.errors import SpaceError
 from foldtune.spaces import ParameterRow, Space
+from foldtune.yaml import parse_yaml
 
-SPACE = yaml.safe_load(
+SPACE = parse_yaml(
     """
     optimizer: adamw
     lr: {loguniform: [1.0e-4, 1.0e-2]}
@@ -26,7 +26,8 @@ SPACE = yaml.safe_load(
               power: {power: {choice: [0.5, 1.0]}, cap: 20}
     lr_scheduler: {name: cosine, warmup_epochs: {int: [0, 3]}}
     postprocess: {}
-    """
+    """,
+    "space",
 )
 
 

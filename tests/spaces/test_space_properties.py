@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foldtune.errors import Problem, SpaceError
 from foldtune.spaces import Space
 from foldtune.spaces.leaves import KINDS, OPTIONS
+from foldtune.yaml import dump_yaml, parse_yaml
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,5}", fullmatch=True).filter(
-    lambda name: name not in {*KINDS, *OPTIONS, "name", "preset"} and yaml.safe_load(name) == name
+    lambda name: name not in {*KINDS, *OPTIONS, "name", "preset"} and parse_yaml(name, "name") == name
 )
 TEXT = NAMES
 FLOATS = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -128,7 +128,7 @@ def test_default_and_corner_cases_are_configurations_of_the_space(mapping: dict[
 @given(SPACES)
 def test_yaml_and_dotted_keys_give_the_same_space(mapping: dict[str, Any]) -> None:
     space = Space.parse(mapping)
-    assert Space.parse(yaml.safe_load(yaml.safe_dump(mapping, sort_keys=False))) == space
+    assert Space.parse(parse_yaml(dump_yaml(mapping), "space")) == space
     assert Space.parse(flatten(mapping)) == space
 
 

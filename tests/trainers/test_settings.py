@@ -102,8 +102,8 @@ def test_a_number_must_be_a_finite_number_in_its_range(value: object, task: Mult
     assert set(problems_of({"lr": value}, task)) == {"lr"}
 
 
-def test_yaml_that_reads_an_exponent_as_text_is_explained(task: Multiclass) -> None:
-    assert "write 1.0e-03" in problems_of({"lr": "1e-3"}, task)["lr"]
+def test_a_number_in_quotes_is_explained(task: Multiclass) -> None:
+    assert "a text; write it without quotes" in problems_of({"lr": "1e-3"}, task)["lr"]
 
 
 @pytest.mark.parametrize("value", [8.0, True, "8"])

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
 from foldtune.cluster.addresses import Address, parse_address
 from foldtune.cluster.jobs import FAILED, STOPPED, Job, JobServer
 from foldtune.search.cli.terminal import note, output
 from foldtune.search.config.packaging import CONFIG, absolute_storage, environment, new_job_id
+from foldtune.yaml import dump_yaml
 
 INTERRUPTED = 130
 
@@ -40,7 +40,7 @@ class RemoteCommand:
 
     def files(self) -> dict[str, str]:
         """Return the texts of the files of its working directory by name."""
-        return {} if self.config is None else {CONFIG: yaml.safe_dump(dict(self.config), sort_keys=False)}
+        return {} if self.config is None else {CONFIG: dump_yaml(self.config)}
 
 
 def remote_address(address: str | None) -> Address | None:

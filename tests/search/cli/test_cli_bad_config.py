@@ -27,7 +27,7 @@ FORM = {
     "unknown task": ({"task": "multi_class"}, ["task: unknown task 'multi_class'; did you mean 'multiclass'?"]),
     "text for a number": ({"search.num_samples": "many"}, ["search.num_samples: must be an integer >= 1", "'many'"]),
     "fraction for an integer": ({"search.max_epochs": 2.5}, ["search.max_epochs: must be an integer", "not 2.5"]),
-    "switch for a number": ({"search.seed": True}, ["search.seed: must be an integer >= 0", "not True; YAML reads"]),
+    "switch for a number": ({"search.seed": True}, ["search.seed: must be an integer >= 0", "not True"]),
     "nothing for a number": ({"search.seed": None}, ["search.seed: must be an integer", "not nothing"]),
     "one fold": ({"ensemble.folds": 1}, ["ensemble.folds: must be an integer >= 2 and <= 50, not 1"]),
     "no configurations": ({"ensemble.top": 0}, ["ensemble.top: must be an integer >= 1"]),

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from foldtune.search.assess.gates import CLASS_FIGURES, evaluate_gates, parse_gates
-from foldtune.search.config.loading import parse_yaml
 from foldtune.search.config.targets import read_targets
 from foldtune.search.runs.target_checks import check_targets
 from foldtune.search.runs.validation import check_file, check_space
 from foldtune.spaces import Space, list_presets
 from foldtune.trainers.tasks import Task, get_task
+from foldtune.yaml import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

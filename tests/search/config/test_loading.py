@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from foldtune.errors import InputError, close_matches, unknown
-from foldtune.search.config.loading import FormError, check, load_config, parse_yaml
+from foldtune.search.config.loading import FormError, check, load_config
+from foldtune.yaml import parse_yaml
 
 RAW: dict[str, Any] = {
     "name": "skin",

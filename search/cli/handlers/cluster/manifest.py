@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
 from foldtune.cluster.manifests.kuberay import CONFIG_DIR, ray_cluster, ray_job
 from foldtune.cluster.manifests.ray_up import Aws, Machines, on_aws, on_machines
@@ -19,6 +18,7 @@ from foldtune.results.storage.files import write_bytes_atomic
 from foldtune.search.cli.terminal import note
 from foldtune.search.config.loading import read_raw
 from foldtune.search.config.packaging import CONFIG, arguments, environment, pack_job
+from foldtune.yaml import dump_yaml, dump_yaml_documents
 
 __all__ = ["RayUpMachines", "Shape", "write_kuberay", "write_ray_up"]
 
@@ -89,12 +89,12 @@ def _packed(shape: Shape, job: Path) -> tuple[str, list[str], dict[str, str]]:
         raw["storage"] = str(Path(SHARED, storage))
     package = pack_job(raw, Path(SHARED))
     variables = environment(None, f"foldtune-{shape.name}", "http://127.0.0.1:8265")
-    text = yaml.safe_dump(dict(package.config), sort_keys=False)
+    text = dump_yaml(package.config)
     return text, list(arguments(f"{CONFIG_DIR}/{CONFIG}", resume=False, further_trials=None)), variables
 
 
 def _write(documents: Sequence[dict[str, Any]], output: Path | None) -> None:
-    text = yaml.safe_dump_all(documents, sort_keys=False, explicit_start=len(documents) > 1)
+    text = dump_yaml_documents(documents)
     if output is None:
         sys.stdout.write(text)
         return

@@ -1,0 +1,153 @@
+"""YAML 1.2, read and written by one set of rules: safe values alone, and a key that is given twice is an error.
+
+- Reading: text, decimal and hexadecimal numbers, true, false, null, lists and mappings. Dates, yes, no, on, off, and
+  numbers with leading zeros, which are ids more often than numbers, are text.
+- Writing: YAML 1.1 reads the same values, so that other programs and earlier versions can read the files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
+from ruamel.yaml.resolver import BaseResolver
+
+from foldtune.errors import InputError
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"  # of `<<: *anchor`
+_SCALARS = (
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", "[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)", "-+0123456789"),
+    ("float", r"[-+]?((0|[1-9][0-9_]*)(\.[0-9_]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+    ("merge", "<<", "<"),
+)
+"""Tag, pattern and first characters of plain scalars that are not text; the first pattern that matches counts."""
+_AMBIGUOUS = re.compile("[-+.0-9].*|y|n|yes|no|on|off|=", re.IGNORECASE)
+"""Text that YAML 1.1 may read as another type where it stands without quotes."""
+
+
+class _WrongKey(MarkedYAMLError):
+    """A key that YAML allows and foldtune does not."""
+
+
+class _Resolver(BaseResolver):
+    def __init__(self, version: Any = None, loader: Any = None, loadumper: Any = None) -> None:
+        super().__init__(loadumper=loader if loadumper is None else loadumper)
+
+    @property
+    def processing_version(self) -> tuple[int, int]:
+        return (1, 2)
+
+
+for _name, _pattern, _first in _SCALARS:
+    _Resolver.add_implicit_resolver_base(_TAG + _name, re.compile(f"^(?:{_pattern})$"), list(_first))
+
+
+class _Constructor(SafeConstructor):
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise _WrongKey(problem=f"a key must be text, not {key!r}", problem_mark=key_node.start_mark)
+            if key in seen:
+                raise _WrongKey(problem=f"key {key!r} is given twice; keep one", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+class _Representer(SafeRepresenter):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def _text(self, data: str) -> ScalarNode:
+        return self.represent_scalar(f"{_TAG}str", data, style="'" if _AMBIGUOUS.fullmatch(data) else None)
+
+    def _float(self, data: float) -> ScalarNode:
+        node = self.represent_float(data)
+        if "e" in node.value and "." not in node.value:
+            node.value = node.value.replace("e", ".0e")  # YAML 1.1 reads 1e-05 as text
+        return node
+
+
+_Representer.add_representer(str, _Representer._text)
+_Representer.add_representer(float, _Representer._float)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Return the plain Python values of a YAML text.
+
+    Args:
+        text: one YAML document.
+        source: name of the text in messages, such as a path.
+
+    Raises:
+        InputError: not YAML, a key given twice, or a value that contains itself.
+
+    >>> parse_yaml("{lr: 1e-3, id: 007, on: yes}", "example")
+    {'lr': 0.001, 'id': '007', 'on': 'yes'}
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Resolver, yaml.Constructor = _Resolver, _Constructor
+    yaml.composer.warn_double_anchors = False
+    try:
+        value = yaml.load(text)
+        json.dumps(value, default=str, skipkeys=True)  # raises for a value that contains itself
+    except YAMLError as error:
+        raise InputError(f"{source}{_line(error)}: {_reason(error)}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{source}: an alias (*name) stands inside the value that it names") from None
+    return value
+
+
+def dump_yaml(value: Mapping[str, Any]) -> str:
+    """Return a mapping of plain values as YAML, in its own order.
+
+    >>> dump_yaml({"lr": 1e-05, "cache": "off"})
+    "lr: 1.0e-05\\ncache: 'off'\\n"
+    """
+    return dump_yaml_documents([value])
+
+
+def dump_yaml_documents(values: Iterable[Mapping[str, Any]]) -> str:
+    """Return mappings of plain values as YAML documents; several begin with `---` each."""
+    documents = list(values)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Resolver, yaml.Representer = _Resolver, _Representer
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.explicit_start = len(documents) > 1
+    stream = StringIO()
+    yaml.dump_all(documents, stream)
+    return stream.getvalue()
+
+
+def _line(error: YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f", line {mark.line + 1}" if mark else ""
+
+
+def _reason(error: YAMLError) -> str:
+    reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    if isinstance(error, _WrongKey):
+        return reason
+    if "'\\t'" in reason:
+        return "a tab; YAML is indented with spaces"
+    if reason == "mapping values are not allowed here":
+        return "a ': ' inside a value, or a line indented more than the key before it; quote the value, or indent alike"
+    if reason == "but found another document":
+        return "a second document ('---'); a configuration is one"
+    return f"not YAML: {reason}"
