@@ -23,10 +23,10 @@ CONFIG_DIR = "/etc/foldtune"
 
 
 def ray_cluster(shape: Shape, claim: str) -> list[dict[str, Any]]:
-    """A cluster that asks for a token, which the operator makes and keeps in the Secret named like the cluster.
+    """Return a cluster that requires a token, which the operator makes and keeps in a Secret of the cluster's name.
 
     Args:
-        shape: of the cluster.
+        shape: shape of the cluster.
         claim: PersistentVolumeClaim (ReadWriteMany) with the data and the runs, mounted at `SHARED`.
     """
     return [{"apiVersion": API, "kind": "RayCluster", "metadata": {"name": shape.name}, "spec": _spec(shape, claim)}]
@@ -38,11 +38,11 @@ def ray_job(
     """A cluster for one search, gone when it ends; the configuration comes with it.
 
     Args:
-        shape: of the cluster.
+        shape: shape of the cluster.
         claim: as for `ray_cluster`.
         config: text of `CONFIG_DIR/config.yaml`.
-        arguments: of foldtune.
-        environment: of the job's command.
+        arguments: arguments of foldtune.
+        environment: environment variables of the job's command.
     """
     name = f"{shape.name}-config"
     volume = {"name": "config", "configMap": {"name": name}}
@@ -75,7 +75,7 @@ def _spec(shape: Shape, claim: str) -> dict[str, Any]:
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
             "serviceType": "ClusterIP",
-            # No trial runs beside the cluster's control. The dashboard asks for the token as all else does.
+            # No trial runs beside the cluster's control. The dashboard requires the token, too.
             "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},
             "template": {"spec": _pod(head, claim)},
         },

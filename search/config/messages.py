@@ -1,4 +1,4 @@
-"""Says in words what pydantic found wrong with a configuration's form."""
+"""Messages for the errors that pydantic finds in a configuration's form."""
 
 from __future__ import annotations
 

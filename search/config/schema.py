@@ -176,7 +176,7 @@ class ResourcesConfig(Section):
     cpus_per_trial: float = Field(1.0, gt=0, le=1024)
     gpus_per_trial: float = Field(0.0, ge=0, le=64)
     max_concurrent_trials: int | None = Field(None, ge=1, description="as many as fit by default")
-    autoscale_to: int | None = Field(None, ge=1, description="trials at a time that an autoscaler is asked for")
+    autoscale_to: int | None = Field(None, ge=1, description="concurrent trials for which an autoscaler adds nodes")
     loader_workers: int = Field(0, ge=0, le=64, description="processes that augment, for each trial")
     processes_per_trial: int | None = Field(None, ge=1, le=64, description="that share every batch; one a GPU")
 
@@ -228,7 +228,7 @@ class RunConfig(Section):
 
     name: str = Field(description="name of the run, which is that of its folder under `storage`")
     task: str = Field(description="kind of problem, such as multiclass")
-    data: DataConfig = Field(description="section that says where rows, images and labels are")
+    data: DataConfig = Field(description="section on the rows, images and labels")
     space: dict[str, Any] = Field(description="search space: what is sampled, and what is constant")
     search: SearchConfig = SearchConfig()
     resources: ResourcesConfig = ResourcesConfig()
