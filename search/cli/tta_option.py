@@ -12,7 +12,7 @@ BARE = "flips"
 
 
 def spelled_out(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the views that a bare `--tta` stands for.
+    """Return the arguments with the value that a bare `--tta` stands for.
 
     >>> spelled_out(["skin", "--tta", "--top", "3"])
     ['skin', '--tta', 'flips', '--top', '3']
@@ -30,5 +30,5 @@ class ViewsCommand(TyperCommand):
     """A command whose `--tta` needs no value. (Typer's own copy of Click has no options of optional values.)"""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Spell a bare `--tta` out, then go on as always."""
+        """Spell a bare `--tta` out before the arguments are parsed."""
         return super().parse_args(ctx, spelled_out(args))

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +17,21 @@ from foldtune.results.runs.driver_file import Driver
 from foldtune.search.config.secrets import has_password
 
 JOB_ID, JOB_ADDRESS, RESUME_COMMAND = "FOLDTUNE_JOB_ID", "FOLDTUNE_JOB_ADDRESS", "FOLDTUNE_AGAIN"
-"""In the environment of a command that was sent: its job, and the command of its user that goes on with the run."""
-PASSED_ON = ("FOLDTUNE_CACHE",)
+"""Variables of a command on a cluster: its job, the job server, and the user's command that resumes the run."""
+INHERITED = ("FOLDTUNE_CACHE",)
+"""Variables of this process that a command on a cluster gets, too."""
 CONFIG = "config.yaml"
 _SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
 class JobPackage:
-    """What is sent.
+    """A configuration that means the same on every node of a cluster.
 
     Attributes:
-        run: its name, or that of a group of targets.
-        storage: as every node reaches it.
-        config: plain values, with nothing relative to this machine's folders left in them.
+        run: name of the run, or of the group of targets.
+        storage: absolute folder or URL of the runs.
+        config: plain values, whose paths are absolute.
     """
 
     run: str
@@ -39,14 +40,14 @@ class JobPackage:
 
 
 def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
-    """Pack a configuration whose flags and overrides are applied.
+    """Return a configuration, to which flags and overrides are applied already, with absolute paths.
 
     Args:
-        raw: plain values, of a form that was checked.
-        folder: folder of the file, base of relative data paths; relative storage lies in the working directory.
+        raw: plain values of a valid form; they are not changed.
+        folder: folder of its file, to which data paths are relative; the storage is so to the working directory.
 
     Raises:
-        InputError: it holds a password, which everybody at the cluster would see.
+        InputError: it holds a password, which all users of the cluster could read.
     """
     config = deepcopy(dict(raw))
     search = config.get("search") or {}
@@ -69,38 +70,40 @@ def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
 
 
 def absolute_storage(storage: str) -> str:
-    """Return a storage that is valid in any working directory."""
+    """Return a storage in a form that does not depend on the working directory."""
     return storage if "://" in storage else str(Path(storage).expanduser().absolute())
 
 
 def new_job_id(run: str) -> str:
-    """Return a new id that contains the run's name: foldtune-RUN-XXXXXX."""
+    """Return a new id for the job that searches a run: foldtune-RUN-XXXXXX, in hexadecimal digits."""
     return f"foldtune-{re.sub(r'[^A-Za-z0-9_.-]', '_', run)}-{secrets.token_hex(3)}"
 
 
-def environment(again: str | None, job_id: str | None = None, address: str | None = None) -> dict[str, str]:
-    """Variables of the command that is sent.
+def job_environment(
+    resume_command: str | None, job_id: str | None = None, address: str | None = None
+) -> dict[str, str]:
+    """Return the environment variables of a command on a cluster.
 
     Args:
-        again: the user's command that resumes the run.
-        job_id: id of the job.
-        address: URL of the job server.
+        resume_command: the user's command that resumes the run, None where it searches none.
+        job_id: submission id, None where it is no job.
+        address: address of the job server, None where it is no job.
     """
-    own = {JOB_ID: job_id, JOB_ADDRESS: address, RESUME_COMMAND: again}
-    passed = {name: os.environ.get(name) for name in PASSED_ON}
+    own = {JOB_ID: job_id, JOB_ADDRESS: address, RESUME_COMMAND: resume_command}
+    passed = {name: os.environ.get(name) for name in INHERITED}
     return {name: value for name, value in {**own, **passed}.items() if value is not None}
 
 
 def this_driver() -> Driver:
-    """This process as the one that searches a run, with the job whose command it is."""
+    """Return this process as the driver of a search, with the job whose command it is."""
     return Driver.current(os.environ.get(JOB_ID), os.environ.get(JOB_ADDRESS))
 
 
 def leave_job_folder(config: Path) -> Path:
-    """The absolute path of a file, where this process is the command of a job that we sent: it leaves its folder.
+    """Leave the job's folder where this process is the command of a job; return the absolute path of a file in it.
 
-    Ray unpacks a job's folder anew where a second node of the same machine needs it, and the command would stand in a
-    deleted one. Nothing in a parcel is relative to it.
+    Ray unpacks a job's folder anew where a second node of the same machine needs it, which deletes the working
+    directory of this process. Nothing in a `JobPackage` is relative to it. Elsewhere the path is returned as it is.
     """
     if JOB_ID not in os.environ:
         return config
@@ -109,15 +112,19 @@ def leave_job_folder(config: Path) -> Path:
     return absolute
 
 
-def arguments(config: str, *, resume: bool, further_trials: int | None) -> Sequence[str]:
-    """Of `foldtune` on the cluster, whose own Ray it joins."""
+def search_arguments(config: str, *, resume: bool, further_trials: int | None) -> list[str]:
+    """Return the arguments of `foldtune` for a search on a cluster, whose Ray it joins.
+
+    >>> search_arguments("config.yaml", resume=True, further_trials=9)
+    ['search', 'config.yaml', '--address', 'auto', '--resume', '--trials', '9']
+    """
     given = ["--resume"] if resume else []
     given += ["--trials", str(further_trials)] if resume and further_trials else []
     return ["search", config, "--address", "auto", *given]
 
 
 def _data_sections(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The section `data`, then that of each target which has one."""
+    """Yield the section `data`, then that of each target which has one."""
     if isinstance(config.get("data"), dict):
         yield config["data"]
     targets = config.get("targets")

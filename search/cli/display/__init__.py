@@ -1,1 +1,1 @@
-"""What commands show while they work, and at their end."""
+"""Live views, progress and tables of the commands."""

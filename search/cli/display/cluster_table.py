@@ -15,7 +15,7 @@ DASH = "–"
 
 
 def nodes_table(nodes: Sequence[Node], pending: int, *, width: int | None = None) -> Table:
-    """One row a node: what it has, what of it is taken, and what runs there; the caption sums up."""
+    """Return one row a node: its resources, how much of them is taken, and its workers; the caption holds the sums."""
     columns = [
         *_names(nodes),
         _column("CPUs", [_taken(node.cpus, node.free_cpus) for node in nodes], 0),
@@ -34,7 +34,7 @@ def nodes_table(nodes: Sequence[Node], pending: int, *, width: int | None = None
 
 
 def check_table(check: ClusterCheck, *, width: int | None = None) -> Table:
-    """One row a node: the trials that fit there, and whether each thing that they need is there."""
+    """Return one row a node: the number of trials that fit, and whether each thing that they need is there."""
     rows = check.nodes
     columns = [
         *_names([row.node for row in rows]),
@@ -50,7 +50,7 @@ def check_table(check: ClusterCheck, *, width: int | None = None) -> Table:
 
 
 def workers_line(node: Node) -> str:
-    """What runs on a node, in one line."""
+    """Return the workers of a node in one line."""
     workers = sorted(node.workers.items(), key=lambda item: -item[1])
     return ", ".join(f"{count} × {name}{f' ({command})' if command else ''}" for (name, command), count in workers)
 
@@ -72,7 +72,7 @@ def _column(header: str, cells: Sequence[str], importance: int, *, right: bool =
 
 
 def _verdicts(header: str, rows: Sequence[NodeCheck], good: Callable[[NodeCheck], bool]) -> Column:
-    """Yes or no; a dash where no trial would run."""
+    """Return a column of yes or no, with a dash where no trial fits."""
     cells = [
         Text(DASH) if not row.trials else Text("yes", style="green") if good(row) else Text("no", style="bold red")
         for row in rows

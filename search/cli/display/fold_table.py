@@ -18,36 +18,41 @@ from foldtune.search.workers.fold_model import FoldOutcome
 
 
 class FoldTable:
-    """Members in rows, folds in columns: waiting, dropped, or the value of the fold model that is ready."""
+    """Members in rows, folds in columns: waiting, dropped, or the value of the finished fold model.
+
+    Args:
+        members: trial ids of the finalists.
+        folds: number of folds of each.
+    """
 
     def __init__(self, members: Sequence[str], folds: int) -> None:
         self._members = list(members)
         self._folds = folds
-        self._seen: dict[tuple[str, int], FoldOutcome] = {}
+        self._outcomes: dict[tuple[str, int], FoldOutcome] = {}
         self._dropped: dict[str, Dropped] = {}
         self._started_s = time.monotonic()
 
     def on_outcome(self, outcome: FoldOutcome) -> None:
-        """Take in a fold model."""
-        self._seen[outcome.member, outcome.fold] = outcome
+        """Add a fold model that is ready or failed."""
+        self._outcomes[outcome.member, outcome.fold] = outcome
 
     def on_dropped(self, dropped: Sequence[Dropped]) -> None:
-        """Record eliminated candidates."""
+        """Add members that are dropped from the race."""
         self._dropped |= {each.member: each for each in dropped}
 
     def has(self, outcome: FoldOutcome) -> bool:
-        """Whether that fold model was reported before."""
-        return (outcome.member, outcome.fold) in self._seen
+        """Return whether the table holds that fold model."""
+        return (outcome.member, outcome.fold) in self._outcomes
 
     @property
     def ready(self) -> int:
-        """Number of reported fold models."""
-        return len(self._seen)
+        """Number of fold models that are ready or failed."""
+        return len(self._outcomes)
 
     @property
     def total(self) -> int:
-        """Fold models in all: of the dropped ones only those that raced."""
-        raced = sum(member in self._dropped for member, _ in self._seen)
+        """Number of fold models in all; of dropped members those of the race alone."""
+        raced = sum(member in self._dropped for member, _ in self._outcomes)
         return (len(self._members) - len(self._dropped)) * self._folds + raced
 
     def __rich__(self) -> RenderableType:
@@ -64,14 +69,14 @@ class FoldTable:
 
     def _legend(self) -> list[Text]:
         lines = []
-        if any(outcome.reused for outcome in self._seen.values()):
+        if any(outcome.reused for outcome in self._outcomes.values()):
             lines.append(Text.assemble(("cyan", "cyan"), (": the search's own model", "dim")))
         if self._dropped:
             lines.append(Text(f"out: {len(self._dropped)} clearly weaker after two folds", style="dim"))
         return lines
 
     def _cell(self, member: str, fold: int) -> Text:
-        outcome = self._seen.get((member, fold))
+        outcome = self._outcomes.get((member, fold))
         if outcome is None:
             return Text("out" if member in self._dropped else "…", style="dim")
         if outcome.value is None:
@@ -82,7 +87,7 @@ class FoldTable:
 
 
 class FoldLines:
-    """One line per fold model, for logs and pipes; each is printed once, however often a stage uses it."""
+    """One line a fold model, for logs and pipes; a fold model that several stages report is printed once."""
 
     def __init__(self, console: Console, table: FoldTable) -> None:
         self._console = console
@@ -95,7 +100,7 @@ class FoldLines:
             self._print(fold_line(outcome, self._table.ready, self._table.total))
 
     def on_dropped(self, dropped: Sequence[Dropped]) -> None:
-        """Print eliminated candidates with their reasons."""
+        """Print the members that are dropped, each with the reason."""
         self._table.on_dropped(dropped)
         for each in dropped:
             self._print(f"trial {each.member} drops out: {each.reason}")
@@ -105,14 +110,14 @@ class FoldLines:
 
 
 def fold_line(outcome: FoldOutcome, ready: int, total: int) -> str:
-    """Return one line on a fold model that is ready, or failed."""
+    """Return a fold model that is ready or failed in one line."""
     result = outcome.error or f"{outcome.value:.4f}" + (" (the search's own model)" if outcome.reused else "")
     return f"[{ready}/{total}] trial {outcome.member} fold {outcome.fold}: {result}"
 
 
 @contextmanager
 def show_folds(console: Console, members: Sequence[str], folds: int) -> Iterator[Watcher]:
-    """Yield the display of fold models: a live table in a terminal, one line per fold model elsewhere."""
+    """Yield a watcher of fold models: a live table in a terminal, one line a fold model elsewhere."""
     table = FoldTable(members, folds)
     if not console.is_terminal:
         yield FoldLines(console, table)

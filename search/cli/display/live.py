@@ -20,7 +20,7 @@ from foldtune.search.tuning.monitor import Observer, SearchState
 
 
 def headline(state: SearchState) -> Text:
-    """One line: trials done of all, by status, time gone and left."""
+    """Return one line: finished trials of all, their number by status, time elapsed and remaining."""
     parts = [Text(f"{state.finished}/{state.total} trials", style="bold")]
     parts += [
         Text(f"{count} {status.lower()}", style=STATUS_STYLES.get(status, ""))
@@ -34,7 +34,7 @@ def headline(state: SearchState) -> Text:
 
 
 def best_line(state: SearchState) -> Text:
-    """The best value so far and whose it is."""
+    """Return the best value so far and its trial."""
     if state.best is None:
         return Text("no epoch has finished yet", style="dim")
     trial_id, value = state.best
@@ -42,7 +42,7 @@ def best_line(state: SearchState) -> Text:
 
 
 def render(state: SearchState) -> RenderableType:
-    """The live view: headline, progress, running trials, the best so far."""
+    """Return the live view: headline, progress, running trials, the best value so far."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("trial", "epoch", state.goal.metric, "running for"):
         table.add_column(column, justify="left" if column == "trial" else "right")
@@ -56,12 +56,12 @@ def render(state: SearchState) -> RenderableType:
 
 
 def bar(done: float, total: float) -> RenderableType:
-    """A bar of progress on a line of its own."""
+    """Return a progress bar on a line of its own."""
     return Padding(ProgressBar(total=total, completed=done, width=40), 0)  # alone, a bar does not end its line
 
 
 class _View:
-    """Renders the state of the moment each time that rich refreshes, in rich's own thread."""
+    """Renders the latest state at each refresh, in rich's own thread."""
 
     def __init__(self) -> None:
         self.state: SearchState | None = None
@@ -71,18 +71,18 @@ class _View:
 
 
 class LiveObserver:
-    """Hands the state to the view; a failed trial also leaves a line above it."""
+    """Passes the state to the view; a failed trial also leaves a line above it."""
 
     def __init__(self, view: _View, console: Console) -> None:
         self._view = view
         self._console = console
 
     def on_epoch(self, state: SearchState, trial_id: str) -> None:
-        """Show the state as it is now."""
+        """Update the state."""
         self._view.state = state
 
     def on_finished(self, state: SearchState, record: TrialRecord) -> None:
-        """Show the state as it is now, and a failure's reason for good."""
+        """Update the state, and print the reason of a failure above the view."""
         self._view.state = state
         if record.error:
             self._console.print(finished_line(state, record))
@@ -95,15 +95,15 @@ class LineObserver:
         self._console = console
 
     def on_epoch(self, state: SearchState, trial_id: str) -> None:
-        """Epochs are not worth a line each."""
+        """Print nothing: an epoch is not worth a line."""
 
     def on_finished(self, state: SearchState, record: TrialRecord) -> None:
-        """Print the trial's outcome and where the search stands."""
+        """Print the trial's outcome and the progress of the search."""
         self._console.print(finished_line(state, record), soft_wrap=True)
 
 
 def finished_line(state: SearchState, record: TrialRecord) -> Text:
-    """A finished trial in one line."""
+    """Return a finished trial in one line."""
     value = record.metrics.get(state.goal.metric)
     result = record.error or (f"{state.goal.metric} {value:.4f}" if value is not None else "")
     best = f" · best {state.best[1]:.4f} (trial {state.best[0]})" if state.best else ""
@@ -116,7 +116,7 @@ def finished_line(state: SearchState, record: TrialRecord) -> Text:
 
 @contextmanager
 def show_search(console: Console) -> Iterator[Observer]:
-    """An observer that fits where the output goes."""
+    """Yield an observer: a live view in a terminal, lines elsewhere."""
     if not console.is_terminal:
         yield LineObserver(console)
         return
@@ -127,6 +127,6 @@ def show_search(console: Console) -> Iterator[Observer]:
 
 @contextmanager
 def live(console: Console, view: RenderableType) -> Iterator[None]:
-    """Keep a view on the terminal while a block runs."""
+    """Show a view in the terminal while a block runs."""
     with Live(view, console=console, refresh_per_second=2, transient=True):
         yield

@@ -1,4 +1,4 @@
-"""What a configuration comes down to, as tables."""
+"""Summary of a checked configuration, as tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foldtune.trainers.data.labels import described
 
 
 def summary(checked: Checked) -> Group:
-    """The rows, the classes in each fold, the space and the budget of a checked configuration."""
+    """Return the rows, the classes in each fold, the search space and the budget of a checked configuration."""
     config, table = checked.config, checked.table
     head = Text.assemble(
         (config.name, "bold"),

@@ -14,7 +14,7 @@ import typer
 from foldtune.cluster.addresses import Address, parse_address
 from foldtune.cluster.jobs import FAILED, STOPPED, Job, JobServer
 from foldtune.search.cli.terminal import note, output
-from foldtune.search.config.packaging import CONFIG, absolute_storage, environment, new_job_id
+from foldtune.search.config.packaging import CONFIG, absolute_storage, job_environment, new_job_id
 from foldtune.yaml import dump_yaml
 
 INTERRUPTED = 130
@@ -67,7 +67,7 @@ def run_remote(address: Address, command: RemoteCommand, *, allow_no_token: bool
         from foldtune.cluster.remote import run_on_head  # heavy: Ray, which a job does without
 
         note(f"running on {address.text}; Ctrl-C stops it there")
-        variables = {**environment(command.resume_command), "COLUMNS": str(output().width)}
+        variables = {**job_environment(command.resume_command), "COLUMNS": str(output().width)}
         code = run_on_head(address, arguments, command.files(), variables, _write, allow_no_token=allow_no_token)
     else:
         code = _run_job(address, arguments, command, allow_no_token)
@@ -105,7 +105,7 @@ def _run_job(address: Address, arguments: Sequence[str], command: RemoteCommand,
             Path(folder),
             job_id=job_id,
             run=command.run,
-            environment=environment(command.resume_command, job_id, server.address),
+            environment=job_environment(command.resume_command, job_id, server.address),
         )
     if command.run is None:
         return exit_code(follow_log(server, job_id) or server.stop(job_id))

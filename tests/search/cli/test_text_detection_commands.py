@@ -154,7 +154,7 @@ def test_predict_holds_the_maps_of_a_part_alone(pages: dict[str, Any], monkeypat
 def test_wrong_pictures_are_refused(pages: dict[str, Any], foldtune: Command) -> None:
     drawn_ensemble()
     for arguments, message in (
-        (["--labels", "train.json"], "only --draw looks at labels"),
+        (["--labels", "train.json"], "only --draw uses labels"),
         (["--draw", "train.json"], "is a file; name a folder"),
         (["--draw", "d", "--labels", "none.json"], "no such file"),
     ):

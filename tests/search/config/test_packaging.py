@@ -13,11 +13,11 @@ from foldtune.search.config.packaging import (
     JOB_ADDRESS,
     JOB_ID,
     RESUME_COMMAND,
-    arguments,
-    environment,
+    job_environment,
     leave_job_folder,
     new_job_id,
     pack_job,
+    search_arguments,
     this_driver,
 )
 
@@ -35,7 +35,7 @@ def test_every_path_leads_to_the_same_file_from_anywhere(project: Any, changes: 
     assert there.storage == str(Path(here.storage).absolute())
 
 
-def test_what_is_no_path_of_this_machine_stays(project: Any) -> None:
+def test_what_is_no_path_is_unchanged(project: Any) -> None:
     config = packed(project, {"storage": "s3://bucket/runs", "data.cache": "off", "search.num_samples": 3})
     assert (config["storage"], config["data"]["cache"]) == ("s3://bucket/runs", "off")
     own = packed(project, {"data.cache": "cache", "search.study_storage": "sqlite:///study.db"})
@@ -60,20 +60,20 @@ def test_a_job_finds_its_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = new_job_id("skin lesions")
     assert job_id.startswith("foldtune-skin_lesions-")
     assert new_job_id("skin lesions") != job_id
-    variables = environment("foldtune search a.yaml --resume", job_id, "http://head:8265")
+    variables = job_environment("foldtune search a.yaml --resume", job_id, "http://head:8265")
     assert variables[RESUME_COMMAND] == "foldtune search a.yaml --resume"
     for name in (JOB_ID, JOB_ADDRESS):
         monkeypatch.setenv(name, variables[name])
     assert (this_driver().job_id, this_driver().job_address) == (job_id, "http://head:8265")
     assert this_driver().process() is not None
-    assert not {JOB_ID, JOB_ADDRESS} & environment("again").keys()
+    assert not {JOB_ID, JOB_ADDRESS} & job_environment("again").keys()
 
 
 def test_a_sent_command_does_not_stay_where_its_folder_may_be_replaced(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert leave_job_folder(Path("config.yaml")) == Path("config.yaml"), "nobody sent this one"
+    assert leave_job_folder(Path("config.yaml")) == Path("config.yaml"), "this process is no job"
     assert Path.cwd() == tmp_path
     monkeypatch.setenv(JOB_ID, "foldtune-skin-1")
     assert leave_job_folder(Path("config.yaml")) == tmp_path / "config.yaml"
@@ -81,5 +81,5 @@ def test_a_sent_command_does_not_stay_where_its_folder_may_be_replaced(
 
 
 def test_trials_are_added_only_where_the_search_is_resumed() -> None:
-    assert list(arguments("c.yaml", resume=False, further_trials=9)) == ["search", "c.yaml", "--address", "auto"]
-    assert list(arguments("c.yaml", resume=True, further_trials=9))[4:] == ["--resume", "--trials", "9"]
+    assert list(search_arguments("c.yaml", resume=False, further_trials=9)) == ["search", "c.yaml", "--address", "auto"]
+    assert list(search_arguments("c.yaml", resume=True, further_trials=9))[4:] == ["--resume", "--trials", "9"]

@@ -17,7 +17,7 @@ from foldtune.cluster.manifests.shape import SHARED, Shape
 from foldtune.results.storage.files import write_bytes_atomic
 from foldtune.search.cli.terminal import note
 from foldtune.search.config.loading import read_raw
-from foldtune.search.config.packaging import CONFIG, arguments, environment, pack_job
+from foldtune.search.config.packaging import CONFIG, job_environment, pack_job, search_arguments
 from foldtune.yaml import dump_yaml, dump_yaml_documents
 
 __all__ = ["RayUpMachines", "Shape", "write_kuberay", "write_ray_up"]
@@ -88,9 +88,9 @@ def _packed(shape: Shape, job: Path) -> tuple[str, list[str], dict[str, str]]:
     if "://" not in storage:
         raw["storage"] = str(Path(SHARED, storage))
     package = pack_job(raw, Path(SHARED))
-    variables = environment(None, f"foldtune-{shape.name}", "http://127.0.0.1:8265")
+    variables = job_environment(None, f"foldtune-{shape.name}", "http://127.0.0.1:8265")
     text = dump_yaml(package.config)
-    return text, list(arguments(f"{CONFIG_DIR}/{CONFIG}", resume=False, further_trials=None)), variables
+    return text, search_arguments(f"{CONFIG_DIR}/{CONFIG}", resume=False, further_trials=None), variables
 
 
 def _write(documents: Sequence[dict[str, Any]], output: Path | None) -> None:

@@ -7,7 +7,7 @@ import os
 from foldtune.search.cli.handlers.search.request import SearchRequest
 from foldtune.search.cli.remote.command import RemoteCommand, remote_address, run_remote
 from foldtune.search.config.loading import load_config, read_raw
-from foldtune.search.config.packaging import CONFIG, RESUME_COMMAND, arguments, leave_job_folder, pack_job
+from foldtune.search.config.packaging import CONFIG, RESUME_COMMAND, leave_job_folder, pack_job, search_arguments
 from foldtune.search.config.targets import read_targets
 from foldtune.search.runs.target_checks import check_targets
 from foldtune.search.runs.validation import check_run
@@ -47,5 +47,5 @@ def remote_search(request: SearchRequest) -> RemoteCommand:
     else:
         check_targets(several)
     package = pack_job(raw, config.parent)
-    sent = arguments(CONFIG, resume=request.resume, further_trials=request.further_trials)
+    sent = search_arguments(CONFIG, resume=request.resume, further_trials=request.further_trials)
     return RemoteCommand(sent, package.config, package.run, package.storage, request.resume_command())
