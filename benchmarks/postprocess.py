@@ -24,7 +24,7 @@ from benchmarks.storedscores import METRIC, MappedScores, mapped, write_run
 from foldtune.search.assess.refit import Refit, refit
 from foldtune.search.runs.run import Run, open_run
 from foldtune.search.voting.combiner import EnsembleCombiner
-from foldtune.search.voting.evaluation import metric_of
+from foldtune.search.voting.evaluation import Objective, metric_of
 from foldtune.search.voting.greedy import greedy_weights
 from foldtune.trainers.tasks import Task
 
@@ -61,7 +61,7 @@ def measure(plan: Plan, scratch: Path, processes: int) -> list[Figure]:
         refits = refit(run, METRIC, processes=processes)
         seconds["thresholds of all trials"] = time.perf_counter() - begun
         begun = time.perf_counter()
-        weights = greedy_weights(run.task, scores, targets, METRIC)  # type: ignore[arg-type]
+        weights = greedy_weights(Objective(run.task, METRIC, targets), scores)  # type: ignore[arg-type]
         seconds["greedy selection"] = time.perf_counter() - begun
         begun = time.perf_counter()
         values = _vote(run.task, scores, _combiners(refits, weights, run.task), targets)

@@ -14,8 +14,8 @@ from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import Mode
 from foldtune.search.assess.held_out import HeldOut
 from foldtune.search.runs.goal import resolve_goal
-from foldtune.search.voting.bootstrap import Interval, paired_interval
-from foldtune.search.voting.evaluation import differing
+from foldtune.search.voting.bootstrap import Bootstrap, Interval, paired_interval
+from foldtune.search.voting.evaluation import Objective, differing
 
 FIGURES = ("precision", "recall", "f1")
 
@@ -92,7 +92,7 @@ def compare(a: HeldOut, b: HeldOut, metric: str | None = None) -> Comparison:
         rows=len(targets),
         rows_a=len(a.ids),
         rows_b=len(b.ids),
-        difference=paired_interval(a.task, goal.metric, answers_b, answers_a, targets, groups=groups),
+        difference=paired_interval(Objective(a.task, goal.metric, targets), answers_b, answers_a, Bootstrap(groups)),
         metrics={name: (figures_a[name], figures_b[name]) for name in a.task.metrics},
         modes=a.task.metrics,
         per_class=_per_class(a.task.per_class(answers_a[1], targets), a.task.per_class(answers_b[1], targets)),

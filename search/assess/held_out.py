@@ -18,7 +18,9 @@ from foldtune.results.runs.records import TrialRecord
 from foldtune.search.runs.dataset import read_labels
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run, open_run
+from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
+from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.tasks import Task, task_from_dict
@@ -143,15 +145,12 @@ def held_out_predictions(task: Task, description: Mapping[str, Any], stored: Map
         raise RunCorrupt(f"the ensemble's oof.npz lacks {', '.join(lacking)}; run foldtune ensemble again")
     ids = [str(member["trial_id"]) for member in description["members"]]
     return estimate(
-        task,
+        Objective(task, str(description["metric"]), stored["targets"]),
         [Member(trial_id, as_lazy(scores), ()) for trial_id, scores in zip(ids, stored["member_scores"], strict=True)],
-        stored["targets"],
         stored["folds"],
-        str(description["metric"]),
         voting=str(description.get("asked", description["voting"])),
         min_votes=description.get("asked_min_votes", description["min_votes"]),
-        groups=stored.get("groups"),
-        samples=0,
+        bootstrap=Bootstrap(stored.get("groups"), samples=0),
     ).predictions
 
 

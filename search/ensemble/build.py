@@ -21,7 +21,9 @@ from foldtune.search.ensemble.racing import MIN_FINALISTS, Dropped, drop_weak
 from foldtune.search.ensemble.sources import Source
 from foldtune.search.ensemble.submission import drop_object_arrays, write_test_rows
 from foldtune.search.runs.postprocessing import common_postprocess
+from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
+from foldtune.search.voting.evaluation import Objective
 from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork
 from foldtune.trainers.arrays.lazy import stack
 
@@ -189,15 +191,12 @@ def _vote(
     ]
     groups = None if labelled.table.groups is None else labelled.table.groups[rows]
     judged = estimate(
-        run.task,
+        Objective(run.task, run.goal.metric, targets),
         members,
-        targets,
         folds,
-        run.goal.metric,
         voting=plan.voting,
         min_votes=plan.min_votes,
-        seed=run.config.search.seed,
-        groups=groups,
+        bootstrap=Bootstrap(groups, seed=run.config.search.seed),
         untuned=common_postprocess([each.record for each in staying]),
     )
     if test is not None:

@@ -24,7 +24,8 @@ import numpy.typing as npt
 from scipy.stats import studentized_range
 
 from foldtune.results.runs.ranking import Goal
-from foldtune.search.voting.bootstrap import Interval, paired_interval
+from foldtune.search.voting.bootstrap import Bootstrap, Interval, paired_interval
+from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 
@@ -95,11 +96,11 @@ def drop_weak(
     leader = ranked[0]
     stay = max(MIN_FINALISTS, -(-len(ranked) // 3), at_least)
     reach = tukey_hsd(len(ranked))
+    objective = Objective(task, goal.metric, targets)
+    bootstrap = Bootstrap(groups, samples=SAMPLES, level=_ONE_SD)
     dropped = []
     for name in ranked[stay:]:
-        one_sd = paired_interval(
-            task, goal.metric, answers[name], answers[leader], targets, groups=groups, samples=SAMPLES, level=_ONE_SD
-        )
+        one_sd = paired_interval(objective, answers[name], answers[leader], bootstrap)
         error = reach * (one_sd.high - one_sd.low) / 2
         gap = Interval(one_sd.value, one_sd.value - error, one_sd.value + error)
         if gap.high < 0 if goal.mode == "max" else gap.low > 0:

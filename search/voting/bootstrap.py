@@ -1,9 +1,8 @@
-"""How far a figure could be off: percentile bootstrap intervals of a metric, and of the difference of two answers.
+"""Percentile bootstrap intervals of a metric, and of the difference of two answers.
 
 The bootstrap draws rows with replacement (Efron 1979), or whole groups where rows belong together, and evaluates what
 was drawn. Where that would take long, m of n units are drawn instead and the deviations shrink by sqrt(m/n)
-(Bickel, Götze & van Zwet 1997). What an interval knows of is the choice of rows; that another training would have
-come out otherwise it cannot know.
+(Bickel, Götze & van Zwet 1997). An interval covers the choice of rows, not the randomness of training.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.search.voting.evaluation import metric_of
-from foldtune.trainers.tasks import Task
+from foldtune.search.voting.evaluation import Objective
 
 Array = npt.NDArray[Any]
 Answers: TypeAlias = tuple[Array, Array]
@@ -38,67 +36,54 @@ class Interval:
     high: float
 
     def to_dict(self) -> dict[str, float]:
+        """Return it as JSON-able values."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-def bootstrap_interval(
-    task: Task,
-    metric: str,
-    answers: Answers,
-    targets: Array,
-    *,
-    groups: Array | None = None,
-    samples: int = SAMPLES,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """The metric of scores and predictions (N, ...) against targets (N, ...), N >= 1.
+@dataclass(frozen=True)
+class Bootstrap:
+    """How rows are drawn for an interval.
 
-    Args:
-        groups: (N,) rows of one group are drawn together. With the rows' ids as groups the result does not depend on
-            the order of the rows.
-        samples: drawn at most; each costs one `task.evaluate`. 0 leaves the bounds at the value.
+    Attributes:
+        groups: (N,) groups of rows that are drawn together, None where each row stands alone. With the rows' ids as
+            groups the result does not depend on the order of the rows.
+        samples: maximum number of samples, each of which costs one evaluation; 0 leaves the bounds at the value.
+        seed: seed of the draws.
         level: share of the samples between the bounds, in (0, 1).
     """
 
-    def figure(rows: Array) -> float:
-        return _evaluate(task, metric, answers, targets, rows)
+    groups: Array | None = None
+    samples: int = SAMPLES
+    seed: int = 0
+    level: float = 0.95
 
-    return _interval(figure, _Plan.of(answers[0], groups, samples, seed), level)
+
+def bootstrap_interval(objective: Objective, answers: Answers, bootstrap: Bootstrap | None = None) -> Interval:
+    """Return the metric of scores and predictions (N, ...), N >= 1, with its percentile bootstrap interval."""
+
+    def metric(rows: Array) -> float:
+        return objective.value(*answers, rows)
+
+    return _interval(metric, answers[0], bootstrap or Bootstrap())
 
 
 def paired_interval(
-    task: Task,
-    metric: str,
-    first: Answers,
-    second: Answers,
-    targets: Array,
-    *,
-    groups: Array | None = None,
-    samples: int = SAMPLES,
-    seed: int = 0,
-    level: float = 0.95,
+    objective: Objective, first: Answers, second: Answers, bootstrap: Bootstrap | None = None
 ) -> Interval:
-    """The metric of `first` less that of `second`, both on the same drawn rows: what is hard for both cancels out.
+    """Return the metric of `first` less that of `second` with its interval, both on the same drawn rows.
 
-    Otherwise as :func:`bootstrap_interval`. For a metric of mode "min" a difference below 0 speaks for `first`.
+    What is hard for both cancels out. For a metric of mode "min" a difference below 0 is in favour of `first`.
     """
 
-    def figure(rows: Array) -> float:
-        one, other = (_evaluate(task, metric, each, targets, rows) for each in (first, second))
-        return one - other
+    def difference(rows: Array) -> float:
+        return objective.value(*first, rows) - objective.value(*second, rows)
 
-    return _interval(figure, _Plan.of(first[0], groups, samples, seed), level)
-
-
-def _evaluate(task: Task, metric: str, answers: Answers, targets: Array, rows: Array) -> float:
-    scores, predictions = answers
-    return metric_of(task, metric, scores, predictions, targets, rows)
+    return _interval(difference, first[0], bootstrap or Bootstrap())
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is drawn: `size` of `units` units a sample; `unit` (N,) of each row."""
+    """Units to draw: `size` of `units` per sample; `unit` (N,) of each row, a group or the row alone."""
 
     unit: npt.NDArray[np.int64]
     units: int
@@ -107,15 +92,16 @@ class _Plan:
     seed: int
 
     @classmethod
-    def of(cls, scores: Array, groups: Array | None, samples: int, seed: int) -> _Plan:
+    def of(cls, scores: Array, bootstrap: Bootstrap) -> _Plan:
+        groups, samples = bootstrap.groups, bootstrap.samples
         rows, width = len(scores), max(1, scores[0].size)
         unit = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(rows)
         units = int(unit.max()) + 1
         most_rows = max(_MIN_ROWS, _MAX_ELEMENTS // (max(1, samples) * width))
-        return cls(unit, units, max(1, min(units, units * most_rows // rows)), samples, seed)
+        return cls(unit, units, max(1, min(units, units * most_rows // rows)), samples, bootstrap.seed)
 
     def draws(self) -> Iterator[npt.NDArray[np.int64]]:
-        """Rows of each sample, a row as often as its unit was drawn."""
+        """Yield the rows of each sample, a row as often as its unit was drawn."""
         rng = np.random.default_rng(self.seed)
         rows = np.arange(len(self.unit))
         for _ in range(self.samples):
@@ -123,15 +109,16 @@ class _Plan:
             yield np.repeat(rows, times[self.unit])
 
 
-def _interval(figure: Callable[[npt.NDArray[np.int64]], float], plan: _Plan, level: float) -> Interval:
-    value = figure(np.arange(len(plan.unit)))
+def _interval(statistic: Callable[[npt.NDArray[np.int64]], float], scores: Array, bootstrap: Bootstrap) -> Interval:
+    plan = _Plan.of(scores, bootstrap)
+    value = statistic(np.arange(len(plan.unit)))
     found: list[float] = []
     until = time.monotonic() + _MAX_S
     for rows in plan.draws():
-        found.append(figure(rows))
+        found.append(statistic(rows))
         if len(found) >= _MIN_SAMPLES and time.monotonic() > until:
             break
-    tail = (1.0 - level) / 2.0
+    tail = (1.0 - bootstrap.level) / 2.0
     bounds = np.quantile(np.array(found or [value]), [tail, 1.0 - tail])
     low, high = (value + np.sqrt(plan.size / plan.units) * (bounds - value)).tolist()
     return Interval(value, low, high)

@@ -1,4 +1,4 @@
-"""How members become one answer: fitted on labelled rows, stored as JSON, applied to any rows."""
+"""Combination of the members of an ensemble: fitted on labelled rows, stored as JSON, applied to any rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from foldtune.errors import InputError, unknown
 from foldtune.search.voting.blending import blend_weights
+from foldtune.search.voting.evaluation import Objective
 from foldtune.search.voting.greedy import greedy_weights
 from foldtune.trainers.arrays.voting import mean_scores, rank_reference, ranked
 from foldtune.trainers.tasks import Task
@@ -21,14 +22,14 @@ Array = npt.NDArray[Any]
 METHODS = ("soft", "hard", "weighted", "greedy", "rank")
 """The simplest first: among equally good ones the first is taken."""
 VOTINGS = (*METHODS, "auto")
-"""What `--voting` takes; auto is the best of the methods."""
+"""Values of `--voting`; auto is the best of the methods."""
 RANKING_METRICS = frozenset({"auroc", "map"})
 """Metrics of the order of scores alone, for which ranks can be averaged."""
 _WEIGHTED = ("weighted", "greedy")
 
 
 def methods_for(task: Task | type[Task], metric: str) -> tuple[str, ...]:
-    """The METHODS that can serve this task and metric."""
+    """Return the METHODS that this task and metric allow."""
     known = {"soft", *task.votings} | ({"greedy"} if "weighted" in task.votings else set())
     return tuple(name for name in METHODS if name in known or (name == "rank" and metric in RANKING_METRICS))
 
@@ -80,11 +81,11 @@ class EnsembleCombiner:
 
     @classmethod
     def uniform(cls, task: Task, members: int) -> Self:
-        """The soft vote that looks at no rows."""
+        """Return the soft vote of M members with equal weights and default post-processing, which needs no rows."""
         return cls("soft", None, (1.0 / members,) * members, task.default_postprocess())
 
     def apply(self, task: Task, member_scores: Sequence[Array]) -> tuple[Array, Array]:
-        """Scores and predictions (N, ...) of M members' scores (N, ...); each row by itself.
+        """Return scores and predictions (N, ...) of M members' scores (N, ...); each row by itself.
 
         Scores are the (weighted) mean; for rank the mean rank, in [0, 1], while predictions are those of the mean.
         """
@@ -112,11 +113,11 @@ class EnsembleCombiner:
         return scores, answer
 
     def with_postprocess(self, postprocess: Mapping[str, Any]) -> Self:
-        """The combiner with another post-processing, of the mean scores and of each member that votes."""
+        """Return the combiner with another post-processing, of the mean scores and of each member that votes."""
         return replace(self, postprocess=postprocess, member_postprocess=(postprocess,) * len(self.member_postprocess))
 
     def with_adapted_thresholds(self, task: Task, member_scores: Sequence[Array], test_scores: Sequence[Array]) -> Self:
-        """The combiner for rows that fold models score by their mean, where a threshold decides.
+        """Return the combiner for rows scored by the mean of fold models, where a threshold decides.
 
         It was fitted to out-of-fold scores, which are single models' and so more extreme:
         see ``trainers.tasks.threshold_transfer``.
@@ -137,7 +138,7 @@ class EnsembleCombiner:
         )
 
     def votes(self, task: Task, member_scores: Sequence[Array], predictions: Array) -> npt.NDArray[np.int64]:
-        """(N,) members that by themselves give the answer of `predictions`; those of weight 0 have no vote.
+        """Return (N,) numbers of members whose own predictions equal `predictions`; those of weight 0 do not count.
 
         With several answers a row (labels), a vote is for all of them.
         """
@@ -149,7 +150,7 @@ class EnsembleCombiner:
         return votes
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; :meth:`from_dict` reads it back."""
+        """Return it as JSON-able values; :meth:`from_dict` reads them back."""
         values = {
             "voting": self.voting,
             "min_votes": self.min_votes,
@@ -163,7 +164,7 @@ class EnsembleCombiner:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The combiner in a mapping as of :meth:`to_dict`, other keys aside.
+        """Return the combiner in a mapping as of :meth:`to_dict`, which may hold other keys.
 
         One without weights, as the first ensembles were stored, has equal ones: a number for each of its ``members``.
 
@@ -185,17 +186,15 @@ class EnsembleCombiner:
 
 
 def _same_rows(first: Array, second: Array) -> npt.NDArray[np.bool_]:
-    """(N,) whether predictions agree, also those that are arrays of their own (polygons)."""
+    """Return (N,) whether predictions agree, also those that are arrays of their own (polygons)."""
     if first.dtype.hasobject:
         return np.array([np.array_equal(one, other) for one, other in zip(first, second, strict=True)], dtype=bool)
     return np.asarray((first == second).reshape(len(first), -1).all(axis=1))
 
 
 def fit_method(
-    task: Task,
+    objective: Objective,
     member_scores: Sequence[Array],
-    targets: Array,
-    metric: str,
     *,
     voting: str,
     min_votes: int | None = None,
@@ -204,12 +203,13 @@ def fit_method(
     """Fit the weights and the post-processing of one of METHODS on labelled rows.
 
     Args:
+        objective: N rows and the metric to optimise.
         member_scores: M arrays (N, ...), of models that were not trained on these rows.
-        targets: (N, ...).
-        metric: metric to optimise.
-        min_votes: votes needed in a hard vote; ignored by other methods.
+        voting: one of METHODS.
+        min_votes: votes needed in a hard vote, 1 to M; ignored by other methods.
         seed: seed of greedy's bags, and of the sample of very many rows.
     """
+    task, targets, metric = objective.task, objective.targets, objective.metric
     members = len(member_scores)
     weights: tuple[float, ...] = (1.0 / members,) * members
     own: tuple[Mapping[str, Any], ...] = ()
@@ -217,7 +217,7 @@ def fit_method(
     if voting == "weighted":
         weights = blend_weights(task, member_scores, targets, seed=seed)
     elif voting == "greedy":
-        weights = greedy_weights(task, member_scores, targets, metric, seed=seed)
+        weights = greedy_weights(objective, member_scores, seed=seed)
     elif voting == "hard":
         own = tuple(task.fit_postprocess(scores, targets, metric) for scores in member_scores)
     elif voting == "rank":

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.search.voting.combiner import EnsembleCombiner, fit_method, methods_for
-from foldtune.search.voting.evaluation import gain_sign, metric_of
+from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import concatenate
 from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.tasks import Task
@@ -22,9 +22,9 @@ _PLACES = 6  # of a metric: a method that is no better than a simpler one by the
 
 
 def splits_for_choosing(task: Task, targets: Array, folds: Splits, groups: Array | None) -> Splits:
-    """Splits (N,) on which methods can be compared: the folds, each in two where there are only two.
+    """Return splits (N,) on which methods can be compared: the folds, each halved where there are only two.
 
-    A choice takes a split to judge it and two more, one to fit and one to compare on. Groups (N,) stay together.
+    A choice needs a split to evaluate it and two more, one to fit and one to compare on. Groups (N,) stay together.
     """
     if len(np.unique(folds)) > 2:
         return folds
@@ -35,9 +35,9 @@ class CrossFit:
     """Combiners of M members, each fitted on the rows of all splits but some, and at most once.
 
     Args:
-        member_scores: M arrays (N, ...).
-        targets: (N, ...).
-        splits: (N,).
+        objective: N rows and the metric.
+        member_scores: M arrays (N, ...), out of fold.
+        splits: (N,) split of each row.
         min_votes: votes needed in hard votes.
         seed: seed of randomised fits.
         untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
@@ -45,25 +45,23 @@ class CrossFit:
 
     def __init__(
         self,
-        task: Task,
+        objective: Objective,
         member_scores: Sequence[Array],
-        targets: Array,
-        metric: str,
         splits: Splits,
         *,
         min_votes: int | None = None,
         seed: int = 0,
         untuned: Mapping[str, Any] | None = None,
     ) -> None:
-        self._task, self._scores, self._targets, self._metric = task, member_scores, targets, metric
+        self._objective, self._task, self._scores = objective, objective.task, member_scores
         self._splits, self._names = splits, tuple(np.unique(splits).tolist())
         self._min_votes, self._seed = min_votes, seed
-        self._untuned = None if metric in task.tunable_metrics else untuned
-        self._methods = methods_for(task, metric)
+        self._untuned = None if objective.metric in self._task.tunable_metrics else untuned
+        self._methods = methods_for(self._task, objective.metric)
         self._combiners: dict[tuple[str, frozenset[int]], EnsembleCombiner] = {}
 
     def combiner(self, voting: str) -> EnsembleCombiner:
-        """Fitted on all rows; for auto of the method that does best on rows that it has not seen."""
+        """Return the combiner fitted on all rows; for auto of the method that does best cross-fitted."""
         return self._fit(self._choose(_NONE) if voting == "auto" else voting, _NONE)
 
     def answers(self, voting: str) -> tuple[Array, Array]:
@@ -74,28 +72,27 @@ class CrossFit:
         return self._join({name: self._fit(self._choose(one), one) for name, one in without.items()})
 
     def compared(self) -> dict[str, float]:
-        """The metric of :meth:`answers` of every method that the task and the metric allow, the simplest first."""
+        """Return the metric of :meth:`answers` of every allowed method, the simplest first."""
         return {method: self._value(method, _NONE) for method in self._methods}
 
     def _choose(self, without: frozenset[int]) -> str:
-        """The best method on the rows outside of the splits `without`, which no fit sees; the simplest of equals."""
+        """Return the method that does best cross-fitted outside of the splits `without`; the simplest of equals."""
         if len(self._names) - len(without) < 2:
             return self._methods[0]
-        sign = gain_sign(self._task, self._metric)
-        values = [round(sign * self._value(method, without), _PLACES) for method in self._methods]
+        values = [round(self._objective.sign * self._value(method, without), _PLACES) for method in self._methods]
         return self._methods[int(np.argmax(values))]
 
     def _value(self, method: str, without: frozenset[int]) -> float:
         scores, predictions = self._predict(method, without)
-        return metric_of(self._task, self._metric, scores, predictions, self._targets[self._outside(without)])
+        return self._objective.select(self._outside(without)).value(scores, predictions)
 
     def _predict(self, method: str, without: frozenset[int]) -> tuple[Array, Array]:
-        """Cross-fitted scores and predictions of the rows outside of the splits `without`, which no fit sees."""
+        """Return cross-fitted scores and predictions of the rows outside of the splits `without`."""
         names = [name for name in self._names if name not in without]
         return self._join({name: self._fit(method, without | {name}) for name in names})
 
     def _join(self, combiners: dict[int, EnsembleCombiner]) -> tuple[Array, Array]:
-        """Scores and predictions of the rows of these splits, each by its combiner, in the order of the rows."""
+        """Return scores and predictions of the rows of these splits, each by its combiner, in the order of the rows."""
         splits = self._splits[np.isin(self._splits, list(combiners))]
         answers = [
             combiner.apply(self._task, [scores[self._splits == name] for scores in self._scores])
@@ -106,16 +103,14 @@ class CrossFit:
         return concatenate(scores)[order], concatenate(predictions)[order]
 
     def _fit(self, method: str, without: frozenset[int]) -> EnsembleCombiner:
-        """The combiner fitted on the rows outside of the splits `without`; unfitted where there are none."""
+        """Return the combiner fitted on the rows outside of the splits `without`; a uniform one without rows."""
         key = (method, without)
         if key not in self._combiners:
             rows = self._outside(without)
             combiner = (
                 fit_method(
-                    self._task,
+                    self._objective.select(rows),
                     [scores[rows] for scores in self._scores],
-                    self._targets[rows],
-                    self._metric,
                     voting=method,
                     min_votes=self._min_votes,
                     seed=self._seed,

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.search.voting.evaluation import choose_rows, fitted_value, gain_sign
-from foldtune.trainers.tasks import Task
+from foldtune.search.voting.evaluation import Objective, choose_rows
 
 Array = npt.NDArray[Any]
 
@@ -19,10 +18,8 @@ MAX_STEPS = 30
 _PLACES = 6
 
 
-def greedy_weights(
-    task: Task, member_scores: Sequence[Array], targets: Array, metric: str, *, seed: int = 0
-) -> tuple[float, ...]:
-    """Weights (M,), summing to 1; 0 for members in no bag. They do not depend on the order of the members.
+def greedy_weights(objective: Objective, member_scores: Sequence[Array], *, seed: int = 0) -> tuple[float, ...]:
+    """Return weights (M,), summing to 1; 0 for members in no bag. They do not depend on the order of the members.
 
     Each of 20 bags holds the best candidate and half of the others. Beginning with the bag's best, the member is
     added, be it again, whose mean with those taken does best by the metric, rounded to 6 places, with the
@@ -31,14 +28,13 @@ def greedy_weights(
     Of many rows a sample is used: see :func:`search.voting.evaluation.choose_rows`.
 
     Args:
+        objective: N rows and the metric.
         member_scores: M arrays (N, ...), of models that were not trained on these rows.
-        targets: (N, ...).
         seed: seed of the bags.
     """
     rows = choose_rows(member_scores, seed)
-    evaluator = _Evaluator(
-        task, [np.asarray(scores[rows], dtype=np.float64) for scores in member_scores], targets[rows], metric
-    )
+    sampled = [np.asarray(scores[rows], dtype=np.float64) for scores in member_scores]
+    evaluator = _Evaluator(objective.select(rows), sampled)
     ranked = evaluator.best_first()[:MAX_CANDIDATES]
     rng = np.random.default_rng(seed)
     weights = np.zeros(len(member_scores))
@@ -52,22 +48,20 @@ def greedy_weights(
 class _Evaluator:
     """Values of means of candidates, the higher the better; each is computed once."""
 
-    def __init__(self, task: Task, scores: Sequence[Array], targets: Array, metric: str) -> None:
-        self._task, self._scores, self._targets, self._metric = task, scores, targets, metric
-        self._sign = gain_sign(task, metric)
+    def __init__(self, objective: Objective, scores: Sequence[Array]) -> None:
+        self._objective, self._scores = objective, scores
         self._known: dict[tuple[int, ...], float] = {}
 
     def value(self, taken: Sequence[int]) -> float:
-        """Of the mean of the candidates `taken`, each as often as it is named."""
+        """Return the value of the mean of the candidates `taken`, each as often as it is there."""
         key = tuple(sorted(taken))
         if key not in self._known:
             mean = sum((self._scores[index] for index in key[1:]), self._scores[key[0]]) / len(key)
-            value = fitted_value(self._task, self._metric, mean, self._targets)
-            self._known[key] = round(self._sign * value, _PLACES)
+            self._known[key] = round(self._objective.sign * self._objective.fitted_value(mean), _PLACES)
         return self._known[key]
 
     def best_first(self) -> list[int]:
-        """Candidates by their value alone, equals by what they hold and not by their place."""
+        """Return the candidates by their own value, equals by their scores and not by their position."""
         return sorted(range(len(self._scores)), key=lambda index: (-self.value([index]), self._content(index)))
 
     def _content(self, index: int) -> tuple[float, float]:
@@ -76,7 +70,7 @@ class _Evaluator:
 
 
 def _select(candidates: Sequence[int], evaluator: _Evaluator) -> list[int]:
-    """Members taken, as often as they are; `candidates` come best first."""
+    """Return the members of a bag, each as often as it was added; `candidates` come best first."""
     taken = [candidates[0]]
     value = evaluator.value(taken)
     while len(taken) < MAX_STEPS:

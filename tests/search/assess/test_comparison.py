@@ -20,7 +20,9 @@ from foldtune.results.runs.store import RunStore
 from foldtune.search.assess.comparison import compare
 from foldtune.search.assess.held_out import HeldOut, find_held_out, held_out_predictions
 from foldtune.search.runs.run import open_run
+from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
+from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -176,7 +178,9 @@ def test_predictions_that_were_not_stored_are_those_of_the_estimate() -> None:
     targets, folds = rng.integers(3, size=90), np.arange(90) % 3
     scores = rng.dirichlet(np.ones(3), size=(3, 90))
     members = [Member(str(place), each, ()) for place, each in enumerate(scores)]
-    judged = estimate(TASK, members, targets, folds, "accuracy", voting="auto", min_votes=3, samples=0)
+    judged = estimate(
+        Objective(TASK, "accuracy", targets), members, folds, voting="auto", min_votes=3, bootstrap=Bootstrap(samples=0)
+    )
     description = {
         "members": [{"trial_id": member.trial_id} for member in members],
         **{"metric": "accuracy", "asked": "auto", "asked_min_votes": 3, **judged.combiner.to_dict()},

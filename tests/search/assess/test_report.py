@@ -18,6 +18,7 @@ from foldtune.search.assess.report import confusion_table
 from foldtune.search.runs.lookup import find_ensemble
 from foldtune.search.runs.run import open_run
 from foldtune.search.voting.estimate import Member, estimate
+from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.inference.latency import inference_time_ms
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks import get_task
@@ -41,7 +42,7 @@ def stored_ensemble(store: RunStore, voting: str) -> dict[str, Any]:
     targets, folds = np.repeat([0, 1, 2], [60, 30, 15]), np.arange(105) % 3
     scores = [softmax(rng.normal(size=(105, 3)) + 1.2 * np.eye(3)[targets], axis=1) for _ in MEMBERS]
     members = [Member(name, each, ()) for name, each in zip(MEMBERS, scores, strict=True)]
-    judged = estimate(run.task, members, targets, folds, "macro_f1", voting=voting)
+    judged = estimate(Objective(run.task, "macro_f1", targets), members, folds, voting=voting)
     description = {
         "metric": "macro_f1",
         "voting": voting,

@@ -27,7 +27,9 @@ from foldtune.search.predict.new_images import NewImages
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.search.runs.run import Run, new_store, start_run
 from foldtune.search.runs.validation import check_run
+from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
+from foldtune.search.voting.evaluation import Objective
 from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, ensure_trained
 from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
 from foldtune.trainers.detection.polygons import pad
@@ -252,7 +254,9 @@ def test_auto_takes_the_vote_that_finds_more(text: list[float], wrong: list[floa
     targets, logits = maps(text, wrong)
     members = [Member(str(place), TASK.scores(each), ()) for place, each in enumerate(logits)]
     folds = np.arange(9) % 3
-    judged = estimate(TASK, members, targets, folds, "hmean", voting="auto", min_votes=2, samples=0)
+    judged = estimate(
+        Objective(TASK, "hmean", targets), members, folds, voting="auto", min_votes=2, bootstrap=Bootstrap(samples=0)
+    )
     assert judged.compared.keys() == {"soft", "hard"}
     assert judged.combiner.voting == better
     assert judged.metrics["hmean"] == 1.0 == judged.compared[better]

@@ -16,7 +16,9 @@ from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.search.assess.held_out import held_out_predictions, of_ensemble
 from foldtune.search.assess.refit import _Job
 from foldtune.search.assess.sweep import Setting, Source, sweep
+from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
+from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import as_lazy, stack
 from foldtune.trainers.detection.polygons import pad
 from foldtune.trainers.detection.targets import draw_text
@@ -71,7 +73,9 @@ def ensemble(voting: str) -> Callable[[Path, np.ndarray], None]:
         folds = np.arange(len(targets)) % 2
         own = members(folder)
         voters = [Member(str(place), scores, ()) for place, scores in enumerate(own)]
-        judged = estimate(TASK, voters, targets, folds, "hmean", voting=voting, samples=0)
+        judged = estimate(
+            Objective(TASK, "hmean", targets), voters, folds, voting=voting, bootstrap=Bootstrap(samples=0)
+        )
         assert judged.metrics["hmean"] > 0.9
         home = EnsembleDir(folder / "ensemble")
         arrays = {"targets": targets, "folds": folds, "ids": folds.astype(str)}

@@ -8,7 +8,8 @@ import pytest
 from scipy.special import expit, softmax
 from scipy.stats import binom
 
-from foldtune.search.voting.bootstrap import bootstrap_interval, paired_interval
+from foldtune.search.voting.bootstrap import Bootstrap, bootstrap_interval, paired_interval
+from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
@@ -25,7 +26,7 @@ def draw(rows: int, seed: int, noise: float = 1.0) -> tuple[Array, npt.NDArray[n
 
 def test_an_accuracy_has_the_interval_of_the_binomial() -> None:
     scores, targets = draw(400, 0)
-    found = bootstrap_interval(TASK, "accuracy", (scores, TASK.predict(scores)), targets)
+    found = bootstrap_interval(Objective(TASK, "accuracy", targets), (scores, TASK.predict(scores)))
     assert found.value == np.mean((scores >= 0.5) == targets)
     low, high = binom.interval(0.95, 400, found.value)
     assert found.low == pytest.approx(low / 400, abs=0.006)
@@ -39,7 +40,7 @@ def test_drawing_fewer_rows_gives_the_same_width() -> None:
     targets = (rng.random((20_000, 5)) < 0.3).astype(np.int64)
     scores = expit(2.0 * targets - 1.0 + rng.normal(size=targets.shape))
     predictions = task.predict(scores)
-    found = bootstrap_interval(task, "accuracy", (scores, predictions), targets, samples=200)
+    found = bootstrap_interval(Objective(task, "accuracy", targets), (scores, predictions), Bootstrap(samples=200))
     low, high = binom.interval(0.95, 20_000, found.value)
     assert found.high - found.low == pytest.approx((high - low) / 20_000, rel=0.2)
     assert found.low < found.value < found.high
@@ -51,7 +52,9 @@ def test_the_interval_has_its_nominal_coverage() -> None:
     held = 0
     for seed in range(60):
         scores, targets = draw(150, 1 + seed)
-        found = bootstrap_interval(TASK, "f1", (scores, TASK.predict(scores)), targets, samples=150, seed=seed)
+        found = bootstrap_interval(
+            Objective(TASK, "f1", targets), (scores, TASK.predict(scores)), Bootstrap(samples=150, seed=seed)
+        )
         held += found.low <= truth <= found.high
     low, high = binom.interval(0.999, 60, 0.95)
     assert low <= held <= high
@@ -65,25 +68,25 @@ def test_pairs_see_what_two_intervals_do_not() -> None:
     good = np.where(hard, 1 - targets, targets).astype(float)
     worse = np.where(slip, 1 - good, good)
     pair = [(scores, TASK.predict(scores)) for scores in (good, worse)]
-    first, second = (bootstrap_interval(TASK, "accuracy", each, targets) for each in pair)
+    first, second = (bootstrap_interval(Objective(TASK, "accuracy", targets), each) for each in pair)
     assert first.low < second.high, "they overlap"
-    found = paired_interval(TASK, "accuracy", pair[0], pair[1], targets)
+    found = paired_interval(Objective(TASK, "accuracy", targets), pair[0], pair[1])
     assert found.value == pytest.approx(first.value - second.value)
-    turned = paired_interval(TASK, "accuracy", pair[1], pair[0], targets)
+    turned = paired_interval(Objective(TASK, "accuracy", targets), pair[1], pair[0])
     assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
     assert found.high - found.low < 0.6 * (first.high - first.low)
-    same = paired_interval(TASK, "accuracy", pair[0], pair[0], targets)
+    same = paired_interval(Objective(TASK, "accuracy", targets), pair[0], pair[0])
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
 
 
 def test_copies_of_a_row_are_no_further_evidence() -> None:
     scores, targets = draw(200, 0)
-    once = bootstrap_interval(TASK, "accuracy", (scores, TASK.predict(scores)), targets)
+    once = bootstrap_interval(Objective(TASK, "accuracy", targets), (scores, TASK.predict(scores)))
     copied, groups = np.repeat(scores, 5), np.repeat(np.arange(200), 5)
     answers = (copied, TASK.predict(copied))
-    grouped = bootstrap_interval(TASK, "accuracy", answers, np.repeat(targets, 5), groups=groups)
+    grouped = bootstrap_interval(Objective(TASK, "accuracy", np.repeat(targets, 5)), answers, Bootstrap(groups=groups))
     assert (grouped.low, grouped.high) == pytest.approx((once.low, once.high), abs=1e-12)
-    fooled = bootstrap_interval(TASK, "accuracy", answers, np.repeat(targets, 5))
+    fooled = bootstrap_interval(Objective(TASK, "accuracy", np.repeat(targets, 5)), answers)
     assert fooled.high - fooled.low < 0.6 * (once.high - once.low)
 
 
@@ -93,15 +96,21 @@ def test_with_ids_as_groups_the_order_of_rows_does_not_matter() -> None:
     targets = rng.integers(3, size=80)
     scores = softmax(np.eye(3)[targets] + rng.normal(size=(80, 3)), axis=1)
     predictions, ids = task.predict(scores), np.array([f"img{i}" for i in range(80)])
-    expected = bootstrap_interval(task, "macro_f1", (scores, predictions), targets, groups=ids, samples=100)
+    expected = bootstrap_interval(
+        Objective(task, "macro_f1", targets), (scores, predictions), Bootstrap(groups=ids, samples=100)
+    )
     order = rng.permutation(80)
     moved = (scores[order], predictions[order])
-    found = bootstrap_interval(task, "macro_f1", moved, targets[order], groups=ids[order], samples=100)
+    found = bootstrap_interval(
+        Objective(task, "macro_f1", targets[order]), moved, Bootstrap(groups=ids[order], samples=100)
+    )
     assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
 
 
 def test_a_single_row_has_no_spread() -> None:
-    found = bootstrap_interval(TASK, "accuracy", (np.array([0.9]), np.array([1])), np.array([1]), samples=5)
+    found = bootstrap_interval(
+        Objective(TASK, "accuracy", np.array([1])), (np.array([0.9]), np.array([1])), Bootstrap(samples=5)
+    )
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
@@ -119,5 +128,7 @@ def test_predictions_that_are_objects_are_only_moved_about() -> None:
     predictions = np.empty(40, dtype=object)
     predictions[:] = [np.zeros((i % 3, 9)) for i in range(40)]
     targets, maps = np.arange(40) % 2, np.zeros((40, 4, 4))
-    found = bootstrap_interval(Boxes("label", ("no", "yes")), "accuracy", (maps, predictions), targets, samples=50)
+    found = bootstrap_interval(
+        Objective(Boxes("label", ("no", "yes")), "accuracy", targets), (maps, predictions), Bootstrap(samples=50)
+    )
     assert found.low < found.value == np.mean(np.arange(40) % 3 == np.arange(40) % 2) < found.high

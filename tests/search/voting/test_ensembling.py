@@ -12,8 +12,10 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from foldtune.errors import InputError
 from foldtune.results.runs.ranking import Goal
+from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.combiner import fit_method
 from foldtune.search.voting.estimate import EnsembleCombiner, Member, best_single, estimate
+from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.tasks.multiclass import Multiclass
 
 Array = npt.NDArray[np.float64]
@@ -70,7 +72,7 @@ def test_hard_vote_of_the_reference() -> None:
 def test_hard_vote_equals_brute_force(min_votes: int) -> None:
     members, targets, _ = draw(200, 4, skill=1.0)
     scores = [member.scores for member in members]
-    combiner = fit_method(TASK, scores, targets, "macro_f1", voting="hard", min_votes=min_votes)
+    combiner = fit_method(Objective(TASK, "macro_f1", targets), scores, voting="hard", min_votes=min_votes)
     mean, predictions = combiner.apply(TASK, scores)
     own = np.stack([TASK.predict(s, p) for s, p in zip(scores, combiner.member_postprocess, strict=True)])
     soft = TASK.predict(np.mean(scores, axis=0), combiner.postprocess)
@@ -81,7 +83,7 @@ def test_hard_vote_equals_brute_force(min_votes: int) -> None:
 def test_more_votes_than_members_are_refused() -> None:
     members, targets, folds = draw(60, 2, skill=1.0)
     with pytest.raises(InputError, match="min_votes 3: each of 2 configurations"):
-        estimate(TASK, members, targets, folds, "macro_f1", voting="hard", min_votes=3)
+        estimate(Objective(TASK, "macro_f1", targets), members, folds, voting="hard", min_votes=3)
 
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
@@ -90,7 +92,9 @@ def test_random_labels_are_estimated_at_chance(voting: str) -> None:
     values, flattered = [], []
     for seed in range(20):
         members, targets, folds = draw(100, 3, skill=0.0, seed=seed)
-        judged = estimate(TASK, members, targets, folds, "balanced_accuracy", voting=voting, samples=0)
+        judged = estimate(
+            Objective(TASK, "balanced_accuracy", targets), members, folds, voting=voting, bootstrap=Bootstrap(samples=0)
+        )
         values.append(judged.metrics["balanced_accuracy"])
         _, predictions = judged.combiner.apply(TASK, [member.scores for member in members])
         flattered.append(TASK.evaluate(judged.scores, predictions, targets)["balanced_accuracy"])
@@ -105,7 +109,8 @@ def test_labels_of_a_fold_do_not_reach_the_combiner_that_predicts_it(voting: str
     members, targets, folds = draw(180, 3, skill=1.0)
     corrupted = np.where(folds == fold, (targets + 1) % 4, targets)
     before, after = (
-        estimate(TASK, members, y, folds, "macro_f1", voting=voting).predictions for y in (targets, corrupted)
+        estimate(Objective(TASK, "macro_f1", y), members, folds, voting=voting).predictions
+        for y in (targets, corrupted)
     )
     np.testing.assert_array_equal(before[folds == fold], after[folds == fold])
     assert (before[folds != fold] != after[folds != fold]).any(), "it should reach the combiners of other folds"
@@ -114,16 +119,16 @@ def test_labels_of_a_fold_do_not_reach_the_combiner_that_predicts_it(voting: str
 @pytest.mark.parametrize("voting", ["soft", "hard"])
 def test_neither_the_order_of_members_nor_of_rows_matters(voting: str) -> None:
     members, targets, folds = draw(150, 4, skill=1.0)
-    expected = estimate(TASK, members, targets, folds, "macro_f1", voting=voting)
+    expected = estimate(Objective(TASK, "macro_f1", targets), members, folds, voting=voting)
 
-    turned = estimate(TASK, members[::-1], targets, folds, "macro_f1", voting=voting)
+    turned = estimate(Objective(TASK, "macro_f1", targets), members[::-1], folds, voting=voting)
     np.testing.assert_array_equal(turned.predictions, expected.predictions)
     np.testing.assert_array_equal(turned.scores, expected.scores)
     assert turned.member_values == expected.member_values[::-1]
 
     order = np.random.default_rng(1).permutation(len(targets))
     moved = [Member(m.trial_id, m.scores[order], ()) for m in members]
-    shuffled = estimate(TASK, moved, targets[order], folds[order], "macro_f1", voting=voting)
+    shuffled = estimate(Objective(TASK, "macro_f1", targets[order]), moved, folds[order], voting=voting)
     np.testing.assert_allclose(shuffled.scores, expected.scores[order], atol=1e-6)
     np.testing.assert_array_equal(shuffled.predictions, expected.predictions[order])
     assert shuffled.metrics == pytest.approx(expected.metrics, abs=1e-6)
@@ -138,7 +143,7 @@ def test_neither_the_order_of_members_nor_of_rows_matters(voting: str) -> None:
 
 def test_figures_equal_those_of_scikit_learn() -> None:
     members, targets, folds = draw(150, 3, skill=1.5)
-    judged = estimate(TASK, members, targets, folds, "macro_f1", voting="soft")
+    judged = estimate(Objective(TASK, "macro_f1", targets), members, folds, voting="soft")
     assert judged.metrics["macro_f1"] == pytest.approx(
         f1_score(targets, judged.predictions, average="macro", labels=range(4), zero_division=0)
     )
@@ -154,7 +159,7 @@ def test_figures_equal_those_of_scikit_learn() -> None:
 
 def test_an_ensemble_of_independent_members_beats_each() -> None:
     members, targets, folds = draw(600, 5, skill=1.5)
-    judged = estimate(TASK, members, targets, folds, "balanced_accuracy", voting="soft")
+    judged = estimate(Objective(TASK, "balanced_accuracy", targets), members, folds, voting="soft")
     assert judged.metrics["balanced_accuracy"] > max(judged.member_values) + 0.05
 
 
@@ -166,6 +171,6 @@ def test_best_single(mode: str, values: Sequence[float], best: int) -> None:
 
 def test_a_metric_of_scores_is_not_post_processed() -> None:
     members, targets, folds = draw(90, 2, skill=1.0)
-    judged = estimate(TASK, members, targets, folds, "loss", voting="soft")
+    judged = estimate(Objective(TASK, "loss", targets), members, folds, voting="soft")
     assert dict(judged.combiner.postprocess) == TASK.default_postprocess()
     np.testing.assert_array_equal(judged.predictions, np.mean([m.scores for m in members], axis=0).argmax(axis=1))

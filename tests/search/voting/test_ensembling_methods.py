@@ -13,9 +13,10 @@ from scipy.special import expit, softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
 from foldtune.errors import InputError
+from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.combiner import METHODS, EnsembleCombiner, check_voting, fit_method, methods_for
 from foldtune.search.voting.estimate import Estimate, Member, estimate
-from foldtune.search.voting.evaluation import MAX_ELEMENTS, choose_rows
+from foldtune.search.voting.evaluation import MAX_ELEMENTS, Objective, choose_rows
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -45,17 +46,21 @@ def as_members(scores: Sequence[Array]) -> list[Member]:
 
 def test_greedy_takes_the_strong_member_and_leaves_the_useless() -> None:
     scores, targets, folds = draw(400, [3.0, *[0.0] * 12])
-    judged = estimate(TASK, as_members(scores), targets, folds, "macro_f1", voting="greedy", samples=0)
+    judged = estimate(
+        Objective(TASK, "macro_f1", targets), as_members(scores), folds, voting="greedy", bootstrap=Bootstrap(samples=0)
+    )
     assert judged.combiner.weights[0] > 0.9
     assert judged.metrics["macro_f1"] > max(judged.member_values) - 0.03
-    soft = estimate(TASK, as_members(scores), targets, folds, "macro_f1", voting="soft", samples=0)
+    soft = estimate(
+        Objective(TASK, "macro_f1", targets), as_members(scores), folds, voting="soft", bootstrap=Bootstrap(samples=0)
+    )
     assert judged.metrics["macro_f1"] > soft.metrics["macro_f1"] + 0.2, "the useless must do harm to be worth leaving"
 
 
 @pytest.mark.parametrize("voting", ["weighted", "greedy"])
 def test_weights_follow_skill(voting: str) -> None:
     scores, targets, _ = draw(600, [2.0, 2.0, 0.0])
-    weights = fit_method(TASK, scores, targets, "loss", voting=voting).weights
+    weights = fit_method(Objective(TASK, "loss", targets), scores, voting=voting).weights
     assert sum(weights) == pytest.approx(1.0)
     assert weights[2] < 0.1 < min(weights[:2])
 
@@ -63,7 +68,7 @@ def test_weights_follow_skill(voting: str) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_a_member_that_does_not_help_has_weight_zero(seed: int) -> None:
     scores, targets, _ = draw(300, [2.0, 1.8, 0.3, 0.2], seed)
-    weights = fit_method(TASK, scores, targets, "loss", voting="weighted").weights
+    weights = fit_method(Objective(TASK, "loss", targets), scores, voting="weighted").weights
     assert weights[2:] == (0.0, 0.0), "and not 2e-16, for which predictions would ask its models"
 
 
@@ -75,7 +80,7 @@ def test_blend_weights_have_the_least_loss_of_a_fine_grid() -> None:
 
     grid = [(a / 40, b / 40, (40 - a - b) / 40) for a in range(41) for b in range(41 - a)]
     best = min(grid, key=loss)
-    weights = fit_method(TASK, scores, targets, "macro_f1", voting="weighted").weights
+    weights = fit_method(Objective(TASK, "macro_f1", targets), scores, voting="weighted").weights
     assert loss(weights) <= loss(best)
     assert weights == pytest.approx(best, abs=0.05)
 
@@ -83,7 +88,7 @@ def test_blend_weights_have_the_least_loss_of_a_fine_grid() -> None:
 def test_two_candidates_make_the_best_mean_that_greedy_can_reach() -> None:
     """With two members every bag holds both: brute force over all counts up to 6 finds no better first steps."""
     scores, targets, _ = draw(300, [1.5, 1.0])
-    weights = fit_method(TASK, scores, targets, "loss", voting="greedy").weights
+    weights = fit_method(Objective(TASK, "loss", targets), scores, voting="greedy").weights
 
     def value(counts: tuple[int, int]) -> float:
         return float(log_loss(targets, np.average(np.stack(scores), axis=0, weights=counts), labels=range(4)))
@@ -103,7 +108,11 @@ def test_random_labels_are_estimated_at_chance(voting: str) -> None:
     for seed in range(12):
         scores, targets, folds = draw(100, [0.0, 0.0, 0.0], seed=seed)
         judged = estimate(
-            TASK, as_members(scores), targets, folds, "balanced_accuracy", voting=voting, seed=seed, samples=0
+            Objective(TASK, "balanced_accuracy", targets),
+            as_members(scores),
+            folds,
+            voting=voting,
+            bootstrap=Bootstrap(seed=seed, samples=0),
         )
         values.append(judged.metrics["balanced_accuracy"])
         own, predictions = judged.combiner.apply(TASK, scores)
@@ -118,7 +127,13 @@ def test_the_choice_of_a_method_is_evaluated_on_other_rows() -> None:
     best, honest = [], []
     for seed in range(12):
         scores, targets, folds = draw(80, [0.0, 0.0, 0.0], seed=100 + seed)
-        judged = estimate(TASK, as_members(scores), targets, folds, "accuracy", voting="auto", samples=0)
+        judged = estimate(
+            Objective(TASK, "accuracy", targets),
+            as_members(scores),
+            folds,
+            voting="auto",
+            bootstrap=Bootstrap(samples=0),
+        )
         assert set(judged.compared) == set(methods_for(TASK, "accuracy"))
         best.append(max(judged.compared.values()))
         honest.append(judged.metrics["accuracy"])
@@ -133,7 +148,8 @@ def test_labels_of_a_fold_do_not_reach_anything_evaluated_on_it(voting: str, fol
     corrupted = np.where(folds == fold, (targets + 1) % 4, targets)
     members = as_members(scores)
     before, after = (
-        estimate(TASK, members, each, folds, metric, voting=voting, samples=0) for each in (targets, corrupted)
+        estimate(Objective(TASK, metric, each), members, folds, voting=voting, bootstrap=Bootstrap(samples=0))
+        for each in (targets, corrupted)
     )
     held_out = folds == fold
     np.testing.assert_array_equal(before.predictions[held_out], after.predictions[held_out])
@@ -147,18 +163,19 @@ def test_labels_of_a_fold_do_not_reach_anything_evaluated_on_it(voting: str, fol
 )
 def test_order_of_members_and_rows_changes_nothing(metric: str, voting: str) -> None:
     scores, targets, _ = draw(200, [1.2, 1.0, 0.8, 0.0])
-    expected = fit_method(TASK, scores, targets, metric, voting=voting, seed=3)
+    objective = Objective(TASK, metric, targets)
+    expected = fit_method(objective, scores, voting=voting, seed=3)
     answer, predictions = expected.apply(TASK, scores)
 
     places = [2, 0, 3, 1]
-    turned = fit_method(TASK, [scores[place] for place in places], targets, metric, voting=voting, seed=3)
+    turned = fit_method(objective, [scores[place] for place in places], voting=voting, seed=3)
     assert turned.weights == pytest.approx([expected.weights[place] for place in places], abs=1e-6)
     found = turned.apply(TASK, [scores[place] for place in places])
     np.testing.assert_allclose(found[0], answer, atol=1e-6)
     np.testing.assert_array_equal(found[1], predictions)
 
     order = np.random.default_rng(1).permutation(len(targets))
-    moved = fit_method(TASK, [each[order] for each in scores], targets[order], metric, voting=voting, seed=3)
+    moved = fit_method(objective.select(order), [each[order] for each in scores], voting=voting, seed=3)
     assert moved.weights == pytest.approx(expected.weights, abs=1e-6)
     np.testing.assert_allclose(moved.apply(TASK, scores)[0], answer, atol=1e-6)
     np.testing.assert_array_equal(moved.apply(TASK, scores)[1], predictions)
@@ -171,7 +188,7 @@ def test_order_of_members_and_rows_changes_nothing(metric: str, voting: str) -> 
 def test_a_stored_combiner_predicts_as_the_fitted_one() -> None:
     scores, targets, _ = draw(120, [1.0, 0.8, 0.6])
     for voting in METHODS:
-        fitted = fit_method(TASK, scores, targets, "auroc", voting=voting, min_votes=2)
+        fitted = fit_method(Objective(TASK, "auroc", targets), scores, voting=voting, min_votes=2)
         assert (fitted.min_votes == 2) == (voting == "hard")
         again = EnsembleCombiner.from_dict(json.loads(json.dumps(fitted.to_dict())))
         for one, other in zip(fitted.apply(TASK, scores), again.apply(TASK, scores), strict=True):
@@ -190,7 +207,9 @@ def test_rank_averaging_is_that_of_the_ranks_and_helps_where_scales_differ() -> 
     scores = [expit(0.02 * informed[0]), expit(4.0 * informed[1])]
     folds = rng.permutation(3000) % 3
     judged, soft = (
-        estimate(BINARY, as_members(scores), targets, folds, "auroc", voting=each, samples=0)
+        estimate(
+            Objective(BINARY, "auroc", targets), as_members(scores), folds, voting=each, bootstrap=Bootstrap(samples=0)
+        )
         for each in ("rank", "soft")
     )
     ranks = np.mean([each.argsort().argsort() for each in scores], axis=0)
@@ -198,29 +217,47 @@ def test_rank_averaging_is_that_of_the_ranks_and_helps_where_scales_differ() -> 
     assert judged.metrics["auroc"] > soft.metrics["auroc"] + 0.02
     assert judged.scores.min() >= 0
     assert judged.scores.max() <= 1
-    auto = estimate(BINARY, as_members(scores), targets, folds, "auroc", voting="auto", samples=0)
+    auto = estimate(
+        Objective(BINARY, "auroc", targets), as_members(scores), folds, voting="auto", bootstrap=Bootstrap(samples=0)
+    )
     assert auto.combiner.voting == "rank"
     assert auto.compared["rank"] == pytest.approx(judged.metrics["auroc"])
 
 
 def test_auto_takes_the_simplest_of_equals() -> None:
     scores, targets, folds = draw(120, [2.0])
-    judged = estimate(TASK, as_members(scores), targets, folds, "macro_f1", voting="auto", samples=0)
+    judged = estimate(
+        Objective(TASK, "macro_f1", targets), as_members(scores), folds, voting="auto", bootstrap=Bootstrap(samples=0)
+    )
     assert len(set(judged.compared.values())) == 1
     assert judged.combiner.voting == "soft"
 
 
 def test_auto_works_on_two_folds() -> None:
     scores, targets, folds = draw(120, [2.0, 0.0, 0.0, 0.0])
-    judged = estimate(TASK, as_members(scores), targets, folds % 2, "macro_f1", voting="auto", samples=0)
+    judged = estimate(
+        Objective(TASK, "macro_f1", targets),
+        as_members(scores),
+        folds % 2,
+        voting="auto",
+        bootstrap=Bootstrap(samples=0),
+    )
     assert judged.combiner.voting in ("weighted", "greedy")
-    soft = estimate(TASK, as_members(scores), targets, folds % 2, "macro_f1", voting="soft", samples=0)
+    soft = estimate(
+        Objective(TASK, "macro_f1", targets),
+        as_members(scores),
+        folds % 2,
+        voting="soft",
+        bootstrap=Bootstrap(samples=0),
+    )
     assert judged.metrics["macro_f1"] > soft.metrics["macro_f1"]
 
 
 def test_interval_and_gain_surround_their_figures() -> None:
     scores, targets, folds = draw(300, [1.5, 1.5, 1.5])
-    judged = estimate(TASK, as_members(scores), targets, folds, "macro_f1", voting="soft", samples=200)
+    judged = estimate(
+        Objective(TASK, "macro_f1", targets), as_members(scores), folds, voting="soft", bootstrap=Bootstrap(samples=200)
+    )
     assert judged.interval.low < judged.interval.value == judged.metrics["macro_f1"] < judged.interval.high
     assert judged.gain.value == pytest.approx(judged.metrics["macro_f1"] - max(judged.member_values))
     assert 0 < judged.gain.low < judged.gain.value < judged.gain.high
@@ -242,7 +279,7 @@ def test_thresholds_for_means_of_fold_models_keep_more_of_the_positives(voting: 
     easy = 2.0 * targets - 3.0 + rng.normal(size=3000)
     models = expit(easy + 1.5 * rng.normal(size=(2, 5, 3000)))  # member x fold model x row
     out_of_fold, means = list(models[:, 0, :1500]), list(models[:, :, 1500:].mean(axis=1))
-    combiner = fit_method(BINARY, out_of_fold, targets[:1500], "f1", voting=voting)
+    combiner = fit_method(Objective(BINARY, "f1", targets[:1500]), out_of_fold, voting=voting)
     adapted = combiner.with_adapted_thresholds(BINARY, out_of_fold, means)
     before, after = (each.apply(BINARY, means)[1].mean() for each in (combiner, adapted))
     share = combiner.apply(BINARY, out_of_fold)[1].mean()
@@ -272,7 +309,9 @@ def test_other_kinds_of_task_vote_the_same_way(task: Task, voting: str) -> None:
     good = expit(3.0 * targets - 1.5 + rng.normal(size=targets.shape))
     scores = [good, rng.random(targets.shape), rng.random(targets.shape)]
     folds = rng.permutation(200) % 4
-    judged = estimate(task, as_members(scores), targets, folds, "macro_f1", voting=voting, samples=0)
+    judged = estimate(
+        Objective(task, "macro_f1", targets), as_members(scores), folds, voting=voting, bootstrap=Bootstrap(samples=0)
+    )
     assert judged.predictions.shape == targets.shape
     if voting != "hard":
         assert judged.combiner.weights[0] > 0.8
@@ -297,7 +336,14 @@ def estimates_with_and_without_fixed(metric: str, voting: str) -> tuple[Estimate
     scores, targets, folds = draw(150, (1.0, 0.8, 0.5))
     members = [Member(f"{place:04d}", own, ()) for place, own in enumerate(scores)]
     given, plain = (
-        estimate(TASK, members, targets, folds, metric, voting=voting, samples=0, untuned=untuned)
+        estimate(
+            Objective(TASK, metric, targets),
+            members,
+            folds,
+            voting=voting,
+            bootstrap=Bootstrap(samples=0),
+            untuned=untuned,
+        )
         for untuned in (FIXED, None)
     )
     return given, plain
