@@ -38,3 +38,9 @@ def test_names_in_documents_exist(document: Path) -> None:
     unknown += [name for name in FILES.findall(text) if not (ROOT / name).exists()]
     unknown += [name for name in TESTS.findall(text) if not list((ROOT / "tests").rglob(name))]
     assert unknown == []
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs/decisions"
+    listed = set(re.findall(r"\]\((\d{4}[\w-]*\.md)\)", (folder / "README.md").read_text(encoding="utf-8")))
+    assert listed == {path.name for path in folder.glob("[0-9]*.md")}
