@@ -22,7 +22,7 @@ FIGURES = ("precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures of A and B on the rows that both were judged on.
+    """Figures of A and B on their shared held-out rows.
 
     Attributes:
         a, b: their names.

@@ -107,7 +107,7 @@ def of_trial(run: Run, trial_id: str) -> HeldOut:
 
 
 def of_ensemble(directory: EnsembleDir, name: str) -> HeldOut:
-    """The out-of-fold rows of an ensemble, as its estimate judged them.
+    """Return the out-of-fold rows of an ensemble, with the predictions of its estimate.
 
     Raises:
         RunCorrupt: files that are gone, or do not belong together.

@@ -33,7 +33,7 @@ class Refit:
     """What fitting the post-processing of a trial comes to, by one metric.
 
     Attributes:
-        before: with the post-processing that the trial was judged by; a tuned one cross-fitted for the run's metric.
+        before: with the trial's own post-processing; a tuned one cross-fitted for the run's metric.
         tuned: cross-fitted: each part of the rows with a fit on the other parts. The figure to believe.
         fitted: on the rows of the fit; it flatters.
         postprocess: fitted to all rows, for new ones.
@@ -52,7 +52,7 @@ class _Job:
 
     task: Task
     metric: str
-    judged_by: str
+    own_metric: str
     groups: Mapping[str, str] | None
 
     def __call__(self, directory: TrialDir, own: Mapping[str, Any] | str | None) -> Refit | None:
@@ -73,7 +73,7 @@ class _Job:
         if not isinstance(own, str):
             before = value(self.task.predict(scores, own))
         else:
-            before = tuned if self.metric == self.judged_by else cross_fitted(self.judged_by)
+            before = tuned if self.metric == self.own_metric else cross_fitted(self.own_metric)
         postprocess = self.task.fit_postprocess(scores, targets, self.metric)
         return Refit(
             trial_id=directory.trial_id,
@@ -120,7 +120,7 @@ def refit(
 
 
 def tuned_trials(run: Run, metric: str) -> set[str]:
-    """Ids of the trials that were judged with post-processing tuned for this metric: their refit is what was before."""
+    """Return the ids of the trials whose own post-processing is tuned for this metric: a refit does not change them."""
     if metric != run.goal.metric:
         return set()
     return {each.trial_id for each in run.store.trials() if isinstance(each.config.get("postprocess"), str)}

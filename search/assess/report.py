@@ -1,4 +1,4 @@
-"""Figures of a run for those who choose and judge: its models side by side, the classes one by one."""
+"""The report of a run: its models side by side, the figures of each class, the confusion matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Post-processing settings that the user names, each judged on stored scores: nothing is fitted, nothing retrained."""
+"""Post-processing settings given by the user, evaluated on stored scores: nothing is fitted, nothing retrained."""
 
 from __future__ import annotations
 

@@ -6,16 +6,16 @@ to continue a define-by-run study; each of the three misleads TPE or loses the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import optuna
 from ray.tune.search import Searcher
 
+from foldtune.results.runs.ranking import Goal
 from foldtune.search.faults.worker_deaths import WorkerRetryPolicy
+from foldtune.search.tuning.proposer import Proposer
 from foldtune.search.tuning.recorder import Recorder
 from foldtune.search.workers.trainable import HALVINGS_KEY, TRIAL_KEY
-from foldtune.spaces import Space
 
 T = TypeVar("T")
 
@@ -27,79 +27,54 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     they take a worker that died between two trials for two deaths of the second, and give it up.
 
     Args:
-        study: opened by `search.tuning.study.open_study`.
-        space: what a trial samples.
+        proposer: order of the trials.
         recorder: writes outcomes into the store before the study.
-        sampler: function from a trial's index, counted in stored trials, to its sampler.
-        metric: key of the best-so-far value in results.
-        mode: "max" or "min".
-        stored: trials that the run holds already, interrupted ones among them.
+        goal: metric, the key of the best-so-far value in results, and its direction.
         limit: number of trials to start in this session, interrupted ones included.
         slots: returns the number of trials that may run now. No configuration is drawn ahead of a free slot,
             because each one drawn without its predecessors' results is drawn blind.
-        interrupted: ids of trials to go on with, proposed first, as they were.
         retry_policy: decides whether a trial is retried after its worker died.
         on_failure: called with errors of the driver, which Ray would take for a trial's failure and retry.
     """
 
     def __init__(
         self,
-        study: optuna.Study,
-        space: Space,
+        proposer: Proposer,
         recorder: Recorder,
+        goal: Goal,
         *,
-        sampler: Callable[[int], optuna.samplers.BaseSampler],
-        metric: str,
-        mode: str,
-        stored: int,
         limit: int,
         slots: Callable[[], int],
-        interrupted: Sequence[str],
         retry_policy: WorkerRetryPolicy,
         on_failure: Callable[[Exception], None],
     ) -> None:
-        super().__init__(metric=metric, mode=mode)
-        self._study = study
-        self._space = space
+        super().__init__(metric=goal.metric, mode=goal.mode)
+        self._proposer = proposer
         self._recorder = recorder
-        self._sampler = sampler
-        self._stored = stored
-        self._left = limit
+        self._remaining = limit
         self._slots = slots
-        self._waiting = list(interrupted)
         self._retry_policy = retry_policy
         self._on_failure = on_failure
         self._live: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Configuration of Ray's next trial; None while there is no free slot, FINISHED once no trial can follow."""
+        """Return the configuration of Ray's next trial; None without a free slot, FINISHED once no trial can follow."""
         self._guarded(self._recorder.catch_up)
         if self._recorder.stop_reason:
             return str(Searcher.FINISHED)
-        if self._left <= 0:
+        if self._remaining <= 0:
             # The worker of a running trial may yet die and leave it to be proposed again.
             return None if self._live else str(Searcher.FINISHED)
         # One trial may always wait for room: Ray Tune blocks for minutes where nothing runs and nothing is proposed.
         if len(self._live) >= max(1, self._slots()):
             return None
-        key = self._guarded(self._next)
+        key = self._guarded(self._proposer.next)
         if key is None:
             return str(Searcher.FINISHED)
-        self._left -= 1
+        self._remaining -= 1
         self._live[trial_id] = key
         halvings = self._retry_policy.halvings(key)
         return {TRIAL_KEY: key, HALVINGS_KEY: halvings} if halvings else {TRIAL_KEY: key}
-
-    def _next(self) -> str:
-        return self._waiting.pop(0) if self._waiting else self._propose()
-
-    def _propose(self) -> str:
-        self._study.sampler = self._sampler(self._stored)
-        trial = self._study.ask()
-        params = self._space.suggest(trial)
-        key = self._recorder.start(trial.number, params, self._space.build(params))
-        self._stored += 1
-        return key
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Report one epoch to the study."""
@@ -118,8 +93,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _on_worker_death(self, key: str) -> None:
         epoch = self._recorder.stored_epochs(key)
         if self._retry_policy.should_retry(key, epoch):
-            self._waiting.insert(0, key)
-            self._left += 1
+            self._proposer.repeat(key)
+            self._remaining += 1
             self._recorder.record_worker_death(key, epoch, self._retry_policy.reason(key))
         else:
             self._recorder.finish(key, {"error": self._retry_policy.failure_message(key)})

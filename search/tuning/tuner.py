@@ -30,6 +30,7 @@ from foldtune.search.faults.worker_deaths import WorkerRetryPolicy, noted_cause
 from foldtune.search.runs.dataset import Labelled
 from foldtune.search.tuning.asha import FIFO, ResumableASHA
 from foldtune.search.tuning.monitor import Monitor, Observer, SearchState
+from foldtune.search.tuning.proposer import Proposer
 from foldtune.search.tuning.recorder import Recorder, stored_trial
 from foldtune.search.tuning.sampler import make_sampler
 from foldtune.search.tuning.searcher import StudySearcher
@@ -50,8 +51,8 @@ class SearchOutcome:
     """How a search ended.
 
     Attributes:
-        interrupted: by the user; `--resume` goes on.
-        stop_reason: why it gave up early, else None.
+        interrupted: whether the user interrupted it before its last trial ended; `--resume` continues it.
+        stop_reason: reason of an early end after many failures, else None.
     """
 
     interrupted: bool
@@ -74,7 +75,7 @@ class Search:
     resumed: bool = False
 
     def remaining(self) -> int:
-        """Trials that have not ended yet. Where there are none, `run` needs no Ray session."""
+        """Return the number of trials that have not ended yet. Where it is 0, `run` needs no Ray session."""
         ended = sum(record.status != "RUNNING" for record in self.store.trials())
         return max(0, self.config.search.num_samples - ended)
 
@@ -90,24 +91,18 @@ class Search:
         monitor = Monitor(self._state(stored), observer)
         recorder = self._recorder(study, monitor)
         trial_scheduler = self._trial_scheduler()
-        interrupted = self._restore(stored, study, recorder, trial_scheduler)
+        unfinished = self._restore(stored, study, recorder, trial_scheduler)
         recorder.refresh()
         stopper = SearchStopper()
         watchdog = Watchdog(self.config.search.trial_timeout_s, stopper.stop_all)
         if remaining := self.remaining():
+            sampler = partial(make_sampler, self.config.search.seed, startup_trials=self.config.search.startup_trials)
             searcher = StudySearcher(
-                study,
-                self.space,
+                Proposer(study, self.space, recorder, sampler, stored=len(stored), unfinished=unfinished),
                 recorder,
-                sampler=partial(
-                    make_sampler, self.config.search.seed, startup_trials=self.config.search.startup_trials
-                ),
-                metric=self.goal.metric,
-                mode=self.goal.mode,
-                stored=len(stored),
+                self.goal,
                 limit=remaining,
                 slots=cached_for(SLOTS_PERIOD_S, self._slots),
-                interrupted=interrupted,
                 retry_policy=WorkerRetryPolicy(
                     lambda key: watchdog.cause(key) or noted_cause(trial_scheduler.dead[key].error_file)
                 ),
@@ -142,14 +137,14 @@ class Search:
         recorder: Recorder,
         trial_scheduler: FIFO | ResumableASHA,
     ) -> list[str]:
-        """File the stored epochs with ASHA, and end the trials that had ended but for the driver's word.
+        """Replay the stored epochs in ASHA, and end the trials that had trained to their end before the driver ended.
 
-        An epoch that the study holds was answered with "go on"; a last epoch that it does not hold is judged now.
+        A trial continued after each epoch that the study holds; after a last one that it lacks, ASHA decides now.
 
         Returns:
-            Ids of the trials to go on with.
+            Ids of the trials to resume.
         """
-        going_on = []
+        unfinished = []
         known = study.get_trials(deepcopy=False)
         for record in sorted(readable(stored), key=lambda record: (record.status == "RUNNING", record.number)):
             epochs = stored_trial(record, self.store.trial(record.trial_id), self.goal).epochs
@@ -162,8 +157,8 @@ class Search:
                 value = record.value(self.goal.metric)
                 recorder.finish(record.trial_id, {self.goal.metric: value, "finished": trained})
             else:
-                going_on.append(record.trial_id)
-        return going_on
+                unfinished.append(record.trial_id)
+        return unfinished
 
     def _state(self, stored: Sequence[TrialRecord]) -> SearchState:
         search = self.config.search

@@ -35,7 +35,7 @@ def blend_weights(task: Task, member_scores: Sequence[Array], targets: Array, *,
     rows = choose_rows(member_scores, seed)
     stacked = np.stack([np.asarray(scores[rows], dtype=np.float64) for scores in member_scores])
     targets = targets[rows]
-    predictions = task.predict(stacked[0])  # which the loss does not look at
+    predictions = task.predict(stacked[0])  # which the loss does not use
 
     def loss(weights: Array) -> float:
         return task.evaluate(np.tensordot(weights, stacked[order], 1), predictions, targets)["loss"]

@@ -17,6 +17,7 @@ from foldtune.results.runs.ranking import Goal, finalists
 from foldtune.results.runs.records import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.search.faults.worker_deaths import MAX_RETRIES, Cause, WorkerRetryPolicy
+from foldtune.search.tuning.proposer import Proposer
 from foldtune.search.tuning.recorder import Recorder
 from foldtune.search.tuning.sampler import make_sampler
 from foldtune.search.tuning.searcher import StudySearcher
@@ -49,16 +50,18 @@ class Driver:
         self.cause = Cause("lost", "killed")
         ensure_default(self.study, SPACE.default())
         self.searcher = StudySearcher(
-            self.study,
-            SPACE,
+            Proposer(
+                self.study,
+                SPACE,
+                self.recorder,
+                lambda index: make_sampler(0, index, startup_trials=3),
+                stored=len(self.store.trials()),
+                unfinished=options.pop("interrupted", ()),
+            ),
             self.recorder,
-            sampler=lambda index: make_sampler(0, index, startup_trials=3),
-            metric=METRIC,
-            mode="max",
-            stored=len(self.store.trials()),
+            Goal(METRIC, "max"),
             limit=limit,
             slots=lambda: self.slots,
-            interrupted=options.pop("interrupted", ()),
             retry_policy=WorkerRetryPolicy(lambda trial_id: self.cause),
             on_failure=self.failures.append,
         )
