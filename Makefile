@@ -45,7 +45,7 @@ imports: $(INSTALLED)  ## which part may import which
 
 # Only modules that have examples: importing all of them would take longer than running these.
 doctest: $(INSTALLED)  ## examples in docstrings
-	$(BIN)/python -m pytest --quiet --doctest-modules $$(grep -Rl --include='*.py' '>>> ' foldtune)
+	$(BIN)/python -m pytest --quiet --import-mode=prepend --doctest-modules $$(grep -Rl --include='*.py' '>>> ' foldtune)
 
 # A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
 suite: $(INSTALLED)  ## the tests alone
