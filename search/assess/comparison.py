@@ -27,7 +27,7 @@ class Comparison:
     Attributes:
         a, b: their names.
         goal: the metric that decides, and its direction.
-        rows: that both have; rows_a and rows_b are all of each.
+        rows: number of shared rows; rows_a and rows_b: numbers of rows of each.
         difference: B less A by the metric, with its 95% interval over the choice of rows.
         metrics: {metric: (A, B)} of every metric of the task.
         modes: direction of each of them.
@@ -47,7 +47,7 @@ class Comparison:
 
     @property
     def gain(self) -> float:
-        """How much better B is than A by the metric, whichever way that is better; negative where it is worse."""
+        """Return by how much B is better than A by the goal; negative where it is worse."""
         return self.goal.sign * self.difference.value
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def compare(a: HeldOut, b: HeldOut, metric: str | None = None) -> Comparison:
     """Judge both on the rows that they share.
 
     Args:
-        metric: whose difference gets an interval; by default the one that `a` was fitted for.
+        metric: metric whose difference gets an interval; the one that `a` was fitted for if None.
 
     Raises:
         InputError: other tasks or labels, no shared row, rows with other labels, a metric that there is not.

@@ -58,7 +58,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class GateResult:
-    """A gate and the figure found: `margin` is how far inside the condition it lies, negative outside."""
+    """A gate and its figure; `margin` is the distance from the bound, negative where the gate fails."""
 
     gate: Gate
     value: float

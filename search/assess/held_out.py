@@ -54,7 +54,7 @@ class HeldOut:
 
 
 def find_held_out(name: str, storage: Path | str) -> HeldOut:
-    """The rows of an ensemble (its folder), of a trial (its folder), or of a run's best trial (the run).
+    """Return the rows of an ensemble (its folder), of a trial (its folder), or of a run's best trial (the run).
 
     Args:
         name: a path, or a name under `storage`: `skin`, `skin/ensemble`, `skin/trials/0004`.
@@ -76,7 +76,7 @@ def find_held_out(name: str, storage: Path | str) -> HeldOut:
 
 
 def best_trial(run: Run) -> TrialRecord:
-    """The trial that the run's metric ranks first. Raises InputError where none has finished."""
+    """Return the best trial by the run's goal. Raises InputError where none has finished."""
     records = finalists(run.store.trials(), run.goal, 1)
     if not records:
         raise InputError(f"run {run.store.name!r} has no finished trial: search first")
@@ -84,7 +84,7 @@ def best_trial(run: Run) -> TrialRecord:
 
 
 def of_trial(run: Run, trial_id: str) -> HeldOut:
-    """The validation rows of a trial, post-processing fitted for the run's metric on other rows.
+    """Return the validation rows of a trial, post-processing fitted for the run's metric on other rows.
 
     Where the metric is one of scores, so that none can be fitted, the trial's own predicts.
 
@@ -172,5 +172,5 @@ def groups_by_id(run: Run) -> dict[str, str] | None:
 
 
 def groups_of(groups: Mapping[str, str] | None, ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_] | None:
-    """The groups (N,) of rows; a row that the table no longer holds is a group of its own."""
+    """Return the groups (N,) of rows; a row that the table no longer holds is a group of its own."""
     return None if groups is None else np.array([groups.get(name, name) for name in ids.tolist()])

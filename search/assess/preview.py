@@ -47,7 +47,7 @@ class Variant:
         return (self.augmentation,) if whole else (self.augmentation, self.crop)
 
     def build(self, size: tuple[int, int]) -> Augmentation | None:
-        """The transforms of images of `size` (height, width), as a training has them; None where nothing changes."""
+        """Return the transforms for images of `size` (height, width), as in a training; None where nothing changes."""
         return build_augmentation(
             self.augmentation.name,
             size=max(output_size(self.crop, size)),
@@ -57,7 +57,7 @@ class Variant:
 
 
 def variants(checked: Checked) -> tuple[Variant, ...]:
-    """Every augmentation and crop that the space names, at its defaults and at both ends of each range.
+    """Return every augmentation and crop of the space, at its defaults and at both ends of each range.
 
     Only one of them is moved away from the default configuration at a time. Those of one name stand together, in the
     order of their values.
@@ -92,7 +92,7 @@ def choose_rows(task: Task, targets: npt.NDArray[Any], count: int, seed: int) ->
 
 
 def preview(checked: Checked, rows: int, seed: int) -> Sheet:
-    """The contact sheet of a checked configuration: its first column the images as prepared, then every variant.
+    """Return the contact sheet of a checked configuration: its first column the images as prepared, then every variant.
 
     Reads the few images that it shows and no others; nothing is cached.
 
@@ -135,7 +135,7 @@ def _augmented(
 
 
 def _labels(task: Task, ids: npt.NDArray[np.str_], targets: npt.NDArray[Any]) -> list[str]:
-    """The labels as a submission writes them; of an image that has none, a word to be seen."""
+    """Return the labels as in a submission; "(no label)" for an image without one."""
     frame = task.submission_frame(ids, targets, ["image", "label"])
     return [str(value) or "(no label)" for value in frame["label"]]
 

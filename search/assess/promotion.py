@@ -23,7 +23,7 @@ _KEPT = ("ids", "folds", "targets", "scores", "predictions", "groups")
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """What speaks for and against a promotion.
+    """The decision on a promotion, with its reasons.
 
     Attributes:
         comparison: A the model in use, B the new one; None where there is none in use, or (forced) no common row.
@@ -38,7 +38,7 @@ class PromotionDecision:
     reasons: Sequence[str]
 
     def allows(self, *, force: bool) -> bool:
-        """Whether the new one may go into use; `force` makes up for one that is not better, never for a gate."""
+        """Return whether the new one may go into use; `force` allows one that is not better, never a failed gate."""
         return (self.better or force) and all(verdict.passed for verdict in self.verdicts)
 
 
@@ -119,7 +119,7 @@ def promote(new: EnsembleDir, current: ModelDir, decision: PromotionDecision, na
 
 
 def with_groups(new: EnsembleDir, oof: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays with the rows' groups, which the folder of a model must hold itself: its run may be gone later."""
+    """Return the arrays with the rows' groups: the folder of a model holds them, since its run may be removed."""
     groups = of_ensemble(new, "").groups
     return dict(oof) if groups is None else {**oof, "groups": groups}
 
@@ -132,7 +132,7 @@ def _description(ensemble: EnsembleDir) -> dict[str, Any]:
 
 
 def _weights(ensemble: EnsembleDir, description: Mapping[str, Any]) -> dict[tuple[str, int], StorePath]:
-    """The file of each fold model of each member. Raises RunCorrupt where one is gone."""
+    """Return the file of each fold model of each member. Raises RunCorrupt where one is gone."""
     names = [str(member.get("id", member["trial_id"])) for member in description["members"]]
     pairs = [(name, fold) for name in names for fold in range(int(description["folds"]))]
     weights: dict[tuple[str, int], StorePath] = {pair: ensemble.weights_path(*pair) for pair in pairs}

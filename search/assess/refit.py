@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Refit:
-    """What fitting the post-processing of a trial comes to, by one metric.
+    """The result of fitting the post-processing of a trial, by one metric.
 
     Attributes:
         before: with the trial's own post-processing; a tuned one cross-fitted for the run's metric.
@@ -48,7 +48,7 @@ class Refit:
 
 @dataclass(frozen=True)
 class _Job:
-    """What the fits of all trials share; small enough for a process."""
+    """The part that the fits of all trials share, small enough to be sent to a process."""
 
     task: Task
     metric: str

@@ -95,7 +95,7 @@ def make_report(run: Run, *, timing: bool = True, device: str | None = None) -> 
 
 
 def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> pd.DataFrame:
-    """The best trial of each model, the best first.
+    """Return the best trial of each model, the best first.
 
     Columns: model_name, the metric, its tuned value, params_m, fit_time_s (of that trial), images_per_s (in its
     training), inference_ms (an image; see `trainers.inference.latency`), trials (finished ones of the model), trial_id.
@@ -139,7 +139,7 @@ def _inference_ms(run: Run, settings: TrialSettings, device: str | None) -> floa
 
 
 def confusion_table(run: Run, description: Mapping[str, Any]) -> pd.DataFrame | None:
-    """Rows of each true class (column `true`) by predicted class, on the ensemble's cross-fitted predictions.
+    """Return rows of each true class (column `true`) by predicted class, of the ensemble's cross-fitted predictions.
 
     They are computed again from oof.npz exactly as the estimate was. None where images have no single label.
     """

@@ -48,7 +48,7 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
 
 
 def _predicted(run: Run, stored: dict[str, Any], description: Mapping[str, Any], single: str) -> dict[str, Any]:
-    """The stored arrays with predictions, which are made again where they are objects, and so not stored."""
+    """Return the stored arrays with predictions; those that are objects are not stored and computed again."""
     if "predictions" in stored:
         return stored
     directory = run.store.trial(single)
@@ -66,7 +66,7 @@ def _predicted(run: Run, stored: dict[str, Any], description: Mapping[str, Any],
 
 
 def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int64]]:
-    """Targets of the test rows that have a label, and the places (T,) of those rows."""
+    """Return the targets of the test rows that have a label, and the indices (T,) of those rows."""
     data = run.config.data
     try:
         frame: pd.DataFrame = run.task.read_frame(labels)

@@ -48,11 +48,11 @@ class Source:
 
     Attributes:
         name: for people.
-        task: that the scores are of.
+        task: task of the scores.
         member_scores: M arrays (N, ...): of a trial one, its validation rows; of an ensemble its members'
             out-of-fold rows.
         targets: (N, ...).
-        combiner: how the members vote, None for a trial.
+        combiner: the ensemble's combiner, None for a trial.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Source:
 
 
 def parse_grid(texts: Sequence[str], task: Task) -> list[Setting]:
-    """Every combination of `KEY=VALUE,VALUE…`, the last key's values changing first.
+    """Return every combination of `KEY=VALUE,VALUE…`, the last key's values changing first.
 
     A key is one of the task's `postprocess_names`; what maps labels takes them behind a dot (`thresholds.cat=0.3,0.4`).
     Keys that are not named stay at the task's default.
@@ -140,7 +140,7 @@ def _example(task: Task) -> str:
 
 
 def trial_source(run: Run, trial_id: str) -> Source:
-    """The validation scores of a trial.
+    """Return the validation scores of a trial.
 
     Raises:
         TrialNotFound: no such trial.
@@ -153,7 +153,7 @@ def trial_source(run: Run, trial_id: str) -> Source:
 
 
 def ensemble_source(run: Run) -> Source:
-    """The out-of-fold scores of a run's ensemble.
+    """Return the out-of-fold scores of a run's ensemble.
 
     Raises:
         RunNotFound: the run has none yet.
@@ -175,7 +175,7 @@ def sweep(source: Source, settings: Sequence[Setting], progress: Callable[[int, 
 
 
 def _evaluated(source: Source, settings: Sequence[Setting]) -> Iterator[dict[str, float]]:
-    """Every metric with each setting; where one array of scores decides, the task shares work between them."""
+    """Yield every metric with each setting; where one array of scores decides, the task shares work between them."""
     task, targets = source.task, source.targets
     if source.combiner is None or source.combiner.voting == "soft":
         one = source.member_scores[0] if source.combiner is None else mean_scores(source.member_scores)

@@ -27,7 +27,7 @@ _LONGEST = 150
 
 
 def scores_to_submit(run: Run, source: Source, trial_id: str | None) -> tuple[npt.NDArray[np.str_], list[Array]]:
-    """Ids (T,) of the rows to submit and M scores (T, ...): of the ensemble, or of a trial's fold models on average.
+    """Return ids (T,) of the rows to submit and M scores (T, ...): of the ensemble, or a trial's fold models' mean.
 
     Raises:
         InputError: there are none, with the command that makes them.
@@ -64,7 +64,7 @@ def _test_paths(run: Run, trial_id: str) -> list[StorePath]:
 
 
 def _complete(run: Run, ids: npt.NDArray[np.str_], scores: Array) -> tuple[npt.NDArray[np.str_], list[Array]]:
-    """Every row to submit: one whose image cannot be read has the mean of the others' scores, as in the ensemble."""
+    """Return every row to submit: an unreadable image has the mean of the others' scores, as in the ensemble."""
     every = read_unlabelled(run.config.data, run.task).ids
     place = {name: row for row, name in enumerate(ids.tolist())}
     if strange := sorted(place.keys() - set(every.tolist())):

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 def common_reason(reasons: Sequence[str]) -> tuple[str, int]:
-    """The most frequent reason and how many give it; reasons that differ in their numbers alone are one.
+    """Return the most frequent reason and its count; reasons that differ in numbers alone are one.
 
     >>> common_reason(["loss became nan at epoch 1", "out of memory", "loss became nan at epoch 3"])
     ('loss became nan at epoch 1', 2)
@@ -27,7 +27,7 @@ def common_reason(reasons: Sequence[str]) -> tuple[str, int]:
 
 
 def common_params(failed: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The sampled parameters that all failed trials share and no other one has, at most MAX_SHOWN, in words.
+    """Return descriptions of the sampled parameters that all failed trials share and no other has, at most MAX_SHOWN.
 
     A number counts as shared where those of the failed trials lie beyond all the others', and there are enough of both
     that this is hardly chance. Without others, only values that are equal count. Under MIN_FAILED nothing does.

@@ -73,10 +73,10 @@ class Observer(Protocol):
     """Shows a search. Called in the driver between Ray's events, so it must be quick."""
 
     def on_finished(self, state: SearchState, record: TrialRecord) -> None:
-        """A trial ended."""
+        """Show the end of a trial."""
 
     def on_epoch(self, state: SearchState, trial_id: str) -> None:
-        """A running trial reported an epoch."""
+        """Show an epoch of a running trial."""
 
 
 class Monitor(Callback):  # type: ignore[misc]
@@ -91,7 +91,7 @@ class Monitor(Callback):  # type: ignore[misc]
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker took a trial."""
+        """Add a trial that a worker began."""
         key = trial.config[TRIAL_KEY]
         self.state.running.setdefault(key, Running(key))
 
@@ -110,7 +110,7 @@ class Monitor(Callback):  # type: ignore[misc]
         self._observer.on_epoch(self.state, key)
 
     def finished(self, record: TrialRecord) -> None:
-        """The recorder wrote a trial's outcome."""
+        """Count a trial whose outcome the recorder wrote."""
         self.state.running.pop(record.trial_id, None)
         self.state.count(record)
         self._observer.on_finished(self.state, record)

@@ -34,7 +34,7 @@ def check_nodes(config: RunConfig, images: Sequence[Path]) -> ClusterCheck:
 
 
 def require_ready_nodes(config: RunConfig, images: Sequence[Path]) -> None:
-    """The same at the start of a search.
+    """Check every node at the start of a search.
 
     Raises:
         ClusterError: every problem of every node, with what to do.

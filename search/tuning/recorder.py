@@ -58,7 +58,7 @@ class Recorder:
         self.stop_reason: str | None = None
 
     def start(self, number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-        """Write a new trial's configuration; gives its id, which is Optuna's number."""
+        """Write a new trial's configuration; return its id, Optuna's number in four digits."""
         key = f"{number:04d}"
         directory = self._store.trial(key)
         if is_file(directory.config_path):
@@ -134,6 +134,6 @@ class Recorder:
 
 
 def stored_trial(record: TrialRecord, directory: TrialDir, goal: Goal) -> StoredTrial:
-    """What the study is to know of a stored trial."""
+    """Return a stored trial as the study needs it."""
     epochs = {row.epoch: row.best_metrics.get(goal.metric, math.nan) for row in directory.epochs()}
     return StoredTrial(record.number, record.status, record.params, epochs, record.metrics.get(goal.metric))

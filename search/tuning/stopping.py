@@ -27,11 +27,11 @@ class SearchStopper(Stopper):  # type: ignore[misc]
         self.failure: Exception | None = None
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Whether one trial is to stop: decided by ASHA, so False."""
+        """Return False: ASHA decides whether one trial stops."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether the search is to stop."""
+        """Return whether the search is to stop."""
         return self.interrupted or self.failure is not None
 
     def fail(self, error: Exception) -> None:

@@ -91,7 +91,7 @@ def _storage_at(url: str) -> BaseStorage:
 
 
 def _database(url: str) -> RDBStorage:
-    """A database that may be away for a moment: a connection that it closed is noticed, and a new one waited for."""
+    """Return a database that may be unreachable for a moment: closed connections are noticed and made again."""
     storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
     @sqlalchemy.event.listens_for(storage.engine, "do_connect")

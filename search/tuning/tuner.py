@@ -262,5 +262,5 @@ def cached_for(period_s: float, compute: Callable[[], T]) -> Callable[[], T]:
 
 
 def readable(stored: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The trials whose files could be read; a damaged one shows in the leaderboard and nowhere else."""
+    """Return the trials whose files could be read; a damaged one shows in the leaderboard and nowhere else."""
     return [record for record in stored if record.number >= 0]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from foldtune.errors import TrialFailed
+from foldtune.trainers.arrays.types import Mode
 from foldtune.trainers.loading.mixup import Mix
 from foldtune.trainers.loading.normalize import Normalize
 from foldtune.trainers.networks.freezing import freeze_all_but_last
@@ -49,7 +50,7 @@ class Learner:
         device: torch.device,
         epochs: int,
         steps_per_epoch: int,
-        mode: Literal["max", "min"],
+        mode: Mode,
         group: Group,
         share: Share,
     ) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from foldtune.trainers.arrays.types import Mode
 from foldtune.trainers.fitting.failures import failing_plainly
 from foldtune.trainers.fitting.fit_types import FoldData, Logits
 from foldtune.trainers.fitting.learner import Learner
@@ -40,7 +41,7 @@ class Job:
     data: FoldData
     epochs: int
     seed: int
-    mode: Literal["max", "min"]
+    mode: Mode
     num_workers: int
 
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from foldtune.errors import Problem, SettingsError
+from foldtune.trainers.arrays.types import Mode
 from foldtune.trainers.components import Component, number
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class LrScheduler:
         *,
         epochs: int,
         steps_per_epoch: int,
-        mode: Literal["max", "min"],
+        mode: Mode,
     ) -> None:
         from timm.scheduler import CosineLRScheduler
         from torch.optim.lr_scheduler import ReduceLROnPlateau
