@@ -30,9 +30,10 @@ class _Deferred:
 
 if TYPE_CHECKING:
     import albumentations as albumentations
+    import cv2 as cv2
     import timm as timm
     import torch as torch
     from torch.nn import functional as functional
 else:
-    albumentations, timm, torch = map(_Deferred, ("albumentations", "timm", "torch"))
+    albumentations, cv2, timm, torch = map(_Deferred, ("albumentations", "cv2", "timm", "torch"))
     functional = _Deferred("torch.nn.functional")

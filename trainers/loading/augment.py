@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from foldtune.errors import unknown
 from foldtune.trainers.components import choice, number
+from foldtune.trainers.deferred import albumentations, cv2
 
 Border = Literal["reflect", "constant"]
 
@@ -87,7 +87,6 @@ class Augmentation:
     """
 
     def __init__(self, transforms: list[Any], seed: int, *, points: bool = False) -> None:
-        albumentations = import_albumentations()
         followed = (
             albumentations.KeypointParams(format="xy", remove_invisible=False, label_fields=["places"])
             if points
@@ -177,13 +176,11 @@ def build_transforms(
 
 
 def _flips(flips: str) -> list[Any]:
-    albumentations = import_albumentations()
     horizontal, vertical = albumentations.HorizontalFlip(p=0.5), albumentations.VerticalFlip(p=0.5)
     return {"none": [], "horizontal": [horizontal], "both": [horizontal, vertical]}[flips]
 
 
 def _custom(chances: CustomAugmentation, border: Border) -> list[Any]:
-    albumentations = import_albumentations()
     transforms = [
         albumentations.HorizontalFlip(p=chances.horizontal_flip),
         albumentations.OpticalDistortion(
@@ -197,8 +194,6 @@ def _custom(chances: CustomAugmentation, border: Border) -> list[Any]:
 
 
 def _border_mode(border: Border) -> int:
-    import cv2
-
     mode: int = cv2.BORDER_REFLECT_101 if border == "reflect" else cv2.BORDER_CONSTANT
     return mode
 
@@ -207,7 +202,7 @@ def _affine(scale: float, *, shift: float, zoom: float, degrees: float, border: 
     if scale == 0:
         return []
     return [
-        import_albumentations().Affine(
+        albumentations.Affine(
             translate_percent=(-shift * scale, shift * scale),
             scale=(1 - zoom * scale, 1 + zoom * scale),
             rotate=(-degrees * scale, degrees * scale),
@@ -224,14 +219,13 @@ def _light(scale: float) -> list[Any]:
     factors = (1 - limit, 1 + limit)
     # Not RandomBrightnessContrast: it adds up to `limit` of 255, and its contrast is not about the image's mean, so
     # that dark images turn black and bright ones white.
-    jitter = import_albumentations().ColorJitter
+    jitter = albumentations.ColorJitter
     return [jitter(brightness=factors, contrast=factors, saturation=(1, 1), hue=(0, 0), p=_chance(0.5, scale))]
 
 
 def _colour_noise_holes(scale: float, size: int) -> list[Any]:
     if scale == 0:
         return []
-    albumentations = import_albumentations()
     blur = 3 + 2 * int(scale * size / 224)  # the kernel's side; small images bear the smallest alone
     noise = (min(0.02 * scale, 0.04), min(0.06 * scale, 0.08))
     hole = (0.1, max(0.1, min(0.25 * scale, 0.35)))
@@ -252,11 +246,3 @@ def _colour_noise_holes(scale: float, size: int) -> list[Any]:
 
 def _chance(usual: float, scale: float) -> float:
     return min(1.0, usual * scale)
-
-
-def import_albumentations() -> Any:
-    """The library, imported at its first use: it takes a second, and nothing else here needs it."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import checks for updates online
-    import albumentations
-
-    return albumentations

@@ -9,7 +9,8 @@ from typing import Any
 
 from foldtune.errors import Problem
 from foldtune.trainers.components import Component, number
-from foldtune.trainers.loading.augment import Augmentation, import_albumentations
+from foldtune.trainers.deferred import albumentations
+from foldtune.trainers.loading.augment import Augmentation
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -97,9 +98,9 @@ def training_crop(crop: Component, image_size: Size) -> list[Any]:
     if crop.name == "random_resized_crop":
         scale = (crop.params["scale_min"], 1.0)
         options: dict[str, Any] = {"scale": scale, "area_for_downscale": "image"}
-        return [import_albumentations().RandomResizedCrop((height, width), **options)]
+        return [albumentations.RandomResizedCrop((height, width), **options)]
     if crop.name == "random_crop" and (height, width) != image_size:
-        return [import_albumentations().RandomCrop(height, width)]
+        return [albumentations.RandomCrop(height, width)]
     return _fixed(crop, image_size)
 
 
@@ -114,5 +115,5 @@ def _fixed(crop: Component, image_size: Size) -> list[Any]:
     if (height, width) == image_size:
         return []
     if crop.name in {"center_crop", "random_crop"}:
-        return [import_albumentations().CenterCrop(height, width)]
-    return [import_albumentations().Resize(height, width, area_for_downscale="image")]
+        return [albumentations.CenterCrop(height, width)]
+    return [albumentations.Resize(height, width, area_for_downscale="image")]

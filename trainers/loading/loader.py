@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from foldtune.trainers.data.cache import ImageSource
+from foldtune.trainers.deferred import cv2
 from foldtune.trainers.parallel.shares import Share
 
 Batch: TypeAlias = tuple[torch.Tensor, Any, npt.NDArray[np.int64]]
@@ -188,8 +189,4 @@ def _as_it_is(batch: Any) -> Any:
 
 def _use_one_cv2_thread(_worker: int = 0) -> None:
     """OpenCV's threads cost more than they give on small images, and trials share the machine's cores."""
-    try:
-        import cv2
-    except ImportError:  # without albumentations nothing here uses it
-        return
     cv2.setNumThreads(0)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from foldtune.trainers.components import Component, number
+from foldtune.trainers.deferred import torch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,13 +40,11 @@ def find_classifier(model: nn.Module) -> str | None:
 
     Distilled models have two of them, some convolutional ones a 1x1 convolution instead.
     """
-    from torch import nn
-
     name: Any = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
     if not isinstance(name, str):
         return None
     try:
-        return name if isinstance(model.get_submodule(name), nn.Linear) else None
+        return name if isinstance(model.get_submodule(name), torch.nn.Linear) else None
     except AttributeError:
         return None
 
@@ -55,8 +54,6 @@ def install_head(model: nn.Module, head: Component) -> bool:
 
     The network stays timm's own: its layer groups, input size and statistics are found as ever.
     """
-    from torch import nn
-
     if head.name == "linear":
         return True
     name = find_classifier(model)
@@ -66,9 +63,9 @@ def install_head(model: nn.Module, head: Component) -> bool:
     width, params = classifier.in_features, head.params
     layers: list[nn.Module] = []
     for _ in range(params["layers"]):
-        layers += [nn.Linear(width, params["units"]), nn.ReLU(), nn.Dropout(params["dropout"])]
+        layers += [torch.nn.Linear(width, params["units"]), torch.nn.ReLU(), torch.nn.Dropout(params["dropout"])]
         width = params["units"]
-    layers.append(nn.Linear(width, classifier.out_features))
+    layers.append(torch.nn.Linear(width, classifier.out_features))
     parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, nn.Sequential(*layers))
+    setattr(model.get_submodule(parent), leaf, torch.nn.Sequential(*layers))
     return True

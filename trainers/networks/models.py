@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple, cast
-
-import timm
-import torch
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from torch import nn
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from foldtune.errors import Problem, SettingsError, TrialFailed, did_you_mean
 from foldtune.trainers.components import Component
+from foldtune.trainers.deferred import timm, torch
 from foldtune.trainers.networks.heads import LINEAR, find_classifier, install_head
+
+if TYPE_CHECKING:
+    from torch import nn
 
 WITH_DROP_PATH = "resnet*, convnext*, efficientnet*, mobilenetv3*, vit*"
 
@@ -105,7 +104,8 @@ def build_model(
 def input_stats(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation a channel (0–1) of the model's pretraining; ImageNet's otherwise."""
     cfg = getattr(model, "pretrained_cfg", None) or {}
-    return tuple(cfg.get("mean", IMAGENET_DEFAULT_MEAN)), tuple(cfg.get("std", IMAGENET_DEFAULT_STD))
+    mean, std = timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
+    return tuple(cfg.get("mean", mean)), tuple(cfg.get("std", std))
 
 
 def count_params_m(model: nn.Module) -> float:
@@ -115,7 +115,7 @@ def count_params_m(model: nn.Module) -> float:
 
 def has_batch_norm(model: nn.Module) -> bool:
     """Whether the model normalises over the batch and so needs two images at least to train."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    return any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
 @lru_cache(maxsize=256)

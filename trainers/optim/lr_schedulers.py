@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.arrays.types import Mode
 from foldtune.trainers.components import Component, number
+from foldtune.trainers.deferred import timm, torch
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -85,9 +86,6 @@ class LrScheduler:
         steps_per_epoch: int,
         mode: Mode,
     ) -> None:
-        from timm.scheduler import CosineLRScheduler
-        from torch.optim.lr_scheduler import ReduceLROnPlateau
-
         if problems := check_warmup(schedule, epochs):
             raise SettingsError(problems)
         name, params = schedule.name, schedule.params
@@ -96,7 +94,7 @@ class LrScheduler:
         self._warmup_epochs = math.ceil(params["warmup_epochs"])
         ratio = params["min_lr_ratio"] if name == "cosine" else 1.0
         length = params["length"] if name == "cosine" else 1.0
-        self._by_step = CosineLRScheduler(
+        self._by_step = timm.scheduler.CosineLRScheduler(
             optimizer,
             t_initial=max(2, round(length * (total - self.warmup_steps))),  # timm warns at 1, where the lr is the same
             lr_min=lr * ratio,
@@ -107,8 +105,9 @@ class LrScheduler:
         )
         self._by_step.step_update(0)  # from here on every group's lr holds its lr_scale
         # timm's own plateau scheduler is deprecated and forgets half of its state
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
         self._by_metric = (
-            ReduceLROnPlateau(optimizer, mode=mode, factor=params["factor"], patience=params["patience"])
+            plateau(optimizer, mode=mode, factor=params["factor"], patience=params["patience"])
             if name == "plateau"
             else None
         )

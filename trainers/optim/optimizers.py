@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.components import Component, number
+from foldtune.trainers.deferred import timm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,11 +49,9 @@ def build_optimizer(
     Raises:
         SettingsError: layer decay for a model without layer groups.
     """
-    from timm.optim import create_optimizer_v2
-
     if layer_decay > 0 and not hasattr(model, "group_matcher"):
         raise SettingsError([Problem("layer_decay", f"model {type(model).__name__} has no layer groups; use 0")])
-    built = create_optimizer_v2(
+    built = timm.optim.create_optimizer_v2(
         model,
         lr=lr,
         weight_decay=weight_decay,

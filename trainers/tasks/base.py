@@ -17,8 +17,10 @@ import numpy.typing as npt
 from foldtune.errors import Problem, SettingsError, unknown
 from foldtune.trainers.arrays.types import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.components import Component
+from foldtune.trainers.data.label_columns import read_csv
 from foldtune.trainers.deferred import torch
 from foldtune.trainers.losses import LOSSES
+from foldtune.trainers.networks.models import build_model
 from foldtune.trainers.tasks.votes import Votes
 
 if TYPE_CHECKING:
@@ -59,8 +61,6 @@ class Task(Votes):
         Raises:
             DataError: the file is absent, empty, or not a CSV.
         """
-        from foldtune.trainers.data.label_columns import read_csv
-
         return read_csv(path)
 
     @classmethod
@@ -147,8 +147,6 @@ class Task(Votes):
 
     @staticmethod
     def _timm_network(settings: TrialSettings, num_outputs: int) -> nn.Module:
-        from foldtune.trainers.networks.models import build_model
-
         return build_model(
             settings.model_name,
             num_outputs,

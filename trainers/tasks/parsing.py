@@ -17,11 +17,12 @@ from foldtune.trainers.loading.crops import check_whole
 from foldtune.trainers.loading.mixup import check_mixup
 from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.losses.registry import by_any_name
+from foldtune.trainers.networks.models import check_layers, check_model
 from foldtune.trainers.optim.lr_schedulers import check_warmup
+from foldtune.trainers.settings import _DEFAULTS, _PLAIN, COMPONENTS, TUNED, TrialSettings
 
 if TYPE_CHECKING:
     from foldtune.trainers.tasks.base import Task
-from foldtune.trainers.settings import _DEFAULTS, _PLAIN, COMPONENTS, TUNED, TrialSettings
 
 _OF_MODEL = frozenset({"model_name", "drop_rate", "drop_path_rate", "head", "train_last"})
 
@@ -91,8 +92,6 @@ def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:
 
 
 def _check_model(values: Mapping[str, Any]) -> list[Problem]:
-    from foldtune.trainers.networks.models import check_layers, check_model
-
     if problems := check_model(values["model_name"], values["drop_rate"], values["drop_path_rate"]):
         return problems
     head = values.get("head", _DEFAULTS["head"])

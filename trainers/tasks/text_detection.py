@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit
 
 from foldtune.errors import DataError, Problem, TrialFailed
 from foldtune.trainers.arrays.lazy import LazyRows
 from foldtune.trainers.arrays.memo import ArrayMemo
+from foldtune.trainers.deferred import torch
 from foldtune.trainers.detection import frames
 from foldtune.trainers.detection.marking import annotations_of
 from foldtune.trainers.detection.metric import Counts, count, map_loss
@@ -22,6 +24,7 @@ from foldtune.trainers.detection.polygons import balanced_bins, count_polygons, 
 from foldtune.trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
 from foldtune.trainers.detection.sweep import DEFAULT_GRID, MAX_CURVES, Curves, best_settings, count_each, sweep
 from foldtune.trainers.detection.table import read_polygons, read_text_frame
+from foldtune.trainers.detection.targets import draw_maps
 from foldtune.trainers.detection.voting import vote_boxes
 from foldtune.trainers.losses import SPATIAL, losses_for
 from foldtune.trainers.tasks.base import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
@@ -147,10 +150,6 @@ class TextDetection(Task):
 
     def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
         """Maps of a batch, each (B, H, W): text and counted as bytes, threshold and border as half floats."""
-        import torch
-
-        from foldtune.trainers.detection.targets import draw_maps
-
         drawn = [draw_maps(target, image_size) for target in targets]
         types = {"text": np.uint8, "counted": np.uint8, "threshold": np.float16, "border": np.uint8}
         return {
@@ -181,8 +180,6 @@ class TextDetection(Task):
         """
         if not np.isfinite(logits).all():
             raise TrialFailed("maps are not finite; the lr may be too high")
-        from scipy.special import expit
-
         return np.asarray(np.rint(255 * expit(logits)), dtype=np.uint8)
 
     def scores(self, logits: npt.NDArray[Any]) -> Scores:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from foldtune.errors import DataError, SettingsError, TrialFailed
+from foldtune.trainers.deferred import albumentations
 from foldtune.trainers.detection.targets import draw_text
-from foldtune.trainers.loading.augment import Augmentation, build_augmentation, import_albumentations
+from foldtune.trainers.loading.augment import Augmentation, build_augmentation
 from foldtune.trainers.tasks.parsing import parse_settings
 from foldtune.trainers.tasks.text_detection import TextDetection
 
@@ -85,7 +86,7 @@ def test_polygons_move_with_their_image(tmp_path: Path) -> None:
     task, targets = make(tmp_path)
     text = np.rint(255 * draw_text(targets[0], SIZE)).astype(np.uint8)
     image = np.repeat(text[..., None], 3, axis=2)
-    transforms = import_albumentations()
+    transforms = albumentations
     for each in (transforms.HorizontalFlip(p=1.0), transforms.Affine(rotate=(20, 20), p=1.0)):
         moved, target = task.augment(Augmentation([each], 0, points=True), image, targets[0])
         drawn = draw_text(target, SIZE) > 0
@@ -96,7 +97,7 @@ def test_polygons_move_with_their_image(tmp_path: Path) -> None:
 
 def test_a_crop_shows_its_part_of_the_text_at_its_own_scale(tmp_path: Path) -> None:
     task, targets = make(tmp_path)
-    crop = Augmentation([import_albumentations().Crop(0, 0, 48, 64)], 0, points=True)
+    crop = Augmentation([albumentations.Crop(0, 0, 48, 64)], 0, points=True)
     image, target = task.augment(crop, np.zeros((*SIZE, 3), dtype=np.uint8), targets[0])
     assert image.shape[:2] == (64, 48)
     whole, part = draw_text(targets[0], SIZE), draw_text(target, (64, 48))
