@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.images import SIDE, Images
 from foldtune.trainers.loading.augment import AUGMENTATIONS, build_augmentation
-from foldtune.trainers.loading.loader import Batches
+from foldtune.trainers.loading.loader import Batches, BatchReader
 
 BATCH_SIZE = 64
 
@@ -55,12 +55,14 @@ class CacheLoader:
         assert images.table.targets is not None
         self._rows = np.arange(rows)
         self._batches = Batches(
-            images.source,
-            images.table.targets,
+            BatchReader(
+                images.source,
+                images.table.targets,
+                build_augmentation(augmentation, size=SIDE),
+                collate=images.task.collate,
+            ),
             self._rows,
             batch_size=BATCH_SIZE,
-            augmentation=build_augmentation(augmentation, size=SIDE),
-            collate=images.task.collate,
         )
 
     def epoch(self, number: int) -> float:

@@ -33,9 +33,11 @@ def _worker(source: ImageSource, channel: Connection) -> None:
     """Warm up, then read every image; send a message after each step and wait for the parent's."""
     import numpy as np
 
-    from foldtune.trainers.loading.loader import Batches
+    from foldtune.trainers.loading.loader import Batches, BatchReader
 
-    batches = Batches(source, np.zeros(len(source), dtype=np.int64), np.arange(len(source)), batch_size=_ROWS)
+    batches = Batches(
+        BatchReader(source, np.zeros(len(source), dtype=np.int64)), np.arange(len(source)), batch_size=_ROWS
+    )
     for _ in batches.epoch(0, np.arange(min(_ROWS * _WARM_UP_BATCHES, len(source)))):
         pass  # imports and buffers are not part of the cache
     channel.send("ready")

@@ -1,4 +1,4 @@
-"""Everything one trial may vary, as one frozen value, and its reading from a plain mapping."""
+"""The settings of one trial as one frozen value, and as a plain mapping."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TrialSettings:
     layer_decay (lr factor a layer towards the input), patience (epochs without improvement before the end).
     `train_last` n > 0 trains the head and the n layer groups before it alone (`trainers.networks.freezing`);
     0 trains all.
-    `tta` is how images are shown in validation and prediction (`trainers.loading.tta`), never in training.
+    `tta` names the views of an image in validation and prediction (`trainers.loading.tta`), never in training.
     `postprocess` holds fixed values, or is TUNED: then it is fitted to the validation scores of each epoch, and every
     figure of the trial is cross-fitted. amp "auto" is bf16 on a GPU that has it, fp16 on an older one, off on a CPU.
     """

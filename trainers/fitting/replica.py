@@ -17,7 +17,7 @@ from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import Predictor, eval_batch_size
 from foldtune.trainers.loading.augment import build_augmentation
 from foldtune.trainers.loading.crops import output_size, training_crop
-from foldtune.trainers.loading.loader import Batches
+from foldtune.trainers.loading.loader import Batches, BatchReader
 from foldtune.trainers.loading.samplers import build_sampler
 from foldtune.trainers.networks.models import has_batch_norm
 from foldtune.trainers.parallel.group import Group
@@ -148,19 +148,15 @@ class Replica:
             points=task.has_spatial_targets,
             **settings.augmentation.params,
         )
+        augment = task.augment if task.has_spatial_targets else None
         return Batches(
-            data.images,
-            data.targets,
+            BatchReader(data.images, data.targets, augmentation, augment, task.collate, self._job.seed),
             data.train_rows,
             batch_size=settings.batch_size,
-            augmentation=augmentation,
-            augment=task.augment if task.has_spatial_targets else None,
-            collate=task.collate,
-            seed=self._job.seed,
-            num_workers=self._workers,
             drop_last=drop_last,
-            pin_memory=self._device.type == "cuda",
             share=share,
+            num_workers=self._workers,
+            pin_memory=self._device.type == "cuda",
         )
 
     def _build_predictor(self) -> Predictor | None:

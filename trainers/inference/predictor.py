@@ -15,7 +15,7 @@ from foldtune.trainers.arrays.spill import SpilledArray
 from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.loading.crops import evaluation_crop
-from foldtune.trainers.loading.loader import Batches
+from foldtune.trainers.loading.loader import Batches, BatchReader
 from foldtune.trainers.loading.normalize import Normalize
 from foldtune.trainers.loading.tta import mean_output, views
 from foldtune.trainers.networks.models import input_stats
@@ -74,12 +74,11 @@ class Predictor:
         self._batch_size = options.batch_size
         self._device = choose_device(options.device)
         self._precision = choose_precision(options.amp, self._device)
+        crop = None if options.crop is None else evaluation_crop(options.crop, source.shape[1:3])
         self._batches = Batches(
-            source,
-            np.zeros(len(source), dtype=np.int64),  # there are no targets
+            BatchReader(source, np.zeros(len(source), dtype=np.int64), crop),  # there are no targets
             rows,
             batch_size=options.batch_size,
-            augmentation=None if options.crop is None else evaluation_crop(options.crop, source.shape[1:3]),
             num_workers=options.num_workers,
             pin_memory=self._device.type == "cuda",
         )

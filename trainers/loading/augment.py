@@ -33,7 +33,7 @@ class FlipAugmentation:
 
 @dataclass(frozen=True)
 class ShiftAugmentation:
-    """A small shift, zoom and rotation, never a flip: for digits, letters and all that is read.
+    """A small shift, zoom and rotation, never a flip: for digits, letters and other text.
 
     `strength` 0..1 scales how far and how often; 0.5 is the usual amount and 0 changes nothing.
     """
@@ -88,7 +88,7 @@ class Augmentation:
 
     def __init__(self, transforms: list[Any], seed: int, *, points: bool = False) -> None:
         followed = (
-            albumentations.KeypointParams(format="xy", remove_invisible=False, label_fields=["places"])
+            albumentations.KeypointParams(format="xy", remove_invisible=False, label_fields=["indices"])
             if points
             else None
         )
@@ -102,13 +102,13 @@ class Augmentation:
     def with_points(
         self, image: npt.NDArray[np.uint8], points: npt.NDArray[np.floating[Any]]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-        """The image, and where its points (K, 2), x and y in pixels, have gone; some may lie outside of it.
+        """The image and its moved points (K, 2), x and y in pixels, which may lie outside of it.
 
-        NaN where a transform has lost a point, as distortions do with those that they move out of the picture.
+        A point that a transform has dropped is NaN, as distortions do with those that leave the picture.
         """
-        found = self._compose(image=image, keypoints=points, places=np.arange(len(points)))
+        found = self._compose(image=image, keypoints=points, indices=np.arange(len(points)))
         moved = np.full((len(points), 2), np.nan)
-        moved[np.asarray(found["places"], dtype=np.int64)] = np.asarray(found["keypoints"]).reshape(-1, 2)
+        moved[np.asarray(found["indices"], dtype=np.int64)] = np.asarray(found["keypoints"]).reshape(-1, 2)
         return found["image"], moved
 
     def reseed(self, seed: int) -> None:
@@ -129,7 +129,7 @@ def build_augmentation(
     points: bool = False,
     **chances: float,
 ) -> Augmentation | None:
-    """The augmentation `name` for images of about `size` pixels; None where it would change nothing.
+    """The augmentation `name` for images of about `size` pixels a side; None where it would change nothing.
 
     `first` are transforms that come before those of the augmentation, such as a crop; `chances` as in
     `build_transforms`. With `points` it takes images with points, and fills what it turns in with black.
@@ -150,7 +150,7 @@ def build_transforms(
 ) -> list[Any]:
     """The albumentations transforms of a level, for a Compose of the caller's own.
 
-    `chances` are the probabilities of "custom", which knows neither strength nor flips. With keypoints take
+    `chances` are the probabilities of "custom", which has neither strength nor flips. With keypoints take
     border="constant": a reflecting border makes albumentations add reflected points.
     """
     if name not in AUGMENTATIONS:
@@ -226,7 +226,7 @@ def _light(scale: float) -> list[Any]:
 def _colour_noise_holes(scale: float, size: int) -> list[Any]:
     if scale == 0:
         return []
-    blur = 3 + 2 * int(scale * size / 224)  # the kernel's side; small images bear the smallest alone
+    blur = 3 + 2 * int(scale * size / 224)  # the kernel's side; small images take the smallest alone
     noise = (min(0.02 * scale, 0.04), min(0.06 * scale, 0.08))
     hole = (0.1, max(0.1, min(0.25 * scale, 0.35)))
     return [

@@ -1,4 +1,4 @@
-"""The part of a prepared image that the network sees, and at which size: one way in training, a fixed one after it."""
+"""Crops of prepared images to the network's input: random or fixed in training, fixed in evaluation."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ CROPS: Mapping[str, type] = MappingProxyType(
 
 
 def output_size(crop: Component, image_size: Size) -> Size:
-    """What the network gets, in training as in evaluation, of prepared images of `image_size`."""
+    """Height and width of the network's input from prepared images of `image_size`, in training and in evaluation."""
     size: int = crop.params["size"]
     return (size, size) if size else image_size
 
 
 def check_crop(crop: Component, image_size: Size) -> list[Problem]:
-    """A crop cannot be larger than the prepared images."""
+    """Problems of a crop that is larger than the prepared images."""
     size, largest = crop.params["size"], min(image_size)
     if size <= largest:
         return []
@@ -80,12 +80,12 @@ def check_crop(crop: Component, image_size: Size) -> list[Problem]:
 
 
 def as_evaluated(crop: Component, *, whole: bool) -> Component:
-    """The crop by which images are judged: where they must be `whole`, a random one crops in training alone."""
+    """The crop of evaluation: where images must stay `whole`, a random crop is for training alone."""
     return Component(crop.name, {**crop.params, "size": 0}) if whole and crop.name == "random_crop" else crop
 
 
 def check_whole(crop: Component) -> list[Problem]:
-    """Where all of an image must be judged, its middle cannot stand for it."""
+    """Problems of a crop where all of an image must be evaluated, which its middle does not hold."""
     if crop.name != "center_crop" or crop.params["size"] == 0:
         return []
     message = "the middle of an image is not all of its targets; use random_crop, which crops in training alone"
@@ -105,7 +105,7 @@ def training_crop(crop: Component, image_size: Size) -> list[Any]:
 
 
 def evaluation_crop(crop: Component, image_size: Size) -> Augmentation | None:
-    """What validation and prediction do to each image, without chance; None where nothing changes."""
+    """The deterministic crop of validation and prediction; None where nothing changes."""
     transforms = _fixed(crop, image_size)
     return Augmentation(transforms, seed=0) if transforms else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -38,37 +39,47 @@ class _Key(NamedTuple):
     """Which of the rows are read."""
 
 
-class _BatchReader(Dataset[Batch]):
-    """Reads, augments and collates the batch that a key names."""
+def _as_tensor(targets: npt.NDArray[Any], _: tuple[int, int]) -> torch.Tensor:
+    return torch.as_tensor(targets)
 
-    def __init__(
-        self,
-        source: ImageSource,
-        targets: npt.NDArray[Any],
-        augmentation: Reseedable | None,
-        augment: Augment | None,
-        collate: Collate,
-        seed: int,
-    ) -> None:
-        self._source = source
-        self._targets = targets
-        self._augmentation = augmentation
-        self._augment = augment
-        self._collate = collate
-        self._seed = seed
+
+@dataclass(frozen=True, eq=False)
+class BatchReader(Dataset[Batch]):
+    """Reads, augments and collates the images and targets of a batch.
+
+    Attributes:
+        source: N images of one size.
+        targets: (N, ...), row by row with `source`.
+        augmentation: (H, W, 3) uint8 -> the same form, in one size for all images; None is none.
+        augment: (augmentation, image, target) -> (image, target), for targets that lie in the image; None augments
+            images alone.
+        collate: (targets (B, ...), (height, width) of the batch's images) -> what the loss takes.
+        seed: of the augmentation's random numbers.
+    """
+
+    source: ImageSource
+    targets: npt.NDArray[Any]
+    augmentation: Reseedable | None = None
+    augment: Augment | None = None
+    collate: Collate = _as_tensor
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.targets) != len(self.source):
+            raise ValueError(f"{len(self.targets)} targets for {len(self.source)} images")
 
     def __getitem__(self, key: _Key) -> Batch:
         rows = key.rows[key.share]
-        images = self._source.read(rows)
-        targets = self._targets[rows]
-        if self._augmentation is not None:
+        images = self.source.read(rows)
+        targets = self.targets[rows]
+        if self.augmentation is not None:
             # The first share of a batch is augmented as in the whole batch.
             place = [key.share.start] if key.share.start else []
-            state = np.random.SeedSequence([self._seed, key.epoch, key.batch, *place]).generate_state(1)
-            self._augmentation.reseed(int(state[0]))
-            images = self._augmented(self._augmentation, images, targets)
+            state = np.random.SeedSequence([self.seed, key.epoch, key.batch, *place]).generate_state(1)
+            self.augmentation.reseed(int(state[0]))
+            images = self._augmented(self.augmentation, images, targets)
         height, width = images.shape[1:3]
-        return torch.from_numpy(images), self._collate(targets, (height, width)), key.rows
+        return torch.from_numpy(images), self.collate(targets, (height, width)), key.rows
 
     def _augmented(
         self, augmentation: Reseedable, images: npt.NDArray[np.uint8], targets: npt.NDArray[Any]
@@ -76,10 +87,10 @@ class _BatchReader(Dataset[Batch]):
         """The batch augmented, in the place of `images` unless a crop changes its form; `targets` are in theirs."""
         results = images
         for place, image in enumerate(images):
-            if self._augment is None:
+            if self.augment is None:
                 result = augmentation(image)
             else:
-                result, targets[place] = self._augment(augmentation, image, targets[place])
+                result, targets[place] = self.augment(augmentation, image, targets[place])
             if place == 0 and result.shape != image.shape:
                 results = np.empty((len(images), *result.shape), dtype=np.uint8)
             results[place] = result
@@ -93,48 +104,37 @@ class Batches:
     and again after a resume. Workers, where there are any, live until `close`.
 
     Args:
-        source: N images of one size.
-        targets: (N, ...), row by row with `source`.
-        rows: the rows of an epoch, in this order unless `epoch` gets another.
-        augmentation: applied to each image, and gives all of them one size; None for none.
-        collate: (B, ...) targets of a batch, and the (height, width) of its images -> what the loss takes, a tensor
-            as a rule.
+        reader: images, targets and what is done to them.
+        rows: rows of an epoch, in this order unless `epoch` gets another.
+        batch_size: images of a batch, >= 1.
         drop_last: leave out a last batch that is smaller, unless it is the only one.
-        augment: (augmentation, image, target) -> (image, target), for targets that lie in the image;
-            by default images alone are augmented.
-        pin_memory: by default where a CUDA device is there.
-        share: the part of every batch that is read, by default all of it; a process without a part gets one image.
+        share: part of every batch that is read, by default all of it; a process without a part gets one image.
+        num_workers: worker processes; 0 reads in this one.
+        pin_memory: by default where there is a CUDA device.
     """
 
     def __init__(
         self,
-        source: ImageSource,
-        targets: npt.NDArray[Any],
+        reader: BatchReader,
         rows: npt.NDArray[np.int64],
         *,
         batch_size: int,
-        augmentation: Reseedable | None = None,
-        collate: Collate | None = None,
-        seed: int = 0,
-        num_workers: int = 0,
         drop_last: bool = False,
-        augment: Augment | None = None,
-        pin_memory: bool | None = None,
         share: Share | None = None,
+        num_workers: int = 0,
+        pin_memory: bool | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        if len(targets) != len(source):
-            raise ValueError(f"{len(targets)} targets for {len(source)} images")
         self._rows = np.asarray(rows, dtype=np.int64)
         self._batch_size = batch_size
         self._drop_last = drop_last
         self._share = share or Share()
         self._keys: list[_Key] = []
-        if augmentation is not None:
+        if reader.augmentation is not None:
             _use_one_cv2_thread()
         self._loader: DataLoader[Batch] = DataLoader(
-            _BatchReader(source, targets, augmentation, augment, collate or _as_tensor, seed),
+            reader,
             batch_size=None,  # an item is a whole batch already
             sampler=self._keys,
             collate_fn=_as_it_is,  # else the rows, too, would become a tensor
@@ -177,10 +177,6 @@ class Batches:
         if self._drop_last and len(parts) > 1 and len(parts[-1]) < self._batch_size:
             parts.pop()
         return parts
-
-
-def _as_tensor(targets: npt.NDArray[Any], _: tuple[int, int]) -> torch.Tensor:
-    return torch.as_tensor(targets)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,4 +1,4 @@
-"""uint8 images to the network's input, on the device: the one place that training and inference share."""
+"""uint8 images to the network's input, on the device, for training and inference alike."""
 
 from __future__ import annotations
 

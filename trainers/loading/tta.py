@@ -24,13 +24,13 @@ _HEIGHT, _WIDTH = 1, 2  # of a batch (B, H, W, 3)
 
 @dataclass(frozen=True)
 class View:
-    """How an image is shown: mirrored along `flips` (dimensions of a batch), its values times `brightness`."""
+    """A view of an image: mirrored along `flips` (dimensions of a batch), with its values times `brightness`."""
 
     flips: tuple[int, ...] = ()
     brightness: float = 1.0
 
-    def show(self, images: Tensor) -> Tensor:
-        """uint8 (B, H, W, 3) to the same form."""
+    def apply(self, images: Tensor) -> Tensor:
+        """The view of uint8 images (B, H, W, 3), in the same form."""
         if self.flips:
             images = images.flip(self.flips)
         if self.brightness != 1.0:
@@ -38,8 +38,8 @@ class View:
         return images
 
     def undo(self, outputs: Tensor) -> Tensor:
-        """Outputs that are maps (B, K, H, W) are mirrored back; logits (B, K) know no place."""
-        return outputs.flip([place + 1 for place in self.flips]) if self.flips and outputs.ndim == 4 else outputs
+        """Outputs that are maps (B, K, H, W) are mirrored back; logits (B, K) have no position."""
+        return outputs.flip([axis + 1 for axis in self.flips]) if self.flips and outputs.ndim == 4 else outputs
 
 
 _IDENTITY, _HORIZONTAL, _VERTICAL = View(), View((_WIDTH,)), View((_HEIGHT,))
@@ -65,7 +65,7 @@ def views(name: str) -> tuple[View, ...]:
     return TTA[name]
 
 
-def mean_output(forward: Callable[[Tensor], Tensor], images: Tensor, shown: tuple[View, ...]) -> Tensor:
+def mean_output(forward: Callable[[Tensor], Tensor], images: Tensor, views: tuple[View, ...]) -> Tensor:
     """The mean of ``forward`` over the views of uint8 `images`; of a single view it is the plain output."""
-    outputs = [view.undo(forward(view.show(images))) for view in shown]
+    outputs = [view.undo(forward(view.apply(images))) for view in views]
     return outputs[0] if len(outputs) == 1 else reduce(add, outputs) / len(outputs)

@@ -136,10 +136,11 @@ def _check_name(model_name: str) -> str:
 def weights_unavailable(model_name: str, error: Exception) -> str:
     """Message that a model's pretrained weights are unavailable, why, and what to do."""
     return (
-        f"no pretrained weights for '{model_name}' ({_one_line(error)}); set pretrained: false, or download "
+        f"no pretrained weights for '{model_name}' ({one_line(error)}); set pretrained: false, or download "
         "them once where there is a network and point HF_HOME to that cache on every machine"
     )
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """The error's message as one line of at most 200 characters."""
     return " ".join(str(error).split())[:200]

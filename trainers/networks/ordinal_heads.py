@@ -1,9 +1,8 @@
 """Heads of ordinal networks with K-1 binary outputs, "is the level above k?", instead of K classes.
 
-While it trains, such a network returns the K-1 logits its loss wants. They mean different things (CORAL:
-cumulative, CORN: conditional on having got that far), so in evaluation mode it returns what both stand for:
-log probabilities (B, K) of the levels. Whatever is stored or voted on is then in one form for every loss, and
-softmax of it gives the probabilities.
+In training mode such a network returns the K-1 logits of its loss. They differ in meaning (CORAL: cumulative,
+CORN: conditional on the level being at least k), so in evaluation mode it returns log probabilities (B, K) of the
+levels. Whatever is stored or voted on is then in one form for every loss, and softmax of it gives the probabilities.
 """
 
 from __future__ import annotations

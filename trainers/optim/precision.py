@@ -1,4 +1,4 @@
-"""Mixed precision: which number type the forward pass uses on a device."""
+"""Mixed precision: the number type of the forward pass on a device."""
 
 from __future__ import annotations
 

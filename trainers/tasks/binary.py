@@ -1,4 +1,4 @@
-"""Yes or no, once an image."""
+"""One of two labels an image."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Binary(Task):
     """One of two labels an image: the positive one where its score reaches ``threshold``.
 
     The default metric treats both labels alike, so it does not depend on which of them is positive or frequent: any
-    answer that is the same for all images is worth .5. f1 is of the positive label, and so favours it where it is
+    constant prediction has .5. f1 is of the positive label, and so favours it where it is
     frequent. Precision, sensitivity and specificity are reported, but no threshold is fitted for one of them alone:
     it would call every image the same.
 
@@ -72,7 +72,7 @@ class Binary(Task):
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
-        """Learn the two labels; of numbers the larger, of words the later is positive, or the option ``positive``."""
+        """The task of two labels; of numbers the larger, of words the later is positive, or the option ``positive``."""
         if options.keys() - set(cls.option_names) or not isinstance(target, str):
             raise TypeError(f"binary takes one target column and the option positive, not {target!r}, {options}")
         names = sort_labels(label_column(frame, target, "the table"))
@@ -146,7 +146,7 @@ class Binary(Task):
 
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         """The exact threshold; of equally good ones the nearest to the default."""
-        self.mode(metric)  # refuses an unknown metric
+        self.mode(metric)  # raises for an unknown metric
         if metric not in self.tunable_metrics:
             return self.default_postprocess()
         return {"threshold": best_threshold(scores, targets, BINARY_TERMS[metric])}

@@ -157,7 +157,7 @@ class Multiclass(Task):
 
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         """Offsets alone; the prior that they adjust for is that of these rows, since no others may be counted."""
-        self.mode(metric)  # refuses an unknown metric
+        self.mode(metric)  # raises for an unknown metric
         if metric not in self.tunable_metrics:
             return self.default_postprocess()
         offsets = fit_offsets(scores, targets, metric, log_prior(self.class_counts(targets)))

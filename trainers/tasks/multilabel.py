@@ -72,7 +72,7 @@ class Multilabel(Task):
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
-        """Learn the labels between ``label_separator`` (by default ``|``); an empty cell has none."""
+        """The task of the labels between ``label_separator`` (by default ``|``); an empty cell has none."""
         if options.keys() - set(cls.option_names) or not isinstance(target, str):
             valid = "one target column and the option label_separator"
             raise TypeError(f"multilabel takes {valid}, not {target!r}, {options}")
@@ -81,7 +81,7 @@ class Multilabel(Task):
         names = sort_labels(flat)
         if not names:
             raise DataError([f"column '{target}' has no label in {len(frame)} rows"])
-        if len(np.unique(rows)) == len(rows) and (other := _likelier_separator(names, separator)):
+        if len(np.unique(rows)) == len(rows) and (other := _more_plausible_separator(names, separator)):
             given = f"column '{target}' has no '{separator}' in it, but labels like '{other[1]}'"
             raise DataError([f"{given}; is data.label_separator '{other[0]}'?"])
         return cls(target, names, separator)
@@ -166,7 +166,7 @@ class Multilabel(Task):
 
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         """macro_f1, micro_f1: a threshold a label, shrunk to the common one; samples_f1, accuracy: the common one."""
-        self.mode(metric)  # refuses an unknown metric
+        self.mode(metric)  # raises for an unknown metric
         best = self.default_postprocess()
         if metric not in self.tunable_metrics:
             return best
@@ -236,8 +236,8 @@ class Multilabel(Task):
         return cls(str(values["target"]), labels, str(values["label_separator"]))
 
 
-def _likelier_separator(names: Sequence[str], separator: str) -> tuple[str, str] | None:
-    """Another separator under which the labels that were learnt are joins of fewer ones, and such a label."""
+def _more_plausible_separator(names: Sequence[str], separator: str) -> tuple[str, str] | None:
+    """Another separator by which the labels found are joins of fewer ones, and one such label."""
     for other in (",", ";", "|", "/"):
         joined = [name for name in names if other in name]
         parts = {part.strip() for name in names for part in name.split(other)} - {""}

@@ -9,12 +9,12 @@ from torch import nn
 
 from foldtune.errors import SettingsError, TrialFailed
 from foldtune.trainers.loading.crops import check_crop, output_size
+from foldtune.trainers.networks.models import one_line
 from foldtune.trainers.parallel.microbatch import is_out_of_memory
 
 if TYPE_CHECKING:
     from foldtune.trainers.settings import TrialSettings
     from foldtune.trainers.tasks.base import Task
-from foldtune.trainers.networks.models import _one_line
 
 
 def create_model(task: Task, settings: TrialSettings, image_size: tuple[int, int]) -> nn.Module:
@@ -39,13 +39,13 @@ def create_model(task: Task, settings: TrialSettings, image_size: tuple[int, int
         if is_out_of_memory(error):
             raise
         height, width = image_size
-        reason = f"model '{settings.model_name}' cannot take images of {height}x{width}: {_one_line(error)}"
+        reason = f"model '{settings.model_name}' cannot take images of {height}x{width}: {one_line(error)}"
         raise TrialFailed(reason) from error
     return model
 
 
 def _try_out(model: nn.Module, image_size: tuple[int, int]) -> None:
-    """One image through the model: whatever does not fit its size shows now, as itself."""
+    """One image through the model, so that a size that does not fit raises here."""
     training = model.training
     with torch.inference_mode():
         model.eval()(torch.zeros(1, 3, *image_size))

@@ -162,7 +162,7 @@ class Ordinal(Multiclass):
         By accuracy they have to do better by two standard errors of the difference: the level with the highest score
         is optimal for accuracy, and cuts on the mean level mostly fit the noise of these rows (docs/retinamnist.md).
         """
-        sign = 1.0 if self.mode(metric) == "max" else -1.0  # refuses an unknown metric
+        sign = 1.0 if self.mode(metric) == "max" else -1.0  # raises for an unknown metric
         if metric not in self.tunable_metrics:
             return self.default_postprocess()
 

@@ -1,4 +1,4 @@
-"""Where in an image there is text."""
+"""Polygons of text in an image."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ class TextDetection(Task):
 
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         """The best combination of the usual values by a sweep; of equals the one nearest to the default."""
-        self.mode(metric)  # refuses an unknown one
+        self.mode(metric)  # raises for an unknown metric
         default = BoxSettings()
         if metric not in self.tunable_metrics:
             return default.to_dict()

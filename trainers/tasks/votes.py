@@ -1,4 +1,4 @@
-"""How the members of an ensemble come to one answer: the part of the task protocol that votes."""
+"""Voting of an ensemble's members: the part of the task protocol for it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from foldtune.trainers.arrays.voting import check_voting, mean_scores
 
 
 class Votes(ABC):
-    """What :class:`trainers.tasks.base.Task` knows of votes. A kind of problem gives its hard vote alone."""
+    """The votes of a :class:`foldtune.trainers.tasks.base.Task`, which implements the hard vote alone."""
 
     votings: ClassVar[tuple[str, ...]] = ("soft", "hard", "weighted")
 
     @abstractmethod
     def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
-        """Predictions of scores; absent keys are the default's. Ties always fall the same way."""
+        """Predictions (N, ...) of scores; absent keys are the default's. Ties are broken deterministically."""
 
     def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | None:
         """Return the offsets of each fold model's logits before :meth:`scores` that align the models' biases.
@@ -39,7 +39,7 @@ class Votes(ABC):
         min_votes: int | None = None,
         postprocess: Postprocess | None = None,
     ) -> tuple[Scores, Predictions]:
-        """One answer of M members on the same N rows; no member's place among them matters.
+        """Scores and predictions of M members together on the same N rows, whatever the order of the members.
 
         Args:
             member_scores: M arrays of scores (N, ...).
@@ -71,7 +71,7 @@ class Votes(ABC):
     def hard_vote(
         self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None
     ) -> Predictions:
-        """Predictions of M members' predictions, as :meth:`vote` describes it, which has checked the arguments.
+        """The hard vote of M members' predictions, as in :meth:`vote`, which has checked the arguments.
 
         Args:
             mean: (N, ...) mean scores, by which ties go.

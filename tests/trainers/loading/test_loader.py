@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from foldtune.trainers.data.cache import prepare_images
 from foldtune.trainers.data.preprocess import ImagePreprocessing
 from foldtune.trainers.loading.augment import build_augmentation
-from foldtune.trainers.loading.loader import Batches, Reseedable
+from foldtune.trainers.loading.loader import Batches, BatchReader, Reseedable
 
 
 class Pixels:
@@ -38,7 +38,8 @@ ROWS = np.arange(10, 40)
 
 
 def batches(**options: Any) -> Batches:
-    return Batches(SOURCE, TARGETS, ROWS, **{"batch_size": 8, "seed": 0, "pin_memory": False} | options)
+    reading = {name: options.pop(name) for name in ("augmentation", "augment", "collate", "seed") if name in options}
+    return Batches(BatchReader(SOURCE, TARGETS, **reading), ROWS, **{"batch_size": 8, "pin_memory": False} | options)
 
 
 def images(loader: Batches, epoch: int = 1, order: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.uint8]:
@@ -137,7 +138,7 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="batch_size"):
         batches(batch_size=0)
     with pytest.raises(ValueError, match="3 targets for 50 images"):
-        Batches(SOURCE, TARGETS[:3], ROWS, batch_size=8)
+        BatchReader(SOURCE, TARGETS[:3])
 
 
 class EveryEpoch(Dataset[torch.Tensor]):
@@ -157,7 +158,7 @@ class EveryEpoch(Dataset[torch.Tensor]):
 def test_epochs_are_far_faster_than_decoding(shared_data: Path, tmp_path: Path) -> None:
     paths = sorted((shared_data / "ham10000" / "images").iterdir())[:256]
     source = prepare_images(paths, ImagePreprocessing((64, 64)), cache_dir=tmp_path).source
-    loader = Batches(source, np.zeros(256), np.arange(256), batch_size=32, pin_memory=False)
+    loader = Batches(BatchReader(source, np.zeros(256)), np.arange(256), batch_size=32, pin_memory=False)
     list(loader.epoch(0))
     times = []
     for epoch in (DataLoader(EveryEpoch(paths), batch_size=32), loader.epoch(1)):

@@ -58,7 +58,7 @@ def test_the_output_is_the_mean_of_the_views_logits(name: str, model: nn.Module,
 
 def test_brightness_neither_wraps_around_nor_leaves_bytes() -> None:
     images = torch.tensor([0, 100, 101, 250, 255], dtype=torch.uint8).view(1, 1, -1, 1)
-    dark, bright = (view.show(images).flatten() for view in TTA["brightness"][1:])
+    dark, bright = (view.apply(images).flatten() for view in TTA["brightness"][1:])
     assert dark.tolist() == [0, 90, 91, 225, 230]
     assert bright.tolist() == [0, 110, 111, 255, 255]
     assert bright.dtype == torch.uint8
@@ -76,7 +76,7 @@ def test_the_cost_is_the_number_of_views(name: str, model: nn.Module, fold: Fold
 
 def test_views_are_different(fold: FoldData) -> None:
     images = torch.from_numpy(fold.images.array[:2])
-    assert len({view.show(images).contiguous().numpy().tobytes() for view in TTA["all"]}) == 6
+    assert len({view.apply(images).contiguous().numpy().tobytes() for view in TTA["all"]}) == 6
 
 
 def test_maps_are_mirrored_back(fold: FoldData) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldtune.trainers.loading.augment import build_augmentation
-from foldtune.trainers.loading.loader import Batches
+from foldtune.trainers.loading.loader import Batches, BatchReader
 from foldtune.trainers.parallel.shares import Share
 
 
@@ -54,8 +54,8 @@ class Images:
 def epoch(images: Images, share: Share) -> list[tuple[np.ndarray, list[int], list[int]]]:
     """Images, targets and rows of the batches of 15 rows in sevens, strongly augmented."""
     strong = build_augmentation("light", size=8, strength=1.0)
-    options = {"batch_size": 7, "augmentation": strong, "pin_memory": False, "share": share}
-    batches = Batches(images, np.arange(16), np.arange(15), **options)
+    reader = BatchReader(images, np.arange(16), strong)
+    batches = Batches(reader, np.arange(15), batch_size=7, pin_memory=False, share=share)
     return [(pixels.numpy(), targets.tolist(), rows.tolist()) for pixels, targets, rows in batches.epoch(1)]
 
 
