@@ -10,7 +10,7 @@ from benchmarks.report import cores
 
 if TYPE_CHECKING:
     from foldtune.trainers.data.cache import ImageSource
-    from foldtune.trainers.data.table import Table
+    from foldtune.trainers.data.table import Table, TableLayout
     from foldtune.trainers.tasks import Task
 
 SIDE = 64
@@ -54,6 +54,6 @@ def read_images(root: Path, cache: Path) -> Images:
     check_data(root)
     task_class = get_task("multiclass")
     task = task_class.from_frame(task_class.read_frame(root / "train.csv"), "dx")
-    table = read_table(root / "train.csv", root / "images", task, group_column="lesion_id")
+    table = read_table(root / "train.csv", TableLayout(root / "images", group_column="lesion_id"), task)
     prepared = prepare_images(table.paths, ImagePreprocessing((SIDE, SIDE)), cache_dir=cache, workers=cores())
     return Images(task, table, prepared.source, len(table) * SIDE * SIDE * 3)

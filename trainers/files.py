@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Atomic writes of files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FULL = {
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write `data` beside `path`, flush it to the disk, rename it: a reader sees the old file or the new one.
+    """Write `data` beside `path`, flush it to the disk, rename it: a reader gets the old file or the new one.
 
     Raises:
-        TrialFailed: no room for the file. What stood at `path` before still stands.
+        TrialFailed: no room for the file; the old file at `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -1,4 +1,4 @@
-"""What a training takes from its process: threads, device, random numbers."""
+"""Settings of a process for training: threads, device, random numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 
 
 def follow_omp_threads(processes: int = 1) -> None:
-    """Give torch OMP_NUM_THREADS threads: it looks at import alone, a reused worker's share may change.
+    """Set torch's threads to OMP_NUM_THREADS, which torch reads at import alone while a reused worker's may change.
 
-    Several `processes` of one training share them.
+    Args:
+        processes: processes of one training that share the threads, >= 1.
     """
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if first.isdigit() and int(first) > 0 and (threads := max(1, int(first) // processes)) != torch.get_num_threads():
@@ -22,13 +23,13 @@ def follow_omp_threads(processes: int = 1) -> None:
 
 
 def choose_device(device: str | None) -> torch.device:
-    """The named device, or the GPU that CUDA offers first, or the CPU."""
+    """Return the named device; None is the first GPU, or the CPU where there is none."""
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @contextmanager
 def seeded(device: torch.device, *key: int) -> Iterator[None]:
-    """Inside, random, NumPy and torch are seeded from `key` (integers >= 0); then all is as before."""
+    """Seed random, NumPy and torch from `key` (integers >= 0) in a block; restore their states after it."""
     for_python, for_numpy, for_torch = (int(x) for x in np.random.SeedSequence(key).generate_state(3))
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -43,6 +44,6 @@ def seeded(device: torch.device, *key: int) -> Iterator[None]:
 
 
 def free_gpu_cache(device: torch.device) -> None:
-    """Hand cached blocks back to the driver; other trials may share the GPU."""
+    """Return cached blocks to the driver; other trials may share the GPU."""
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,12 @@ from foldtune.trainers.data.cache import ImageSource, Prepared, prepare_images
 from foldtune.trainers.data.folds import assign_folds
 from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.data.preprocess import ImagePreprocessing
-from foldtune.trainers.data.table import Table, read_table
+from foldtune.trainers.data.table import Table, TableLayout, read_table
 from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.tasks import Task, get_task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Progress = Callable[[int, int], None]
 
@@ -95,19 +98,20 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         InputError: every problem of the table.
     """
     task_class = get_task(task_name)
+    frame: pd.DataFrame | None = None
     try:
         frame = task_class.read_frame(data.train)
         problems = _column_problems(data, frame.columns)
         if problems:
-            raise InputError(problems + _problems_beside_labels(data, task_class, frame.columns))
+            raise InputError(problems + _problems_beside_labels(data, task_class, frame, frame.columns))
         kept, _ = label_rules(data, task_class).apply(frame, data.train)
         task = task_class.from_frame(kept, data.target, **_task_options(data, task_class))
-        table = read_labels(data, task)
+        table = read_labels(data, task, frame)
     except DataError as error:
         # What else is wrong with the table is worth knowing too; of a missing file it names the near ones.
         texts = [text.removeprefix(f"{data.train}: ").removeprefix("the table: ") for text in error.problems]
         problems = [f"data.train: {data.train}: {text}" for text in texts]
-        others = _problems_beside_labels(data, task_class)
+        others = _problems_beside_labels(data, task_class, frame)
         raise InputError(list(dict.fromkeys([*others, *problems])) if data.train.is_file() else others) from None
     return task, table
 
@@ -118,16 +122,10 @@ def label_rules(data: DataConfig, task: type[Task] | Task) -> LabelRules:
     return LabelRules(data.target, data.target_map, data.on_missing, separator)
 
 
-def read_labels(data: DataConfig, task: Task) -> Table:
+def read_labels(data: DataConfig, task: Task, frame: pd.DataFrame | None = None) -> Table:
     """The labelled rows as a task that is known already encodes them; raises DataError."""
-    return read_table(
-        data.train,
-        data.images,
-        task,
-        id_column=data.id,
-        group_column=data.group,
-        labels=label_rules(data, task),
-    )
+    layout = TableLayout(data.images, data.id, data.group)
+    return read_table(data.train, layout, task, labels=label_rules(data, task), frame=frame)
 
 
 def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]:
@@ -154,7 +152,7 @@ def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
 
 
 def _problems_beside_labels(
-    data: DataConfig, task_class: type[Task], columns: Collection[str] | None = None
+    data: DataConfig, task_class: type[Task], frame: pd.DataFrame | None, columns: Collection[str] | None = None
 ) -> list[str]:
     if columns is not None and data.id not in columns:
         return []
@@ -162,7 +160,7 @@ def _problems_beside_labels(
     try:
         # Unlabelled, a table needs only the task's way to read it, which its class has.
         reader = cast("Task", task_class)
-        read_table(data.train, data.images, reader, id_column=data.id, group_column=group, labelled=False)
+        read_table(data.train, TableLayout(data.images, data.id, group), reader, labelled=False, frame=frame)
     except DataError as error:
         return [f"data.train: {text}" for text in error.problems]
     return []
@@ -190,7 +188,7 @@ def read_unlabelled(data: DataConfig, task: Task) -> Table:
     if data.test is None:
         raise InputError("data.test: missing; name the CSV of the rows to submit")
     try:
-        return read_table(data.test, data.images, task, id_column=data.id, labelled=False)
+        return read_table(data.test, TableLayout(data.images, data.id), task, labelled=False)
     except DataError as error:
         raise InputError([f"data.test: {text}" for text in error.problems]) from None
 

@@ -24,7 +24,10 @@ def write_digits(folder: str | Path, seed: int = 0) -> None:
 
     Columns are image, label; test.csv has image alone. In train.csv (about 550 rows) class sizes fall
     geometrically by 10 : 1 from the most to the least frequent; `seed` draws which digits are rare. The 400
-    test rows are stratified as the digits come. Raises `DataError` for a folder that holds anything else.
+    test rows are stratified.
+
+    Raises:
+        DataError: a folder that holds other files.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -43,7 +46,7 @@ def write_digits(folder: str | Path, seed: int = 0) -> None:
 
 
 def _foreign(folder: Path) -> list[str]:
-    """Files under `folder` that this module did not write."""
+    """Return the files under `folder` that this module did not write."""
     if not folder.is_dir():
         return []
     files = [path.relative_to(folder) for path in folder.rglob("*") if path != folder / "images"]
@@ -60,7 +63,7 @@ def _is_ours(folder: Path, path: Path) -> bool:
 def _thin_out(
     rows: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Rows such that the class sizes fall geometrically from the smallest class's size to a tenth of it."""
+    """Return rows whose class sizes fall geometrically from the smallest class's size to a tenth of it."""
     classes = rng.permutation(np.unique(labels))
     largest = int(np.bincount(labels[rows]).min())
     sizes = np.round(largest * IMBALANCE ** -np.linspace(0, 1, len(classes))).astype(int)

@@ -1,4 +1,4 @@
-"""A fold for every row: stratified, and grouped where rows belong together."""
+"""Assignment of rows to folds: stratified, and grouped where rows belong together."""
 
 from __future__ import annotations
 
@@ -24,11 +24,17 @@ def assign_folds(
     *,
     label_names: Sequence[str] | None = None,
 ) -> Folds:
-    """Fold 0..n_splits-1 of each row, (N,) int64, deterministic for the seed.
+    """Return the fold (N,) int64, 0 to n_splits-1, of each row; the same for the same seed.
 
-    `strata` are class indices (N,), or 0/1 indicators (N, L) of a row's labels. Rows with the same value in
-    `groups` (N,) share a fold. Raises `DataError` naming the classes (`label_names` by index) that have fewer
-    rows, or groups, than there are folds.
+    Args:
+        strata: class indices (N,), or 0/1 indicators (N, L) of each row's labels.
+        groups: (N,) rows with the same value share a fold; None without groups.
+        n_splits: number of folds, >= 2.
+        seed: seed of the shuffles.
+        label_names: names of the classes, for messages.
+
+    Raises:
+        DataError: classes that have fewer rows, or groups, than there are folds.
     """
     strata = np.asarray(strata)
     if n_splits < 2:
@@ -46,7 +52,9 @@ def assign_folds(
         sizes = np.bincount(units)
         return _iterative_stratification(counts, sizes, n_splits, np.random.default_rng(seed))[units]
     if groups is None:
-        from sklearn.model_selection import StratifiedKFold  # here, since half a second is long for a look at results
+        from sklearn.model_selection import (
+            StratifiedKFold,  # here, since its import takes half a second, which commands that show results do not need
+        )
 
         return _test_folds(StratifiedKFold(n_splits, shuffle=True, random_state=seed), strata, None)
     return _grouped(strata, units, n_splits, seed)
@@ -91,7 +99,7 @@ def _test_folds(splitter: Any, strata: npt.NDArray[Any], groups: npt.NDArray[Any
 
 
 def _grouped(strata: npt.NDArray[Any], units: npt.NDArray[np.int64], n_splits: int, seed: int) -> Folds:
-    """StratifiedGroupKFold may leave a small class out of a fold; another shuffle mostly cures it."""
+    """Return grouped folds; where StratifiedGroupKFold leaves a class out of a fold, another seed mostly helps."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     classes = np.unique(strata, return_inverse=True)[1]
@@ -112,7 +120,7 @@ def _iterative_stratification(counts: Counts, sizes: Counts, n_splits: int, rng:
     """Sechidis, Tsoumakas & Vlahavas 2011, algorithm 1, over units that hold several rows.
 
     `counts` (U, L) rows of each label in a unit, `sizes` (U,) rows of a unit. The rarest label goes first;
-    its units, large before small, each go to the fold that still wants most of that label, then most rows.
+    its units, large before small, each go to the fold that lacks most of that label, then most rows.
     """
     folds = np.full(len(counts), -1, dtype=np.int64)
     wanted = np.tile(counts.sum(axis=0) / n_splits, (n_splits, 1))

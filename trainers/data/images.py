@@ -1,4 +1,4 @@
-"""One image file to one RGB array of the working size, whatever the file holds."""
+"""Decoding of an image file, whatever it holds, into an RGB array of the working size."""
 
 from __future__ import annotations
 
@@ -24,11 +24,18 @@ _REDUCING_GAP = 3.0  # Pillow: from 3.0 on, the fast first reduction is indistin
 
 
 def decode(path: str | PathLike[str], size: tuple[int, int], *, resize: str = "squash") -> Uint8Array:
-    """Decode `path` into an RGB array (height, width, 3) of `size` = (height, width).
+    """Return an image file as an RGB array (height, width, 3).
 
-    `squash` ignores the aspect ratio, `crop` keeps it and cuts the centre, `pad` keeps it and adds black.
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled from 0..65535; of an
-    animation the first frame counts. Raises `BrokenImage` for anything that cannot be decoded whole.
+    EXIF orientation is applied, transparency is composited on white, 16-bit grey is scaled from 0..65535; of an
+    animation the first frame is used.
+
+    Args:
+        path: image file.
+        size: (height, width) in pixels.
+        resize: `squash` ignores the aspect ratio, `crop` keeps it and cuts the centre, `pad` keeps it and adds black.
+
+    Raises:
+        BrokenImage: a file that cannot be decoded whole.
     """
     path = Path(path)
     if resize not in RESIZES:
@@ -91,6 +98,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those of `_FORMATS` that this build of Pillow can open."""
+    """Return those of `_FORMATS` that this build of Pillow can open."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)

@@ -1,4 +1,4 @@
-"""Reading labels from tables: what every task with a CSV needs, and the messages where the table is wrong."""
+"""Labels of a table's columns, and messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMES_SHOWN = 20
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """The table as text: only an empty cell is missing ("NA" and "None" are labels); a BOM is dropped.
+    """Return a CSV as text: only an empty cell is missing ("NA" and "None" are labels); a BOM is dropped.
 
     Raises:
         DataError: no such file, not a CSV, not UTF-8, empty.
@@ -34,9 +34,9 @@ def read_csv(path: Path) -> pd.DataFrame:
 def label_sets(
     frame: pd.DataFrame, column: str, separator: str, source: Path | str
 ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
-    """All labels of a column of label lists, one after the other, and the row of each; an empty cell has none.
+    """Return all labels (M,) of a column of label lists, and the row (M,) of each; an empty cell has none.
 
-    Blanks around a label and nothing between two separators do not count.
+    Blanks around a label are dropped, and so are empty labels.
 
     Raises:
         DataError: no such column.
@@ -50,7 +50,7 @@ def label_sets(
 
 
 def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> npt.NDArray[np.str_]:
-    """The labels (N,) of a column, without the blanks around them.
+    """Return the labels (N,) of a column, without the blanks around them.
 
     Raises:
         DataError: no such column; rows without a label.
@@ -67,7 +67,7 @@ def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> npt.ND
 
 
 def sort_labels(labels: npt.NDArray[np.str_]) -> tuple[str, ...]:
-    """The distinct labels in order: as numbers where all are finite numbers, else as text."""
+    """Return the distinct labels in order: as numbers where all are finite numbers, else as text."""
     distinct = [str(label) for label in np.unique(labels)]
     try:
         numbers = {label: float(label) for label in distinct}
@@ -85,7 +85,7 @@ def encode_labels(
     source: Path | str,
     rows: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """The place (N,) of each label among the known ones; ``rows`` (N,) are theirs in the table, if not 0, 1, 2 …
+    """Return the index (N,) of each label among the known ones; ``rows`` (N,) are the labels' rows in the table.
 
     Raises:
         DataError: labels that are not known, each with its rows and the nearest known one.

@@ -1,4 +1,4 @@
-"""What is done to a column of labels before a task sees it: rows left out, labels renamed."""
+"""Rules for a column of labels: rows left out, labels renamed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class LabelRules:
     Attributes:
         column: name of the column of labels.
         mapping: old label to new; a row of a label that maps to None is left out. None leaves labels as they are.
-        on_missing: whether a row without a label is left to the task, which refuses it, or left out ("skip").
-        separator: between several labels of one cell, each of which is mapped; of those that map to None the row
-            alone stays. None: a cell is one label.
+        on_missing: "skip" leaves rows without a label out, "error" keeps them, and the task refuses them.
+        separator: separator of several labels in a cell, each of which is mapped; labels that map to None are
+            removed, the row stays. None: a cell is one label.
     """
 
     column: str
@@ -89,5 +89,5 @@ class LabelRules:
 
 
 def described(left_out: Mapping[str, int]) -> str:
-    """Reasons and rows, as in "3 with no label, 2 with label 'x'"."""
+    """Return reasons and numbers of rows, as in "3 with no label, 2 with label 'x'"."""
     return ", ".join(f"{rows} with {reason}" for reason, rows in left_out.items())

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    pass
 
 
 def make_splits(
@@ -38,7 +35,7 @@ def make_splits(
 
 
 def rarest_label(strata: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(N,) the rarest label of each row of (N, L); 0 for a row without any, so L labels are 1 to L."""
+    """Return the rarest label (N,) of each row of (N, L), 1 to L; 0 for a row without labels."""
     rarity = 1.0 / np.maximum(strata.sum(axis=0), 1)
     weighted = np.where(strata > 0, rarity, 0.0)
     return np.where(strata.any(axis=1), weighted.argmax(axis=1) + 1, 0)

@@ -1,4 +1,4 @@
-"""A CSV of image names and targets, checked as a whole before any image is decoded."""
+"""Table of image names and targets, checked as a whole before any image is decoded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".tif", ".tiff", ".bmp", ".webp")
 
 
 class TableTask(Protocol):
-    """What a table needs of a task: how its file is read and its targets are encoded."""
+    """The part of a task that a table uses: reading of the file and encoding of the targets."""
 
     def read_frame(self, path: Path) -> pd.DataFrame: ...
 
@@ -29,9 +29,15 @@ class TableTask(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """N rows: `ids` (N,) as written in the file, image `paths`, `targets` (N, ...) as the task encodes them
-    (None where unlabelled) and `groups` (N,): rows of one group belong to one fold. `left_out`: rows of the file
-    that are not among them, by reason."""
+    """N rows of a table.
+
+    Attributes:
+        ids: (N,) ids as written in the file.
+        paths: N image files.
+        targets: (N, ...) as the task encodes them; None where unlabelled.
+        groups: (N,) groups, each of which belongs to one fold; None without groups.
+        left_out: number of rows of the file that are not in the table, by reason.
+    """
 
     ids: npt.NDArray[np.str_]
     paths: tuple[Path, ...]
@@ -43,7 +49,7 @@ class Table:
         return len(self.paths)
 
     def select(self, rows: npt.NDArray[Any] | Sequence[int]) -> Table:
-        """The table of some rows, given as indices (in that order) or as a mask (N,)."""
+        """Return the table of some rows, given as indices (in that order) or as a mask (N,)."""
         index = np.arange(len(self))[np.asarray(rows)]
         return Table(
             ids=self.ids[index],
@@ -54,23 +60,46 @@ class Table:
         )
 
 
+@dataclass(frozen=True)
+class TableLayout:
+    """Where a table's rows find their images.
+
+    Attributes:
+        images: folder of relative image names.
+        id_column: column of the image names.
+        group_column: column of the groups; None without groups.
+    """
+
+    images: Path
+    id_column: str = "image"
+    group_column: str | None = None
+
+
 def read_table(
     path: Path,
-    images: Path,
+    layout: TableLayout,
     task: TableTask,
     *,
-    id_column: str = "image",
-    group_column: str | None = None,
     labelled: bool = True,
     labels: LabelRules | None = None,
+    frame: pd.DataFrame | None = None,
 ) -> Table:
-    """Read and check a table; relative image names lie under the folder `images`.
+    """Read and check a table.
 
-    `labels` leaves rows out and renames labels first; nothing of a row that is left out is checked.
-    Raises `DataError` with everything that is wrong: file, columns, names, labels, groups, missing images.
+    Args:
+        path: file of the table.
+        layout: columns, and the folder of images.
+        task: reader of the file and encoder of the targets.
+        labelled: whether the rows have targets.
+        labels: rules that leave rows out and rename labels first; nothing of a row that is left out is checked.
+        frame: content of the file, if it has been read before.
+
+    Raises:
+        DataError: every problem of file, columns, names, labels, groups, and missing images.
     """
-    path, images = Path(path), Path(images)
-    frame = _read(path, task)
+    path, images = Path(path), Path(layout.images)
+    id_column, group_column = layout.id_column, layout.group_column
+    frame = _read(path, task) if frame is None else frame
     if frame.empty:
         raise DataError([f"{path}: holds no rows"])
     left_out: Mapping[str, int] = {}
@@ -142,7 +171,7 @@ def _missing_images(table: Path, images: Path, paths: Sequence[Path]) -> list[st
 
 
 def _files_of(folder: Path) -> frozenset[str]:
-    """File names of a folder: one listing is far cheaper than a stat an image, above all on network disks."""
+    """Return the file names of a folder: one listing is far faster than a stat an image, above all on network disks."""
     try:
         with os.scandir(folder) as entries:
             return frozenset(entry.name for entry in entries if entry.is_file())

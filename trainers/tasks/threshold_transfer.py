@@ -1,7 +1,7 @@
-"""Thresholds for the mean of K fold models, which were fitted to scores of single ones.
+"""Threshold transfer by quantile matching: from scores of single fold models to means of K fold models.
 
 Every out-of-fold row is scored by one model, a test row by the mean of K, which is less extreme: a threshold that is
-not in the middle of the scores is then passed by fewer rows, or more. Measured as F1 and balanced accuracy on
+not in the middle of the scores is then exceeded by fewer rows, or more. Measured as F1 and balanced accuracy on
 unseen rows (5 folds; simulated scores at three shares of positives, 300 and 2,000 rows, weak and strong models; and
 small networks on handwritten digits):
 
@@ -10,7 +10,7 @@ small networks on handwritten digits):
 - going half of that way, in logit space, gained up to .037 and lost at most .005;
 - thresholding each fold's model and voting lost up to .039 where positives are rare.
 
-So half of the way it is. It takes rows, without labels, that are as those to come; under a hundred are too few.
+Hence half of the way. It needs unlabelled rows of the distribution to predict, at least a hundred.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ _NAMES = ({"threshold"}, {"threshold", "thresholds"})
 
 
 def is_threshold_only(task: Task) -> bool:
-    """Whether the task's post-processing is thresholds of its scores, and nothing else."""
+    """Return whether the task's post-processing consists of thresholds of its scores alone."""
     return set(task.postprocess_names) in _NAMES
 
 
 def transfer_thresholds(task: Task, postprocess: Postprocess, single: Scores, averaged: Scores) -> dict[str, Any]:
-    """Post-processing for scores that are means of fold models; of other tasks than those of thresholds unchanged.
+    """Return post-processing for means of fold models; unchanged for tasks without thresholds and for few rows.
 
     Args:
-        postprocess: fitted to ``single``.
+        task: task of the scores.
+        postprocess: post-processing that was fitted to ``single``.
         single: (N,) or (N, L) out-of-fold scores.
-        averaged: (T,) or (T, L) scores of unlabelled rows as they are to come, by the mean of the fold models.
+        averaged: (T,) or (T, L) mean scores of the fold models on unlabelled rows.
     """
     if not is_threshold_only(task) or len(averaged) < MIN_ROWS:
         return dict(postprocess)
@@ -59,7 +60,7 @@ def transfer_thresholds(task: Task, postprocess: Postprocess, single: Scores, av
 
 
 def _between(threshold: float, single: npt.NDArray[Any], averaged: npt.NDArray[Any]) -> float:
-    """Half-way, in logit space, to the threshold that as large a share of averaged scores (T,) reaches."""
+    """Return the threshold half-way, in logit space, to the one that the same share of averaged scores (T,) reaches."""
     share = float((bounded(single) >= threshold).mean())
     if not 0.0 < share < 1.0:
         return threshold

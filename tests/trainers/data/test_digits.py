@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.digits import write_digits
-from foldtune.trainers.data.table import read_table
+from foldtune.trainers.data.table import TableLayout, read_table
 from foldtune.trainers.tasks.multiclass import Multiclass
 
 
@@ -58,7 +58,7 @@ def test_pictures_are_the_real_digits_with_their_labels(digits: Path) -> None:
 def test_the_tables_are_ones_that_we_can_read(digits: Path) -> None:
     task = Multiclass.from_frame(Multiclass.read_frame(digits / "train.csv"), "label")
     assert task.label_names == tuple("0123456789")
-    table = read_table(digits / "train.csv", digits / "images", task)
+    table = read_table(digits / "train.csv", TableLayout(digits / "images"), task)
     assert len(table) == len(list((digits / "images").iterdir())) - 400
 
 

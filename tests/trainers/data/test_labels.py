@@ -10,7 +10,7 @@ from PIL import Image
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.labels import LabelRules, described
-from foldtune.trainers.data.table import read_table
+from foldtune.trainers.data.table import TableLayout, read_table
 from foldtune.trainers.tasks.binary import Binary
 
 
@@ -68,7 +68,7 @@ def test_images_of_excluded_rows_are_not_read(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
     (tmp_path / "t.csv").write_text("image,grade\n0.png,0\nnone.png,\n1.png,4\n0.png,9\n")
     rules = LabelRules("grade", {"0": "healthy", "4": "sick", "9": None}, "skip")
-    table = read_table(tmp_path / "t.csv", tmp_path, Binary("grade", ("healthy", "sick")), labels=rules)
+    table = read_table(tmp_path / "t.csv", TableLayout(tmp_path), Binary("grade", ("healthy", "sick")), labels=rules)
     assert table.ids.tolist() == ["0.png", "1.png"]
     assert table.targets is not None
     assert table.targets.tolist() == [0, 1]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.table import read_table
+from foldtune.trainers.data.table import TableLayout, read_table
 from foldtune.trainers.tasks.multiclass import Multiclass
 
 
@@ -31,7 +31,8 @@ def write(folder: Path, text: str) -> Path:
 def read(folder: Path, text: str, **options: Any) -> Any:
     path = write(folder, text)
     task = Multiclass.from_frame(pd.DataFrame({"label": ["cat", "dog"]}), "label")
-    return read_table(path, folder / "images", task, **options)
+    columns = {name: options.pop(name) for name in ("id_column", "group_column") if name in options}
+    return read_table(path, TableLayout(folder / "images", **columns), task, **options)
 
 
 def problems(folder: Path, text: str, **options: Any) -> str:
@@ -135,20 +136,20 @@ def test_unreadable_tables(folder: Path) -> None:
     (folder / "train.csv").write_bytes(b"\xff\xfe\x00\x81image")
     task = Multiclass.from_frame(pd.DataFrame({"label": ["cat", "dog"]}), "label")
     with pytest.raises(DataError, match=r"train\.csv"):
-        read_table(folder / "train.csv", folder / "images", task)
+        read_table(folder / "train.csv", TableLayout(folder / "images"), task)
     with pytest.raises(DataError, match=r"did you mean 'train\.csv'"):
-        read_table(folder / "trian.csv", folder / "images", task)
+        read_table(folder / "trian.csv", TableLayout(folder / "images"), task)
     with pytest.raises(DataError, match="is a folder"):
-        read_table(folder, folder / "images", task)
+        read_table(folder, TableLayout(folder / "images"), task)
 
 
 def test_ham10000_reads_whole(shared_data: Path) -> None:
     root = shared_data / "ham10000"
     task = Multiclass.from_frame(Multiclass.read_frame(root / "train.csv"), "dx")
-    table = read_table(root / "train.csv", root / "images", task, group_column="lesion_id")
+    table = read_table(root / "train.csv", TableLayout(root / "images", group_column="lesion_id"), task)
     assert len(table) == 7976
     assert table.targets is not None
     assert table.groups is not None
     assert len(np.unique(table.targets)) == 7
-    test = read_table(root / "test.csv", root / "images", task, labelled=False)
+    test = read_table(root / "test.csv", TableLayout(root / "images"), task, labelled=False)
     assert len(test) == 2039
