@@ -1,4 +1,4 @@
-"""The default of a range that names none: its middle, rounded to a number that one would write by hand."""
+"""Default of a range without one: its middle, rounded to few digits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ROUNDING = 0.05  # how far, in widths of the range, rounding may move the middl
 
 
 def central_float(low: float, high: float, *, log: bool, step: float | None) -> float:
-    """The midpoint, the geometric mean for `log`, or the middle point of the grid of `step`."""
+    """Return the midpoint, the geometric mean for `log`, or the middle point of the grid of `step`."""
     if step is not None:
         return nth_step(low, step, count_steps(low, high, step) // 2)
     middle = math.sqrt(low) * math.sqrt(high) if log else low / 2 + high / 2
@@ -23,22 +23,26 @@ def central_float(low: float, high: float, *, log: bool, step: float | None) -> 
 
 
 def central_int(low: int, high: int, *, log: bool, step: int) -> int:
-    """The middle point of the grid, or the rounded geometric mean for `log` (which has no step)."""
+    """Return the middle point of the grid, or the rounded geometric mean for `log` (which has no step)."""
     if log:
         return min(max(round(math.sqrt(low) * math.sqrt(high)), low), high)
     return low + step * ((high - low) // step // 2)
 
 
 def step_divides(low: float, high: float, step: float) -> bool:
-    """Whether `high` lies on the grid, by decimal arithmetic as Optuna checks it (0.1 divides 0.3)."""
+    """Return whether `high` lies on the grid, by decimal arithmetic as Optuna checks it (0.1 divides 0.3)."""
     return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
 
 
 def count_steps(low: float, high: float, step: float) -> int:
-    """Steps from `low` to `high`."""
+    """Return the number of steps from `low` to `high`."""
     return int((Decimal(str(high)) - Decimal(str(low))) / Decimal(str(step)))
 
 
 def nth_step(low: float, step: float, n: int) -> float:
-    """`low + n * step` without the noise of binary fractions."""
+    """Return `low + n * step` without the rounding errors of binary fractions.
+
+    >>> nth_step(0.1, 0.1, 2)
+    0.3
+    """
     return float(Decimal(str(low)) + n * Decimal(str(step)))

@@ -1,4 +1,4 @@
-"""What one parameter may be: a range of floats, a range of integers, or a choice. Bounds are inclusive."""
+"""Domains of a parameter: a range of floats, a range of integers, or a choice. Bounds are inclusive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GRID_TOLERANCE = 1e-8  # in steps, as optuna.distributions.FloatDistribution
 
 @dataclass(frozen=True)
 class FloatRange:
-    """Floats from `low` to `high`: even, or (`log`) even in the logarithm, or (`step`) on a grid."""
+    """Floats from `low` to `high`: uniform, or (`log`) uniform in the logarithm, or (`step`) on a grid."""
 
     low: float
     high: float
@@ -31,7 +31,11 @@ class FloatRange:
         return "loguniform" if self.log else "uniform"
 
     def validate(self, value: object) -> float:
-        """The value as this range holds it. Raises ValueError where the range does not contain it."""
+        """Return the value as a float.
+
+        Raises:
+            ValueError: a value outside the range.
+        """
         result = number(value)
         _check_inside(result, self.low, self.high)
         if self.step is not None and not _on_grid(result, self.low, self.step):
@@ -57,7 +61,7 @@ class FloatRange:
 
 @dataclass(frozen=True)
 class IntRange:
-    """Integers from `low` to `high`, both possible, `step` apart; `log` draws evenly in the logarithm."""
+    """Integers from `low` to `high`, `step` apart; uniform, or (`log`) uniform in the logarithm."""
 
     low: int
     high: int
@@ -70,7 +74,11 @@ class IntRange:
         return "logint" if self.log else "int"
 
     def validate(self, value: object) -> int:
-        """The value as an int. Raises ValueError where the range does not contain it."""
+        """Return the value as an int.
+
+        Raises:
+            ValueError: a value outside the range.
+        """
         result = integer(value)
         _check_inside(result, self.low, self.high)
         if (result - self.low) % self.step:
@@ -94,7 +102,7 @@ class IntRange:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of `values`, which all differ; with `branches` they name the branches of the choice."""
+    """One of distinct `values`; with `branches` they are the names of the choice's branches."""
 
     values: tuple[Scalar, ...]
     default: Scalar
@@ -103,7 +111,11 @@ class Choice:
     kind = "choice"
 
     def validate(self, value: object) -> Scalar:
-        """The equal value of this choice. Raises ValueError where there is none."""
+        """Return the equal value of this choice.
+
+        Raises:
+            ValueError: a value that is not in the choice.
+        """
         for own in self.values:
             if own == value and isinstance(own, bool) == isinstance(value, bool):
                 return own

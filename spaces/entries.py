@@ -12,11 +12,12 @@ from foldtune.spaces.scalars import Scalar, yaml_text
 
 @dataclass(frozen=True)
 class Location:
-    """Where an entry stands and when it counts.
+    """Location of an entry in a space.
 
-    `name` is its flat name (`loss.focal.gamma`), `location` its keys in the built configuration (`loss`,
-    `gamma`), `conditions` the branches that must be taken for it to count, outermost first, as (parameter,
-    branch).
+    Attributes:
+        name: flat name (`loss.focal.gamma`).
+        keys: keys in the built configuration (`loss`, `gamma`).
+        conditions: (parameter, branch) pairs under which the entry is active, outermost first.
     """
 
     name: str = ""
@@ -24,26 +25,26 @@ class Location:
     conditions: tuple[tuple[str, str], ...] = ()
 
     def child(self, key: str) -> Location:
-        """The place of `key` in the section that stands here."""
+        """Return the location of `key` in the section at this location."""
         name = f"{self.name}.{key}" if self.name else key
         return Location(name, (*self.keys, key), self.conditions)
 
     def branch(self, branch: str) -> Location:
-        """The place of the parameters of `branch`, where a choice with branches stands here."""
+        """Return the location of the parameters of a branch of the choice at this location."""
         return Location(f"{self.name}.{branch}", self.keys, (*self.conditions, (self.name, branch)))
 
     def active(self, values: Mapping[str, Scalar]) -> bool:
-        """Whether the branches taken in `values` lead here."""
+        """Return whether the branches in `values` are those of the conditions."""
         return all(values.get(parent) == branch for parent, branch in self.conditions)
 
     def condition(self) -> str:
-        """The conditions for a reader: `loss = focal`; empty where there are none."""
+        """Return the conditions as text: `loss = focal`; empty without conditions."""
         return ", ".join(f"{parent} = {branch}" for parent, branch in self.conditions)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A value that is sampled."""
+    """A sampled value."""
 
     location: Location
     domain: Domain
@@ -55,7 +56,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Constant:
-    """A value that is given: a scalar, or an empty section (`{}`)."""
+    """A fixed value: a scalar, or an empty section (`{}`)."""
 
     location: Location
     value: Scalar | Mapping[str, Any]
@@ -65,7 +66,7 @@ class Constant:
         return self.location.name
 
     def describe(self) -> str:
-        """The value as YAML writes it."""
+        """Return the value as YAML."""
         return "{}" if isinstance(self.value, Mapping) else yaml_text(self.value)
 
 

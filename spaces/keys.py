@@ -9,7 +9,7 @@ from foldtune.errors import Problem
 
 
 def nest(mapping: Mapping[Any, Any], path: str) -> tuple[dict[str, Any], list[Problem]]:
-    """One level of `mapping` (found at `path`) with its dotted keys folded, and what is wrong with its keys.
+    """Return one level of the `mapping` at `path` with its dotted keys nested, and the problems of its keys.
 
     A key that is given twice, or both as a value and as a section, is a problem. Deeper levels stay as given.
     """
@@ -33,12 +33,12 @@ def nest(mapping: Mapping[Any, Any], path: str) -> tuple[dict[str, Any], list[Pr
 
 
 def join(path: str, key: str) -> str:
-    """`key` below `path`."""
+    """Return the path of `key` below `path`."""
     return f"{path}.{key}" if path else key
 
 
 def not_text(kind: str, given: object) -> str:
-    """The message for a key that YAML did not read as text."""
+    """Return the message for a key that YAML did not read as text."""
     hint = "YAML reads true, false, null and numbers as values: quote it"
     return f"{kind} {given!r} is not text; {hint}"
 

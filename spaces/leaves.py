@@ -1,6 +1,6 @@
-"""From the mapping of one parameter (`{uniform: [0, 1], step: 0.1}`) to its domain.
+"""Parser of the mapping of one parameter (`{uniform: [0, 1], step: 0.1}`) into its domain.
 
-What is wrong is raised as a ValueError whose `args` are messages, one for each problem.
+Problems are raised as a ValueError whose `args` are messages, one for each problem.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _D = TypeVar("_D", FloatRange, IntRange, Choice)
 
 
 def parse_domain(spec: Mapping[str, Any]) -> Domain:
-    """The domain of a mapping that holds at least one kind. The insides of branches are not read."""
+    """Return the domain of a mapping that has at least one kind; the content of branches is not read."""
     kinds = [key for key in spec if key in KINDS]
     messages = [unknown("option", key, OPTIONS) for key in spec if key not in KINDS and key not in OPTIONS]
     if len(kinds) > 1:

@@ -1,4 +1,4 @@
-"""From a nested mapping to the entries of a space. All that is wrong with the mapping is gathered."""
+"""Parser of a nested mapping into the entries of a space, and all problems of the mapping."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foldtune.spaces.scalars import scalar
 
 
 def parse_entries(mapping: Mapping[Any, Any]) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
-    """The entries of `mapping`, a parent before what it brings, and every problem in it."""
+    """Return the entries of `mapping`, a choice before its branches' parameters, and every problem in it."""
     parser = _Parser()
     parser.root(mapping)
     parser.check_names()
@@ -110,10 +110,10 @@ class _Parser:
 
 
 def _wrong_kind(content: Mapping[str, Any]) -> str | None:
-    """The key that was meant as a kind: the only one beside the options, holding what a kind holds.
+    """Return the key that is a misspelt kind: the only one beside the options, with a value as a kind has.
 
-    A list is no constant, so it needs no more than a likeness or an option beside it; a mapping may well be a
-    section, so it must look like `choice`, the one kind that takes a mapping.
+    A list is no constant, so a similar name or an option beside it suffices; a mapping may be a section, so its key
+    must be similar to `choice`, the one kind that takes a mapping.
     """
     candidates = [key for key in content if key not in OPTIONS]
     if len(candidates) != 1:

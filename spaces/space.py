@@ -63,20 +63,20 @@ class Space:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What is sampled, a choice before the parameters of its branches."""
+        """Sampled values, a choice before the parameters of its branches."""
         return tuple(entry for entry in self.entries if isinstance(entry, Parameter))
 
     @property
     def is_conditional(self) -> bool:
-        """Whether some parameter is sampled only in a branch."""
+        """Whether a parameter is sampled only in a branch."""
         return any(parameter.location.conditions for parameter in self.parameters)
 
     def names(self) -> tuple[str, ...]:
-        """The flat names of all parameters, whatever the branch."""
+        """Return the flat names of the parameters of all branches."""
         return tuple(parameter.name for parameter in self.parameters)
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Optuna's distribution of each parameter, whatever the branch."""
+        """Return Optuna's distribution of each parameter of all branches."""
         return {parameter.name: parameter.domain.distribution() for parameter in self.parameters}
 
     def suggest(self, trial: BaseTrial) -> dict[str, Scalar]:
@@ -88,7 +88,7 @@ class Space:
         return values
 
     def build(self, params: Mapping[str, object]) -> dict[str, Any]:
-        """The nested configuration of flat `params`, with constants; a branch becomes `{name: branch, …}`.
+        """Return the nested configuration of flat `params`, with constants; a branch becomes `{name: branch, …}`.
 
         Raises SpaceError where a parameter is missing, unknown, out of range, or of a branch not taken.
         """
@@ -101,7 +101,7 @@ class Space:
         return config
 
     def default(self) -> dict[str, Scalar]:
-        """Flat parameters of the default configuration.
+        """Return the flat parameters of the default configuration.
 
         Without a `default:` of its own, a choice takes its first value and a range its middle (for log kinds
         the geometric mean), rounded to few digits.
@@ -109,7 +109,7 @@ class Space:
         return self._complete({})
 
     def corner_cases(self) -> Iterator[tuple[str, dict[str, Scalar]]]:
-        """Configurations that together show each branch, each value of a choice and both ends of each range.
+        """Yield configurations that together contain each branch, each value of a choice and both ends of each range.
 
         Pairs of a flat name and flat parameters: first the default configuration, under an empty name, then
         the default with the named parameter moved and the branches taken that lead to it. None comes twice.
@@ -124,7 +124,7 @@ class Space:
                     yield parameter.name, case
 
     def describe(self) -> tuple[ParameterRow, ...]:
-        """Rows for a table, constants included, in the order of the space."""
+        """Return the rows of a table, constants included, in the order of the space."""
         return tuple(
             ParameterRow(entry.name, entry.domain.kind, entry.domain.describe(), entry.location.condition())
             if isinstance(entry, Parameter)

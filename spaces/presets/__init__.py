@@ -1,4 +1,4 @@
-"""Presets: spaces to start from, one YAML file each beside this module (`description`, `space`)."""
+"""Presets: predefined spaces, one YAML file each beside this module (`description`, `space`)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SUFFIX = ".yaml"
 
 
 def list_presets() -> dict[str, str]:
-    """The name of each preset and what it is for, in one line; sorted by name."""
+    """Return the description of each preset, one line, by name; sorted by name."""
     return {name: str(_read(name)["description"]) for name in _names()}
 
 
 def expand_presets(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """`mapping` with the keys of its presets written out and `preset` gone: a record that stands by itself.
+    """Return `mapping` with its presets' keys in place of `preset`, a self-contained record.
 
     Raises SpaceError where a preset is unknown.
     """
@@ -29,7 +29,7 @@ def expand_presets(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge_presets(mapping: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Problem, ...]]:
-    """As `expand_presets`, with the problems given back.
+    """Return the result of `expand_presets`, and the problems instead of an error.
 
     A later preset, and then an own key, replaces a top-level key whole.
     """
