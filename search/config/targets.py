@@ -51,15 +51,39 @@ class TargetsFile:
             raise FormError(problems, error.config, error.unsound) from None
 
 
+@dataclass(frozen=True)
+class ConfigFile:
+    """The plain values of a configuration file, read once.
+
+    Attributes:
+        raw: values with the overrides applied.
+        folder: folder to which relative data paths refer.
+        targets: the configurations of several targets, None where the file has no `targets`.
+    """
+
+    raw: Mapping[str, Any]
+    folder: Path
+    targets: TargetsFile | None
+
+
+def read_config_file(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> ConfigFile:
+    """Return the values of a configuration file, of one task or of several targets. Takes what `load_config` takes.
+
+    Raises:
+        InputError: no such file, not YAML, a malformed override, or problems in the form of `targets`.
+    """
+    raw = read_raw(path, overrides, values)
+    return ConfigFile(raw, path.parent, _targets(raw, path.parent, values))
+
+
 def read_targets(
     path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
 ) -> TargetsFile | None:
-    """The targets of a configuration file; None where it has no `targets`. Takes what `load_config` takes.
+    """Return the targets of `read_config_file`, None where the file has no `targets`."""
+    return read_config_file(path, overrides, values).targets
 
-    Raises:
-        InputError: no such file, not YAML, or targets of the wrong form: every problem of theirs.
-    """
-    raw = read_raw(path, overrides, values)
+
+def _targets(raw: Mapping[str, Any], folder: Path, values: Mapping[str, Any] | None) -> TargetsFile | None:
     if TARGETS not in raw:
         return None
     raws = expand(raw)
@@ -67,7 +91,7 @@ def read_targets(
         for key, value in (values or {}).items():  # a flag is stronger than a target's own key
             if value is not None and "." in key:
                 override_value(merged, key, value)
-    return TargetsFile(str(raw.get("name")), raws, path.parent)
+    return TargetsFile(str(raw.get("name")), raws, folder)
 
 
 def expand(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

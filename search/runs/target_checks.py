@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from foldtune.errors import InputError, SubmissionError
 from foldtune.results.exports.submission import read_sample
-from foldtune.search.config.loading import FormError, check
 from foldtune.search.config.targets import TARGETS, TargetsFile, without_sample
-from foldtune.search.runs.validation import Checked, check_run
+from foldtune.search.runs.validation import Checked, check_raw
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class CheckedTargets:
 
 
 def check_targets(file: TargetsFile) -> CheckedTargets:
-    """Check every target's configuration as `check_run` does, and the columns of the sample.
+    """Check every target's configuration as `check_raw` does, and the columns of the sample.
 
     Raises:
         InputError: every problem found; one that all targets share is listed once.
@@ -33,7 +31,7 @@ def check_targets(file: TargetsFile) -> CheckedTargets:
     problems: dict[str, Sequence[str]] = {}
     for target, raw in file.raws.items():
         try:
-            checked[target] = _check(raw, file.folder)
+            checked[target] = check_raw(raw, file.folder)
         except InputError as error:
             problems[target] = error.problems
     if problems:
@@ -50,16 +48,8 @@ def check_target(file: TargetsFile, target: str) -> Checked:
     Raises:
         InputError: every problem found.
     """
-    checked = _check(file.raws[target], file.folder)
+    checked = check_raw(file.raws[target], file.folder)
     return replace(checked, config=without_sample(checked.config)[0])
-
-
-def _check(raw: Mapping[str, Any], folder: Path) -> Checked:
-    try:
-        config = check(raw, folder)
-    except FormError as error:
-        return check_run(error.config, error)
-    return check_run(config)
 
 
 def _said_once(problems: Mapping[str, Sequence[str]], targets: int) -> list[str]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError, unknown
 from foldtune.results.exports.submission import read_sample
 from foldtune.results.runs.ranking import Goal
-from foldtune.search.config.loading import FormError, load_config
+from foldtune.search.config.loading import FormError, check, read_raw
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.dataset import read_labelled, read_unlabelled, split
 from foldtune.search.runs.goal import resolve_goal
@@ -45,13 +45,22 @@ class Checked:
 
 
 def check_file(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Checked:
-    """Read a configuration file and check it: its form, its space, its data. Takes what `load_config` takes.
+    """Read a configuration file and check it as `check_raw` does. Takes what `load_config` takes."""
+    return check_raw(read_raw(path, overrides, values), path.parent)
+
+
+def check_raw(raw: Mapping[str, Any], folder: Path) -> Checked:
+    """Check the plain values of a configuration: its form, its space, its data.
+
+    Args:
+        raw: values of a YAML file.
+        folder: folder to which relative data paths refer.
 
     Raises:
         InputError: every problem found. Sections of the right form are checked to the end beside wrong ones.
     """
     try:
-        config = load_config(path, overrides, values)
+        config = check(raw, folder)
     except FormError as error:
         return check_run(error.config, error)
     return check_run(config)

@@ -14,9 +14,9 @@ from foldtune.search.cli.remote.command import RemoteCommand, remote_address, ru
 from foldtune.search.cli.terminal import note, output
 from foldtune.search.config.loading import read_raw
 from foldtune.search.config.packaging import CONFIG, pack_job
-from foldtune.search.config.targets import read_targets
+from foldtune.search.config.targets import read_config_file
 from foldtune.search.runs.target_checks import check_target
-from foldtune.search.runs.validation import Checked, check_file
+from foldtune.search.runs.validation import Checked, check_raw
 from foldtune.search.tuning.preflight import check_nodes
 
 
@@ -67,7 +67,7 @@ def show_check(request: CheckRequest) -> None:
 
 def _checked(request: CheckRequest) -> Checked:
     """Return the checked configuration of a search; of several targets the first one's, all of which need the same."""
-    several = read_targets(request.config, request.override, request.flags)
-    if several is None:
-        return check_file(request.config, request.override, request.flags)
-    return check_target(several, next(iter(several.raws)))
+    file = read_config_file(request.config, request.override, request.flags)
+    if file.targets is None:
+        return check_raw(file.raw, file.folder)
+    return check_target(file.targets, next(iter(file.targets.raws)))

@@ -8,9 +8,9 @@ from pathlib import Path
 from foldtune.results.exports.contact_sheet import write_sheets
 from foldtune.search.assess.preview import preview
 from foldtune.search.cli.terminal import note
-from foldtune.search.config.targets import read_targets
+from foldtune.search.config.targets import read_config_file
 from foldtune.search.runs.target_checks import check_targets
-from foldtune.search.runs.validation import check_file
+from foldtune.search.runs.validation import check_raw
 
 
 def preview_augmentations(config: Path, override: Sequence[str], file: Path, rows: int, seed: int) -> None:
@@ -23,8 +23,9 @@ def preview_augmentations(config: Path, override: Sequence[str], file: Path, row
         rows: number of images, >= 1.
         seed: seed of the choice of images and of the augmentations, >= 0.
     """
-    several = read_targets(config, override)
-    checked = [check_file(config, override)] if several is None else check_targets(several).targets.values()
+    given = read_config_file(config, override)
+    targets = given.targets
+    checked = [check_raw(given.raw, given.folder)] if targets is None else check_targets(targets).targets.values()
     sheets = [preview(each, rows, seed) for each in checked]
     width, height = write_sheets(file, sheets)
     images = sum(len(sheet.rows) for sheet in sheets)

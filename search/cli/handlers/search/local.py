@@ -22,15 +22,15 @@ from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.ray_session import RaySession
 from foldtune.search.cli.remote.command import INTERRUPTED
 from foldtune.search.cli.terminal import errors, note, output
-from foldtune.search.config.loading import load_config
+from foldtune.search.config.loading import check
 from foldtune.search.config.packaging import this_driver
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.config.targets import TargetsFile, read_targets
+from foldtune.search.config.targets import TargetsFile, read_config_file
 from foldtune.search.runs.dataset import Labelled
 from foldtune.search.runs.group import new_group, reopen_group
 from foldtune.search.runs.run import Run, extend, new_store, open_run, reopen_labelled, start_run
 from foldtune.search.runs.target_checks import check_target, check_targets
-from foldtune.search.runs.validation import Checked, check_file
+from foldtune.search.runs.validation import Checked, check_raw
 from foldtune.search.tuning.preflight import require_ready_nodes
 from foldtune.search.tuning.tuner import Search
 from foldtune.trainers.data.labels import described
@@ -61,15 +61,15 @@ def search_here(work: LocalSearch) -> None:
     """Search a new run or a resumed one; of several targets one after the other."""
     request = work.request
     override = list(request.override)
-    several = read_targets(work.config, override, request.flags)
+    file = read_config_file(work.config, override, request.flags)
     with RaySession(request.address, allow_no_token=request.allow_no_token) as ray:
-        if several is not None:
-            _search_targets(several, ray, work)
+        if file.targets is not None:
+            _search_targets(file.targets, ray, work)
         elif request.resume:
-            given = load_config(work.config, override, request.flags)
+            given = check(file.raw, file.folder)
             _search(partial(_resume, given, request.further_trials), ray, True, work.resume_command)
         else:
-            checked = check_file(work.config, override, request.flags)
+            checked = check_raw(file.raw, file.folder)
             _search(partial(_start, checked, ray), ray, False, work.resume_command)
 
 

@@ -6,9 +6,9 @@ import os
 
 from foldtune.search.cli.handlers.search.request import SearchRequest
 from foldtune.search.cli.remote.command import RemoteCommand, remote_address, run_remote
-from foldtune.search.config.loading import load_config, read_raw
+from foldtune.search.config.loading import check
 from foldtune.search.config.packaging import CONFIG, RESUME_COMMAND, leave_job_folder, pack_job, search_arguments
-from foldtune.search.config.targets import read_targets
+from foldtune.search.config.targets import read_config_file
 from foldtune.search.runs.target_checks import check_targets
 from foldtune.search.runs.validation import check_run
 from foldtune.spaces import Space
@@ -37,15 +37,15 @@ def remote_search(request: SearchRequest) -> RemoteCommand:
         InputError: the configuration is wrong, or holds a password.
     """
     config, override, flags = request.config, request.override, request.flags
-    raw = read_raw(config, override, flags)
-    several = read_targets(config, override, flags)
-    checked = load_config(config, override, flags) if several is None else several.config(next(iter(several.raws)))[0]
+    file = read_config_file(config, override, flags)
+    several = file.targets
+    checked = check(file.raw, file.folder) if several is None else several.config(next(iter(several.raws)))[0]
     if not checked.data.train.is_file():  # a path of the cluster's, which the job checks before it trains
         Space.parse(checked.space)
     elif several is None:
         check_run(checked)
     else:
         check_targets(several)
-    package = pack_job(raw, config.parent)
+    package = pack_job(file.raw, file.folder)
     sent = search_arguments(CONFIG, resume=request.resume, further_trials=request.further_trials)
     return RemoteCommand(sent, package.config, package.run, package.storage, request.resume_command())
