@@ -112,7 +112,8 @@ def examples_page() -> str:
 
 def reference_pages() -> dict[str, list[str]]:
     """Return the public modules of every page of the reference, by page: a page a room, and one for the package."""
-    pages = {"reference/index.md": ["foldtune", "foldtune.errors"]}
+    top = sorted(path.stem for path in (SOURCE / "foldtune").glob("*.py") if not path.stem.startswith("_"))
+    pages = {"reference/index.md": ["foldtune", *(f"foldtune.{name}" for name in top)]}
     for part in PARTS:
         for folder, folders, names in os.walk(SOURCE / "foldtune" / part):
             folders[:] = sorted(name for name in folders if not name.startswith("_"))
