@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
-from foldtune.errors import Problem, close_matches, unknown
+from foldtune.errors import Problem, unknown
 from foldtune.spaces.entries import Constant, Entry, Location, Parameter
 from foldtune.spaces.keys import nest
 from foldtune.spaces.leaves import KINDS, OPTIONS, parse_domain
@@ -121,7 +122,7 @@ def _wrong_kind(content: Mapping[str, Any]) -> str | None:
     (key,) = candidates
     if isinstance(content[key], list | tuple):
         has_options = len(content) > 1
-        return key if has_options or close_matches(key, KINDS) else None
+        return key if has_options or get_close_matches(key, KINDS, n=1, cutoff=0.7) else None
     if isinstance(content[key], Mapping):
-        return key if close_matches(key, ["choice"]) else None
+        return key if get_close_matches(key, ["choice"], cutoff=0.7) else None
     return None

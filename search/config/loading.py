@@ -17,11 +17,11 @@ KINDS = {list: "a list", str: "text", type(None): "empty"}
 
 
 class FormError(InputError):
-    """Keys or values of the wrong form, and what could be read beside them.
+    """Keys or values of the wrong form, with the sections that could be read.
 
     Attributes:
-        config: its sections named in `unsound` must not be looked at.
-        unsound: names of the top-level keys that have a problem, or that a misspelt one may have meant.
+        config: configuration without the sections in `unsound`.
+        unsound: names of the top-level keys with a problem, and of those that a misspelt key may have meant.
     """
 
     def __init__(self, problems: Sequence[str], config: RunConfig, unsound: Collection[str]) -> None:
@@ -31,12 +31,12 @@ class FormError(InputError):
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> RunConfig:
-    """Read, override and check a configuration file.
+    """Return the checked configuration of a file with overrides.
 
     Args:
-        path: a YAML file; relative data paths in it are relative to its folder.
-        overrides: `key.path=value` each, the value in YAML.
-        values: by key path, applied last; None leaves the key as it is.
+        path: YAML file; relative data paths in it are relative to its folder.
+        overrides: texts `key.path=value`, the value in YAML.
+        values: values by key path, applied last; None leaves the key unchanged.
 
     Raises:
         FormError: keys or values of the wrong form, every one of them.
@@ -46,7 +46,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), values: Mapping[str, 
 
 
 def read_raw(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> dict[Any, Any]:
-    """The plain values of a configuration file, overridden. Takes what `load_config` takes.
+    """Return the plain values of a configuration file with overrides. Takes what `load_config` takes.
 
     Raises:
         InputError: no such file, not YAML, a malformed override.
@@ -61,7 +61,11 @@ def read_raw(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any
 
 
 def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
-    """Validate plain values; relative data paths are relative to `folder`, an empty section is one left out.
+    """Return the checked configuration of plain values; an empty section counts as absent.
+
+    Args:
+        raw: values of a YAML file.
+        folder: folder to which relative data paths refer.
 
     Raises:
         FormError: keys or values of the wrong form, every one of them.
@@ -100,7 +104,7 @@ def _read(path: Path) -> str:
 
 
 def beside(path: Path) -> str:
-    """The YAML file beside a missing one that may have been meant, as the end of a message."""
+    """Return the end of a message: the YAML file in the same folder that was probably meant, or ""."""
     if path.is_dir() or not path.parent.is_dir():
         return ""
     entries = [str(entry) for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
@@ -124,7 +128,7 @@ def _override(raw: dict[Any, Any], overrides: Sequence[str], values: Mapping[str
 
 
 def override_value(raw: dict[Any, Any], key: str, value: Any) -> None:
-    """Set the value at a key path; raises InputError where a parent holds no keys."""
+    """Set the value at a key path. Raises InputError where a parent holds no keys."""
     *parents, last = key.split(".")
     node: Any = raw
     for depth, name in enumerate(parents, start=1):

@@ -23,7 +23,7 @@ BOUNDS = (
 
 
 def describe(detail: ErrorDetails) -> str:
-    """One problem as `key.path: what is wrong and what is valid`."""
+    """Return one problem as `key.path: what is wrong and what is valid`."""
     loc = tuple(map(str, detail["loc"]))
     return f"{'.'.join(loc)}: {_reason(detail, loc)}"
 
@@ -79,7 +79,7 @@ def _model(loc: tuple[str, ...]) -> type[BaseModel]:
 
 
 def _field(loc: tuple[str, ...]) -> FieldInfo:
-    """The field that a problem is about; inside a plain value (`space.3`) the field that holds it."""
+    """The field of a key path; for a part of a plain value (`space.3`) the field that holds the value."""
     section, *rest = loc
     field = RunConfig.model_fields[section]
     inner = _type(field)
@@ -89,7 +89,7 @@ def _field(loc: tuple[str, ...]) -> FieldInfo:
 
 
 def _type(field: FieldInfo) -> Any:
-    """The field's type; of an optional one what it is when given."""
+    """Type of a field; of an optional one without None."""
     choices = [choice for choice in get_args(field.annotation) if choice is not type(None)]
     is_union = type(None) in get_args(field.annotation)
     return choices[0] if is_union else field.annotation

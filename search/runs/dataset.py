@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from foldtune.errors import DataError, InputError, unknown
 from foldtune.search.config.schema import TASK_OPTIONS, DataConfig

@@ -35,7 +35,7 @@ def check_targets(file: TargetsFile) -> CheckedTargets:
         except InputError as error:
             problems[target] = error.problems
     if problems:
-        raise InputError(_said_once(problems, len(file.raws)))
+        raise InputError(_merged_problems(problems, len(file.raws)))
     data = next(iter(checked.values())).config.data
     _check_columns(data.sample_submission, data.id, list(checked))
     stripped = {target: replace(each, config=without_sample(each.config)[0]) for target, each in checked.items()}
@@ -52,7 +52,7 @@ def check_target(file: TargetsFile, target: str) -> Checked:
     return replace(checked, config=without_sample(checked.config)[0])
 
 
-def _said_once(problems: Mapping[str, Sequence[str]], targets: int) -> list[str]:
+def _merged_problems(problems: Mapping[str, Sequence[str]], targets: int) -> list[str]:
     everywhere = [p for p in next(iter(problems.values())) if sum(p in each for each in problems.values()) == targets]
     own = [
         f"{TARGETS}.{target}.{problem}"

@@ -288,3 +288,7 @@ def test_what_is_parsed_is_not_changed() -> None:
 def test_a_date_is_no_value() -> None:
     with pytest.raises(SpaceError, match=re.escape("datetime.date(2024, 1, 1) is a date; valid: text, a number")):
         Space.parse({"lr": date(2024, 1, 1)})
+
+
+def test_a_section_may_have_the_first_letter_of_a_kind() -> None:
+    assert Space.parse({"a": {"c": {}}}).build({}) == {"a": {"c": {}}}
