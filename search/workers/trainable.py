@@ -1,4 +1,4 @@
-"""One trial in a Ray worker: `search.workers.training` epoch by epoch, each epoch on disk before Ray hears of it.
+"""One trial in a Ray worker: `search.workers.training` epoch by epoch, each epoch on disk before its report to Ray.
 
 A class Trainable with `reset_config`, because workers are reused between trials: a cold worker spends
 seconds on imports. Failures of a trial are results, not exceptions, since Ray would retry an exception;

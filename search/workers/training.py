@@ -44,7 +44,7 @@ class TrialWork:
 
     @classmethod
     def of(cls, root: str, labelled: Labelled, metric: str, config: RunConfig) -> Self:
-        """As a run's configuration says it, for its search and for its fold models alike."""
+        """Return the work of a run's configuration, for its search and its fold models alike."""
         resources = config.resources
         return cls(
             root=root,
@@ -64,7 +64,7 @@ def team_of(work: TrialWork) -> Team | None:
 
 
 def short_reason(error: BaseException) -> str:
-    """One line for the leaderboard: the type only where the message alone would not say what it is."""
+    """Return the reason in one line; the class is named unless the error is foldtune's own."""
     message = " ".join(str(error).split()) or type(error).__name__
     text = message if isinstance(error, FoldtuneError) else f"{type(error).__name__}: {message}"
     return text if len(text) <= 300 else text[:297] + "..."

@@ -54,7 +54,7 @@ class BatchReader(Dataset[Batch]):
         augment: (augmentation, image, target) -> (image, target), for targets that lie in the image; None augments
             images alone.
         collate: (targets (B, ...), (height, width) of the batch's images) -> what the loss takes.
-        seed: of the augmentation's random numbers.
+        seed: seed of the augmentation.
     """
 
     source: ImageSource
