@@ -18,7 +18,7 @@ HEAD_CPUS, HEAD_MEMORY_GB = 2, 8
 IDLE_S = 300
 """Seconds after which an idle worker is given back; images are decoded once a worker, so not at once."""
 KEPT_S = 600
-"""Seconds that the cluster of a finished job is kept, for a look at its log."""
+"""Seconds that the cluster of a finished job is kept, so that its log can be read."""
 CONFIG_DIR = "/etc/foldtune"
 
 

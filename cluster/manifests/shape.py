@@ -9,7 +9,7 @@ from importlib.metadata import version
 from foldtune.errors import ClusterError
 
 SHARED = "/shared"
-"""Where every node sees the shared folder."""
+"""Path of the shared folder on every node."""
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?")
 
 

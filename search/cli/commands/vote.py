@@ -35,7 +35,7 @@ def thresholds(
 ) -> None:
     """Refit every trial's post-processing from its stored scores; nothing is retrained.
 
-    Shows the metric before, cross-fitted (no row is judged by a fit that saw it: the figure to believe), and on
+    Shows the metric before, cross-fitted (no row is evaluated by a fit that used it: the figure to believe), and on
     the rows of the fit (which flatters). The fitted values are in the JSON, or shown for one trial. With --grid
     nothing is fitted: every metric of each setting that you name, where what is not named stays at its default.
 
@@ -127,7 +127,7 @@ def ensemble(
 
     The search's own models of fold 0 are used as they are; the other folds are Ray tasks. Stopped or killed, the
     same command goes on where it was. Weights and post-processing are fitted on out-of-fold scores; every figure
-    shown is cross-fitted: no row is judged by a fit that saw it.
+    shown is cross-fitted: no row is evaluated by a fit that used it.
 
     foldtune ensemble skin --top 5 --folds 5 --voting soft -o submission.csv
     foldtune ensemble skin skin_convnext --top 8 --voting auto --tta hflip

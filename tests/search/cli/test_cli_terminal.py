@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -111,6 +112,8 @@ def test_help_teaches_and_imports_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     commands = json.loads(done.stdout)
     assert {"", "search", "ensemble", "predict", "data digits", "cluster check"} <= set(commands)
+    headings = re.findall(r"^╭─ (.+?) ─+╮$", commands[""][1], re.MULTILINE)
+    assert headings == ["Options", "Prepare", "Search", "Look at results", "Vote", "Use", "Cluster"]
     for command, (code, shown, heavy) in commands.items():
         assert (code, heavy) == (0, []), command
         assert "Usage: foldtune" in shown, command

@@ -22,7 +22,7 @@ def run_search_command(request: SearchRequest) -> None:
     if remote is not None:
         run_remote(remote, remote_search(request), allow_no_token=request.allow_no_token)
         return
-    # Heavy: Ray Tune, which a search that is sent away does not need.
+    # Heavy: Ray Tune, which a search that runs on a cluster does not need here.
     from foldtune.search.cli.handlers.search.local import LocalSearch, search_here
 
     resume_command = os.environ.get(RESUME_COMMAND, request.resume_command())
