@@ -145,7 +145,7 @@ class Space:
         for parameter in self.parameters:
             name, location = parameter.name, parameter.location
             if not location.active(values):
-                # A parent that is itself missing or wrong is reported; what it brings cannot be judged then.
+                # A parent that is itself missing or wrong is reported; its branches cannot be checked then.
                 if name in params and all(parent in values for parent, _ in location.conditions):
                     problems.append(Problem(name, f"counts only with {location.condition()}, not chosen here"))
             elif name not in params:

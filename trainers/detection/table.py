@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from foldtune.errors import DataError, unknown
+from foldtune.trainers.data.label_columns import read_csv
 from foldtune.trainers.detection.polygons import Points, repair
 
 _SHOWN = 5
@@ -27,8 +28,6 @@ def read_text_frame(path: Path) -> pd.DataFrame:
         DataError: no such file; not JSON of the form `FORM`, or not a CSV.
     """
     if path.suffix.lower() != ".json":
-        from foldtune.trainers.data.label_columns import read_csv  # here, since that package's tasks import this one
-
         return read_csv(path)
     try:
         images = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -128,7 +128,7 @@ def test_the_best_is_the_best_and_of_equals_the_nearest_to_the_default() -> None
     assert best_settings(np.ones_like(counted), DEFAULT_GRID, "hmean", BoxSettings()) == BoxSettings()
 
 
-def test_what_is_remembered_is_what_would_be_computed() -> None:
+def test_a_memo_gives_what_would_be_computed() -> None:
     maps, targets = noisy_maps(3)
     memo: ArrayMemo[np.ndarray] = ArrayMemo(2)
     for _ in range(2):
