@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.images import Images
-from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.loading.normalize import Normalize
 from foldtune.trainers.networks.models import input_stats
 from foldtune.trainers.optim.optimizers import build_optimizer
@@ -85,7 +85,7 @@ def loop_speeds(images: Images, *, threads: int, rows: int, repeats: int) -> tup
         valid_rows=np.arange(rows, min(rows + _VALID_ROWS, len(table))),
     )
     with _threads(threads):
-        fit = Fit(settings, task, data, metric="loss", epochs=repeats + 1, seed=0)
+        fit = Fit(TrainSpec(settings, task, data, metric="loss", epochs=repeats + 1, seed=0))
         ready = ReadySteps(settings, task, data, fit.device)
         fit.step()
         ready.epoch()

@@ -10,6 +10,7 @@
     ├── WorkError             1    the work failed: what failed, and where its log is
     │   ├── TrialFailed       1    one training cannot work and must not be retried
     │   ├── ProcessLost       1    a process of a training ended or stopped answering
+    │   │   └── MemoryExhausted 1  one ran out of memory after its first batch
     │   ├── Disconnected      1    another process left in the middle of an exchange
     │   ├── CheckpointError   1    a checkpoint is absent, damaged or another training's
     │   └── BrokenImage       1    an image file that cannot be decoded
@@ -118,6 +119,10 @@ class TrialFailed(WorkError):
 
 class ProcessLost(WorkError):
     """A process of the training ended or stopped answering; the training can go on from its last checkpoint."""
+
+
+class MemoryExhausted(ProcessLost):
+    """A process of the training ran out of memory after its first batch; it can go on at half the micro-batch."""
 
 
 class Disconnected(WorkError):

@@ -31,7 +31,7 @@ from foldtune.trainers.arrays.lazy import concatenate, sum_rows
 from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.data.preprocess import steps_to_list
 from foldtune.trainers.data.table import Table
-from foldtune.trainers.fitting.evaluator import Judge
+from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.settings import TrialSettings
@@ -289,7 +289,7 @@ def _value_under_views(work: FoldWork, fold: int, model: _FoldModel) -> float:
     else:
         logits = stored.logits
     task = labelled.task.for_training(data.targets[data.train_rows])
-    evaluator = Judge(task, data, work.trial.metric, model.settings.postprocess)
+    evaluator = Evaluator(task, data, work.trial.metric, model.settings.postprocess)
     return evaluator.metrics(logits, epoch=0)[work.trial.metric]
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from functools import partial
 
-from foldtune.errors import ProcessLost, TrialFailed
+from foldtune.errors import MemoryExhausted, ProcessLost, TrialFailed
 from foldtune.results.runs.ensemble_dir import FoldDir
 from foldtune.results.storage.files import save_file
 from foldtune.results.storage.paths import StorePath
-from foldtune.search.workers.training import TrialWork, resumed_fit, store_scores, team_of
+from foldtune.search.workers.training import TrialWork, resumed_fit, store_scores, worker_pool
 from foldtune.trainers.networks.weights import save_weights
 from foldtune.trainers.settings import TrialSettings
 
 ATTEMPTS = 4
-"""At a fold whose training loses a process."""
+"""Attempts at a fold whose training loses a process."""
 
 
 def train_fold(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
@@ -23,16 +23,24 @@ def train_fold(work: TrialWork, settings: TrialSettings, fold: int, directory: F
     Raises:
         TrialFailed: the training cannot work; other errors of the trainer pass through.
     """
-    for _ in range(ATTEMPTS - 1):
-        with suppress(ProcessLost):  # from the last checkpoint again
-            return _trained(work, settings, fold, directory, weights)
-    return _trained(work, settings, fold, directory, weights)
+    halvings = lost = 0
+    while True:
+        try:
+            return _trained(work, settings, fold, directory, weights, halvings)
+        except MemoryExhausted:  # from the last checkpoint, in smaller parts
+            halvings += 1
+        except ProcessLost:  # from the last checkpoint again
+            lost += 1
+            if lost == ATTEMPTS:
+                raise
 
 
-def _trained(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
+def _trained(
+    work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath, halvings: int
+) -> float:
     with (
-        team_of(work) or nullcontext() as team,
-        closing(resumed_fit(work, settings, fold, directory.checkpoint_path, team)) as fit,
+        worker_pool(work) or nullcontext() as pool,
+        closing(resumed_fit(work, settings, fold, directory.checkpoint_path, pool, halvings)) as fit,
     ):
         while not fit.done:
             fit.step()

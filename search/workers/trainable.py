@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 if TYPE_CHECKING:
+    from foldtune.results.runs.trial_dir import TrialDir
     from foldtune.search.workers.training import TrialWork
-    from foldtune.trainers.fitting.fit import Fit
-    from foldtune.trainers.fitting.team import Team
+    from foldtune.trainers.fitting.fit import EpochReport, Fit
+    from foldtune.trainers.fitting.worker_pool import WorkerPool
 
 TRIAL_KEY = "trial_key"
 """Key of a result, and of a trial's configuration, that holds foldtune's trial id."""
@@ -35,7 +36,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Called once a worker process, with its first trial and the pickled `TrialWork`."""
         self._packed = work
         self._work: TrialWork | None = None
-        self._team: Team | None = None
+        self._pool: WorkerPool | None = None
         self._begin(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
@@ -47,8 +48,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def cleanup(self) -> None:
         """Free the model and the GPU's cache, and end the processes that trained with this one."""
         self._release()
-        if self._team is not None:
-            self._team.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def _begin(self, config: Mapping[str, Any]) -> None:
         # Built in the first step, so that what fails there is a result with its reason.
@@ -61,22 +62,37 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             self._fit.close()
             self._fit = None
 
+    def _train_epoch(self, work: TrialWork, directory: TrialDir) -> tuple[Fit, EpochReport]:
+        """Train one epoch; where a process runs out of memory in it, again from the checkpoint in smaller parts."""
+        from foldtune.errors import MemoryExhausted
+        from foldtune.search.workers.training import open_fit, worker_pool
+
+        while True:
+            if self._fit is None:
+                self._pool = self._pool or worker_pool(work)
+                self._fit = open_fit(work, directory, halvings=self._halvings, pool=self._pool)
+            try:
+                report = self._fit.step()
+            except MemoryExhausted:
+                self._release()
+                self._halvings += 1
+            else:
+                self._halvings = 0  # the next checkpoint has the smaller size
+                return self._fit, report
+
     def step(self) -> dict[str, Any]:
         """Train one epoch and store it; a failure is a result with `error`."""
         from foldtune.errors import ProcessLost, StorageError
         from foldtune.results.runs.store import RunStore
-        from foldtune.search.workers.training import open_fit, short_reason, store_epoch, team_of
+        from foldtune.search.workers.training import short_reason, store_epoch
 
         if self._work is None:
             self._work = pickle.loads(self._packed)
         work = self._work
         directory = RunStore(work.root).trial(self._key)
         try:
-            if self._fit is None:
-                self._team = self._team or team_of(work)
-                self._fit = open_fit(work, directory, halvings=self._halvings, team=self._team)
-            report = self._fit.step()
-            store_epoch(directory, self._fit, report)
+            fit, report = self._train_epoch(work, directory)
+            store_epoch(directory, fit, report)
         except Exception as error:
             with suppress(OSError, StorageError):
                 directory.write_error(traceback.format_exc())

@@ -13,8 +13,8 @@ from foldtune.results.runs.trial_dir import FitDir, TrialDir
 from foldtune.results.storage.files import read_locally, save_file
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.runs.dataset import Labelled, open_once
-from foldtune.trainers.fitting.fit import EpochReport, Fit
-from foldtune.trainers.fitting.team import Team
+from foldtune.trainers.fitting.fit import EpochReport, Fit, TrainSpec
+from foldtune.trainers.fitting.worker_pool import WorkerPool
 from foldtune.trainers.networks.weights import save_weights
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
@@ -58,9 +58,9 @@ class TrialWork:
         )
 
 
-def team_of(work: TrialWork) -> Team | None:
-    """The processes that share a trial's batches; they outlive it and are to be closed. None where one does all."""
-    return Team(work.processes, "cuda" if work.gpus else "cpu") if work.processes > 1 else None
+def worker_pool(work: TrialWork) -> WorkerPool | None:
+    """Return the processes that share a trial's batches, None for one; they outlive the trial and are to be closed."""
+    return WorkerPool(work.processes, "cuda" if work.gpus else "cpu") if work.processes > 1 else None
 
 
 def short_reason(error: BaseException) -> str:
@@ -70,37 +70,41 @@ def short_reason(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
-def open_fit(work: TrialWork, directory: TrialDir, halvings: int = 0, team: Team | None = None) -> Fit:
-    """A trial's training, gone on with where its checkpoint stands, in smaller parts of a batch where `halvings`."""
+def open_fit(work: TrialWork, directory: TrialDir, halvings: int = 0, pool: WorkerPool | None = None) -> Fit:
+    """Return a trial's training, from its checkpoint where there is one; `halvings` as for `resumed_fit`."""
     labelled = work.labelled
     record = directory.record()
     if record is None:
         raise TrialFailed(f"{directory.config_path} is gone")
     settings = parse_settings(record.config, labelled.task)
-    fit = resumed_fit(work, settings, work.fold, directory.checkpoint_path, team)
-    for _ in range(halvings):
-        fit.halve_micro_batch()
-    return fit
+    return resumed_fit(work, settings, work.fold, directory.checkpoint_path, pool, halvings)
 
 
 def resumed_fit(
-    work: TrialWork, settings: TrialSettings, fold: int, checkpoint: StorePath, team: Team | None = None
+    work: TrialWork,
+    settings: TrialSettings,
+    fold: int,
+    checkpoint: StorePath,
+    pool: WorkerPool | None = None,
+    halvings: int = 0,
 ) -> Fit:
-    """A training on a fold, gone on with where its checkpoint stands; one of other data or code is left aside."""
+    """Return a training on a fold, from its checkpoint where there is one of the same data and code.
+
+    Args:
+        halvings: times that the checkpoint's micro-batch is halved.
+    """
     labelled = work.labelled
+    data = labelled.fold(fold, open_once(labelled.table.paths, labelled.images))
     fit = Fit(
-        settings,
-        labelled.task,
-        labelled.fold(fold, open_once(labelled.table.paths, labelled.images)),
-        metric=work.metric,
-        epochs=work.epochs,
-        seed=work.seed,
+        TrainSpec(settings, labelled.task, data, work.metric, work.epochs, work.seed),
         num_workers=work.loader_workers,
-        team=team,
+        pool=pool,
     )
     with read_locally(checkpoint) as local, suppress(CheckpointError):
         if local is not None:
             fit.restore(local)
+    for _ in range(halvings):
+        fit.halve_micro_batch()
     return fit
 
 

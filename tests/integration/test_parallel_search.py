@@ -23,7 +23,7 @@ def members(started: Any) -> set[psutil.Process]:
     for worker in started.workers():
         try:
             children = worker.children()
-            found |= {child for child in children if "foldtune.trainers.fitting.member" in child.cmdline()}
+            found |= {child for child in children if "foldtune.trainers.fitting.worker" in child.cmdline()}
         except psutil.NoSuchProcess:
             continue
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.parsing import parse_settings
@@ -87,6 +87,6 @@ def start(task: Multiclass, fold: FoldData, settings: Callable[..., TrialSetting
         data: FoldData | None = None,
         **changes: Any,
     ) -> Fit:
-        return Fit(settings(**changes), task, data or fold, metric=metric, epochs=epochs, seed=seed, device="cpu")
+        return Fit(TrainSpec(settings(**changes), task, data or fold, metric, epochs, seed), device="cpu")
 
     return make

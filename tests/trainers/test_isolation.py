@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from foldtune.trainers.fitting.fit import Fit, FitResult, FoldData, fit
+from foldtune.trainers.fitting.fit import Fit, FitResult, FoldData, TrainSpec, fit
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -54,7 +54,7 @@ def test_a_training_leaves_the_process_as_it_was(start: Start) -> None:
 
 
 def run_lively(task: Multiclass, settings: TrialSettings, fold: FoldData, seed: int) -> str:
-    return digest(fit(settings, task, fold, metric="loss", epochs=2, seed=seed, device="cpu"))
+    return digest(fit(TrainSpec(settings, task, fold, metric="loss", epochs=2, seed=seed), device="cpu"))
 
 
 _IN_A_FRESH_PROCESS = """

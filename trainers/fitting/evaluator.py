@@ -1,4 +1,4 @@
-"""How an epoch is judged: the metrics of its validation logits, by post-processing that does not flatter."""
+"""Metrics of an epoch's validation logits, by post-processing that never sees the rows it predicts."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from foldtune.trainers.tasks.base import Predictions, Scores, Task
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions, cross_fitted_score
 
 
-class Judge:
-    """Judges every epoch of one training on the validation rows of its fold.
+class Evaluator:
+    """Evaluates the epochs of one training on the validation rows of its fold.
 
     Args:
-        metric: of the task; the best epoch is the one that is best by it.
-        postprocess: of the settings: fixed values, or TUNED.
+        metric: name of a metric of the task; the best epoch is the one that is best by it.
+        postprocess: fixed values by name, or TUNED for values that are fitted, cross-fitted, to the validation rows.
+
+    Attributes:
+        mode: "max" or "min", the better direction of the metric.
 
     Raises:
         SettingsError: the task has no such metric.
     """
 
     def __init__(self, task: Task, data: FoldData, metric: str, postprocess: Mapping[str, Any] | str) -> None:
-        self.mode = task.mode(metric)
-        self._task, self._metric, self._postprocess = task, metric, postprocess
+        self.metric, self.mode = metric, task.mode(metric)
+        self._task, self._postprocess = task, postprocess
         self._data = data
 
     def metrics(self, logits: Logits, epoch: int) -> dict[str, float]:
-        """Every metric of the logits (N_valid, …) after `epoch`, which is for messages.
+        """Return every metric of the logits (N_valid, …); `epoch` is for messages.
 
         Raises:
             TrialFailed: logits or the metric are not finite.
@@ -43,32 +46,32 @@ class Judge:
             raise TrialFailed(f"validation logits are not finite after epoch {epoch}; the lr may be too high")
         scores = self._task.scores(logits)
         metrics = self._task.evaluate(scores, self.predictions(scores), self._targets)
-        if not math.isfinite(metrics[self._metric]):
-            raise TrialFailed(f"{self._metric} is {metrics[self._metric]} after epoch {epoch}")
+        if not math.isfinite(metrics[self.metric]):
+            raise TrialFailed(f"{self.metric} is {metrics[self.metric]} after epoch {epoch}")
         return metrics
 
     def predictions(self, scores: Scores) -> Predictions:
-        """Predictions of the validation rows; a tuned post-processing never predicts rows that it was fitted on."""
+        """Return predictions of the validation rows; TUNED post-processing is never fitted on the rows it predicts."""
         if isinstance(self._postprocess, str):
-            return cross_fitted_predictions(self._task, scores, self._targets, self._metric, self._splits)
+            return cross_fitted_predictions(self._task, scores, self._targets, self.metric, self._splits)
         return self._task.predict(scores, self._postprocess)
 
-    def better(self, value: float, best: Best | None) -> bool:
+    def is_better(self, value: float, best: Best | None) -> bool:
         """Whether a value of the metric is better than the best so far."""
         if best is None:
             return True
         return value > best.value if self.mode == "max" else value < best.value
 
     def tuned(self, logits: Logits, metrics: Mapping[str, float]) -> float:
-        """The metric with post-processing fitted, cross-fitted; `metrics` are those of the same logits."""
-        if self._metric not in self._task.tunable_metrics or self._postprocess == TUNED:
-            return metrics[self._metric]
+        """Return the metric with cross-fitted post-processing; `metrics` are those of the same logits."""
+        if self.metric not in self._task.tunable_metrics or self._postprocess == TUNED:
+            return metrics[self.metric]
         scores = self._task.scores(logits)
-        return cross_fitted_score(self._task, scores, self._targets, self._metric, self._splits)
+        return cross_fitted_score(self._task, scores, self._targets, self.metric, self._splits)
 
     @property
     def _splits(self) -> npt.NDArray[np.int64]:
-        """Splits of the validation rows for cross-fitting; rows of a group stay together."""
+        """Splits (N_valid,) of the validation rows for cross-fitting; rows of a group stay together."""
         groups = None if self._data.groups is None else self._data.groups[self._data.valid_rows]
         return make_splits(self._task.strata(self._targets), groups)
 

@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from foldtune.trainers.fitting.checkpoint import read_checkpoint, write_checkpoint
-from foldtune.trainers.fitting.evaluator import Judge
-from foldtune.trainers.fitting.fit_types import Best, EpochReport, FitResult, FoldData, Logits
+from foldtune.trainers.fitting.epoch import evaluate_epoch, run_epoch
+from foldtune.trainers.fitting.evaluator import Evaluator
+from foldtune.trainers.fitting.fit_types import Best, EpochReport, FitResult, FoldData, Logits, TrainSpec
 from foldtune.trainers.fitting.learner import Learner
-from foldtune.trainers.fitting.replica import Job, Replica
-from foldtune.trainers.fitting.team import Team
+from foldtune.trainers.fitting.rank_trainer import RankTrainer
+from foldtune.trainers.fitting.worker_pool import WorkerPool
 from foldtune.trainers.networks.models import count_params_m
-from foldtune.trainers.parallel.group import Group
+from foldtune.trainers.parallel.process_group import ProcessGroup
 from foldtune.trainers.runtime import choose_device
-from foldtune.trainers.settings import TrialSettings, settings_to_dict
-from foldtune.trainers.tasks.base import Task
+from foldtune.trainers.settings import settings_to_dict
 
-__all__ = ["EpochReport", "Fit", "FitResult", "FoldData", "fit"]
+__all__ = ["EpochReport", "Fit", "FitResult", "FoldData", "TrainSpec", "fit"]
 
 
 class Fit:
@@ -35,52 +35,43 @@ class Fit:
     interrupted, on a CPU bit for bit.
 
     Args:
-        metric: a metric of the task; the best epoch is the one that is best by it.
-        epochs: budget of epochs and length of the lr schedule.
-        seed: at least 0.
         device: "cpu", "cuda", "cuda:1"; by default the first GPU, or the CPU.
         num_workers: processes that read and augment; 0 does it in those that train.
-        team: processes that train together, each with its share of every batch: gradients, metrics and checkpoints
+        pool: processes that train together, each with its shard of every batch: gradients, metrics and checkpoints
             are those of one process. It has one training at a time and outlives it; `device` is its own.
 
     Raises:
-        SettingsError: the metric is unknown, the warm-up too long, or the model lacks what is asked of it.
-        TrialFailed: the model cannot be had, or not at this image size.
-        ProcessLost: a process of the team is gone, here and in every method that trains.
+        SettingsError: the metric is unknown, the warm-up too long, or the model lacks a part that the settings name.
+        TrialFailed: the model cannot be built, or not at this image size.
+        ProcessLost: a process of the pool is gone, here and in every method that trains.
     """
 
     def __init__(
         self,
-        settings: TrialSettings,
-        task: Task,
-        data: FoldData,
+        spec: TrainSpec,
         *,
-        metric: str,
-        epochs: int,
-        seed: int,
         device: str | None = None,
         num_workers: int = 0,
-        team: Team | None = None,
+        pool: WorkerPool | None = None,
     ) -> None:
-        train_targets = data.targets[data.train_rows]
-        self.settings, self.task, self.data = settings, task.for_training(train_targets), data
-        self.metric = metric
-        self._judge = Judge(self.task, data, metric, settings.postprocess)
-        self.epochs, self.seed = epochs, seed
-        self.device = choose_device(device) if team is None else team.device
+        self.spec, self.settings, self.data = spec, spec.settings, spec.data
+        self.metric, self.epochs, self.seed = spec.metric, spec.epochs, spec.seed
+        self.task = spec.task.for_training(spec.data.targets[spec.data.train_rows])
+        self._evaluator = Evaluator(self.task, spec.data, spec.metric, spec.settings.postprocess)
         self.epoch = 0
         self.best: Best | None = None
         self._best_weights: dict[str, Tensor] = {}
-        self._broken_off = False
-        self._team = team
-        job = Job(settings, task, data, epochs, seed, self._judge.mode, num_workers)
-        if team is not None:
-            team.start()
-        self._replica = replica = Replica(job, Group() if team is None else team.group, self.device)
-        if team is not None:
-            team.open(job, replica)
-        self._learner: Learner | None = replica.learner
-        self.params_m = count_params_m(replica.learner.model)
+        self._interrupted = False
+        self._pool = pool
+        if pool is not None:
+            pool.start()
+        group = ProcessGroup(choose_device(device)) if pool is None else pool.group
+        self.device = group.device
+        self._trainer = RankTrainer(spec, group, num_workers)
+        if pool is not None:
+            pool.open(spec, self._trainer, num_workers)
+        self._learner: Learner | None = self._trainer.learner
+        self.params_m = count_params_m(self._trainer.learner.model)
 
     @property
     def done(self) -> bool:
@@ -95,57 +86,54 @@ class Fit:
         return self._require_best().logits
 
     def best_weights(self) -> dict[str, Tensor]:
-        """State dict of the best epoch, on the CPU: the average of weights where ``ema_decay`` is on."""
+        """Return the best epoch's state dict, on the CPU: the average of weights where ``ema_decay`` is on."""
         self._require_best()
         return dict(self._best_weights)
 
     def halve_micro_batch(self) -> None:
-        """Compute a batch in smaller parts from now on; the batch and its gradient stay what they are."""
+        """Compute a batch in smaller parts from now on; the batch and its gradient stay the same."""
         self._between_epochs().micro.halve()
-        if self._team is not None:
-            self._team.ask(self._replica, "halve")
+        if self._pool is not None:
+            self._pool.run(self._trainer, "halve")
 
     def step(self) -> EpochReport:
         """Train one epoch and validate.
 
         Raises:
             TrialFailed: loss, logits or metric are not finite, or memory is out at the smallest micro-batch.
-            ProcessLost: a process of the team is gone.
+            MemoryExhausted: a process of the pool ran out of memory after its first batch.
+            ProcessLost: a process of the pool is gone.
         """
         learner, epoch = self._between_epochs(), self.epoch + 1
         if self.done:
             raise RuntimeError(f"the training ended after epoch {self.epoch}")
-        self._broken_off = True  # until the epoch is whole
+        self._interrupted = True  # until the epoch is complete
         started = time.perf_counter()
-        if self._team is None:
-            trained = self._replica.run_epoch(epoch)
-            logits = trained.logits
+        if self._pool is None:
+            result = run_epoch(self._trainer, epoch)
+            logits = result.logits
         else:
-            trained, logits = self._team.run_epoch(self._replica, epoch)
+            result, logits = self._pool.run_epoch(self._trainer, epoch)
         assert logits is not None
-        metrics = self._judge.metrics(logits, epoch)
-        is_best = self._judge.better(metrics[self.metric], self.best)
-        if is_best:
-            tuned = {f"{self.metric}_tuned": self._judge.tuned(logits, metrics)}
-            self.best = Best(epoch, metrics[self.metric], metrics | tuned, logits)
-            self._best_weights = _copy_to_cpu(learner.eval_model)
-        self._replica.end_epoch(epoch, metrics[self.metric])
-        if self._team is not None:
-            self._team.ask(self._replica, "end_epoch", epoch, metrics[self.metric])
+        metrics, best = evaluate_epoch(self._evaluator, logits, epoch, self.best)
+        if best.epoch == epoch:
+            self.best, self._best_weights = best, _copy_to_cpu(learner.eval_model)
+        self._trainer.end_epoch(epoch, metrics[self.metric])
+        if self._pool is not None:
+            self._pool.run(self._trainer, "end_epoch", epoch, metrics[self.metric])
         self.epoch = epoch
-        self._broken_off = False
-        best = self._require_best()
+        self._interrupted = False
         return EpochReport(
             epoch=epoch,
-            metrics=metrics | {"train_loss": trained.loss},
+            metrics=metrics | {"train_loss": result.loss},
             best_metrics=dict(best.metrics),
             best_epoch=best.epoch,
             best_value=best.value,
-            is_best=is_best,
+            is_best=best.epoch == epoch,
             done=self.done,
             time_s=time.perf_counter() - started,
-            images_per_s=trained.images / trained.time_s,
-            lr=trained.lr,
+            images_per_s=result.images / result.time_s,
+            lr=result.lr,
             micro_batch_size=learner.micro.size,
         )
 
@@ -174,27 +162,27 @@ class Fit:
         """
         learner = self._between_epochs()
         state = read_checkpoint(path, self._fingerprint())
-        self._replica.load(state["learner"])
-        if self._team is not None:
-            self._team.ask(self._replica, "restore", path, self._fingerprint())
+        self._trainer.load(state["learner"])
+        if self._pool is not None:
+            self._pool.run(self._trainer, "restore", path, self._fingerprint())
         self.epoch = state["epoch"]
         self.best = Best(**state["best"], logits=state["best_logits"].numpy())
         weights = state["best_weights"]
         self._best_weights = _copy_to_cpu(learner.eval_model) if weights is None else weights
 
     def close(self) -> None:
-        """Free the model, the workers and the GPU's cache; the best epoch's logits and weights stay."""
+        """Free the model, the loaders and the GPU's cache; the best epoch's logits and weights stay."""
         if self._learner is None:
             return
         self._learner = None
-        self._replica.close()
-        if self._team is not None:
-            self._team.release(self._replica)
+        self._trainer.close()
+        if self._pool is not None:
+            self._pool.release(self._trainer)
 
     def _between_epochs(self) -> Learner:
         if self._learner is None:
             raise RuntimeError("the training is closed")
-        if self._broken_off:
+        if self._interrupted:
             raise RuntimeError(f"epoch {self.epoch + 1} was broken off; restore a checkpoint into a new Fit")
         return self._learner
 
@@ -204,7 +192,7 @@ class Fit:
         return self.best
 
     def _fingerprint(self) -> str:
-        """Digest of everything that a checkpoint must agree with."""
+        """Return the digest of everything that a checkpoint must agree with."""
         plain = [settings_to_dict(self.settings), self.task.to_dict(), self.metric, self.epochs, self.seed]
         digest = hashlib.sha256(json.dumps([*plain, self.data.images.shape], sort_keys=True).encode())
         for rows in (self.data.train_rows, self.data.valid_rows):
@@ -214,39 +202,28 @@ class Fit:
 
 
 def fit(
-    settings: TrialSettings,
-    task: Task,
-    data: FoldData,
+    spec: TrainSpec,
     *,
-    metric: str,
-    epochs: int,
-    seed: int,
     report: Callable[[EpochReport, Fit], None] | None = None,
     resume: Path | None = None,
     device: str | None = None,
     num_workers: int = 0,
     processes: int = 1,
 ) -> FitResult:
-    """Train to the end, from a checkpoint where `resume` names one; `report` is called after each epoch.
+    """Train to the end.
 
-    Several `processes` share every batch: one a GPU, or so many on the CPU.
+    Args:
+        report: called after each epoch.
+        resume: checkpoint to go on from.
+        device, num_workers: as for `Fit`.
+        processes: number of processes that share every batch, one a GPU, or so many on the CPU.
 
     Raises:
         SettingsError, TrialFailed, CheckpointError, ProcessLost: as `Fit` and its methods do.
     """
     started = time.perf_counter()
-    with nullcontext() if processes == 1 else Team(processes, device) as team:
-        training = Fit(
-            settings,
-            task,
-            data,
-            metric=metric,
-            epochs=epochs,
-            seed=seed,
-            device=device,
-            num_workers=num_workers,
-            team=team,
-        )
+    with nullcontext() if processes == 1 else WorkerPool(processes, device) as pool:
+        training = Fit(spec, device=device, num_workers=num_workers, pool=pool)
         reports = []
         try:
             if resume is not None:

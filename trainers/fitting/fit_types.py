@@ -1,4 +1,4 @@
-"""What goes into a training and what comes out of it."""
+"""Inputs and results of a training."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from foldtune.trainers.data.cache import ImageSource
+    from foldtune.trainers.settings import TrialSettings
+    from foldtune.trainers.tasks.base import Task
 
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
@@ -19,9 +21,14 @@ Logits = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class FoldData:
-    """N images with targets (N, …) and ids (N,), of which `train_rows` and `valid_rows` are indices.
+    """Images of one fold.
 
-    `groups` (N,), where given, keep the rows of a group together when post-processing is cross-fitted.
+    Args:
+        images: N images (H, W, 3) uint8.
+        targets: (N, …).
+        ids: (N,).
+        train_rows, valid_rows: indices of images.
+        groups: (N,); rows of a group stay together when post-processing is cross-fitted.
     """
 
     images: ImageSource
@@ -32,13 +39,39 @@ class FoldData:
     groups: npt.NDArray[np.str_] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class TrainSpec:
+    """Everything that the numbers of a training depend on; a checkpoint belongs to one of them.
+
+    Args:
+        metric: name of a metric of the task; the best epoch is the one that is best by it.
+        epochs: budget of epochs and length of the lr schedule, at least 1.
+        seed: at least 0.
+    """
+
+    settings: TrialSettings
+    task: Task
+    data: FoldData
+    metric: str
+    epochs: int
+    seed: int
+
+
 @dataclass(frozen=True)
 class EpochReport:
-    """What an epoch (1-based) came to.
+    """Figures of one epoch.
 
-    `metrics` are this epoch's: the task's, by the settings' post-processing, and ``train_loss``;
-    `best_metrics` are the best epoch's and have ``<metric>_tuned`` besides. `time_s` is the whole epoch's,
-    `images_per_s` that of training alone, `lr` the one of the last step.
+    Attributes:
+        epoch: number of the epoch, from 1.
+        metrics: the task's metrics by the settings' post-processing, and ``train_loss``.
+        best_metrics: metrics of the best epoch so far, and ``<metric>_tuned``.
+        best_epoch, best_value: the best epoch so far and its value of the metric.
+        is_best: whether this epoch is the best so far.
+        done: whether it is the last.
+        time_s: seconds of the whole epoch.
+        images_per_s: images a second of training alone.
+        lr: learning rate of the last step.
+        micro_batch_size: images of one forward pass.
     """
 
     epoch: int
@@ -55,6 +88,25 @@ class EpochReport:
 
 
 @dataclass(frozen=True, eq=False)
+class EpochResult:
+    """What one process has after an epoch.
+
+    Attributes:
+        loss: mean training loss over the images of all processes.
+        images: trained images of all processes.
+        time_s: seconds of training, without validation.
+        lr: learning rate of the last step.
+        logits: (N_valid, …) of this process's validation rows, None where it has none.
+    """
+
+    loss: float
+    images: int
+    time_s: float
+    lr: float
+    logits: Logits | None
+
+
+@dataclass(frozen=True, eq=False)
 class Best:
     """The best epoch so far: its metrics (with ``<metric>_tuned``) and validation logits (N_valid, …)."""
 
@@ -66,7 +118,7 @@ class Best:
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """A whole training. `reports` are those of the epochs run in this call; all else is the best epoch's."""
+    """A whole training: `reports` of the epochs run in this call, all else of the best epoch."""
 
     reports: tuple[EpochReport, ...]
     best_epoch: int

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.deferred import cv2
-from foldtune.trainers.parallel.shares import Share
+from foldtune.trainers.parallel.batch_shard import BatchShard
 
 Batch: TypeAlias = tuple[torch.Tensor, Any, npt.NDArray[np.int64]]
 Image: TypeAlias = npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ class _Key(NamedTuple):
     epoch: int
     batch: int
     rows: npt.NDArray[np.int64]
-    share: slice
+    shard: slice
     """Which of the rows are read."""
 
 
@@ -69,12 +69,12 @@ class BatchReader(Dataset[Batch]):
             raise ValueError(f"{len(self.targets)} targets for {len(self.source)} images")
 
     def __getitem__(self, key: _Key) -> Batch:
-        rows = key.rows[key.share]
+        rows = key.rows[key.shard]
         images = self.source.read(rows)
         targets = self.targets[rows]
         if self.augmentation is not None:
-            # The first share of a batch is augmented as in the whole batch.
-            place = [key.share.start] if key.share.start else []
+            # The first shard of a batch is augmented as in the whole batch.
+            place = [key.shard.start] if key.shard.start else []
             state = np.random.SeedSequence([self.seed, key.epoch, key.batch, *place]).generate_state(1)
             self.augmentation.reseed(int(state[0]))
             images = self._augmented(self.augmentation, images, targets)
@@ -108,7 +108,7 @@ class Batches:
         rows: rows of an epoch, in this order unless `epoch` gets another.
         batch_size: images of a batch, >= 1.
         drop_last: leave out a last batch that is smaller, unless it is the only one.
-        share: part of every batch that is read, by default all of it; a process without a part gets one image.
+        shard: part of every batch that is read, by default all of it; a process without a part gets one image.
         num_workers: worker processes; 0 reads in this one.
         pin_memory: by default where there is a CUDA device.
     """
@@ -120,7 +120,7 @@ class Batches:
         *,
         batch_size: int,
         drop_last: bool = False,
-        share: Share | None = None,
+        shard: BatchShard | None = None,
         num_workers: int = 0,
         pin_memory: bool | None = None,
     ) -> None:
@@ -129,7 +129,7 @@ class Batches:
         self._rows = np.asarray(rows, dtype=np.int64)
         self._batch_size = batch_size
         self._drop_last = drop_last
-        self._share = share or Share()
+        self._shard = shard or BatchShard()
         self._keys: list[_Key] = []
         if reader.augmentation is not None:
             _use_one_cv2_thread()
@@ -155,7 +155,7 @@ class Batches:
         return whole + (rest > 0 and not (self._drop_last and whole > 0))
 
     def epoch(self, epoch: int, order: npt.NDArray[np.int64] | None = None) -> Iterator[Batch]:
-        """Yield (images (B, H, W, 3) uint8, collated targets, rows (B,)) of one epoch, of a share all of its rows.
+        """Yield (images (B, H, W, 3) uint8, collated targets, rows (B,)) of one epoch, of a shard all rows.
 
         `order` holds the rows to visit, repeats allowed, such as a sampler's; by default all, in their order.
         """
@@ -169,8 +169,8 @@ class Batches:
         self._loader._iterator = None
 
     def _read(self, batch: int) -> slice:
-        share = self._share.of(batch)
-        return share if share.stop > share.start else slice(batch - 1, batch)
+        own = self._shard.rows(batch)
+        return own if own.stop > own.start else slice(batch - 1, batch)
 
     def _split(self, rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
         parts = [rows[at : at + self._batch_size] for at in range(0, len(rows), self._batch_size)]

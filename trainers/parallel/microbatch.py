@@ -1,4 +1,4 @@
-"""Batches that do not fit into memory: halve the micro-batch, redo the batch, accumulate its gradient."""
+"""Gradient accumulation: a batch that does not fit into memory is computed in micro-batches of half the size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from foldtune.errors import TrialFailed
-from foldtune.trainers.parallel.shares import Share, cut, micro_parts
+from foldtune.trainers.parallel.batch_shard import BatchShard, cut, micro_parts
 
 _MEMORY_MESSAGES = (
     "out of memory",
@@ -22,7 +22,7 @@ _MEMORY_MESSAGES = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that a device or the machine has no memory left.
+    """Whether `error` means that a device or the machine has no memory left.
 
     torch has a type for its GPU allocator only: its CPU allocator, cuBLAS and cuDNN raise RuntimeError.
     """
@@ -31,39 +31,42 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY_MESSAGES)
 
 
-def slices(batch: int, size: int, smallest: int = 1) -> list[slice]:
-    """Cut `batch` rows into nearly equal parts of about `size`, none under `smallest` where that is possible.
+def slices(batch: int, size: int, min_rows: int = 1) -> list[slice]:
+    """Return `batch` rows cut into nearly equal parts of about `size`, none under `min_rows` where that is possible.
 
     Equal parts rather than full ones and a rest: a rest of one image would break batch normalisation.
     """
-    return cut(batch, micro_parts(batch, batch, size, smallest))
+    return cut(batch, micro_parts(batch, batch, size, min_rows))
 
 
 class MicroBatches:
-    """Runs a batch in parts that fit. `size` only ever shrinks, and is part of a checkpoint.
+    """Computes a batch in parts that fit into memory. `size` only ever shrinks, and is part of a checkpoint.
 
     Args:
-        size: images at a time to begin with.
-        share: the rows of a batch that this process computes.
-        out_of_memory: tells in each of several processes why any of them ran out of memory, given why this one did.
+        size: images a part at the beginning, at least 1.
+        shard: the rows of a batch that this process computes.
     """
 
-    def __init__(
-        self,
-        size: int,
-        *,
-        share: Share | None = None,
-        out_of_memory: Callable[[str | None], str | None] = lambda reason: reason,
-    ) -> None:
+    def __init__(self, size: int, shard: BatchShard | None = None) -> None:
         self.size = size
-        self._share = share or Share()
-        self._out_of_memory = out_of_memory
+        self._shard = shard or BatchShard()
 
-    def run(self, batch: int, part: Callable[[slice], Tensor], undo: Callable[[], None]) -> Tensor:
-        """The sum of ``part(rows)`` over slices of this process's share of the batch's rows, 0 where it has none.
+    def run(
+        self,
+        batch: int,
+        part: Callable[[slice], Tensor],
+        undo: Callable[[], None],
+        agree: Callable[[str | None], str | None] = lambda reason: reason,
+    ) -> Tensor:
+        """Return the sum of ``part(rows)`` over parts of this process's rows of the batch, 0 where it has none.
 
-        `part` adds its rows' share of the batch's gradient; `undo` forgets what parts have added so far. Several
-        processes try again together.
+        Where a part does not fit, all is computed again in parts of half the size.
+
+        Args:
+            batch: rows of the whole batch.
+            part: adds the gradient of some rows, counted from this process's first; returns their loss, ().
+            undo: removes the gradients that parts have added.
+            agree: from the reason why this process ran out of memory, None for none, to that of any process.
 
         Raises:
             TrialFailed: the smallest part does not fit.
@@ -72,12 +75,12 @@ class MicroBatches:
             losses: list[Tensor] = []
             reason = None
             try:
-                losses = [part(rows) for rows in self._share.micro(batch, self.size)]
+                losses = [part(rows) for rows in self._shard.micro_batches(batch, self.size)]
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 reason = str(error).splitlines()[0] if str(error) else "no memory"
-            reason = self._out_of_memory(reason)
+            reason = agree(reason)
             if reason is None:
                 return losses[0] if len(losses) == 1 else torch.stack(losses or [torch.zeros(())]).sum()
             # Only here, with the exception and its frames gone, can the activations be freed.
@@ -85,16 +88,21 @@ class MicroBatches:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self._halve(batch, reason)
+            self.size = self.smaller(batch, reason)
 
     def halve(self) -> None:
-        """Take parts half as large from now on, where there are smaller ones."""
-        self.size = max(self._share.smallest, self.size // 2)
+        """Compute parts half as large from now on, where there are smaller ones."""
+        self.size = max(self._shard.min_rows, self.size // 2)
 
-    def _halve(self, batch: int, reason: str) -> None:
-        smallest = self._share.smallest
-        tried = min(self.size, self._share.most(batch))
-        if tried <= smallest:
-            needs = "; batch normalisation needs 2" if smallest > 1 else ""
+    def smaller(self, batch: int, reason: str) -> int:
+        """Return the size to try next, after `size` did not fit.
+
+        Raises:
+            TrialFailed: there is none.
+        """
+        min_rows = self._shard.min_rows
+        tried = min(self.size, self._shard.max_rows(batch))
+        if tried <= min_rows:
+            needs = "; batch normalisation needs 2" if min_rows > 1 else ""
             raise TrialFailed(f"out of memory at micro-batch {tried}{needs} ({reason}); use a smaller model or image")
-        self.size = max(smallest, tried // 2)
+        return max(min_rows, tried // 2)

@@ -10,27 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def share_statistics(model: nn.Module) -> nn.Module:
-    """The model with SyncBatchNorm in the place of batch normalisation; names and values of its state stay."""
-    from timm.layers import convert_sync_batchnorm
-
+    """Return the model with SyncBatchNorm in the place of batch normalisation; its state dict stays the same."""
     shared: nn.Module = convert_sync_batchnorm(model)
     return shared
 
 
 def shares_statistics(model: nn.Module) -> bool:
-    """Whether processes meet in the forward pass."""
+    """Whether the forward pass exchanges statistics between processes."""
     return any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
 
 
 @contextmanager
-def apart(model: nn.Module) -> Iterator[None]:
-    """Inside, processes do not meet in the forward pass: it takes the running statistics, and changes none."""
-    norms = [module for module in model.modules() if isinstance(module, nn.SyncBatchNorm) and module.training]
+def fixed_statistics(model: nn.Module) -> Iterator[None]:
+    """Normalise by the running statistics inside: none is exchanged, and none changes."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
     for norm in norms:
         norm.eval()
     try:
@@ -40,14 +39,14 @@ def apart(model: nn.Module) -> Iterator[None]:
             norm.train()
 
 
-def own_statistics(model: nn.Module, judged: nn.Module | None = None) -> list[Tensor]:
-    """Running means and variances that each process has by itself: of `model`, and of its average `judged`.
+def own_statistics(model: nn.Module, average: nn.Module | None = None) -> list[Tensor]:
+    """Return the running means and variances that differ between processes, of `model` and of its `average`.
 
     Frozen normalisations have the same everywhere and are left out.
     """
     found = []
-    for module, other in zip(model.modules(), (judged or model).modules(), strict=True):
+    for module, other in zip(model.modules(), (average or model).modules(), strict=True):
         if isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm) and module.training:
-            for norm in (module, other)[: 1 if judged is None else 2]:
+            for norm in (module, other)[: 1 if average is None else 2]:
                 found += [value for value in (norm.running_mean, norm.running_var) if isinstance(value, Tensor)]
     return found

@@ -19,7 +19,7 @@ import torch
 from foldtune.errors import CheckpointError, TrialFailed
 from foldtune.trainers.files import write_whole
 from foldtune.trainers.fitting.checkpoint import read_checkpoint, write_checkpoint
-from foldtune.trainers.fitting.fit import EpochReport, Fit, FoldData, fit
+from foldtune.trainers.fitting.fit import EpochReport, Fit, FoldData, TrainSpec, fit
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -131,12 +131,12 @@ def test_patience_counts_on_after_a_resume(start: Start, tmp_path: Path) -> None
 def test_fit_resumes_and_runs_only_what_is_left(
     settings: Callable[..., TrialSettings], task: Multiclass, fold: FoldData, tmp_path: Path
 ) -> None:
-    common: dict[str, Any] = {"metric": "accuracy", "epochs": 3, "seed": 0}
+    spec = TrainSpec(settings(), task, fold, metric="accuracy", epochs=3, seed=0)
     paths = iter([tmp_path / "1.pt", tmp_path / "2.pt", tmp_path / "3.pt"])
-    whole = fit(settings(), task, fold, **common, report=lambda _, training: training.save(next(paths)))
-    rest = fit(settings(), task, fold, **common, resume=tmp_path / "1.pt")
+    whole = fit(spec, report=lambda _, training: training.save(next(paths)))
+    rest = fit(spec, resume=tmp_path / "1.pt")
     assert [report.epoch for report in rest.reports] == [2, 3]
-    nothing = fit(settings(), task, fold, **common, resume=tmp_path / "3.pt")
+    nothing = fit(spec, resume=tmp_path / "3.pt")
     assert nothing.reports == ()
     for result in (rest, nothing):
         np.testing.assert_array_equal(result.valid_logits, whole.valid_logits)

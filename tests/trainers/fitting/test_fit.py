@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from foldtune.errors import SettingsError, TrialFailed
 from foldtune.trainers.components import Component
-from foldtune.trainers.fitting.fit import Fit, FoldData, fit
+from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec, fit
 from foldtune.trainers.inference.predictor import predict_logits
 from foldtune.trainers.optim.precision import choose_precision
 from foldtune.trainers.settings import TrialSettings
@@ -333,12 +333,7 @@ def test_fit_runs_to_the_end_and_reports_each_epoch(
 ) -> None:
     seen: list[int] = []
     result = fit(
-        settings(),
-        task,
-        fold,
-        metric="accuracy",
-        epochs=3,
-        seed=1,
+        TrainSpec(settings(), task, fold, metric="accuracy", epochs=3, seed=1),
         report=lambda report, training: seen.append(report.epoch - training.epoch),
     )
     assert seen == [0, 0, 0]
@@ -376,5 +371,5 @@ def test_the_loop_is_independent_of_the_form_of_targets_and_outputs(
             )
 
     dense = Dense(task.target, task.labels, task.counts)
-    result = fit(settings(), dense, fold, metric="loss", epochs=2, seed=0)
+    result = fit(TrainSpec(settings(), dense, fold, metric="loss", epochs=2, seed=0))
     assert result.valid_logits.shape == (12, 3, 32, 32)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from foldtune.trainers.data.splits import make_splits
-from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.loading.samplers import SAMPLERS
 from foldtune.trainers.tasks import TASKS, Task
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
@@ -62,7 +62,7 @@ def start(name: str, frame: pd.DataFrame, loss: str, sampler: str, images: Any) 
     data = FoldData(images, targets, rows.astype(str), rows[:TRAIN], rows[TRAIN:])
     given = {"model_name": "test_resnet", "batch_size": 10, "loss": loss, "augmentation": "light", "sampler": sampler}
     settings = parse_settings(given | {"postprocess": KINDS[name].postprocess}, task)
-    return Fit(settings, task, data, metric=task.default_metric, epochs=2, seed=0, device="cpu")
+    return Fit(TrainSpec(settings, task, data, metric=task.default_metric, epochs=2, seed=0), device="cpu")
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def of_loss(training: Fit) -> dict[str, Any]:
 
 def draws(training: Fit) -> list[list[int]]:
     """The rows of three epochs."""
-    rows, classes = training.data.train_rows, training._replica.classes
-    return [training._replica.sampler.order(rows, classes, epoch, training.seed).tolist() for epoch in (1, 2, 3)]
+    rows, classes = training.data.train_rows, training._trainer.classes
+    return [training._trainer.sampler.order(rows, classes, epoch, training.seed).tolist() for epoch in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(("name", "loss", "sampler"), COMBINATIONS)
@@ -122,7 +122,7 @@ def test_the_prior_of_a_training_is_that_of_its_rows() -> None:
     kind, judging = KINDS["multiclass"], np.arange(TRAIN, TRAIN + VALID)
     clean, targets = learn("multiclass", table(kind, TRAIN + VALID))
     corrupted, _ = learn("multiclass", table(kind, TRAIN + VALID, judging))
-    assert clean != corrupted, "the whole table does know the other fold"
+    assert clean != corrupted, "the whole table has the other fold"
     assert clean.for_training(targets[:TRAIN]) == corrupted.for_training(targets[:TRAIN])
 
 
@@ -141,4 +141,4 @@ def test_labels_of_a_split_do_not_reach_the_fit_evaluated_on_it(name: str) -> No
         after = cross_fitted_predictions(other, scores, corrupted, metric, splits)
         assert np.array_equal(before[splits == split], after[splits == split])
         changed.append(not np.array_equal(before[splits != split], after[splits != split]))
-    assert any(changed), "they should reach the fits that judge other splits"
+    assert any(changed), "they should reach the fits that are evaluated on other splits"

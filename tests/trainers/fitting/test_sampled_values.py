@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
-from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.loading.augment import AUGMENTATIONS
 from foldtune.trainers.loading.crops import RandomResizedCrop
 from foldtune.trainers.loading.samplers import SAMPLERS
@@ -61,7 +61,7 @@ def start(name: str, **changes: Any) -> Fit:
     data = FoldData(Images(pixels), task.encode(frame), rows.astype(str), rows[:TRAIN], rows[TRAIN:])
     # A network without batch norm: its statistics would carry what training sees into evaluation.
     given = {"model_name": "test_vit", "batch_size": 12, "augmentation": "none"} | changes
-    return Fit(parse_settings(given, task), task, data, metric=task.default_metric, epochs=2, seed=0, device="cpu")
+    return Fit(TrainSpec(parse_settings(given, task), task, data, task.default_metric, epochs=2, seed=0), device="cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,8 +266,8 @@ def test_an_ordinal_head_goes_with_its_loss_a_sampled_head_and_frozen_layers(los
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 def test_an_imbalanced_sampler_draws_by_its_strength(name: str, strength: float) -> None:
     training = start(name, sampler={"name": "imbalanced", "strength": strength})
-    rows, classes = training.data.train_rows, training._replica.classes
-    drawn = training._replica.sampler.order(rows, classes, 1, 0)
+    rows, classes = training.data.train_rows, training._trainer.classes
+    drawn = training._trainer.sampler.order(rows, classes, 1, 0)
     numbers, sizes = np.unique(classes, return_counts=True)
     wanted = sizes ** (1 - strength) * np.exp(np.log(sizes).mean() * strength)
     counts = [int((classes[drawn] == number).sum()) for number in numbers]

@@ -15,7 +15,7 @@ import torch
 
 from foldtune.errors import SettingsError
 from foldtune.trainers.components import Component
-from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.loading.augment import Augmentation
 from foldtune.trainers.loading.crops import CROPS, evaluation_crop, output_size, training_crop
@@ -148,7 +148,7 @@ def test_with_spatial_targets_the_whole_image_is_evaluated(task: Multiclass, fol
     assert parse_settings({"crop": "center_crop"}, placed).crop.params["size"] == 0
     for crop, trained, judged in (("random_crop", 16, 32), ("random_resized_crop", 16, 16), ("resize", 16, 16)):
         settings = parse_settings({"model_name": "test_resnet", "crop": {"name": crop, "size": 16}}, placed)
-        training = Fit(settings, placed, fold, metric="accuracy", epochs=1, seed=0, device="cpu")
+        training = Fit(TrainSpec(settings, placed, fold, metric="accuracy", epochs=1, seed=0), device="cpu")
         seen: list[tuple[bool, int]] = []
         training._learner.model.register_forward_pre_hook(
             lambda model, inputs, seen=seen: seen.append((model.training, inputs[0].shape[-1]))
@@ -178,8 +178,6 @@ def test_wrong_crops_are_refused(crop: object, path: str, message: str, task: Mu
 def test_workers_crop_the_same(start: Callable[..., Fit], fold: FoldData) -> None:
     options: dict[str, Any] = {"crop": {"name": "random_resized_crop", "size": 16}, "epochs": 1}
     alone = start(**options)
-    with_workers = Fit(
-        alone.settings, alone.task, fold, metric="accuracy", epochs=1, seed=0, device="cpu", num_workers=1
-    )
+    with_workers = Fit(alone.spec, device="cpu", num_workers=1)
     assert alone.step().metrics == with_workers.step().metrics
     with_workers.close()

@@ -46,7 +46,7 @@ def test_the_loss_is_cross_entropy_of_mixed_labels_on_mixed_images(
             super().__init__(alpha, batch)
             mixes.append(self)
 
-    monkeypatch.setattr("foldtune.trainers.fitting.learner.Mix", Remembered)
+    monkeypatch.setattr("foldtune.trainers.fitting.epoch.Mix", Remembered)
     loss = {"name": "cross_entropy", "label_smoothing": smoothing}
     training = start(mixup=1.0, batch_size=24, loss=loss, **FROZEN)
     passes = recorded(training)

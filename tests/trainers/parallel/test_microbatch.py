@@ -11,18 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldtune.errors import TrialFailed
+from foldtune.trainers.fitting.epoch import batch_gradient
 from foldtune.trainers.fitting.fit import Fit, FoldData
 from foldtune.trainers.parallel.microbatch import MicroBatches, is_out_of_memory, slices
 
 
-@given(batch=st.integers(1, 200), size=st.integers(1, 200), smallest=st.integers(1, 2))
-def test_slices_cover_the_batch_in_order_and_keep_to_their_bounds(batch: int, size: int, smallest: int) -> None:
-    parts = list(slices(batch, size, smallest))
+@given(batch=st.integers(1, 200), size=st.integers(1, 200), min_rows=st.integers(1, 2))
+def test_slices_cover_the_batch_in_order_and_keep_to_their_bounds(batch: int, size: int, min_rows: int) -> None:
+    parts = list(slices(batch, size, min_rows))
     lengths = [part.stop - part.start for part in parts]
     assert [row for part in parts for row in range(part.start, part.stop)] == list(range(batch))
     assert max(lengths) - min(lengths) <= 1
-    assert min(lengths) >= min(smallest, batch)
-    if smallest == 1:
+    assert min(lengths) >= min(min_rows, batch)
+    if min_rows == 1:
         assert max(lengths) <= size
 
 
@@ -90,8 +91,8 @@ def test_gradients_of_parts_add_up_to_that_of_the_batch(start: Callable[..., Fit
     for limit in (12, 3):
         fit = start(batch_size=12, **plain)
         limit_memory(fit, limit)
-        images, targets, _ = next(iter(fit._replica.batches.epoch(1)))
-        loss = fit._learner._gradient(images, targets)
+        images, targets, _ = next(iter(fit._trainer.batches.epoch(1)))
+        loss = batch_gradient(fit._learner, images, targets, len(images))
         gradients.append((loss, [p.grad.clone() for p in fit._learner.model.parameters()]))
         assert fit._learner.micro.size == limit
     (whole_loss, whole), (split_loss, split) = gradients
@@ -113,8 +114,8 @@ def test_what_a_broken_off_attempt_has_added_is_forgotten(start: Callable[..., F
                 raise torch.OutOfMemoryError("no room for the second half")
 
         learner.model.register_forward_pre_hook(refuse)
-        images, targets, _ = next(iter(fit._replica.batches.epoch(1)))
-        learner._gradient(images, targets)
+        images, targets, _ = next(iter(fit._trainer.batches.epoch(1)))
+        batch_gradient(learner, images, targets, len(images))
         gradients.append([p.grad.clone() for p in learner.model.parameters()])
     for expected, got in zip(*gradients, strict=True):
         torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-4)
@@ -128,13 +129,13 @@ def test_a_training_goes_on_in_smaller_parts_and_reports_it(start: Callable[...,
     assert second.metrics["train_loss"] == pytest.approx(first.metrics["train_loss"], abs=1e-4)
 
 
-@pytest.mark.parametrize(("model_name", "smallest"), [("test_vit", 1), ("test_resnet", 2)])
+@pytest.mark.parametrize(("model_name", "min_rows"), [("test_vit", 1), ("test_resnet", 2)])
 def test_no_room_for_the_smallest_part_ends_the_trial(
-    model_name: str, smallest: int, start: Callable[..., Fit]
+    model_name: str, min_rows: int, start: Callable[..., Fit]
 ) -> None:
     fit = start(model_name=model_name)
-    limit_memory(fit, smallest - 1)
-    with pytest.raises(TrialFailed, match=f"out of memory at micro-batch {smallest}"):
+    limit_memory(fit, min_rows - 1)
+    with pytest.raises(TrialFailed, match=f"out of memory at micro-batch {min_rows}"):
         fit.step()
 
 

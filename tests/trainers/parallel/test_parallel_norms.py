@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from foldtune.errors import TrialFailed
-from foldtune.trainers.fitting.learner import Learner
-from foldtune.trainers.parallel.group import Group
-from foldtune.trainers.parallel.norms import apart, own_statistics, share_statistics, shares_statistics
-from foldtune.trainers.parallel.shares import Share
+from foldtune.errors import MemoryExhausted
+from foldtune.trainers.fitting.epoch import batch_gradient, find_micro_batch
+from foldtune.trainers.fitting.learner import Learner, TrainingLength
+from foldtune.trainers.parallel.batch_shard import BatchShard
+from foldtune.trainers.parallel.norms import fixed_statistics, own_statistics, share_statistics, shares_statistics
+from foldtune.trainers.parallel.process_group import ProcessGroup
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.network import create_model
@@ -37,11 +39,11 @@ def test_a_network_that_shares_statistics_keeps_its_state(
     torch.testing.assert_close(shared.train()(images), plain.train()(images))
 
 
-def test_apart_no_statistics_change(shared: nn.Module) -> None:
+def test_fixed_statistics_do_not_change(shared: nn.Module) -> None:
     frozen, *others = [module for module in shared.train().modules() if isinstance(module, nn.SyncBatchNorm)]
     frozen.eval()
     before = [norm.running_mean.clone() for norm in others]
-    with apart(shared):
+    with fixed_statistics(shared):
         shared(torch.rand(4, 3, 32, 32))
     for norm, mean in zip(others, before, strict=True):
         torch.testing.assert_close(norm.running_mean, mean, rtol=0, atol=0)
@@ -62,35 +64,58 @@ def test_statistics_that_are_not_shared_are_averaged_unless_frozen(
     assert own_statistics(shared.train()) == []
 
 
-def test_what_fits_is_found_before_processes_meet_and_later_nothing_can_be_tried_again(
-    shared: nn.Module, settings: Callable[..., TrialSettings]
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[ProcessGroup]:
+    """A connected process group of this process alone."""
+    group = ProcessGroup(torch.device("cpu"))
+    group.connect(tmp_path / "rendezvous", timeout_s=60.0)
+    yield group
+    group.close()
+
+
+def test_the_micro_batch_is_found_before_processes_exchange_and_later_none_is_tried_again(
+    task: Multiclass, settings: Callable[..., TrialSettings], group: ProcessGroup
 ) -> None:
-    learner = Learner(
-        shared,
-        nn.CrossEntropyLoss(reduction="none"),
-        settings(),
-        device=torch.device("cpu"),
-        epochs=1,
-        steps_per_epoch=2,
-        mode="min",
-        group=Group(),
-        share=Share(even=True),
-    )
-    room, met = 3, []
+    network = create_model(task, settings(), (32, 32)).train()
+    criterion, length = nn.CrossEntropyLoss(reduction="none"), TrainingLength(1, 2, "min")
+    learner = Learner(network, criterion, settings(), length, group, BatchShard(equal_parts=True))
+    room, exchanging = 3, []
 
     def refuse(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
-        met.append(next(each for each in shared.modules() if isinstance(each, nn.SyncBatchNorm)).training)
+        exchanging.append(next(each for each in network.modules() if isinstance(each, nn.BatchNorm2d)).training)
         if len(inputs[0]) > room:
             raise torch.OutOfMemoryError("no room")
 
-    shared.register_forward_pre_hook(refuse)
-    batch = torch.randint(0, 255, (8, 32, 32, 3), dtype=torch.uint8), torch.arange(8) % 3
-    shared.train()
-    learner._gradient(*batch)
+    network.register_forward_pre_hook(refuse)
+    batch = torch.randint(0, 255, (8, 32, 32, 3), dtype=torch.uint8), torch.arange(8) % 3, 8
+    batch_gradient(learner, *batch)
     assert learner.micro.size == 2
-    assert met == [False] * 6 + [True] * 4, "of 8, 4 and four times 2 images; then in earnest"
-    learner._gradient(*batch)
-    assert met[10:] == [True] * 4
+    assert exchanging == [False] * 6 + [True] * 4, "of 8, 4 and four times 2 images; then with exchange"
+    batch_gradient(learner, *batch)
+    assert exchanging[10:] == [True] * 4
     room = 1
-    with pytest.raises(TrialFailed, match="out of memory at micro-batch 2, which had fitted before"):
-        learner._gradient(*batch)
+    with pytest.raises(MemoryExhausted, match="out of memory at micro-batch 2, which had fitted before"):
+        batch_gradient(learner, *batch)
+
+
+def test_the_trial_run_of_a_batch_changes_neither_statistics_nor_random_numbers(
+    task: Multiclass, settings: Callable[..., TrialSettings], group: ProcessGroup
+) -> None:
+    network = create_model(task, settings(), (32, 32)).train()
+    criterion, length = nn.CrossEntropyLoss(reduction="none"), TrainingLength(1, 2, "min")
+    learner = Learner(network, criterion, settings(), length, group, BatchShard())
+    images, targets = torch.randint(0, 255, (8, 32, 32, 3), dtype=torch.uint8), torch.arange(8) % 3
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+
+    def backward(rows: slice) -> torch.Tensor:
+        torch.rand(1)
+        loss = criterion(network(learner.normalize(images[rows])), targets[rows]).sum()
+        loss.backward()
+        return loss
+
+    random = torch.random.get_rng_state()
+    find_micro_batch(learner, 8, backward)
+    assert torch.equal(torch.random.get_rng_state(), random)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert learner.fitting_size == 8

@@ -11,7 +11,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from foldtune.errors import DataError, SettingsError
 from foldtune.trainers.components import Component
-from foldtune.trainers.fitting.fit import Fit, FoldData
+from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import predict_logits
 from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS
@@ -231,7 +231,7 @@ def test_networks_with_heads_of_their_own_train_resume_and_are_rebuilt(loss: str
     settings, data = parse_settings(mapping, TASK), level_images()
 
     def start() -> Fit:
-        return Fit(settings, TASK, data, metric="qwk", epochs=3, seed=0, device="cpu")
+        return Fit(TrainSpec(settings, TASK, data, metric="qwk", epochs=3, seed=0), device="cpu")
 
     whole = start()
     reports = [whole.step() for _ in range(3)]

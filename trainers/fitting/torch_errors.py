@@ -1,4 +1,4 @@
-"""What torch raises on a training that cannot work, told as the end of the trial with its reason."""
+"""Errors of torch that mean that a training cannot work, as TrialFailed with the reason."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def failing_plainly(settings: TrialSettings) -> Iterator[None]:
-    """Turn what torch raises on a training that cannot work into TrialFailed with the reason."""
+def translate_torch_errors(settings: TrialSettings) -> Iterator[None]:
+    """Turn torch's out of memory, and a batch too small for batch normalisation, into TrialFailed."""
     try:
         yield
     except (RuntimeError, ValueError, MemoryError) as error:
