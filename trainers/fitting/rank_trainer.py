@@ -34,7 +34,7 @@ class RankTrainer:
         num_workers: processes that read and augment, for the whole group.
 
     Attributes:
-        predictor: of this process's validation rows, None where it has none.
+        predictor: predicts this process's validation rows; None where it has none.
 
     Raises:
         SettingsError: the warm-up is too long, or the model lacks a part that the settings name.

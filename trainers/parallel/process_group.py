@@ -29,7 +29,7 @@ class ProcessGroup:
 
     Args:
         device: "cpu" or "cuda"; each of several processes has the GPU of its rank.
-        rank: of this process, from 0.
+        rank: rank of this process, from 0.
         size: processes.
 
     Attributes:
