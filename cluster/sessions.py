@@ -38,9 +38,9 @@ def session(
     """Connect to Ray for the duration of a `with` block.
 
     Args:
-        address: None for an embedded Ray on this machine, which has no dashboard, requires a token of every caller and
-            is stopped at the end; `auto` or `host:port` for a running cluster, which is left running and gets a copy of
-            this process' code.
+        address: None for the session that this process has already, which is left running, or else an embedded Ray on
+            this machine, which has no dashboard, requires a token of every caller and is stopped at the end; `auto` or
+            `host:port` for a running cluster, which is left running and gets a copy of this process' code.
         num_cpus: number of CPUs of the embedded Ray; all by default.
         num_gpus: number of GPUs of the embedded Ray; all by default.
         allow_no_token: whether to join a running cluster that others reach and that requires no token.
@@ -57,6 +57,9 @@ def session(
     reload_auth_mode()
     import ray  # after the environment that it reads at import
 
+    if joined is None and ray.is_initialized():
+        yield
+        return
     try:
         if joined is None:
             # "local": plain init would join, and refuse num_cpus, where some cluster runs already.

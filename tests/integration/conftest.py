@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ import psutil
 import pytest
 import yaml
 
+from foldtune.cluster.sessions import session
+from foldtune.search.cli.main import run
 from foldtune.trainers.data.digits import write_digits
 
 PATIENCE_S = 240.0
@@ -132,6 +136,35 @@ class Foldtune:
                     continue
 
 
+@pytest.fixture(scope="session")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray on two CPUs for all commands that run in this process, whose workers share its cache of images."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FOLDTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        with session(num_cpus=2):
+            yield
+
+
+Here = Callable[..., Ended]
+
+
+@pytest.fixture(scope="session")
+def foldtune_in(ray: None) -> Here:
+    """foldtune_in(folder, argument, …, code=0): the command run there, in this process and in the session `ray`."""
+
+    def command(folder: Path, *arguments: str | Path, code: int = 0) -> Ended:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(folder)
+            patch.setenv("COLUMNS", "200")
+            ended = Ended(run([str(argument) for argument in arguments]), out.getvalue(), err.getvalue())
+        assert ended.code == code, ended.stdout + ended.stderr
+        assert "Traceback" not in ended.stdout + ended.stderr
+        return ended
+
+    return command
+
+
 @pytest.fixture(scope="module")
 def foldtune(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foldtune]:
     """Commands in a folder that holds `digits/`, the real digits thinned out to ROWS rows."""
@@ -147,14 +180,22 @@ def foldtune(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foldtune]:
 
 @pytest.fixture(scope="module")
 def write_search(foldtune: Foldtune) -> Callable[..., str]:
-    """write_search(name, space, search=…, resources=…) -> the name of its YAML file."""
+    """write_search(name, space, data=…, search=…, resources=…) -> the name of its YAML file."""
 
-    def write(name: str, space: Mapping[str, Any], *, top: int = 1, **sections: Mapping[str, Any]) -> str:
+    def write(
+        name: str,
+        space: Mapping[str, Any],
+        *,
+        top: int = 1,
+        data: Mapping[str, Any] | None = None,
+        **sections: Mapping[str, Any],
+    ) -> str:
         quick = {"model_name": "test_resnet", "augmentation": "none", "batch_size": 32}
+        digits = {"root": "digits", "train": "train.csv", "images": "images", "target": "label", "image_size": 32}
         config = {
             "name": name,
             "task": "multiclass",
-            "data": {"root": "digits", "train": "train.csv", "images": "images", "target": "label", "image_size": 32},
+            "data": {**digits, **(data or {})},
             "space": {**quick, **space},
             "ensemble": {"top": top, "folds": 3},
             **sections,

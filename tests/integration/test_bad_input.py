@@ -33,7 +33,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_broken_images_then_too_many_gpus_then_resume(foldtune: Any, write_search: Callable[..., str]) -> None:
+def test_broken_images_then_too_many_gpus_then_resume(
+    foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]
+) -> None:
     digits = foldtune.folder / "digits"
     table = pd.read_csv(digits / "train.csv", dtype=str)
     (digits / "images/zero.png").write_bytes(b"")
@@ -43,27 +45,27 @@ def test_broken_images_then_too_many_gpus_then_resume(foldtune: Any, write_searc
     pd.concat([table, extra]).to_csv(digits / "broken.csv", index=False)
     config = write_search("broken", SPACE, search=SHORT, resources={"gpus_per_trial": 64})
     sets = ["--set", "data.train=broken.csv"]
-    refused = foldtune.run("search", config, *sets, code=2)
+    refused = foldtune_in(foldtune.folder, "search", config, *sets, code=2)
     assert "images cannot be decoded; repair them, or leave them out with data.on_broken: skip" in refused.stderr
 
     sets += ["--set", "data.on_broken=skip"]
-    too_large = foldtune.run("search", config, *sets, code=2)
+    too_large = foldtune_in(foldtune.folder, "search", config, *sets, code=2)
     assert "2 images cannot be read and are left out: zero.png, torn.png" in too_large.stderr
     assert "a trial requests 1 CPUs and 64 GPUs; the largest of 1 node(s) has" in too_large.stderr
     assert "lower resources.cpus_per_trial or resources.gpus_per_trial" in too_large.stderr
 
-    resumed = foldtune.run("search", config, *sets, "--set", "resources.gpus_per_trial=0", "--resume")
+    resumed = foldtune_in(foldtune.folder, "search", config, *sets, "--set", "resources.gpus_per_trial=0", "--resume")
     assert resumed.stdout.rstrip().splitlines()[-1].startswith("best trial: 0000 macro_f1=")
     folds = RunStore.open("broken", foldtune.folder / "runs").read_folds()
     assert sorted(folds["id"]) == sorted(table["image"])
 
 
 def test_a_full_disk_ends_the_search_and_spoils_nothing(
-    foldtune: Any, write_search: Callable[..., str], small_disk: Path
+    foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str], small_disk: Path
 ) -> None:
     search = {**SHORT, "num_samples": 6, "max_epochs": 2, "trial_scheduler": "none", "max_failed_trials": 2}
     config = write_search("full", SPACE, search=search, resources={"max_concurrent_trials": 1})
-    ended = foldtune.run("search", config, "--storage", str(small_disk), code=1)
+    ended = foldtune_in(foldtune.folder, "search", config, "--storage", str(small_disk), code=1)
     assert "the search was given up: 2 trials failed in a row" in ended.stderr
     assert "checkpoint.pt" in ended.stderr
     assert "the disk is full" in ended.stderr
@@ -81,5 +83,5 @@ def test_a_full_disk_ends_the_search_and_spoils_nothing(
     assert board["status"].tolist() == ["COMPLETE", "FAIL", "FAIL"]
     assert board["error"].str.contains("the disk is full").tolist()[1:] == [True, True]
 
-    shown = foldtune.run("results", "full", "--storage", str(small_disk))
+    shown = foldtune_in(foldtune.folder, "results", "full", "--storage", str(small_disk))
     assert "the disk is full" in " ".join(shown.stdout.split())

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,30 +31,16 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 TRIALS = ("0000", "0001", "0002")
 FOLDS = 3
 PATIENCE_S = 250
+Here: TypeAlias = Callable[..., Any]
 FOLDTUNE = (sys.executable, "-c", "from foldtune.search.cli.main import main; main()")
 
 
 def environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "FOLDTUNE_CACHE": str(home / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
-
-
-def foldtune(home: Path, *arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command in `home`; its exit code must be `code`."""
-    done = subprocess.run(
-        [*FOLDTUNE, *map(str, arguments)],
-        cwd=home,
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, foldtune_in: Here) -> Path:
     """A working directory with a searched run `base` and its ensemble, made once; tests that change it copy it."""
     home = tmp_path_factory.mktemp("ensemble")
     write_digits(home / "digits")
@@ -87,9 +73,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ensemble": {"top": 3, "folds": FOLDS, "race": False},
     }
     (home / "config.yaml").write_text(yaml.safe_dump(config))
-    foldtune(home, "search", "config.yaml")
+    foldtune_in(home, "search", "config.yaml")
     shutil.copytree(home / "runs/base", home / "runs/searched")
-    done = foldtune(home, "ensemble", "base", "--top", "9", "--output", "out.csv", "--format", "json")
+    done = foldtune_in(home, "ensemble", "base", "--top", "9", "--output", "out.csv", "--format", "json")
     (home / "ensemble.out").write_text(done.stdout)
     (home / "ensemble.err").write_text(done.stderr)
     return home
@@ -212,11 +198,11 @@ def test_the_searchs_own_models_are_fold_0(home: Path) -> None:
         assert reused == [True, False, False]
 
 
-def test_predict_gives_the_scores_of_the_test_rows(home: Path) -> None:
+def test_predict_gives_the_scores_of_the_test_rows(foldtune_in: Here, home: Path) -> None:
     """From the ensemble's folder alone: elsewhere, and with no run beside it."""
     moved = home / "moved"
     shutil.copytree(home / "runs/base/ensemble", moved)
-    done = foldtune(home, "predict", moved, "digits/test.csv", "--images", "digits/images", "--output", "p.csv")
+    done = foldtune_in(home, "predict", moved, "digits/test.csv", "--images", "digits/images", "--output", "p.csv")
     assert "40 images predicted" in done.stderr
     test, frame = arrays(moved / "test.npz"), pd.read_csv(home / "p.csv", dtype={"image": str, "label": str})
     assert frame["image"].tolist() == test["ids"].tolist()
@@ -224,8 +210,8 @@ def test_predict_gives_the_scores_of_the_test_rows(home: Path) -> None:
     assert frame["label"].tolist() == [str(p) for p in test["predictions"]]
 
 
-def test_score_by_the_held_back_labels(home: Path) -> None:
-    done = foldtune(home, "score", "base", "--labels", "digits/test_labels.csv", "--format", "json")
+def test_score_by_the_held_back_labels(foldtune_in: Here, home: Path) -> None:
+    done = foldtune_in(home, "score", "base", "--labels", "digits/test_labels.csv", "--format", "json")
     figures = json.loads(done.stdout)
     labels = pd.read_csv(home / "digits/test_labels.csv", dtype=str).set_index("image")["label"]
     test = arrays(home / "runs/base/ensemble/test.npz")
@@ -235,11 +221,11 @@ def test_score_by_the_held_back_labels(home: Path) -> None:
     assert len(figures) == 2
 
 
-def test_fewer_members_another_vote_then_again(home: Path, copy: Callable[[str], Path]) -> None:
+def test_fewer_members_another_vote_then_again(foldtune_in: Here, home: Path, copy: Callable[[str], Path]) -> None:
     """Nothing of the third member is left in the answer, and going back trains nothing."""
     run = copy("base")
     before, weights = markers(run), sorted((run / "ensemble/weights").rglob("*.safetensors"))
-    foldtune(home, "ensemble", run, "--top", "2", "--voting", "hard", "--min-votes", "2", "--folds", "2")
+    foldtune_in(home, "ensemble", run, "--top", "2", "--voting", "hard", "--min-votes", "2", "--folds", "2")
     stored = ensemble_of(run)
     members = [member["trial_id"] for member in stored["members"]]
     assert (stored["voting"], stored["min_votes"], stored["folds"], len(members)) == ("hard", 2, 2, 2)
@@ -253,7 +239,7 @@ def test_fewer_members_another_vote_then_again(home: Path, copy: Callable[[str],
         np.testing.assert_allclose(test["member_scores"][place], expected, atol=1e-5)
     assert sorted((run / "ensemble/weights").rglob("*.safetensors")) == weights, "the run's own top stays"
 
-    assert "starting Ray" not in foldtune(home, "ensemble", run).stderr, "nothing is left to train"
+    assert "starting Ray" not in foldtune_in(home, "ensemble", run).stderr, "nothing is left to train"
     base = home / "runs/base/ensemble"
     for name in ("submission.csv", "ensemble.json"):
         again = (run / "ensemble" / name).read_bytes().replace(run.name.encode(), b"base")
@@ -266,7 +252,9 @@ def test_fewer_members_another_vote_then_again(home: Path, copy: Callable[[str],
     assert markers(run) == before
 
 
-def test_a_wrong_sample_is_found_before_any_training(home: Path, copy: Callable[[str], Path]) -> None:
+def test_a_wrong_sample_is_found_before_any_training(
+    foldtune_in: Here, home: Path, copy: Callable[[str], Path]
+) -> None:
     run = copy("searched")
     sample = pd.read_csv(home / "sample.csv", dtype=str)
     path = run / "wrong.csv"
@@ -274,7 +262,7 @@ def test_a_wrong_sample_is_found_before_any_training(home: Path, copy: Callable[
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["data"]["sample_submission"] = str(path)
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    done = foldtune(home, "ensemble", run, "--output", run / "out.csv", code=2)
+    done = foldtune_in(home, "ensemble", run, "--output", run / "out.csv", code=2)
     assert f"1 id predicted but not in the sample: {sample['image'][0]}" in done.stderr
     assert not (run / "out.csv").exists()
     assert not (run / "ensemble").exists()
@@ -385,7 +373,7 @@ def stop(home: Path, run: Path, number: signal.Signals, at_least: int) -> subpro
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("ctrl_c_first", [False, pytest.param(True, marks=pytest.mark.faults)])
 def test_stopped_and_killed_it_goes_on_to_the_same_result(
-    home: Path, copy: Callable[[str], Path], ctrl_c_first: bool
+    foldtune_in: Here, home: Path, copy: Callable[[str], Path], ctrl_c_first: bool
 ) -> None:
     """Ctrl-C, then SIGKILL of the command alone, then to the end; one trial's own weights are gone by then."""
     run = copy("searched")
@@ -404,7 +392,7 @@ def test_stopped_and_killed_it_goes_on_to_the_same_result(
     assert len(first) < len(second) < len(TRIALS) * FOLDS, "it was to be killed in the middle"
     assert not (run / "ensemble/ensemble.json").exists()
 
-    foldtune(home, "ensemble", run)
+    foldtune_in(home, "ensemble", run)
     last = markers(run)
     assert len(last) == len(TRIALS) * FOLDS
     assert last | second | first == last, "a finished fold was trained again"

@@ -13,7 +13,9 @@ import yaml
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
-def test_a_group_from_search_to_score(foldtune: Any, wait_for: Callable[..., Any]) -> None:
+def test_a_group_from_search_to_score(
+    foldtune: Any, foldtune_in: Callable[..., Any], wait_for: Callable[..., Any]
+) -> None:
     digits = foldtune.folder / "digits"
     train = pd.read_csv(digits / "train.csv", dtype=str)
     train["odd"] = (train["label"].astype(int) % 2).map({0: "no", 1: "yes"})
@@ -61,13 +63,13 @@ def test_a_group_from_search_to_score(foldtune: Any, wait_for: Callable[..., Any
     assert resumed.stdout.count("best trial: ") == 2
     assert resumed.stderr.count("starting Ray") == 1
     assert "3 rows are left out: 3 with no label" in resumed.stderr
-    rows = json.loads(foldtune.run("results", "both", "--format", "json").stdout)
+    rows = json.loads(foldtune_in(foldtune.folder, "results", "both", "--format", "json").stdout)
     assert {name: [row["status"] for row in each] for name, each in rows.items()} == {
         "label": ["COMPLETE"] * 2,
         "odd": ["COMPLETE"] * 2,
     }
 
-    foldtune.run("ensemble", "both", "--output", "out.csv")
+    foldtune_in(foldtune.folder, "ensemble", "both", "--output", "out.csv")
     written = pd.read_csv(foldtune.folder / "out.csv", dtype=str)
     sample = pd.read_csv(digits / "sample.csv", dtype=str)
     assert list(written.columns) == ["image", "odd", "label"]
@@ -76,7 +78,9 @@ def test_a_group_from_search_to_score(foldtune: Any, wait_for: Callable[..., Any
     description = json.loads((runs / "both.odd/ensemble/ensemble.json").read_text())
     assert description["preprocess"] == [{"name": "clahe", "clip_limit": 2.0, "tile": 0}]
 
-    figures = json.loads(foldtune.run("score", "both", "--labels", "digits/labels.csv", "--format", "json").stdout)
+    figures = json.loads(
+        foldtune_in(foldtune.folder, "score", "both", "--labels", "digits/labels.csv", "--format", "json").stdout
+    )
     merged = written.merge(labels, on="image", suffixes=("", "_true"))
     for name in ("label", "odd"):
         expected = (merged[name] == merged[f"{name}_true"]).mean()

@@ -69,7 +69,7 @@ class RunFiles:
 
 
 def test_ctrl_c_then_resume_and_extend_equals_a_search_that_ran_through(
-    foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any]
+    foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str], wait_for: Callable[..., Any]
 ) -> None:
     search = {"num_samples": 4, "max_epochs": EPOCHS, "startup_trials": 3, "grace_epochs": 3, "seed": 5}
     one_slot = {"max_concurrent_trials": 1}
@@ -100,7 +100,7 @@ def test_ctrl_c_then_resume_and_extend_equals_a_search_that_ran_through(
     assert [trial.number for trial in trials] == list(range(6))
 
     file = write_search("through", SPACE, search={**search, "num_samples": 6}, resources=one_slot)
-    foldtune.run("search", file)
+    foldtune_in(foldtune.folder, "search", file)
     through = RunFiles(foldtune.folder / "runs/through")
     for trial_id in run.ids():
         assert through.params(trial_id) == run.params(trial_id)

@@ -23,23 +23,28 @@ from optuna.trial import TrialState
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 TRIALS, EPOCHS, TOP = 9, 4, 1
-NAN_LR = 100.0
+NAN_LR, SEED = 100.0, 0
 DIVERGING = {"optimizer": "sgd", "weight_decay": 1.0, "clip_grad": 0.0, "batch_size": 8}
 """With NAN_LR, decay alone multiplies the weights by -99 in every step."""
+COMMON, RARE = 0.75, 0.25
+DATA = {"target_map": {"2": "common", "4": "common", "6": "common", "7": "rare"}}
+"""Three of the four digits are one class, so a trial that predicts one class always has a value known beforehand."""
+ALWAYS_RARE, ALWAYS_COMMON = 100.0, -100.0
+"""Offsets of a class's log score that decide every prediction, whatever the training gave."""
 SPACE = {
     **DIVERGING,
     # The first is the default; the last one cannot be trained.
     "lr": {"choice": [0.01, 0.003, NAN_LR]},
     "drop_rate": {"uniform": [0.0, 0.3]},
     "loss": {"choice": {"cross_entropy": {"label_smoothing": {"uniform": [0.0, 0.2]}}, "focal": {"gamma": 2.0}}},
-    "postprocess": {"prior_power": {"uniform": [0.0, 1.0]}},
+    "postprocess": {"offsets": {"rare": {"choice": [ALWAYS_COMMON, ALWAYS_RARE]}}},
 }
 COLUMNS = [
     "rank",
     "trial_id",
     "status",
-    "macro_f1",
-    "macro_f1_tuned",
+    "accuracy",
+    "accuracy_tuned",
     "epochs",
     "fit_time_s",
     "images_per_s",
@@ -75,9 +80,20 @@ class Searched:
 
 @pytest.fixture(scope="module")
 def searched(foldtune: Any, write_search: Callable[..., str]) -> Searched:
-    """A finished search on two slots, in which some trials cannot be trained and some are stopped."""
-    search = {"metric": "macro_f1", "num_samples": TRIALS, "max_epochs": EPOCHS, "grace_epochs": 1, "startup_trials": 4}
-    file = write_search("whole", SPACE, top=TOP, search=search, resources={"max_concurrent_trials": 2})
+    """A finished search on two slots, in which some trials cannot be trained and some are stopped.
+
+    All trials are start-up trials, so their parameters follow from the seed alone, and their values from the offsets
+    alone: neither depends on a training, on the CPU, or on which of two trials ends first.
+    """
+    search = {"metric": "accuracy", "num_samples": TRIALS, "max_epochs": EPOCHS, "grace_epochs": 1, "seed": SEED}
+    file = write_search(
+        "whole",
+        SPACE,
+        top=TOP,
+        data=DATA,
+        search={**search, "startup_trials": TRIALS},
+        resources={"max_concurrent_trials": 2},
+    )
     started = foldtune.start("search", file)
     ended = started.end()
     assert ended.code == 0, ended.stdout + ended.stderr
@@ -88,6 +104,10 @@ def test_every_trial_ends_with_a_status_of_optuna(searched: Searched) -> None:
     board = searched.leaderboard
     assert len(board) == TRIALS
     assert set(board["status"]) == {"COMPLETE", "PRUNED", "FAIL"}
+    always = {ALWAYS_COMMON: COMMON, ALWAYS_RARE: RARE}
+    trained = board[board["status"] != "FAIL"]
+    assert trained["accuracy"].tolist() == trained["params_postprocess.offsets.rare"].map(always).tolist()
+    assert set(trained["accuracy"][trained["status"] == "PRUNED"]) == {RARE}, "the better half is never stopped"
     assert list(board["rank"].dropna()) == list(range(1, int((board["status"] != "FAIL").sum()) + 1))
     for trial_id, status, epochs in zip(board["trial_id"], board["status"], board["epochs"], strict=True):
         assert searched.trial(trial_id)["done"]["status"] == status
@@ -99,7 +119,7 @@ def test_leaderboard_has_the_promised_columns(searched: Searched) -> None:
     columns = list(searched.leaderboard.columns)
     assert columns[: len(COLUMNS)] == COLUMNS
     first = columns.index("params_lr")
-    assert set(columns[len(COLUMNS) : first]) >= {"accuracy", "balanced_accuracy", "loss"}
+    assert set(columns[len(COLUMNS) : first]) >= {"macro_f1", "balanced_accuracy", "loss"}
     assert columns[-1] == "error"
     assert all(name.startswith("params_") for name in columns[first:-1])
 
@@ -120,7 +140,7 @@ def test_sampled_values_reach_the_worker(searched: Searched) -> None:
         params, config = trial["config"]["params"], trial["config"]["config"]
         assert config["lr"] == params["lr"]
         assert config["drop_rate"] == params["drop_rate"]
-        assert config["postprocess"] == {"prior_power": params["postprocess.prior_power"]}
+        assert config["postprocess"] == {"offsets": {"rare": params["postprocess.offsets.rare"]}}
         if params["loss"] == "focal":
             assert config["loss"] == {"name": "focal", "gamma": 2.0}
         for row in trial["epochs"][:1]:
@@ -137,7 +157,7 @@ def test_study_and_store_agree(searched: Searched) -> None:
         stored = searched.trial(f"{trial.number:04d}")
         assert trial.state == TrialState[stored["done"]["status"]]
         assert trial.params == stored["config"]["params"]
-        best = {row["epoch"]: row["best_metrics"]["macro_f1"] for row in stored["epochs"]}
+        best = {row["epoch"]: row["best_metrics"]["accuracy"] for row in stored["epochs"]}
         assert trial.intermediate_values == best
         if trial.state != TrialState.FAIL:
             assert trial.value == best[max(best)]
@@ -146,9 +166,9 @@ def test_study_and_store_agree(searched: Searched) -> None:
 def test_the_last_line_is_the_best_trial(searched: Searched) -> None:
     board = searched.leaderboard
     complete = board[board["status"] == "COMPLETE"]
-    best = complete.loc[complete["macro_f1"].idxmax()]
+    best = complete.loc[complete["accuracy"].idxmax()]
     last = searched.stdout.splitlines()[-1]
-    assert last.startswith(f"best trial: {best['trial_id']} macro_f1={best['macro_f1']:.4f}")
+    assert last.startswith(f"best trial: {best['trial_id']} accuracy={best['accuracy']:.4f}")
 
 
 def test_without_a_terminal_every_trial_is_one_line(searched: Searched) -> None:
@@ -195,11 +215,13 @@ def test_optuna_dashboard_serves_the_study(dashboard: str, wait_for: Callable[..
     assert [study["study_name"] for study in wait_for(studies, "the dashboard's answer")] == ["whole"]
 
 
-def test_a_search_in_which_every_trial_fails_is_given_up(foldtune: Any, write_search: Callable[..., str]) -> None:
+def test_a_search_in_which_every_trial_fails_is_given_up(
+    foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]
+) -> None:
     search = {"num_samples": 50, "max_epochs": 2, "max_failed_trials": 3}
     space = {**DIVERGING, "lr": NAN_LR, "drop_rate": {"uniform": [0.0, 0.3]}}
     file = write_search("doomed", space, search=search)
-    ended = foldtune.run("search", file, code=1)
+    ended = foldtune_in(foldtune.folder, "search", file, code=1)
     last = ended.stderr.splitlines()[-1]
     assert re.search(r"[345] trials failed in a row", last)
     assert "may be too high" in last
