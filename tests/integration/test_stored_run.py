@@ -60,9 +60,11 @@ def test_its_ensemble_predicts_what_it_predicted(command: Callable[..., str], ho
     assert now["image"].tolist() == then["image"].tolist()
     scores = [name for name in then.columns if name.startswith("score_")]
     np.testing.assert_allclose(now[scores], then[scores], atol=KERNELS)
-    best = np.sort(then[scores].to_numpy(), axis=1)
-    clear = best[:, -1] - best[:, -2] > 50 * KERNELS  # offsets of the classes move decisions by up to .03
-    assert clear.mean() > 0.5
+    stored = json.loads((STORED / "runs/stored/ensemble/ensemble.json").read_text())
+    offsets = [stored["postprocess"]["offsets"][name.removeprefix("score_")] for name in scores]
+    margins = np.sort(np.log(then[scores]) + offsets, axis=1)
+    clear = margins[:, -1] - margins[:, -2] > 10 * KERNELS
+    assert clear.mean() > 0.9
     assert (now["label"] == then["label"])[clear].all()
 
 
