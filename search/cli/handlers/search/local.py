@@ -105,7 +105,7 @@ def _search(prepare: Prepare, ray: RaySession, resumed: bool, resume_command: st
                 if resumed and ray.joins:
                     require_ready_nodes(run.config, labelled.table.paths)
             except ClusterError as error:
-                raise ClusterError(f"{error}; the run is prepared: correct this and add --resume") from None
+                raise type(error)(f"{error}; the run is prepared: correct this and add --resume") from None
         write_driver(run.store, this_driver())
         with ray.ending_workers(), show_search(errors()) as observer:
             end = search.run(observer)
