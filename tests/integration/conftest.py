@@ -24,6 +24,7 @@ from foldtune.search.cli.main import run
 from foldtune.trainers.data.digits import write_digits
 
 PATIENCE_S = 240.0
+POLL_S = 0.1
 ROWS = 120
 
 
@@ -32,7 +33,7 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
     deadline = time.monotonic() + PATIENCE_S
     while not (value := condition()):
         assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE_S:g} s"
-        time.sleep(0.02)
+        time.sleep(POLL_S)
     return value
 
 
