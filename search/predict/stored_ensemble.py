@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -48,13 +48,22 @@ OnPredicted: TypeAlias = Callable[[Sequence[Path], npt.NDArray[Any]], None]
 """Callback with the files of R images and their predictions (R, ...)."""
 
 
-class _Work(NamedTuple):
-    """Arguments of `StoredEnsemble.predict` that all parts of the images share."""
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How images are decoded and predicted.
+
+    Attributes:
+        batch_size: images at a time, >= 1.
+        device: torch's name, None for a GPU where there is one.
+        decoders: processes that decode, >= 1.
+    """
 
     batch_size: int
     device: str | None
     decoders: int
-    progress: Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -122,11 +131,9 @@ class StoredEnsemble:
     def predict(
         self,
         images: NewImages,
+        options: PredictOptions,
+        progress: Progress,
         *,
-        batch_size: int,
-        device: str | None,
-        decoders: int,
-        progress: Callable[[int, int], None],
         id_column: str = "image",
         on_predicted: OnPredicted | None = None,
     ) -> pd.DataFrame:
@@ -136,9 +143,6 @@ class StoredEnsemble:
         most `PART_BYTES` at a time, so that neither memory nor scratch space grows with their number.
 
         Args:
-            batch_size: images at a time.
-            device: torch's name; a GPU where there is one by default.
-            decoders: processes that decode.
             progress: callback (done, total); each image counts once a preprocessing and once a model.
             id_column: name of the first column.
             on_predicted: callback with the readable images and their predictions, a part at a time.
@@ -162,7 +166,7 @@ class StoredEnsemble:
                 on_predicted(paths, predictions)
             return self._frame(mean, predictions, scores, paths)
 
-        found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), render)
+        found, reasons = self._parts(images, options, SubtaskProgress(progress, self._subtasks(images)), render)
         result = found.reindex(index=range(len(images.ids)), columns=columns).astype({"votes": "Int64"})
         result.insert(0, id_column, images.ids)
         return result.assign(error=pd.Series(reasons, dtype="object"))
@@ -171,11 +175,8 @@ class StoredEnsemble:
         self,
         images: NewImages,
         columns: Sequence[str],
-        *,
-        batch_size: int,
-        device: str | None,
-        decoders: int,
-        progress: Callable[[int, int], None],
+        options: PredictOptions,
+        progress: Progress,
     ) -> tuple[pd.DataFrame, Mapping[str, str]]:
         """Return the rows of a submission, and by id the reasons why images cannot be read.
 
@@ -204,7 +205,7 @@ class StoredEnsemble:
             sizes = original_image_sizes(self.task, paths)
             return self.task.submission_frame([""] * len(mean), predictions, columns, scores=mean, image_sizes=sizes)
 
-        found, reasons = self._parts(images, _Work(batch_size, device, decoders, progress), render)
+        found, reasons = self._parts(images, options, SubtaskProgress(progress, self._subtasks(images)), render)
         if found.empty:
             raise WorkError(f"none of the {len(images.ids)} images can be read (first: {images.ids[0]}: {reasons[0]})")
         if reasons:
@@ -218,25 +219,31 @@ class StoredEnsemble:
         scores = self.task.scores(np.zeros((0, self.task.head_size), dtype=np.float32))
         return scores, self.task.predict(scores)
 
-    def _parts(self, images: NewImages, work: _Work, render: Render) -> tuple[pd.DataFrame, dict[int, str]]:
+    def _subtasks(self, images: NewImages) -> int:
+        """Units of progress: one an image and preprocessing, and one an image and model."""
+        return len(images.ids) * (self.models + len(self.preprocessings))
+
+    def _parts(
+        self, images: NewImages, options: PredictOptions, progress: SubtaskProgress, render: Render
+    ) -> tuple[pd.DataFrame, dict[int, str]]:
         """Rows of `render` for the readable images, indexed by their position, and the reasons of the others."""
         pixels = sum(each.size[0] * each.size[1] for each in self.preprocessings)
         size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.has_spatial_targets else len(images.ids)))
-        progress = SubtaskProgress(work.progress, len(images.ids) * (self.models + len(self.preprocessings)))
         frames: list[pd.DataFrame] = []
         reasons: dict[int, str] = {}
         for first in range(0, len(images.ids), size):
-            frame, broken = self._part(images.paths[first : first + size], work, render, progress)
+            frame, broken = self._part(images.paths[first : first + size], options, progress, render)
             frames.append(frame.set_index(frame.index + first))
             reasons |= {first + row: reason for row, reason in broken.items()}
         return pd.concat([frame for frame in frames if len(frame)] or frames[:1]), reasons
 
     def _part(
-        self, paths: Sequence[Path], work: _Work, render: Render, progress: SubtaskProgress
+        self, paths: Sequence[Path], options: PredictOptions, progress: SubtaskProgress, render: Render
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
             decoded = {
-                each: decode_images(paths, each, Path(scratch), work.decoders, progress) for each in self.preprocessings
+                each: decode_images(paths, each, Path(scratch), options.decoders, progress)
+                for each in self.preprocessings
             }
             keep = np.logical_and.reduce([prepared.keep for prepared in decoded.values()])
             rows = np.flatnonzero(keep)
@@ -245,7 +252,7 @@ class StoredEnsemble:
             if not len(rows):
                 return pd.DataFrame(), reasons
             voter_scores = {
-                name: self._member_scores(member, decoded[self._preprocessing(member)], keep, work, progress)
+                name: self._member_scores(member, decoded[self._preprocessing(member)], keep, options, progress)
                 for name, member in self.voters.items()
             }
         one = next(iter(voter_scores.values()))
@@ -259,15 +266,15 @@ class StoredEnsemble:
         member: Mapping[str, Any],
         prepared: Prepared,
         keep: npt.NDArray[np.bool_],
-        work: _Work,
+        options: PredictOptions,
         progress: SubtaskProgress,
     ) -> npt.NDArray[Any]:
         """Mean scores (N, ...) of a member's fold models on the images of the mask `keep`."""
         settings = parse_settings(member["config"], self.task)
-        options = replace(
+        inference = replace(
             InferenceOptions.of_settings(self.task, settings),
-            batch_size=work.batch_size,
-            device=work.device,
+            batch_size=options.batch_size,
+            device=options.device,
             tta=member.get("tta") or settings.tta,
         )
         folds = int(self.description["folds"])
@@ -283,7 +290,7 @@ class StoredEnsemble:
                     local,
                     prepared.source,
                     np.flatnonzero(keep[prepared.keep]),
-                    options,
+                    inference,
                     progress.subtask(),
                 )
             added = np.asarray(offset, dtype=logits.dtype)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.files import write_json
 from foldtune.search.predict.new_images import find_images
-from foldtune.search.predict.stored_ensemble import StoredEnsemble
+from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.trainers.networks.weights import save_weights
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -25,7 +25,7 @@ Command = Callable[..., tuple[int, str, str]]
 TASK = Multiclass("label", ("ash", "birch", "Ölbaum"), (10, 10, 10))
 SIZE = 32
 NAMES = ("a.png", "b.png", "c d.png", "sub/e.png")
-WORK: dict[str, Any] = {"batch_size": 4, "device": "cpu", "decoders": 1, "progress": lambda done, total: None}
+OPTIONS = PredictOptions(batch_size=4, device="cpu", decoders=1)
 
 
 def store_ensemble(ensemble: EnsembleDir, seed: int, task: Multiclass = TASK) -> EnsembleDir:
@@ -62,7 +62,8 @@ def ensemble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnsembleDir:
 
 
 def expected(ensemble: EnsembleDir) -> pd.DataFrame:
-    frame = StoredEnsemble.open(ensemble.root).predict(find_images(Path("images"), None, "image"), **WORK)
+    images = find_images(Path("images"), None, "image")
+    frame = StoredEnsemble.open(ensemble.root).predict(images, OPTIONS, lambda done, total: None)
     return frame.set_index("image")
 
 
@@ -152,8 +153,8 @@ def test_a_member_of_weight_zero_is_not_run(ensemble: EnsembleDir) -> None:
     calls: list[tuple[int, int]] = []
     images = find_images(Path("images"), None, "image")
     opened = StoredEnsemble.open(ensemble.root)
-    work = {**WORK, "progress": lambda done, total: calls.append((done, total))}
-    pd.testing.assert_frame_equal(opened.predict(images, **work).set_index("image"), before)
+    frame = opened.predict(images, OPTIONS, lambda done, total: calls.append((done, total)))
+    pd.testing.assert_frame_equal(frame.set_index("image"), before)
     assert calls[-1] == (8, 8)
 
 

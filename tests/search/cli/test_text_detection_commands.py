@@ -24,7 +24,7 @@ from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.ensemble.sources import check_sources, open_source
 from foldtune.search.predict.new_images import NewImages
-from foldtune.search.predict.stored_ensemble import StoredEnsemble
+from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.runs.run import Run, new_store, start_run
 from foldtune.search.runs.validation import check_run
 from foldtune.search.voting.bootstrap import Bootstrap
@@ -144,7 +144,7 @@ def test_predict_holds_the_maps_of_a_part_alone(pages: dict[str, Any], monkeypat
         images = NewImages(tuple(pages)[:count], tuple(Path("images") / name for name in tuple(pages)[:count]))
         tracemalloc.start()
         try:
-            ensemble.predict(images, batch_size=1, device="cpu", decoders=1, progress=lambda done, total: None)
+            ensemble.predict(images, PredictOptions(1, "cpu", 1), lambda done, total: None)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

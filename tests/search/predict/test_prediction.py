@@ -21,7 +21,7 @@ from foldtune.errors import InputError, RunCorrupt
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.predict import stored_ensemble as prediction
 from foldtune.search.predict.new_images import NewImages, find_images
-from foldtune.search.predict.stored_ensemble import StoredEnsemble
+from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.trainers.data.preprocess import Clahe
 from foldtune.trainers.networks.weights import save_weights
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -79,8 +79,8 @@ def quiet(done: int, total: int) -> None:
 
 
 def predict(stored: StoredEnsemble, images: NewImages, **changes: Any) -> pd.DataFrame:
-    arguments = {"batch_size": 64, "device": "cpu", "decoders": 1, "progress": quiet} | changes
-    return stored.predict(images, **arguments)
+    options = PredictOptions(changes.pop("batch_size", 64), "cpu", 1)
+    return stored.predict(images, options, changes.pop("progress", quiet), **changes)
 
 
 def by_hand(root: Path, paths: list[Path]) -> npt.NDArray[np.float64]:

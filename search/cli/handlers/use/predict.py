@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import typer
@@ -18,7 +17,7 @@ from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import note
 from foldtune.search.predict.drawing import Drawing, start_drawing
 from foldtune.search.predict.new_images import NewImages, find_images, sample_images
-from foldtune.search.predict.stored_ensemble import StoredEnsemble
+from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
 from foldtune.search.runs.lookup import find_ensembles
 
@@ -59,9 +58,9 @@ class PredictRequest:
     device: str | None
 
     @property
-    def inference(self) -> dict[str, Any]:
-        """Arguments of the prediction that do not depend on the form of the output."""
-        return {"batch_size": self.batch_size, "device": self.device, "decoders": decoder_processes()}
+    def options(self) -> PredictOptions:
+        """How images are decoded and predicted."""
+        return PredictOptions(self.batch_size, self.device, decoder_processes())
 
     def check(self) -> None:
         """Refuse flags that exclude each other.
@@ -99,7 +98,7 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
     for target, ensemble in ensembles.items():
         with progress_bar(_label(target)) as progress:
             frames[target] = ensemble.predict(
-                images, progress=progress, id_column=request.id_column, on_predicted=drawing, **request.inference
+                images, request.options, progress, id_column=request.id_column, on_predicted=drawing
             )
     frame = combine_target_predictions(frames, request.id_column)
     write_csv(request.file, frame)
@@ -126,7 +125,7 @@ def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Pat
     for target, ensemble in ensembles.items():
         with progress_bar(_label(target)) as progress:
             wanted = columns if target is None else [columns[0], target]
-            frames[target], unread = ensemble.submission(images, wanted, progress=progress, **request.inference)
+            frames[target], unread = ensemble.submission(images, wanted, request.options, progress)
             broken |= unread
     write_submission(combine_target_submissions(frames), request.file, sample)
     note(f"{counted(len(images.ids), 'image')} predicted in {request.file}, in the form of {sample}")
