@@ -182,16 +182,16 @@ def test_progress_ends_at_its_total(stored: StoredEnsemble, images: Path) -> Non
 
 
 def test_each_image_is_decoded_once(stored: StoredEnsemble, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from foldtune.trainers.data import decoding
+    from foldtune.trainers.data import preprocess
 
     opened: list[Path] = []
-    real = decoding.decode
+    real = preprocess.decode
 
     def counting(path: Path, *arguments: Any, **keywords: Any) -> Any:
         opened.append(path)
         return real(path, *arguments, **keywords)
 
-    monkeypatch.setattr(decoding, "decode", counting)
+    monkeypatch.setattr(preprocess, "decode", counting)
     found = find_images(images, None, "image")
     predict(stored, found)
     assert sorted(opened) == sorted(found.paths)
