@@ -10,7 +10,7 @@ from benchmarks.report import cores
 
 if TYPE_CHECKING:
     from foldtune.trainers.data.cache import ImageSource
-    from foldtune.trainers.data.table import Table, TableLayout
+    from foldtune.trainers.data.table import Table
     from foldtune.trainers.tasks import Task
 
 SIDE = 64
@@ -48,7 +48,7 @@ def read_images(root: Path, cache: Path) -> Images:
     """
     from foldtune.trainers.data.cache import prepare_images
     from foldtune.trainers.data.preprocess import ImagePreprocessing
-    from foldtune.trainers.data.table import read_table
+    from foldtune.trainers.data.table import TableLayout, read_table
     from foldtune.trainers.tasks import get_task
 
     check_data(root)

@@ -166,7 +166,7 @@ def test_no_cluster_at_an_address(project: Any, foldtune: Callable[..., tuple[in
 
 
 AS_NOBODY = """
-import contextlib, io, json, os, sys
+import contextlib, encodings.raw_unicode_escape, io, json, os, sys  # the codec: ruamel.yaml needs it to write
 from foldtune.search.cli.main import run
 import foldtune.results.runs.store, foldtune.search.runs.run
 
