@@ -62,15 +62,7 @@ def session(
         return
     try:
         if joined is None:
-            # "local": plain init would join, and refuse num_cpus, where some cluster runs already.
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                num_gpus=num_gpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            _start_embedded(num_cpus, num_gpus)
         else:
             # A job's code came with the job; its workers inherit it.
             code = None if in_job() else runtime_env()
@@ -85,6 +77,28 @@ def session(
         yield
     finally:
         ray.shutdown()
+
+
+def _start_embedded(num_cpus: int | None, num_gpus: int | None) -> None:
+    """Start a Ray of this machine's own; where it is too busy for the 30 s that Ray waits, once more."""
+    import ray
+
+    for last in (False, True):
+        try:
+            # "local": plain init would join, and refuse num_cpus, where some cluster runs already.
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                num_gpus=num_gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            return
+        except Exception as error:
+            if last or "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
 
 
 def _trusted_address(given: str, allow_no_token: bool) -> Address:
