@@ -339,18 +339,23 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
-def of_session(session: int) -> list[int]:
+AGENTS = ("ray::Dashboard", "ray::RuntimeEnv")
+"""Ray's agents, which outlast a killed raylet by a minute."""
+
+
+def of_session(session: int, *, agents: bool = True) -> list[int]:
     """Processes that a command started, itself included, zombies left out."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
+            name, fields = stat.read_text().partition("(")[2].rsplit(")", 1)
         except OSError:  # it has ended
             continue
-        if int(fields[3]) == session and fields[0] != "Z":
+        state, _, _, of = fields.split()[:4]
+        if int(of) == session and state != "Z" and (agents or not name.startswith(AGENTS)):
             found.append(int(stat.parent.name))
     return found
 
@@ -363,7 +368,7 @@ def stop(home: Path, run: Path, number: signal.Signals, at_least: int) -> subpro
         assert command.poll() is not None or len(of_session(command.pid)) > 1, "Ray's processes are of its session"
         command.send_signal(number)
         printed, errors = command.communicate(timeout=PATIENCE_S)
-        wait_for(lambda: not of_session(command.pid), "Ray's processes to end with the command")
+        wait_for(lambda: not of_session(command.pid, agents=False), "Ray's processes to end with the command")
     finally:
         for left in of_session(command.pid):
             os.kill(left, signal.SIGKILL)
