@@ -166,9 +166,9 @@ def test_no_cluster_at_an_address(project: Any, foldtune: Callable[..., tuple[in
 
 
 AS_NOBODY = """
-import contextlib, encodings.raw_unicode_escape, io, json, os, sys  # the codec: ruamel.yaml needs it to write
+import contextlib, io, json, os, sys
 from foldtune.search.cli.main import run
-import foldtune.results.runs.store, foldtune.search.runs.run
+import foldtune.search.cli.handlers.look.results, foldtune.search.cli.handlers.search.local
 
 def ending(command):
     said = io.StringIO()

@@ -30,7 +30,7 @@ from foldtune.search.ensemble.fold_tasks import Missing, ensure_all_trained
 from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.ensemble.sources import check_sources, open_source
-from foldtune.search.predict.stored_ensemble import StoredEnsemble, find_images
+from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble, find_images
 from foldtune.search.runs.run import Run, new_store, start_run
 from foldtune.search.runs.validation import check_run
 from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, ensure_trained
@@ -185,9 +185,7 @@ def test_members_of_two_runs_each_see_images_in_their_own_size(home: Path, one: 
     try:
         frame = StoredEnsemble.open(moved).predict(
             find_images(home / "test.csv", home / "images", "image"),
-            batch_size=4,
-            device="cpu",
-            decoders=1,
+            PredictOptions(batch_size=4, device="cpu", decoders=1),
             progress=lambda done, total: None,
         )
     finally:
