@@ -24,7 +24,7 @@ from foldtune.search.cli.main import run
 from foldtune.trainers.data.digits import write_digits
 
 PATIENCE_S = 240.0
-POLL_S = 0.1
+POLL_S = 0.02
 ROWS = 120
 
 

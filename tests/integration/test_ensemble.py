@@ -339,7 +339,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 AGENTS = ("ray::Dashboard", "ray::RuntimeEnv")
