@@ -210,8 +210,8 @@ def test_light_is_cheap_beside_a_model() -> None:
     assert augmentation is not None
     image, times = picture(64), []
     for _ in range(10):
-        start = time.perf_counter()
+        start = time.thread_time()
         for _ in range(50):
             augmentation(image)
-        times.append((time.perf_counter() - start) / 50)
-    assert min(times) < 1e-3  # about 0.1 ms; the bound leaves room for a busy machine
+        times.append((time.thread_time() - start) / 50)
+    assert min(times) < 1e-3  # of CPU, about 0.1 ms; the bound leaves room for a slow one
