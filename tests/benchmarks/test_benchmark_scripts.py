@@ -29,6 +29,7 @@ def lesions(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_throughput_prints_its_table(
     lesions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

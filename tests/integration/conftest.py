@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import psutil
@@ -26,6 +27,8 @@ from foldtune.trainers.data.digits import write_digits
 PATIENCE_S = 240.0
 POLL_S = 0.02
 ROWS = 120
+TRAINER = "foldtune.trainers.fitting.worker"
+"""Module of a trial's further processes."""
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
@@ -42,6 +45,52 @@ class Ended:
     code: int
     stdout: str
     stderr: str
+
+
+def ray_processes(pid: int) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """All processes below `pid`, and those of them in which Ray trains."""
+    children, training = [], []
+    try:
+        below = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return [], []
+    for child in below:
+        try:
+            title, parent = " ".join(child.cmdline()), child.parent()
+            of_ray = parent is not None and parent.name() == "raylet"  # not what a worker forks
+        except psutil.Error:
+            continue
+        children.append(child)
+        if of_ray and title.startswith("ray::") and "Trainable" in title:
+            training.append(child)
+    return children, training
+
+
+class Watch:
+    """Processes in which Ray trains, and further ones of their trials, seen while a block runs in this process."""
+
+    def __init__(self) -> None:
+        self.workers: set[psutil.Process] = set()
+        self.further: set[psutil.Process] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(POLL_S):
+            _, training = ray_processes(os.getpid())
+            self.workers.update(training)
+            for worker in training:
+                with suppress(psutil.NoSuchProcess):
+                    members = [child for child in worker.children() if TRAINER in child.cmdline()]
+                    self.further.update(members)
 
 
 class Started:
@@ -64,21 +113,9 @@ class Started:
 
     def workers(self) -> list[psutil.Process]:
         """Processes that train now; all of Ray's processes and all workers ever seen are remembered."""
-        found = []
-        try:
-            children = psutil.Process(self.process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        for child in children:
-            try:
-                title, parent = " ".join(child.cmdline()), child.parent()
-                of_ray = parent is not None and parent.name() == "raylet"  # not what a worker forks
-            except psutil.Error:
-                continue
-            self.ray.add(child)
-            if of_ray and title.startswith("ray::") and "Trainable" in title:
-                self.worker_pids.add(child.pid)
-                found.append(child)
+        children, found = ray_processes(self.process.pid)
+        self.ray.update(children)
+        self.worker_pids.update(child.pid for child in found)
         return found
 
     def interrupt(self) -> None:
@@ -205,6 +242,12 @@ def write_search(foldtune: Foldtune) -> Callable[..., str]:
         return f"{name}.yaml"
 
     return write
+
+
+@pytest.fixture(scope="session")
+def watch() -> type[Watch]:
+    """`with watch() as seen:` collects the processes in which Ray trains meanwhile."""
+    return Watch
 
 
 @pytest.fixture(scope="session")

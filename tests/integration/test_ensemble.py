@@ -375,6 +375,7 @@ def stop(home: Path, run: Path, number: signal.Signals, at_least: int) -> subpro
     return subprocess.CompletedProcess(command.args, command.returncode, printed, errors)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("ctrl_c_first", [False, pytest.param(True, marks=pytest.mark.faults)])
 def test_stopped_and_killed_it_goes_on_to_the_same_result(

@@ -59,7 +59,7 @@ def test_a_group_from_search_to_score(
     wait_for(lambda: not started.left_behind(), "the end of Ray's processes")
     assert not (runs / "both.odd").exists()
 
-    resumed = foldtune.run("search", "both.yaml", "--resume")
+    resumed = foldtune_in(foldtune.folder, "search", "both.yaml", "--resume")
     assert resumed.stdout.count("best trial: ") == 2
     assert resumed.stderr.count("starting Ray") == 1
     assert "3 rows are left out: 3 with no label" in resumed.stderr

@@ -30,7 +30,7 @@ def members(started: Any) -> set[psutil.Process]:
 
 
 def test_trials_of_two_processes_each(
-    foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any]
+    foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str], watch: type[Any]
 ) -> None:
     file = write_search(
         "parallel",
@@ -38,21 +38,13 @@ def test_trials_of_two_processes_each(
         search={"metric": "macro_f1", "num_samples": 2, "max_epochs": EPOCHS, "trial_scheduler": "none"},
         resources={"cpus_per_trial": 2, "max_concurrent_trials": 1, "processes_per_trial": 2},
     )
-    started = foldtune.start("search", file)
-    seen: set[psutil.Process] = set()
-
-    def ended() -> bool:
-        seen.update(members(started))
-        return started.ended()
-
-    wait_for(ended, "the end of the search")
-    ended_with = started.end()
-    assert ended_with.code == 0, ended_with.stdout + ended_with.stderr
+    with watch() as seen:
+        foldtune_in(foldtune.folder, "search", file)
     board = pd.read_csv(foldtune.folder / "runs/parallel/leaderboard.csv")
     assert list(board["status"]) == ["COMPLETE"] * 2
     assert list(board["epochs"]) == [EPOCHS] * 2
-    assert len(seen) == 1, "one further process, which stays for the next trial"
-    _, alive = psutil.wait_procs(list(seen), timeout=30)
+    assert len(seen.further) == 1, "one further process, which stays for the next trial"
+    _, alive = psutil.wait_procs(list(seen.further), timeout=30)
     assert not alive
     stored = (foldtune.folder / "runs/parallel/config.yaml").read_text()
     assert "processes_per_trial: 2" in stored

@@ -90,7 +90,7 @@ def test_ctrl_c_then_resume_and_extend_equals_a_search_that_ran_through(
     assert len(done) < 4
     (paused,) = set(run.ids()) - set(done)
 
-    resumed = foldtune.run("search", file, "--resume", "--trials", "2")
+    resumed = foldtune_in(foldtune.folder, "search", file, "--resume", "--trials", "2")
     assert resumed.stdout.splitlines()[-1].startswith("best trial: ")
     assert run.ids() == run.finished() == [f"{n:04d}" for n in range(6)]
     assert run.stamps(done) == before, "finished trials are not trained again"
@@ -108,6 +108,7 @@ def test_ctrl_c_then_resume_and_extend_equals_a_search_that_ran_through(
     assert len({str(run.params(trial_id)) for trial_id in run.ids()}) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.faults)])
 def test_a_killed_driver_and_a_killed_worker_lose_an_epoch_at_most(
     kills: int, foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any]

@@ -79,7 +79,9 @@ class Searched:
 
 
 @pytest.fixture(scope="module")
-def searched(foldtune: Any, write_search: Callable[..., str]) -> Searched:
+def searched(
+    foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str], watch: type[Any]
+) -> Searched:
     """A finished search on two slots, in which some trials cannot be trained and some are stopped.
 
     All trials are start-up trials, so their parameters follow from the seed alone, and their values from the offsets
@@ -94,10 +96,10 @@ def searched(foldtune: Any, write_search: Callable[..., str]) -> Searched:
         search={**search, "startup_trials": TRIALS},
         resources={"max_concurrent_trials": 2},
     )
-    started = foldtune.start("search", file)
-    ended = started.end()
-    assert ended.code == 0, ended.stdout + ended.stderr
-    return Searched(foldtune.folder / "runs/whole", ended.stdout, ended.stderr, started.worker_pids)
+    with watch() as seen:
+        ended = foldtune_in(foldtune.folder, "search", file)
+    worker_pids = {worker.pid for worker in seen.workers}
+    return Searched(foldtune.folder / "runs/whole", ended.stdout, ended.stderr, worker_pids)
 
 
 def test_every_trial_ends_with_a_status_of_optuna(searched: Searched) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from foldtune.trainers.fitting.fit import Fit, FitResult, FoldData, TrainSpec, fit
@@ -84,6 +85,7 @@ class PlainImages:
         return self.array[rows]
 
 
+@pytest.mark.slow
 def test_a_later_training_in_a_process_equals_one_in_a_fresh_process(
     settings: Callable[..., TrialSettings], task: Multiclass, fold: FoldData
 ) -> None:

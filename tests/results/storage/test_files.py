@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import multiprocessing
 import os
 import random
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
 
@@ -146,33 +148,28 @@ def test_a_failing_writer_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-WRITER = """
-import sys
-from pathlib import Path
-import numpy as np
-from foldtune.results.storage.files import append_line, json_text, write_json, write_npz
-folder, i = Path(sys.argv[1]), 0
-while True:
-    i += 1
-    write_json(folder / "x.json", {"i": i, "same": [i] * 5000})
-    write_npz(folder / "x.npz", {"same": np.full(50000, i)})
-    append_line(folder / "m.jsonl", json_text({"i": i, "same": [i] * 5000}))
-    if i == 1:
-        print("ready", flush=True)
-"""
+def write_for_ever(folder: Path, ready: Connection) -> None:
+    """Write each kind of file anew, until killed; and send to `ready` after the first time."""
+    for i in itertools.count(1):
+        files.write_json(folder / "x.json", {"i": i, "same": [i] * 5000})
+        files.write_npz(folder / "x.npz", {"same": np.full(50000, i)})
+        files.append_line(folder / "m.jsonl", files.json_text({"i": i, "same": [i] * 5000}))
+        if i == 1:
+            ready.send(None)
 
 
 def test_a_killed_writer_leaves_nothing_half_written(tmp_path: Path) -> None:
     delays = random.Random(0)
+    fork = multiprocessing.get_context("fork")  # a new interpreter would import for seconds and write for none
     for _ in range(6):
-        writer = run_python(WRITER, str(tmp_path))
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        with pytest.raises(subprocess.TimeoutExpired):
-            writer.wait(timeout=delays.uniform(0.02, 0.15))
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
+        ready, sender = fork.Pipe()
+        writer = fork.Process(target=write_for_ever, args=(tmp_path, sender))
+        writer.start()
+        ready.recv()
+        writer.join(timeout=delays.uniform(0.02, 0.15))
+        assert writer.is_alive()
+        writer.kill()
+        writer.join()
         value = files.read_json(tmp_path / "x.json")
         assert value is None or value["same"] == [value["i"]] * 5000
         arrays = files.read_npz(tmp_path / "x.npz")

@@ -195,6 +195,7 @@ DENIED = [
 ]
 
 
+@pytest.mark.slow
 def test_no_permission_to_write(project: Any) -> None:
     for folder in (project.folder, *project.folder.parents):  # pytest closes its own to others
         if folder.name.startswith(("pytest-", "popen-", project.folder.name)):

@@ -236,6 +236,7 @@ def test_an_id_column_that_the_result_has_already(stored: StoredEnsemble, images
         predict(stored, find_images(images, None, "image"), id_column="score_ash")
 
 
+@pytest.mark.slow
 def test_the_folder_alone_is_enough_without_ray_and_optuna(root: Path, images: Path, tmp_path: Path) -> None:
     """The command in a process where Ray, Optuna and albumentations cannot be imported, the ensemble moved away."""
     moved, target = tmp_path / "elsewhere", tmp_path / "predictions.csv"

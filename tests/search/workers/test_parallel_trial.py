@@ -60,6 +60,7 @@ def logits(work: TrialWork, trial_id: str) -> np.ndarray:
     return scores.logits
 
 
+@pytest.mark.slow
 def test_processes_stay_with_their_worker_and_a_trial_outlives_them(work: TrialWork) -> None:
     others = psutil.Process().children()  # such as what an earlier test left to Python's resource tracker
 

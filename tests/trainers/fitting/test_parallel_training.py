@@ -134,6 +134,7 @@ def test_no_memory_in_one_process_halves_the_micro_batch_in_all(pool: WorkerPool
     assert_same(tight, alone)
 
 
+@pytest.mark.slow
 def test_out_of_memory_after_the_first_batch_ends_the_processes_and_half_the_micro_batch_goes_on(
     pool: WorkerPool, begin: Start, tmp_path: Path
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_loss_that_is_not_finite_ends_the_trial_in_all_processes(pool: WorkerP
     assert pool.pids == ()
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_training_at_once_and_a_new_one_can_begin(pool: WorkerPool, begin: Start) -> None:
     from failing_tasks import Killed, Wrong
 
@@ -241,6 +243,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_the_death_of_the_first_process_ends_the_others() -> None:
     path = str(Path(__file__).resolve().parents[3])
     first = subprocess.Popen([sys.executable, "-c", _POOL], cwd=path, stdout=subprocess.PIPE)
