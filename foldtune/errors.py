@@ -17,6 +17,7 @@
     ├── ResultsError          2    the run on disk
     │   ├── RunNameInvalid, RunExists, RunNotFound, TrialNotFound, ColumnNotFound
     │   ├── SubmissionError, StorageInvalid, ModelForeign, ModelNotFound
+    │   ├── RunNewer               a later version of foldtune wrote it
     │   ├── RunBusy           1    another process is writing to the run
     │   ├── RunCorrupt        1    a stored file is missing, unreadable or not what was written
     │   └── StorageError      1    the file system or object store refused
@@ -202,6 +203,10 @@ class RunCorrupt(ResultsError):
     """A stored file is missing, unreadable or not what was written."""
 
     exit_code = 1
+
+
+class RunNewer(ResultsError):
+    """A run, ensemble or model that a later version wrote."""
 
 
 class StorageError(ResultsError):

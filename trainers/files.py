@@ -1,13 +1,12 @@
-"""Atomic writes of files."""
+"""Atomic writes of files, whose errors are a trial's."""
 
 from __future__ import annotations
 
 import errno
-import os
-import tempfile
 from pathlib import Path
 
 from foldtune.errors import TrialFailed
+from foldtune.files import whole_file
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -22,18 +21,12 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
     Raises:
         TrialFailed: no room for the file; the old file at `path` is unchanged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with whole_file(path) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _FULL:
-            size_mb = len(data) / 1e6
-            reason = f"cannot write {path} ({size_mb:.1f} MB): {_FULL[error.errno]}; free space, then resume"
-            raise TrialFailed(reason) from error
-        raise
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        size_mb = len(data) / 1e6
+        reason = f"cannot write {path} ({size_mb:.1f} MB): {_FULL[error.errno]}; free space, then resume"
+        raise TrialFailed(reason) from error

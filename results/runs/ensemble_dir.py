@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import RunCorrupt, RunNotFound
+from foldtune.results.runs.identity import check_format
 from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import (
     is_file,
@@ -55,21 +56,34 @@ class FoldDir(FitDir):
             if name.startswith(("scores", "test")) and name.endswith(".npz"):
                 remove_file(self.root / name)
 
-    def write_test_logits(self, ids: npt.NDArray[np.str_], logits: npt.NDArray[Any]) -> None:
-        """Store the model's outputs on the T test rows: ids (T,), logits (T, ...). Raises StorageError."""
+    def write_test_logits(self, ids: npt.NDArray[np.str_], logits: npt.NDArray[Any], images: str = "") -> None:
+        """Store the model's outputs on the T test rows: ids (T,), logits (T, ...). Raises StorageError.
+
+        ``images`` is the digest of the images, "" where it is not known.
+        """
         write_npz(
             self.test_path,
-            {"ids": np.asarray(ids, dtype=np.str_), "logits": logits},
+            {"ids": np.asarray(ids, dtype=np.str_), "logits": logits, "images": np.asarray(images)},
             compressed=logits.dtype.itemsize < 4,
         )
 
-    def read_test_logits(self, ids: npt.NDArray[np.str_]) -> npt.NDArray[Any] | None:
-        """Return the stored outputs (T, ...), or None unless they are of exactly these ids. Raises RunCorrupt."""
+    def read_test_logits(
+        self, ids: npt.NDArray[np.str_], images: str = "", *, of_before: bool = False
+    ) -> npt.NDArray[Any] | None:
+        """Return the stored outputs (T, ...), or None unless they are of exactly these ids and images.
+
+        Outputs without a digest of the images, of a version of before, count where ``of_before``; where ``images`` is
+        "" the images are not compared. Raises RunCorrupt.
+        """
         arrays = read_npz(self.test_path)
         if arrays is None:
             return None
         if not {"ids", "logits"} <= set(arrays):
             raise RunCorrupt(f"{self.test_path} lacks ids or logits")
+        if images:
+            stored = str(arrays["images"]) if "images" in arrays else ""
+            if stored != images and (stored or not of_before):
+                return None
         return arrays["logits"] if np.array_equal(arrays["ids"], np.asarray(ids, dtype=np.str_)) else None
 
     def finish(self, result: Mapping[str, Any]) -> None:
@@ -115,8 +129,11 @@ class EnsembleDir:
         write_json(self.json_path, description)
 
     def read(self) -> dict[str, Any] | None:
-        """Return ensemble.json, or None where there is none. Raises RunCorrupt."""
-        return read_json(self.json_path)
+        """Return ensemble.json, or None where there is none. Raises RunCorrupt, RunNewer."""
+        stored = read_json(self.json_path)
+        if stored is not None:
+            check_format(stored, self.json_path)
+        return stored
 
     def write_oof(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Store the out-of-fold arrays by name."""

@@ -18,6 +18,8 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 Status = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FINISHED: tuple[Status, ...] = ("COMPLETE", "PRUNED", "FAIL")
+_DECISIVE = ("epoch", "metrics", "best_epoch", "best_metrics")
+"""Fields of an epoch without which a trial cannot be judged."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class EpochRow:
         time_s: duration of this epoch.
         images_per_s: training speed in this epoch.
         lr: learning rate at its end, > 0.
-        micro_batch_size: images per forward pass.
+        micro_batch_size: images per forward pass, 0 where another version did not store it.
         params_m: parameters of the network, in millions.
     """
 
@@ -52,8 +54,11 @@ class EpochRow:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any], where: str) -> EpochRow:
-        """Read a stored row; unknown keys are ignored. Raises RunCorrupt, which names ``where``."""
-        missing = [field.name for field in fields(cls) if field.name not in row]
+        """Read a stored row; unknown keys are ignored, and another version may lack what only describes the training.
+
+        Raises RunCorrupt, which names ``where``.
+        """
+        missing = [name for name in _DECISIVE if name not in row]
         if missing:
             raise RunCorrupt(f"{where}: an epoch without {', '.join(missing)}")
         try:
@@ -62,11 +67,11 @@ class EpochRow:
                 metrics=_numbers(row["metrics"]),
                 best_epoch=int(row["best_epoch"]),
                 best_metrics=_numbers(row["best_metrics"]),
-                time_s=_number(row["time_s"]),
-                images_per_s=_number(row["images_per_s"]),
-                lr=_number(row["lr"]),
-                micro_batch_size=int(row["micro_batch_size"]),
-                params_m=_number(row["params_m"]),
+                time_s=_number(row.get("time_s")),
+                images_per_s=_number(row.get("images_per_s")),
+                lr=_number(row.get("lr")),
+                micro_batch_size=int(row.get("micro_batch_size") or 0),
+                params_m=_number(row.get("params_m")),
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise RunCorrupt(f"{where}: an epoch that cannot be read: {error}") from error
@@ -98,6 +103,11 @@ class TrialRecord:
     images_per_s: float | None
     params_m: float | None
     error: str | None
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its files could be read; see ``unreadable_record``."""
+        return self.number >= 0
 
     def value(self, metric: str) -> float:
         """Return the metric at the best epoch, NaN without one."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from filelock import FileLock, Timeout
 
-from foldtune.errors import RunBusy, RunCorrupt, RunExists, RunNotFound, TrialNotFound, not_found
+from foldtune.errors import RunCorrupt, RunExists, RunNotFound, TrialNotFound, not_found
+from foldtune.files import is_temporary
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.identity import read_identity
 from foldtune.results.runs.leaderboard import leaderboard
+from foldtune.results.runs.lock import hold_run, is_run_held
 from foldtune.results.runs.names import check_name, is_run, possible_roots, run_names
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import FINISHED, MODES, TrialRecord, unreadable_record
@@ -34,13 +36,13 @@ from foldtune.results.storage.files import (
     write_json,
     write_yaml,
 )
-from foldtune.results.storage.leases import hold, is_held
 from foldtune.results.storage.paths import StorePath, address, as_path
 from foldtune.results.storage.retry import storage_errors
 
 _T = TypeVar("_T")
 _FOLD_DTYPES: dict[Hashable, Any] = {"id": str, "fold": "int64"}
-_LOCK_TIMEOUT_S = 1.0  # longer than is_locked holds it
+BEFORE_CONFIG = frozenset({"run.json", "task.json", "folds.csv", "goal.json", "digests.csv"})
+"""Files that a start writes before config.yaml makes a run of the folder."""
 _READERS = 16
 """Threads that read trials from an object store."""
 
@@ -83,7 +85,7 @@ class RunStore:
             with storage_errors(store.root, "create"):
                 store.root.mkdir(parents=True, exist_ok=True)
         # A start that was killed before it wrote config.yaml leaves these, and no run.
-        unfinished = {store.task_path.name, store.folds_path.name, store.goal_path.name}
+        unfinished = BEFORE_CONFIG
         taken = any(each[0] != "." and each not in unfinished for each in names_in(store.root) or [])
         if taken and is_run(store.root):
             raise RunExists(
@@ -95,54 +97,45 @@ class RunStore:
             )
         return store
 
+    def discard_start(self, folders: Sequence[StorePath]) -> None:
+        """Remove what a start wrote that made no run, and those of ``folders`` that are empty then.
+
+        Only for the holder of the lock.
+        """
+        if is_run(self.root):
+            return
+        for name in BEFORE_CONFIG:
+            remove_file(self.root / name)
+        if isinstance(self.lock_path, Path):
+            self.lock_path.unlink(missing_ok=True)
+        for folder in folders:
+            if isinstance(folder, Path):
+                with suppress(OSError):  # something else lies in it
+                    folder.rmdir()
+
     @classmethod
     def open(cls, run: StorePath | str, storage: StorePath | str = "runs") -> RunStore:
-        """Return a stored run, a name under ``storage``, a path or a URL. Raises RunNotFound naming near ones."""
+        """Return a stored run, a name under ``storage``, a path or a URL.
+
+        Raises RunNotFound naming near ones, RunNewer where a later version wrote it.
+        """
         roots = possible_roots(run, storage)
         for root in roots:
             if is_run(root):
+                read_identity(root)
                 return cls(root)
         for root in roots:
             if names_in(root) is not None:
                 raise RunNotFound(f"{root} is not a run: it has no config.yaml")
         raise RunNotFound(f"{not_found('run', str(run), run_names(storage))} (in {storage})")
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run's lock for writing, as long as a search lasts; it is freed if the holder is killed.
-
-        In an object store that takes `results.storage.leases.LEASE_S` seconds. Raises RunBusy, StorageError.
-        """
-        if not isinstance(self.lock_path, Path):
-            with hold(self.lock_path, f"run {self.name!r} ({self.root})"):
-                yield
-            return
-        lock = FileLock(self.lock_path)
-        with storage_errors(self.lock_path, "lock"):
-            try:
-                lock.acquire(timeout=_LOCK_TIMEOUT_S)
-            except Timeout:  # an OSError, so it must not reach storage_errors
-                raise RunBusy(
-                    f"another process is working on run {self.name!r} ({self.root}): wait for it or stop it first"
-                ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the run's lock for writing, as long as a search lasts. As :func:`results.runs.lock.hold_run`."""
+        return hold_run(self.lock_path, f"run {self.name!r} ({self.root})")
 
     def is_locked(self) -> bool:
         """Whether some process holds the run for writing."""
-        if not isinstance(self.lock_path, Path):
-            return is_held(self.lock_path)
-        if not self.lock_path.is_file():
-            return False
-        try:
-            with FileLock(self.lock_path, timeout=0):
-                return False
-        except Timeout:
-            return True
-        except OSError:  # this user has read access only
-            return False
+        return is_run_held(self.lock_path)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Store the resolved configuration. Raises StorageError."""
@@ -234,18 +227,23 @@ class RunStore:
     def prune_weights(self, keep: Iterable[str]) -> int:
         """Remove weights and checkpoint of each finished trial not in ``keep``; return the number of bytes freed.
 
-        Temporary files in finished trials are removed too. Nothing is removed if ``keep`` names a trial that is
-        not stored. Raises TrialNotFound, StorageError.
+        Temporary files in finished trials are removed too. Nothing is removed of a trial whose files cannot be read,
+        nor if ``keep`` names a trial that is not stored. Raises TrialNotFound, StorageError.
         """
         kept = set(keep)
         self._check_trials(kept)
+        kept |= self._trial_files().keys() - {record.trial_id for record in self.trials() if record.is_readable}
         freed = 0
         for name, files in self._trial_files().items():
             trial = self.trial(name)
             if trial.done_path.name not in files:
                 continue
             bounded = set() if name in kept else {trial.weights_path.name, trial.checkpoint_path.name}
-            freed += sum(remove_file(trial.root / each) for each in files if each in bounded or each.endswith(".tmp"))
+            freed += sum(
+                remove_file(trial.root / each)
+                for each in files
+                if each in bounded or each.endswith(".tmp") or is_temporary(each)
+            )
         return freed
 
     def _trial_files(self) -> Mapping[str, Mapping[str, FileState]]:

@@ -80,12 +80,26 @@ class TrialDir(FitDir):
         self.deaths_path = root / "deaths.jsonl"
         self.weights_path = root / "weights.safetensors"
 
-    def write_config(self, number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Store the trial's number, its sampled parameters by dotted name and its nested configuration."""
-        write_json(
-            self.config_path,
-            {"trial_id": self.trial_id, "number": number, "params": params, "config": config},
-        )
+    def write_config(
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        config: Mapping[str, Any],
+        made_of: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store the trial's number, its sampled parameters by dotted name and its nested configuration.
+
+        ``made_of`` holds digests of what it is trained on.
+        """
+        stored = {"trial_id": self.trial_id, "number": number, "params": params, "config": config}
+        write_json(self.config_path, stored if made_of is None else {**stored, "made_of": made_of})
+
+    def made_of(self) -> dict[str, str] | None:
+        """Return the digests given to ``write_config``, None in a trial of before. Raises RunCorrupt."""
+        stored = (read_json(self.config_path) or {}).get("made_of")
+        if stored is not None and not isinstance(stored, dict):
+            raise RunCorrupt(f"{self.config_path} does not hold digests in made_of")
+        return stored
 
     def append_epoch(self, row: EpochRow) -> None:
         """Append an epoch's row. Raises StorageError."""

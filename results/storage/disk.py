@@ -7,13 +7,12 @@ the old file or the new one even if the writer is killed at any moment.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
+from foldtune.files import make_folder, sync_folder, temporary_beside, whole_file
 from foldtune.results.storage.backend import FileState, Save, StorageBackend
 from foldtune.results.storage.paths import StorePath
 
@@ -36,7 +35,7 @@ class DiskBackend(StorageBackend):
 
     def append(self, data: bytes) -> None:
         """Append a line; an incomplete last line of a killed writer is cut off first. One writer per file."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             end = _cut_incomplete_line(descriptor)
@@ -48,6 +47,8 @@ class DiskBackend(StorageBackend):
                 raise
         finally:
             os.close(descriptor)
+        if end == 0:  # the file may be new
+            sync_folder(self._path.parent)
 
     def is_file(self) -> bool:
         return self._path.is_file()
@@ -78,27 +79,36 @@ class DiskBackend(StorageBackend):
             self._path.unlink()
         except FileNotFoundError:
             return 0
+        sync_folder(self._path.parent)  # what is removed after it must not outlive it
         return size
 
     def remove_tree(self) -> None:
         with suppress(FileNotFoundError):
             shutil.rmtree(self._path)
+            sync_folder(self._path.parent)
 
     def copy_to(self, target: StorePath) -> None:
         assert isinstance(target, Path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
-        part.unlink(missing_ok=True)
+        make_folder(target.parent)
+        part = temporary_beside(target)
         try:
             os.link(self._path, part)
+        except FileNotFoundError:
+            raise
         except OSError:  # a file system without links
-            shutil.copyfile(self._path, part)
-        part.replace(target)
+            with whole_file(target) as file, open(self._path, "rb") as source:
+                shutil.copyfileobj(source, file, 1 << 20)
+            return
+        os.replace(part, target)
         part.unlink(missing_ok=True)  # renaming one name of a file to another of its names does nothing
+        sync_folder(target.parent)
 
     def move_to(self, target: StorePath) -> None:
         assert isinstance(target, Path)
         os.replace(self._path, target)
+        sync_folder(target.parent)  # first: the file is at one of its two places at least
+        if self._path.parent != target.parent:
+            sync_folder(self._path.parent)
 
     def fetch(self, target: Path) -> bool:
         try:
@@ -106,24 +116,6 @@ class DiskBackend(StorageBackend):
         except FileNotFoundError:
             return False
         return True
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that replaces ``path`` when the block ends, and is removed if the block raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def _state(stat: os.stat_result) -> FileState:
@@ -155,13 +147,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the file system can synchronise folders."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

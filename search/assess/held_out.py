@@ -53,11 +53,12 @@ class HeldOut:
     groups: npt.NDArray[np.str_] | None = None
 
 
-def find_held_out(name: str, storage: Path | str) -> HeldOut:
+def find_held_out(name: str, storage: Path | str, data: Path | None = None) -> HeldOut:
     """Return the rows of an ensemble (its folder), of a trial (its folder), or of a run's best trial (the run).
 
     Args:
         name: a path, or a name under `storage`: `skin`, `skin/ensemble`, `skin/trials/0004`.
+        data: where the run's `data.root` lies now, None where it did not move.
 
     Raises:
         ResultsError: nothing there, or damaged.
@@ -65,13 +66,13 @@ def find_held_out(name: str, storage: Path | str) -> HeldOut:
     """
     for root in possible_roots(name, storage):
         if EnsembleDir(root).exists():
-            return of_ensemble(EnsembleDir(root), name)
+            return of_ensemble(EnsembleDir(root), name, data)
         parent = root.resolve().parent
         if parent.name == TRIALS and is_run(parent.parent):
-            run = open_run(str(parent.parent), storage)
+            run = open_run(str(parent.parent), storage, data)
             run.store.find_trial(root.name)
             return of_trial(run, root.name)
-    run = open_run(name, storage)
+    run = open_run(name, storage, data)
     return of_trial(run, best_trial(run).trial_id)
 
 
@@ -106,8 +107,8 @@ def of_trial(run: Run, trial_id: str) -> HeldOut:
     return HeldOut(name, run.task, run.goal.metric, stored.ids, stored.targets, scores, predictions, groups)
 
 
-def of_ensemble(directory: EnsembleDir, name: str) -> HeldOut:
-    """Return the out-of-fold rows of an ensemble, with the predictions of its estimate.
+def of_ensemble(directory: EnsembleDir, name: str, data: Path | None = None) -> HeldOut:
+    """Return the out-of-fold rows of an ensemble, with the predictions of its estimate; `data` as of `open_run`.
 
     Raises:
         RunCorrupt: files that are gone, or do not belong together.
@@ -122,7 +123,7 @@ def of_ensemble(directory: EnsembleDir, name: str) -> HeldOut:
         raise RunCorrupt(f"{directory.json_path} lacks {error}; run foldtune ensemble again") from None
     groups = stored.get("groups")
     if groups is None and is_run(directory.root.resolve().parent):
-        run = open_run(str(directory.root.resolve().parent), ".")
+        run = open_run(str(directory.root.resolve().parent), ".", data)
         groups = groups_of(groups_by_id(run), stored["ids"])
     predictions = held_out_predictions(task, description, stored)
     scores = as_lazy(stored["scores"])

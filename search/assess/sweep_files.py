@@ -19,6 +19,7 @@ from foldtune.search.assess.sweep import Source, SweepResult
 from foldtune.search.predict.tables import submission_frame
 from foldtune.search.runs.dataset import read_unlabelled
 from foldtune.search.runs.run import Run
+from foldtune.search.runs.unchanged import same_test_rows
 from foldtune.trainers.arrays.lazy import as_lazy, concatenate, sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
 
@@ -42,6 +43,29 @@ def scores_to_submit(run: Run, source: Source, trial_id: str | None) -> tuple[np
             raise RunCorrupt(f"{run.store.ensemble.test_path} lacks its scores; run foldtune ensemble again")
         return stored["ids"], list(map(as_lazy, stored["member_scores"]))
     return _trial_scores(run, source, trial_id)
+
+
+def check_test_images(run: Run, trial_id: str | None) -> str | None:
+    """Check that the images to submit are those that were predicted; return why that is not known, if it is not.
+
+    Raises:
+        InputError: they have changed.
+    """
+    paths = [run.store.ensemble.test_path] if trial_id is None else _test_paths(run, trial_id)
+    predicted = {str(arrays["images"]) for path in paths if (arrays := read_npz(path)) and "images" in arrays} - {""}
+    if not predicted:
+        return "whether the images to submit have changed since they were predicted is not known"
+    try:
+        table = read_unlabelled(run.config.data, run.task)
+        same = all(same_test_rows(run.store, table, digest, moved=run.moved) for digest in predicted)
+    except InputError as error:
+        return f"whether the images to submit have changed is not known: {error.problems[0]}; --data ROOT if they moved"
+    if not same:
+        raise InputError(
+            f"images to submit have changed since they were predicted: foldtune ensemble {run.store.name} predicts "
+            "them as they are now"
+        )
+    return None
 
 
 def _trial_scores(run: Run, source: Source, trial_id: str) -> tuple[npt.NDArray[np.str_], list[Array]]:

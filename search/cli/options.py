@@ -42,6 +42,15 @@ Overrides = Annotated[
 Storage = Annotated[
     str, typer.Option("--storage", metavar="FOLDER|URL", help="Where runs are kept: a folder, or s3://bucket/prefix.")
 ]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="ROOT",
+        file_okay=False,
+        help="Where the run's data.root lies now, if the data moved; digests prove that they are the same.",
+    ),
+]
 StorageOverride = Annotated[
     str | None,
     typer.Option("--storage", metavar="FOLDER|URL", help="Where runs are kept; the file's own value by default."),

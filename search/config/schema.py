@@ -42,6 +42,8 @@ class Section(BaseModel):
 
 TASK_OPTIONS = ("label_separator", "positive")
 """Keys of `data` that only some tasks understand."""
+DATA_PATHS = ("train", "test", "images", "sample_submission")
+"""Keys of `data` that are paths under `data.root`."""
 
 
 class DataConfig(Section):
@@ -124,12 +126,21 @@ class DataConfig(Section):
         default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "foldtune"
         return Path(os.environ.get("FOLDTUNE_CACHE", default)).expanduser()
 
+    def moved(self, root: Path) -> DataConfig:
+        """The same of data that lie under `root` now: absolute paths under the former root go along."""
+        former, root = self.root, root.expanduser().resolve()
+        paths = {name: path for name in DATA_PATHS if (path := getattr(self, name)) is not None}
+        if former is None or not any(path.is_relative_to(former) for path in paths.values()):
+            raise ValueError(f"none of the run's data lie under {former}, its data.root: move them back")
+        inside = {name: root / path.relative_to(former) for name, path in paths.items() if path.is_relative_to(former)}
+        return self.model_copy(update={**inside, "root": root})
+
     def resolved(self, folder: Path) -> DataConfig:
         """The same with absolute paths: relative ones lie under `root`, and that under `folder`."""
         root = (folder / self.root.expanduser()).resolve() if self.root else folder.resolve()
         paths = {
             name: (root / path.expanduser()).resolve()
-            for name in ("train", "test", "images", "sample_submission")
+            for name in DATA_PATHS
             if (path := getattr(self, name)) is not None
         }
         return self.model_copy(update={**paths, "root": root})

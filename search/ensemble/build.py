@@ -81,8 +81,10 @@ def build_ensemble(
     staying = [candidate for candidate in chosen if candidate.id not in out]
     values = training.run([training.job(each, fold) for each in staying for fold in range(plan.folds)])
     built = _vote(training, chosen, staying, values, dropped)
-    likely = finalists(home.store.trials(), home.goal, home.config.ensemble.top)
-    models = {each.id for each in staying} | {record.trial_id for record in likely}
+    records = home.store.trials()
+    likely = finalists(records, home.goal, home.config.ensemble.top)
+    unreadable = {record.trial_id for record in records if not record.is_readable}
+    models = {each.id for each in staying} | {record.trial_id for record in likely} | unreadable
     home.store.ensemble.keep(models - out, out)
     return built
 
@@ -213,6 +215,7 @@ def _vote(
         targets,
         ranked_first=chosen[0],
         dropped=[(by_id[each.member], each) for each in dropped],
+        data={"train": labelled.digest, "test": "" if test is None else test.digest},
     )
     oof: dict[str, Array] = {
         "ids": ids,

@@ -83,7 +83,7 @@ class StoredMember:
         """Scores (T, ...) of one fold's model, whose logits `offset` is added to; raises WorkError."""
         test, directory = self.source.test, self._directory(fold)
         assert isinstance(test, Unlabelled)
-        logits = directory.read_test_logits(test.table.ids)
+        logits = test.stored_logits(directory)
         if logits is None:
             raise WorkError(f"{directory.test_path} is gone; run the command again")
         return arranged(test.complete(self.candidate.run.task.scores(_moved(logits, offset))), test.ids, ids)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy.typing as npt
 
+from foldtune import __version__
+from foldtune.results.runs.identity import FORMAT
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.plan import EnsemblePlan
@@ -25,6 +28,7 @@ def describe(
     *,
     ranked_first: Candidate,
     dropped: Sequence[tuple[Candidate, Dropped]] = (),
+    data: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The description of an ensemble, as JSON.
 
@@ -34,10 +38,13 @@ def describe(
         targets: (N, ...) of the rows of the estimate.
         ranked_first: the candidate that the search ranked first, whose own model is the test scores' comparison.
         dropped: who raced and went no further.
+        data: digests of the labelled rows and of the rows to submit.
     """
     home = runs[0]
     single_id, single_value = best_single(members, judged.member_values, home.goal)
     return {
+        "format": FORMAT,
+        "version": __version__,
         "run": home.store.name,
         "runs": [run.store.name for run in runs],
         "task": home.task.to_dict(),
@@ -50,6 +57,7 @@ def describe(
         "compared": dict(judged.compared),
         "tta": plan.tta,
         **_images(home),
+        "data": dict(data),
         "rows": len(targets),
         "members": [
             {

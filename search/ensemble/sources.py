@@ -9,6 +9,7 @@ from foldtune.errors import InputError
 from foldtune.results.storage.paths import StorePath, address
 from foldtune.search.runs.dataset import Labelled, Progress, open_images, read_unlabelled
 from foldtune.search.runs.run import Run, reopen_labelled
+from foldtune.search.runs.unchanged import check_test_rows
 from foldtune.search.voting.evaluation import differing
 from foldtune.search.workers.fold_model import FoldWork, Unlabelled
 from foldtune.search.workers.training import TrialWork
@@ -22,12 +23,14 @@ class Source:
         labelled: its labelled rows in the stored folds.
         test: the rows to submit, None where the configuration names none.
         broken: what is wrong with images to submit that cannot be read.
+        notes: what the user should read about the rows, one line each.
     """
 
     run: Run
     labelled: Labelled
     test: Unlabelled | None
     broken: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def work(self, home: StorePath, tta: str | None) -> FoldWork:
         """What the folds of its trials share, for an ensemble in the folder `home`."""
@@ -43,13 +46,16 @@ def open_source(run: Run, decoders: int, progress: Progress | None) -> Source:
     """
     labelled = reopen_labelled(run, decoders, progress)
     if run.config.data.test is None:
-        return Source(run, labelled, None)
+        return Source(run, labelled, None, notes=labelled.notes)
     table = read_unlabelled(run.config.data, run.task)
     prepared = open_images(labelled.images, table, progress)
-    test = Unlabelled(table.select(prepared.keep), labelled.images, table.ids, prepared.keep)
-    if prepared.broken:
-        open_images(labelled.images, test.table, progress)  # a cache of its own, which workers find
-    return Source(run, labelled, test, tuple(map(str, prepared.broken)))
+    broken = tuple(map(str, prepared.broken))
+    readable = table.select(prepared.keep)
+    # Without the unreadable ones they are a cache of their own, which workers find.
+    cached = open_images(labelled.images, readable, progress) if broken else prepared
+    digest, of_before, changed = check_test_rows(run.store, readable, cached.folder, moved=run.moved)
+    test = Unlabelled(readable, labelled.images, table.ids, prepared.keep, digest, of_before)
+    return Source(run, labelled, test, broken, (*labelled.notes, *([changed] if changed else [])))
 
 
 def check_sources(sources: Sequence[Source]) -> None:

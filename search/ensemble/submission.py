@@ -51,6 +51,7 @@ def write_test_rows(
                 "member_scores": stack(member_scores),
                 "single_scores": single_scores,
                 "single_predictions": single_predictions,
+                "images": np.asarray(test.digest),
             }
         )
     )

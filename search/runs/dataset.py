@@ -63,12 +63,16 @@ class Labelled:
         table: rows in the order of the CSV, broken images left out.
         folds: (N,) fold of each row.
         images: how to open the images.
+        digest: of ids, targets, groups, folds and images' contents; "" where it is not known.
+        notes: what the user should read about the rows, one line each.
     """
 
     task: Task
     table: Table
     folds: npt.NDArray[np.int64]
     images: ImagePlan
+    digest: str = ""
+    notes: tuple[str, ...] = ()
 
     def fold(self, fold: int, source: ImageSource) -> FoldData:
         """Training and validation rows of one fold."""
@@ -82,12 +86,16 @@ class Labelled:
             train_rows=rows[self.folds != fold],
             valid_rows=rows[self.folds == fold],
             groups=self.table.groups,
+            digest=self.digest,
         )
 
 
 @lru_cache(maxsize=4)
-def open_once(paths: tuple[Path, ...], plan: ImagePlan) -> ImageSource:
-    """The decoded images of some rows, opened once a process: all trainings in it read the same mapping."""
+def open_once(paths: tuple[Path, ...], plan: ImagePlan, digest: str = "") -> ImageSource:
+    """The decoded images of some rows, opened once a process: all trainings in it read the same mapping.
+
+    Under another `digest` of the rows they are opened again: the files may hold other images by now.
+    """
     return plan.open(paths, verify=False).source
 
 

@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from foldtune.errors import DataError, InputError
+from foldtune.results.runs.digests_file import write_digests
+from foldtune.results.runs.identity import RunIdentity, write_identity
 from foldtune.results.runs.names import possible_roots
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.store import RunStore
-from foldtune.results.storage.files import read_json
-from foldtune.results.storage.paths import StorePath
+from foldtune.results.storage.files import names_in, read_json
+from foldtune.results.storage.paths import StorePath, as_path
 from foldtune.search.config.loading import check
-from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.schema import DATA_PATHS, DataConfig, RunConfig
 from foldtune.search.runs.dataset import Labelled, Progress, image_plan, open_images, read_labels, split
+from foldtune.search.runs.digests import TEST, TRAIN, digest_rows, summary
 from foldtune.search.runs.goal import resolve_goal
+from foldtune.search.runs.unchanged import check_unchanged
 from foldtune.search.runs.validation import Checked
 from foldtune.spaces import Space, expand_presets
 from foldtune.trainers.data.table import Table
@@ -37,7 +42,8 @@ RESUMABLE = (
 )
 RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "trial_timeout_s", "study_storage")
 """Parts of a configuration that may differ from the stored one when a search is resumed."""
-
+PLACES = ("root", "cache", *DATA_PATHS)
+"""Keys of `data` that say where the data lie: digests of the data themselves are compared."""
 
 GROUP_FILE = "group.json"
 """In a folder that stands for the runs of several targets."""
@@ -45,12 +51,17 @@ GROUP_FILE = "group.json"
 
 @dataclass(frozen=True)
 class Run:
-    """A stored run, opened again."""
+    """A stored run, opened again.
+
+    Attributes:
+        moved: whether its data are expected elsewhere than where the run was started.
+    """
 
     store: RunStore
     config: RunConfig
     task: Task
     goal: Goal
+    moved: bool = False
 
     @property
     def space(self) -> Space:
@@ -58,12 +69,16 @@ class Run:
         return Space.parse(self.config.space)
 
 
-def open_run(run: str, storage: StorePath | str) -> Run:
+def open_run(run: str, storage: StorePath | str, data: Path | None = None) -> Run:
     """Open a run by its name under `storage`, or by its path or URL.
+
+    Args:
+        data: where its `data.root` lies now, None where it did not move.
 
     Raises:
         RunNotFound: there is none; names the near ones.
-        InputError: it is a group of runs.
+        RunNewer: a later version wrote it.
+        InputError: it is a group of runs, or its data do not lie under its `data.root`.
     """
     for root in possible_roots(run, storage):
         if (group := read_json(root / GROUP_FILE)) is not None:
@@ -73,20 +88,45 @@ def open_run(run: str, storage: StorePath | str) -> Run:
     # Stored paths are absolute.
     config = check(store.read_config(), store.root if isinstance(store.root, Path) else Path())
     task = task_from_dict(store.read_task())
-    return Run(store, config, task, store.read_goal() or resolve_goal(task, config.search.metric))
+    opened = Run(store, config, task, store.read_goal() or resolve_goal(task, config.search.metric))
+    return opened if data is None else with_data(opened, data)
+
+
+def with_data(run: Run, root: Path) -> Run:
+    """Return a run whose data lie under another `data.root` now. Raises InputError where none of them lay under it."""
+    try:
+        data = run.config.data.moved(root)
+    except ValueError as error:
+        raise InputError(f"--data {root}: {error}") from None
+    return replace(run, config=run.config.model_copy(update={"data": data}), moved=True)
+
+
+def with_paths(run: Run, given: DataConfig) -> Run:
+    """Return a run with the data paths of another configuration of it, which may lie elsewhere than at its start."""
+    paths = {key: getattr(given, key) for key in PLACES}
+    data = run.config.data.model_copy(update=paths)
+    moved = any(getattr(data, key) != getattr(run.config.data, key) for key in DATA_PATHS)
+    return replace(run, config=run.config.model_copy(update={"data": data}), moved=moved)
 
 
 @contextmanager
 def new_store(config: RunConfig) -> Iterator[RunStore]:
-    """The folder of a new run, locked before anything is decoded or written.
+    """The folder of a new run, locked before anything is decoded or written; a start that is refused leaves none.
 
     Raises:
         RunExists: the name is taken.
         RunBusy: another process is starting a run of that name.
     """
+    storage = as_path(config.storage)
+    absent = [folder for folder in (storage / config.name, storage) if names_in(folder) is None]
     with RunStore.create(config.storage, config.name).lock():
         # Again, since whoever held the lock until now may have made a run of it.
-        yield RunStore.create(config.storage, config.name)
+        store = RunStore.create(config.storage, config.name)
+        try:
+            yield store
+        except BaseException:
+            store.discard_start(absent)
+            raise
 
 
 def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progress | None) -> tuple[Run, Labelled]:
@@ -109,34 +149,42 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
     if prepared.broken:
         table = table.select(prepared.keep)
         folds = split(task, table, config.ensemble.folds, config.search.seed)
-        open_images(plan, table, progress)  # the rows that stay are a cache of their own, which workers find
+        # The rows that stay are a cache of their own, which workers find.
+        prepared = open_images(plan, table, progress)
+    digests = digest_rows(TRAIN, table, folds=folds, memo=prepared.folder)
+    stored = [digests]
     if checked.test is not None:
-        open_images(plan, checked.test, progress)
+        prepared = open_images(plan, checked.test, progress)
+        stored.append(digest_rows(TEST, checked.test, memo=prepared.folder))
     assert table.targets is not None
     task = task.for_training(table.targets[folds != 0])  # fold 0 judges the search's models
+    write_identity(store.root, RunIdentity.new())
+    write_digests(store, pd.concat(stored))
     store.write_task(task.to_dict())
     store.write_goal(checked.goal)
     store.write_folds(table.ids, folds)
     store.write_config(config.model_dump(mode="json"))
-    return Run(store, config, task, checked.goal), Labelled(task, table, folds, plan)
+    return Run(store, config, task, checked.goal), Labelled(task, table, folds, plan, summary(digests))
 
 
 def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Labelled:
     """The labelled rows of a stored run, in its stored folds; decodes what this machine does not hold yet.
 
     Raises:
-        InputError: the table no longer holds every row that the run was started with.
+        InputError: the table no longer holds every row that the run was started with, or other labels or images.
     """
     data = run.config.data
     try:
         table = read_labels(data, run.task)
     except DataError as error:
-        raise InputError(error.problems) from None
+        hint = "" if data.train.is_file() and data.images.is_dir() else "; if the data moved, give --data ROOT"
+        raise InputError([*error.problems[:-1], f"{error.problems[-1]}{hint}"]) from None
     folds = run.store.read_folds()
     table = _rows(table, folds["id"].to_numpy(dtype=np.str_), data.train)
     plan = image_plan(data, decoders)
-    open_images(plan, table, progress)
-    return Labelled(run.task, table, folds["fold"].to_numpy(dtype=np.int64), plan)
+    prepared = open_images(plan, table, progress)
+    labelled = Labelled(run.task, table, folds["fold"].to_numpy(dtype=np.int64), plan)
+    return check_unchanged(run.store, labelled, prepared.folder, moved=run.moved)
 
 
 def _rows(table: Table, ids: Any, source: Path) -> Table:
@@ -200,6 +248,8 @@ def _frozen_part(config: RunConfig) -> dict[str, Any]:
         (values[section].pop(key) if key else values.pop(section))
     for key in RESUMABLE_SEARCH:
         values["search"].pop(key)
+    for key in PLACES:
+        values["data"][key] = values["data"][key] is not None
     return {
         f"{section}.{key}" if isinstance(part, dict) else section: value
         for section, part in values.items()

@@ -34,6 +34,7 @@ class Recorder:
         keep_weights: finished trials whose weights stay on disk: the best ones.
         max_failed_trials: failures in a row after which no more trials are started.
         on_finished: called with each record after it is written.
+        made_of: digests of what a trial of a configuration is trained on, None for none.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Recorder:
         keep_weights: int,
         max_failed_trials: int,
         on_finished: Callable[[TrialRecord], None],
+        made_of: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None,
     ) -> None:
         self._store = store
         self._study = study
@@ -52,6 +54,7 @@ class Recorder:
         self._keep_weights = keep_weights
         self._max_failed_trials = max_failed_trials
         self._on_finished = on_finished
+        self._made_of = made_of
         self._failures: list[TrialRecord] = []
         self._stale = False
         self._refresh_at_s = 0.0
@@ -63,7 +66,8 @@ class Recorder:
         directory = self._store.trial(key)
         if is_file(directory.config_path):
             raise RunCorrupt(f"{directory.root} exists, and the study proposes its number again: nothing was changed")
-        directory.write_config(number=number, params=params, config=config)
+        made_of = None if self._made_of is None else self._made_of(config)
+        directory.write_config(number=number, params=params, config=config, made_of=made_of)
         return key
 
     def report(self, key: str, epoch: int, value: float) -> None:

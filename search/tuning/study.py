@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from foldtune.search.config.secrets import masked
 from foldtune.search.tuning.journal import RunJournal
 from foldtune.search.tuning.optuna_internals import report_value
 
+RUN_ID = "foldtune_run"
+"""Attribute of a study that holds the id of its run."""
 LOCK_GRACE_S = 5
 """Age at which the lock of a journal counts as a killed writer's; a write takes milliseconds."""
 
@@ -47,7 +50,9 @@ class StoredTrial:
     best: float | None
 
 
-def open_study(name: str, journal: StorePath, *, url: str | None, mode: Mode, resume: bool) -> optuna.Study:
+def open_study(
+    name: str, journal: StorePath, *, url: str | None, mode: Mode, resume: bool, run_id: str | None = None
+) -> optuna.Study:
     """Create a run's study, or open it where `resume`.
 
     Args:
@@ -57,16 +62,17 @@ def open_study(name: str, journal: StorePath, *, url: str | None, mode: Mode, re
         url: any Optuna storage URL, for example postgresql://….
         mode: direction of the metric.
         resume: go on with a study that exists; a new run does not join another one's.
+        run_id: id of the run, which the study at `url` gets or has; with None a study that exists is only read.
 
     Raises:
         InputError: the storage at `url` cannot be used.
-        RunExists: a new run, and the storage at `url` holds a study of that name.
+        RunExists: the storage at `url` holds a study of that name, of another run or of a new one's.
         RunCorrupt: the journal cannot be read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = _storage_at(url) if url else _journal(journal) if isinstance(journal, Path) else InMemoryStorage()
     try:
-        return optuna.create_study(
+        study = optuna.create_study(
             study_name=name,
             storage=storage,
             # ASHA decides in Ray Tune; Optuna records the outcome.
@@ -75,10 +81,36 @@ def open_study(name: str, journal: StorePath, *, url: str | None, mode: Mode, re
             load_if_exists=resume,
         )
     except optuna.exceptions.DuplicatedStudyError:
-        where = masked(url) if url else journal
-        raise RunExists(
-            f"{where} holds a study {name!r} already: give --resume to continue it, or --name for another one"
-        ) from None
+        raise _taken(name, masked(url) if url else str(journal)) from None
+    if url:
+        _claim(study, run_id, masked(url))
+    return study
+
+
+def require_free_study(name: str, url: str) -> None:
+    """Check before a run is written that the storage at `url` holds no study of its name. Raises as `open_study`."""
+    if name in optuna.get_all_study_names(_storage_at(url)):
+        raise _taken(name, masked(url))
+
+
+def _claim(study: optuna.Study, run_id: str | None, where: str) -> None:
+    """Give a study the run's id, or check that it has it; a study of before belongs to the run that resumes it."""
+    if study.user_attrs.get(RUN_ID) is None:
+        study.set_user_attr(RUN_ID, run_id or secrets.token_hex(16))
+    if run_id is not None:  # also where another process was faster
+        _check_owner(study, run_id, where)
+
+
+def _check_owner(study: optuna.Study, run_id: str | None, where: str) -> None:
+    if study.user_attrs.get(RUN_ID) not in (None, run_id):
+        raise _taken(study.study_name, where)
+
+
+def _taken(name: str, where: str) -> RunExists:
+    return RunExists(
+        f"{where} holds the study {name!r} of another run: give --name for another one, or another "
+        "search.study_storage; --resume goes on with the run that it belongs to, in that run's storage"
+    )
 
 
 def _storage_at(url: str) -> BaseStorage:
@@ -160,7 +192,10 @@ def record_end(study: optuna.Study, trial: StoredTrial) -> None:
 
 
 def reconcile(
-    study: optuna.Study, stored: Iterable[StoredTrial], distributions: Mapping[str, BaseDistribution]
+    study: optuna.Study,
+    stored: Iterable[StoredTrial],
+    distributions: Mapping[str, BaseDistribution],
+    run_id: str | None = None,
 ) -> None:
     """Bring a study in line with the run's store, which is the record.
 
@@ -170,7 +205,12 @@ def reconcile(
 
     Args:
         distributions: distribution of every parameter of the space, by name.
+        run_id: id of the run, None where its study has none.
+
+    Raises:
+        RunExists: the study is another run's.
     """
+    _check_owner(study, run_id, "its storage")
     by_number = {trial.number: trial for trial in stored if trial.number >= 0}
     known = len(study.get_trials(deepcopy=False))
     for number in range(known, max(by_number, default=-1) + 1):

@@ -18,6 +18,7 @@ from ray.tune import Callback
 
 from foldtune.cluster.resources import TrialResources, slots
 from foldtune.errors import WorkError
+from foldtune.results.runs.identity import read_identity
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.store import RunStore
@@ -36,6 +37,7 @@ from foldtune.search.tuning.sampler import make_sampler
 from foldtune.search.tuning.searcher import StudySearcher
 from foldtune.search.tuning.stopping import SearchStopper
 from foldtune.search.tuning.study import ensure_default, open_study, reconcile
+from foldtune.search.workers.made_of import made_of
 from foldtune.search.workers.trainable import TrialTrainable
 from foldtune.search.workers.training import TrialWork, short_reason
 from foldtune.spaces import Space
@@ -116,16 +118,18 @@ class Search:
         return SearchOutcome(stopper.interrupted and self.remaining() > 0, recorder.stop_reason)
 
     def _study(self, stored: Sequence[TrialRecord]) -> optuna.Study:
-        url = self.config.search.study_storage
+        url, identity = self.config.search.study_storage, read_identity(self.store.root)
+        run_id = None if identity is None else identity.id
         study = open_study(
             self.config.name,
             self.store.study_path,
             url=url and expanded(url, "search.study_storage"),
             mode=self.goal.mode,
             resume=self.resumed,
+            run_id=run_id,
         )
         outcomes = [stored_trial(record, self.store.trial(record.trial_id), self.goal) for record in readable(stored)]
-        reconcile(study, outcomes, self.space.distributions())
+        reconcile(study, outcomes, self.space.distributions(), run_id)
         if not stored:
             ensure_default(study, self.space.default())
         return study
@@ -177,6 +181,7 @@ class Search:
             keep_weights=self.config.ensemble.top + 2,
             max_failed_trials=self.config.search.max_failed_trials,
             on_finished=monitor.finished,
+            made_of=partial(made_of, self._work()),
         )
 
     def _trial_scheduler(self) -> FIFO | ResumableASHA:
@@ -263,4 +268,4 @@ def cached_for(period_s: float, compute: Callable[[], T]) -> Callable[[], T]:
 
 def readable(stored: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the trials whose files could be read; a damaged one shows in the leaderboard and nowhere else."""
-    return [record for record in stored if record.number >= 0]
+    return [record for record in stored if record.is_readable]

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
-from hashlib import sha256
 from shutil import copyfile
 from typing import Any
 
@@ -18,18 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import TrialFailed
-from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.runs.ensemble_dir import EnsembleDir, FoldDir
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import FitDir
-from foldtune.results.storage.files import copy_whole, is_file, json_text, read_locally, remove_file, save_file
+from foldtune.results.storage.files import copy_whole, is_file, read_locally, remove_file, save_file
 from foldtune.results.storage.paths import StorePath, address, as_path
 from foldtune.search.runs.dataset import ImagePlan, open_once
 from foldtune.search.workers.fold_training import train_fold
+from foldtune.search.workers.made_of import agrees, has_labels, is_made_of, settings_digest
 from foldtune.search.workers.training import TrialWork
 from foldtune.trainers.arrays.lazy import concatenate, sum_rows
 from foldtune.trainers.data.cache import ImageSource
-from foldtune.trainers.data.preprocess import steps_to_list
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.inference.options import InferenceOptions
@@ -50,12 +48,20 @@ class Unlabelled:
         images: how to open the images.
         ids: ids (T,) of every row to submit, in the order of the CSV.
         readable: mask (T,) of the rows in `table`.
+        digest: of ids and images' contents; "" where it is not known.
+        of_before: whether predictions without a digest are of these images.
     """
 
     table: Table
     images: ImagePlan
     ids: npt.NDArray[np.str_]
     readable: npt.NDArray[np.bool_]
+    digest: str = ""
+    of_before: bool = False
+
+    def stored_logits(self, directory: FoldDir) -> npt.NDArray[Any] | None:
+        """Return a fold model's stored outputs (T, ...) on the rows of `table`, None where they are of others."""
+        return directory.read_test_logits(self.table.ids, self.digest, of_before=self.of_before)
 
     def complete(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return scores (T, ...) of every row; an unreadable image gets the mean of the others."""
@@ -163,16 +169,21 @@ class _FoldModel:
         self.weights, self.directory = home.weights_path(job.member, job.fold), home.member(job.member, job.fold)
         self.views_directory = self.directory.with_tta(views_of(work.tta, self.settings))
         self.test = work.test if job.test else None
-        self._made_of = _made_of(work.trial, record)
+        self._made_of = settings_digest(work.trial, record.config)
         self.result = self._stored_result()
 
     def _stored_result(self) -> dict[str, Any] | None:
         result = self.directory.result()
-        if result is None or result.get("made_of", self._made_of) != self._made_of:
+        if result is None or not self._is_made_of(result):
             return None
         if not is_file(self.directory.scores_path):
             return None
         return result if is_file(self.weights) or (not self._job.model and self.has_predictions) else None
+
+    def _is_made_of(self, result: Mapping[str, Any]) -> bool:
+        """Whether a marker is of these settings and rows."""
+        same_settings = result.get("made_of", self._made_of) == self._made_of
+        return same_settings and agrees(result.get("rows"), self._work.trial.labelled.digest)
 
     @property
     def has_predictions(self) -> bool:
@@ -182,14 +193,14 @@ class _FoldModel:
     @property
     def has_test_predictions(self) -> bool:
         """The test scores are stored, or not wanted."""
-        return self.test is None or self.views_directory.read_test_logits(self.test.table.ids) is not None
+        return self.test is None or self.test.stored_logits(self.views_directory) is not None
 
     def make(self) -> dict[str, Any]:
         """Reuse a finished model or train one; return its marker, which is stored."""
         self.directory.clear()
         reused = next((each for each in self.find_reusable() if self._reuse(each)), None)
         result = self._train() if reused is None else reused.result
-        result = {**result, "made_of": self._made_of}
+        result = {**result, "made_of": self._made_of, "rows": self._work.trial.labelled.digest}
         self.directory.finish(result)
         remove_file(self.directory.checkpoint_path)
         return result
@@ -204,17 +215,18 @@ class _FoldModel:
         # A stopped trial's model has not seen the end of its lr schedule; its other folds will.
         if fold == self._work.trial.fold and self._record.status == "COMPLETE":
             trial = self._store.trial(trial_id)
-            yield _Reusable(trial, trial.weights_path, {"value": self._record.value(metric), "reused": True})
+            if is_made_of(trial.made_of(), self._work.trial, self._record.config):
+                yield _Reusable(trial, trial.weights_path, {"value": self._record.value(metric), "reused": True})
         other = self._store.ensemble.member(trial_id, fold)
         result = None if address(other.root) == address(self.directory.root) else other.result()
-        if result is not None:
+        if result is not None and self._is_made_of(result):
             weights = self._store.ensemble.weights_path(trial_id, fold)
             yield _Reusable(other, weights, {"value": result["value"], "reused": result["reused"]})
 
     def _reuse(self, model: _Reusable) -> bool:
         """Copy a finished model where its weights and scores still exist; return whether they do."""
         scores = model.directory.read_scores()
-        if scores is None or not is_file(model.weights):
+        if scores is None or not is_file(model.weights) or not has_labels(scores, self._work.trial.labelled.table):
             return False
         if type(model.weights) is type(self.weights):
             copy_whole(model.weights, self.weights)  # a hard link where possible, which takes no room
@@ -250,9 +262,9 @@ def ensure_trained(work: FoldWork, job: FoldJob) -> FoldOutcome:
     outcome = _outcome(work, job, model, model.make() if model.result is None else model.result)
     if model.test is not None and not model.has_test_predictions:
         table = model.test.table
-        source = open_once(table.paths, model.test.images)
+        source = open_once(table.paths, model.test.images, model.test.digest)
         logits = _predict(work, model, source, np.arange(len(source)))
-        model.views_directory.write_test_logits(table.ids, logits)
+        model.views_directory.write_test_logits(table.ids, logits, model.test.digest)
     return outcome
 
 
@@ -269,19 +281,10 @@ def views_of(tta: str | None, settings: TrialSettings) -> str | None:
     return None if tta in (None, settings.tta) else tta
 
 
-def _made_of(work: TrialWork, record: TrialRecord) -> str:
-    """A digest of what a fold model depends on beside its rows: a run of the same name may be another one by now."""
-    images = work.labelled.images
-    seen = images.preprocessing
-    plan = [list(seen.size), seen.resize, steps_to_list(seen.steps)]
-    text = json_text([record.config, plan, work.metric, work.epochs, work.seed])
-    return sha256(text.encode()).hexdigest()[:16]
-
-
 def _value_under_views(work: FoldWork, fold: int, model: _FoldModel) -> float:
     """The metric under other views than the configuration's own, with its own post-processing; stores the scores."""
     labelled, directory = work.trial.labelled, model.views_directory
-    data = labelled.fold(fold, open_once(labelled.table.paths, labelled.images))
+    data = labelled.fold(fold, open_once(labelled.table.paths, labelled.images, labelled.digest))
     rows, stored = data.valid_rows, directory.read_scores()
     if stored is None:
         logits = _predict(work, model, data.images, rows)

@@ -94,7 +94,7 @@ def resumed_fit(
         halvings: times that the checkpoint's micro-batch is halved.
     """
     labelled = work.labelled
-    data = labelled.fold(fold, open_once(labelled.table.paths, labelled.images))
+    data = labelled.fold(fold, open_once(labelled.table.paths, labelled.images, labelled.digest))
     fit = Fit(
         TrainSpec(settings, labelled.task, data, work.metric, work.epochs, work.seed),
         num_workers=work.loader_workers,

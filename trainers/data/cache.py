@@ -39,11 +39,13 @@ class Prepared:
         source: decoded images, in the order of their paths.
         broken: files that cannot be decoded.
         keep: (N,) mask of the given paths that are in `source`.
+        folder: cache of the given paths, None where nothing is stored.
     """
 
     source: ImageSource
     broken: tuple[BrokenImage, ...]
     keep: npt.NDArray[np.bool_]
+    folder: Path | None = None
 
 
 def prepare_images(
@@ -98,7 +100,7 @@ def prepare_images(
             raise DataError([f"the image cache in {cache_dir} cannot be written: {error}"]) from error
     keep = _keep_mask(paths, found, on_broken)
     index = None if keep.all() else np.flatnonzero(keep)
-    return Prepared(CachedImages(folder / _IMAGES, shape, index), _errors(paths, found), keep)
+    return Prepared(CachedImages(folder / _IMAGES, shape, index), _errors(paths, found), keep, folder)
 
 
 def _key(paths: Sequence[Path], preprocessing: ImagePreprocessing) -> str:

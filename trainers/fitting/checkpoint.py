@@ -16,19 +16,22 @@ from foldtune.trainers.files import write_whole
 FORMAT = 1
 
 
-def write_checkpoint(path: Path, state: Mapping[str, Any], fingerprint: str) -> None:
+def write_checkpoint(path: Path, state: Mapping[str, Any], fingerprint: str, data: str = "") -> None:
     """Write `state` (tensors, numbers, texts and containers of them), whole or not at all.
+
+    Args:
+        data: digest of the rows and images, "" where it is not known.
 
     Raises:
         TrialFailed: no room for the file; an earlier one at `path` still stands.
     """
     buffer = io.BytesIO()  # in memory first: torch's own writer hides a full disk behind a RuntimeError
-    torch.save({"format": FORMAT, "fingerprint": fingerprint, "state": dict(state)}, buffer)
+    torch.save({"format": FORMAT, "fingerprint": fingerprint, "data": data, "state": dict(state)}, buffer)
     write_whole(path, buffer.getbuffer())
 
 
-def read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any]:
-    """The state written for the training that `fingerprint` names, on the CPU.
+def read_checkpoint(path: Path, fingerprint: str, data: str = "") -> dict[str, Any]:
+    """The state written for the training that `fingerprint` names on the rows that `data` names, on the CPU.
 
     Raises:
         CheckpointError: nothing there that this training can go on from.
@@ -42,5 +45,7 @@ def read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}")
     if content["fingerprint"] != fingerprint:
         raise CheckpointError(f"checkpoint {path} belongs to a training with other settings, data, epochs or seed")
+    if data and content.get("data", "") not in ("", data):  # "": of a version that did not store it
+        raise CheckpointError(f"checkpoint {path} belongs to other labels or images")
     state: dict[str, Any] = content["state"]
     return state

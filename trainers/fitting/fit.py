@@ -152,7 +152,7 @@ class Fit:
             "best_logits": torch.from_numpy(best.logits),
             "best_weights": weights,
         }
-        write_checkpoint(path, state, self._fingerprint())
+        write_checkpoint(path, state, self._fingerprint(), self.data.digest)
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint of the same settings, task, data, epochs and seed.
@@ -161,7 +161,7 @@ class Fit:
             CheckpointError: nothing there that this training can go on from; it stays as it was.
         """
         learner = self._between_epochs()
-        state = read_checkpoint(path, self._fingerprint())
+        state = read_checkpoint(path, self._fingerprint(), self.data.digest)
         self._trainer.load(state["learner"])
         if self._pool is not None:
             self._pool.run(self._trainer, "restore", path, self._fingerprint())

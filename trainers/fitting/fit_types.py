@@ -29,6 +29,7 @@ class FoldData:
         ids: (N,).
         train_rows, valid_rows: indices of images.
         groups: (N,); rows of a group stay together when post-processing is cross-fitted.
+        digest: of the rows and the images' contents, which a checkpoint must agree with; "" where it is not known.
     """
 
     images: ImageSource
@@ -37,6 +38,7 @@ class FoldData:
     train_rows: Rows
     valid_rows: Rows
     groups: npt.NDArray[np.str_] | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from foldtune.search.cli.options import (
     AllowNoToken,
     AnyAddress,
     ConfigFile,
+    DataRoot,
     JobServerAddress,
     Overrides,
     RunName,
@@ -29,6 +30,7 @@ def search(
     address: AnyAddress = None,
     allow_no_token: AllowNoToken = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    data: DataRoot = None,
 ) -> None:
     """Search hyperparameters; the last line of the output is the best trial.
 
@@ -46,7 +48,7 @@ def search(
     from foldtune.search.cli.handlers.search.search import SearchRequest, run_search_command
 
     run_search_command(
-        SearchRequest(config, tuple(override or ()), name, storage, trials, address, allow_no_token, resume)
+        SearchRequest(config, tuple(override or ()), name, storage, trials, address, allow_no_token, resume, data)
     )
 
 

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from foldtune.search.cli.options import Address, Format, ReportFormat, RunName, Storage, TableFormat, TableOrJson
+from foldtune.search.cli.options import (
+    Address,
+    DataRoot,
+    Format,
+    ReportFormat,
+    RunName,
+    Storage,
+    TableFormat,
+    TableOrJson,
+)
 
 SIDE = "a run (its best trial), the folder of one of its trials, or an ensemble's folder"
 
@@ -32,6 +41,7 @@ def thresholds(
     top: Annotated[int, typer.Option(min=1, help="Number of rows of the table.")] = 20,
     format: TableFormat = Format.table,
     storage: Storage = "runs",
+    data: DataRoot = None,
 ) -> None:
     """Refit every trial's post-processing from its stored scores; nothing is retrained.
 
@@ -50,13 +60,13 @@ def thresholds(
             _refuse("--trial", trial, "--ensemble tries the settings on the ensemble; give one of the two")
         from foldtune.search.cli.handlers.vote.sweep import SweepRequest, sweep_settings
 
-        sweep_settings(SweepRequest(run, storage, tuple(grid), metric, trial, ensemble, submissions), format)
+        sweep_settings(SweepRequest(run, storage, tuple(grid), metric, trial, ensemble, submissions, data), format)
         return
     for flag, value in {"--ensemble": ensemble, "--submissions": submissions}.items():
         _refuse(flag, value, "it is for settings of --grid")
     from foldtune.search.cli.handlers.vote.thresholds import RefitRequest, refit_trials
 
-    refit_trials(RefitRequest(run, storage, metric, trial, save, top), format)
+    refit_trials(RefitRequest(run, storage, metric, trial, save, top, data), format)
 
 
 def _refuse(flag: str, value: object, reason: str) -> None:
@@ -122,6 +132,7 @@ def ensemble(
     format: ReportFormat = TableOrJson.table,
     address: Address = None,
     storage: Storage = "runs",
+    data: DataRoot = None,
 ) -> None:
     """Train the best trials on every fold, combine them by a vote, and write the submission.
 
@@ -136,7 +147,7 @@ def ensemble(
     from foldtune.search.cli.handlers.vote.ensemble import EnsembleOptions, EnsembleRequest, make_ensemble
 
     options = EnsembleOptions(top, folds, voting, min_votes, tta, race)
-    make_ensemble(EnsembleRequest(tuple(runs), storage, options, file, address), format)
+    make_ensemble(EnsembleRequest(tuple(runs), storage, options, file, address, data), format)
 
 
 def compare(
@@ -147,6 +158,7 @@ def compare(
     ] = None,
     format: TableFormat = Format.table,
     storage: Storage = "runs",
+    data: DataRoot = None,
 ) -> None:
     """Compare two runs, trials or ensembles on the held-out rows of both, class by class.
 
@@ -159,7 +171,7 @@ def compare(
     """
     from foldtune.search.cli.handlers.vote.compare import compare_held_out
 
-    compare_held_out((a, b), storage, metric, format)
+    compare_held_out((a, b), storage, metric, format, data)
 
 
 def score(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 import subprocess
@@ -193,6 +194,48 @@ def test_a_trial_cut_anywhere_never_hides_the_others(store: RunStore, make_row: 
                 assert str(path) in (records["torn"].error or "")
         path.write_bytes(whole)
     assert RunStore(store.root).trials()[1].epochs == 2
+
+
+@pytest.mark.parametrize("damage", ["metrics.jsonl", "config.json", "trial.json"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_nothing_is_removed_of_a_trial_that_cannot_be_read(
+    store: RunStore, make_row: MakeRow, damage: str, gone: bool
+) -> None:
+    for number in range(3):
+        add_trial(store, f"{number}", number, [make_row(1, 0.5)], "COMPLETE")
+    path = store.trial("1").root / damage
+    if gone:
+        path.unlink()
+    else:
+        path.write_bytes(b"z" + path.read_bytes()[1:])
+    before = sorted(store.trial("1").root.iterdir())
+    store.prune_weights(["2"])
+    assert not store.trial("0").weights_path.exists()
+    if damage != "metrics.jsonl" or not gone:  # without metrics it is a trial that has no epoch
+        assert sorted(store.trial("1").root.iterdir()) == before
+
+
+def test_rows_of_another_version_may_lack_what_only_describes_the_training(store: RunStore, make_row: MakeRow) -> None:
+    row = make_row(1, 0.5).to_dict()
+    for name in ("time_s", "images_per_s", "lr", "micro_batch_size", "params_m"):
+        del row[name]
+    again = EpochRow.from_dict({**row, "new": 1}, "metrics.jsonl")
+    assert again.metrics == make_row(1, 0.5).metrics
+    assert np.isnan(again.params_m)
+    with pytest.raises(RunCorrupt, match="without best_epoch"):
+        EpochRow.from_dict({key: value for key, value in row.items() if key != "best_epoch"}, "metrics.jsonl")
+
+
+def test_temporary_files_of_killed_writers_are_removed_by_the_next_holder_of_the_lock(store: RunStore) -> None:
+    if not isinstance(store.root, Path):
+        pytest.skip("object stores have no temporary files")
+    torn = [store.trial("1").root / ".weights.safetensors.abcd_123", store.root / ".config.yaml.0123456789ab.tmp"]
+    for path in torn:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(10))
+        os.utime(path, (0, 0))
+    with store.lock():
+        assert not any(path.exists() for path in torn)
 
 
 def test_a_trial_without_configuration_does_not_exist_yet(store: RunStore, make_row: MakeRow) -> None:

@@ -22,6 +22,7 @@ from sklearn.datasets import load_digits
 
 from foldtune.cluster.resources import TrialResources
 from foldtune.errors import InputError
+from foldtune.results.storage.files import remove_tree
 from foldtune.search.assess.held_out import of_trial
 from foldtune.search.config.loading import check
 from foldtune.search.ensemble.build import Ensemble, Train, build_ensemble
@@ -34,6 +35,7 @@ from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemb
 from foldtune.search.runs.run import Run, new_store, start_run
 from foldtune.search.runs.validation import check_run
 from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, ensure_trained
+from foldtune.search.workers.made_of import made_of
 from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
 from foldtune.trainers.data.images import decode
 
@@ -355,3 +357,54 @@ def refuse(runs: Sequence[Run]) -> None:
 def test_a_run_is_named_once(one: Run) -> None:
     with pytest.raises(InputError, match="'one' is named twice"):
         check_runs([one, one])
+
+
+def test_replaced_images_to_submit_are_predicted_again_and_nothing_is_trained(home: Path) -> None:
+    run = searched(home, "replaced", 1)
+    ensemble([run])
+    before = stored(run, "test.npz")
+    models = {path: path.stat().st_mtime_ns for path in run.store.ensemble.root.rglob("*.safetensors")}
+    images = [home / "images" / name for name in before["ids"].tolist()]
+    kept = [path.read_bytes() for path in images]
+    try:
+        for path, other in zip(images, [*kept[3:], *kept[:3]], strict=True):
+            path.write_bytes(other)  # of another class each
+        source = open_source(run, 1, None)
+        assert ["to submit, images of 9 rows" in text for text in source.notes] == [True]
+        ensemble([run])
+        after = stored(run, "test.npz")
+        assert open_source(run, 1, None).notes == ()
+    finally:
+        for path, content in zip(images, kept, strict=True):
+            path.write_bytes(content)
+    moved = [*range(3, 9), *range(3)]
+    assert not np.allclose(after["scores"], before["scores"])
+    np.testing.assert_allclose(after["member_scores"], before["member_scores"][:, moved], atol=1e-6)
+    assert {path: path.stat().st_mtime_ns for path in models} == models
+
+
+def test_a_model_of_the_search_is_taken_over_only_as_long_as_it_was_made_of_the_same(home: Path) -> None:
+    """Its configuration on disk names a trial that was trained with other preprocessing, or on other rows."""
+    run = searched(home, "taken", 1)
+    work = TrialWork(str(run.store.root), open_source(run, 1, None).labelled, run.goal.metric, 1, 0, 0)
+    trial, record = run.store.trial("0000"), run.store.trials()[0]
+    same = made_of(work, record.config)
+    for digests, reused in ((same, True), ({**same, "rows": "other"}, False), ({**same, "settings": "other"}, False)):
+        trial.write_config(0, record.params, record.config, digests)
+        watch = Watch()
+        remove_tree(run.store.ensemble.root)
+        ensemble([run], watch, race=False, folds=2)
+        assert [each.reused for each in watch.outcomes if each.fold == 0] == [reused]
+
+
+def test_scores_of_other_labels_are_not_taken_over(home: Path) -> None:
+    """Those of a search of before, which has no digests."""
+    run = searched(home, "relabelled", 1)
+    trial = run.store.trial("0000")
+    scores = trial.read_scores()
+    assert scores is not None
+    assert scores.targets is not None
+    trial.write_scores(scores.ids, scores.logits, (scores.targets + 1) % 3, scores.epoch)
+    watch = Watch()
+    ensemble([run], watch, race=False, folds=2)
+    assert not any(each.reused for each in watch.outcomes)

@@ -91,6 +91,17 @@ def test_two_starts_of_one_name_do_not_mix(project: Any) -> None:
         start_run(checked, store, 1, None)
 
 
+def test_a_refused_start_leaves_no_folder(project: Any) -> None:
+    (project.folder / "images" / project.rows[3][0]).write_bytes(b"")
+    with pytest.raises(InputError, match=project.rows[3][0]):
+        start(project)
+    assert not (project.folder / "runs").exists()
+    (project.folder / "runs" / "tiny").mkdir(parents=True)
+    with pytest.raises(InputError):
+        start(project)
+    assert list((project.folder / "runs").rglob("*")) == [project.folder / "runs" / "tiny"], "it was there before"
+
+
 def test_a_run_that_does_not_exist_names_the_near_ones(project: Any) -> None:
     start(project)
     with pytest.raises(RunNotFound, match="tiny"):

@@ -14,7 +14,15 @@ from optuna.trial import TrialState
 from foldtune.errors import InputError, RunCorrupt, RunExists
 from foldtune.results.storage.paths import as_path
 from foldtune.search.tuning.sampler import make_sampler
-from foldtune.search.tuning.study import StoredTrial, ensure_default, open_study, reconcile, record_end, report
+from foldtune.search.tuning.study import (
+    StoredTrial,
+    ensure_default,
+    open_study,
+    reconcile,
+    record_end,
+    report,
+    require_free_study,
+)
 from foldtune.spaces import Space
 
 SPACE = Space.parse(
@@ -219,6 +227,35 @@ def test_a_new_run_does_not_join_the_study_of_another_one(tmp_path: Path) -> Non
     with pytest.raises(RunExists, match="--name"):
         study_at(tmp_path, resume=False, url=url)
     assert study_at(tmp_path, resume=True, url=url).study_name == "skin"
+
+
+def test_a_study_belongs_to_one_run(tmp_path: Path) -> None:
+    """Two runs of one name in different storages have one database."""
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    shared = {"journal": Path("unused"), "url": url, "mode": "max"}
+    first = open_study("skin", **shared, resume=False, run_id="first")  # type: ignore[arg-type]
+    number, _ = ask(first, 0)
+    for resume in (False, True):
+        with pytest.raises(RunExists, match=r"another run.*--name"):
+            open_study("skin", **shared, resume=resume, run_id="second")  # type: ignore[arg-type]
+    with pytest.raises(RunExists, match="another run"):
+        require_free_study("skin", url)
+    require_free_study("other", url)
+    for stranger in (None, "second"):
+        with pytest.raises(RunExists):
+            reconcile(study_at(tmp_path, url=url), [], {}, stranger)
+    assert first.get_trials(deepcopy=False)[number].state == TrialState.RUNNING
+    again = open_study("skin", **shared, resume=True, run_id="first")  # type: ignore[arg-type]
+    reconcile(again, [], {}, "first")
+    assert first.get_trials(deepcopy=False)[number].state == TrialState.FAIL
+
+
+def test_a_study_of_before_belongs_to_the_run_that_resumes_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    optuna.create_study(study_name="skin", storage=url, direction="maximize")
+    open_study("skin", Path("unused"), url=url, mode="max", resume=True, run_id="first")
+    with pytest.raises(RunExists):
+        open_study("skin", Path("unused"), url=url, mode="max", resume=True, run_id="second")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/study.db", "postgresql://localhost:1/none"])

@@ -191,6 +191,16 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not (tmp_path / "trapped").exists()
 
 
+def test_a_checkpoint_of_other_images_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, {"epoch": 1}, "settings", "rows")
+    assert read_checkpoint(path, "settings", "rows") == read_checkpoint(path, "settings") == {"epoch": 1}
+    with pytest.raises(CheckpointError, match="other labels or images"):
+        read_checkpoint(path, "settings", "other rows")
+    write_checkpoint(path, {"epoch": 1}, "settings")  # of a version that did not store it
+    assert read_checkpoint(path, "settings", "rows") == {"epoch": 1}
+
+
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """No file of this process may grow over 10 kB, as on a disk that is almost full."""

@@ -25,13 +25,25 @@ from foldtune.search.cli.terminal import errors, note, output
 from foldtune.search.config.loading import check
 from foldtune.search.config.packaging import this_driver
 from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.secrets import expanded
 from foldtune.search.config.targets import TargetsFile, read_config_file
 from foldtune.search.runs.dataset import Labelled
 from foldtune.search.runs.group import new_group, reopen_group
-from foldtune.search.runs.run import Run, extend, new_store, open_run, reopen_labelled, start_run
+from foldtune.search.runs.run import (
+    Run,
+    check_same,
+    extend,
+    new_store,
+    open_run,
+    reopen_labelled,
+    start_run,
+    with_data,
+    with_paths,
+)
 from foldtune.search.runs.target_checks import check_target, check_targets
 from foldtune.search.runs.validation import Checked, check_raw
 from foldtune.search.tuning.preflight import require_ready_nodes
+from foldtune.search.tuning.study import require_free_study
 from foldtune.search.tuning.tuner import Search
 from foldtune.trainers.data.labels import described
 
@@ -67,7 +79,7 @@ def search_here(work: LocalSearch) -> None:
             _search_targets(file.targets, ray, work)
         elif request.resume:
             given = check(file.raw, file.folder)
-            _search(partial(_resume, given, request.further_trials), ray, True, work.resume_command)
+            _search(partial(_resume, given, request.further_trials, request.data), ray, True, work.resume_command)
         else:
             checked = check_raw(file.raw, file.folder)
             _search(partial(_start, checked, ray), ray, False, work.resume_command)
@@ -82,7 +94,7 @@ def _search_targets(file: TargetsFile, ray: RaySession, work: LocalSearch) -> No
         for target in group.runs:
             resumed = group.has_run(target)
             if resumed:
-                prepare = partial(_resume, file.config(target)[0], work.request.further_trials)
+                prepare = partial(_resume, file.config(target)[0], work.request.further_trials, work.request.data)
             else:
                 prepare = partial(_start, checked.targets[target] if checked else check_target(file, target), ray)
             output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
@@ -118,6 +130,8 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
     if ray.joins:  # before anything is decoded or written: a folder of this machine alone would be the wrong one
         ray.connect(checked.config.resources, "joining the cluster …")
         require_ready_nodes(checked.config, checked.table.paths)
+    if url := checked.config.search.study_storage:
+        require_free_study(checked.config.name, expanded(url, "search.study_storage"))
     store = stack.enter_context(new_store(checked.config))
     with progress_bar("decoding images") as progress:
         run, labelled = start_run(checked, store, decoder_processes(), progress)
@@ -129,12 +143,14 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
     return run, labelled
 
 
-def _resume(given: RunConfig, further_trials: int, stack: ExitStack) -> tuple[Run, Labelled]:
-    run = open_run(given.name, given.storage)
-    stack.enter_context(run.store.lock())
-    run = extend(run, given, further_trials)
+def _resume(given: RunConfig, further_trials: int, data: Path | None, stack: ExitStack) -> tuple[Run, Labelled]:
+    stored = open_run(given.name, given.storage)
+    stack.enter_context(stored.store.lock())
+    check_same(given, stored.config)
+    run = with_paths(stored, given.data) if data is None else with_data(stored, data)
     with progress_bar("decoding images") as progress:
         labelled = reopen_labelled(run, decoder_processes(), progress)
+    run = extend(run, given, further_trials)  # only now, since the data that it names are proved to be the same
     _note_left_out(labelled)
     return run, labelled
 
@@ -142,7 +158,7 @@ def _resume(given: RunConfig, further_trials: int, stack: ExitStack) -> tuple[Ru
 def _note_left_out(labelled: Labelled) -> None:
     if rows := labelled.table.left_out:
         note(f"{sum(rows.values())} rows are left out: {described(rows)}")
-    for warning in labelled.task.label_warnings:
+    for warning in (*labelled.notes, *labelled.task.label_warnings):
         note(warning)
 
 

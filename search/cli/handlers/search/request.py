@@ -21,6 +21,7 @@ class SearchRequest:
         address: address of a Ray cluster, None for a Ray of this machine.
         allow_no_token: whether to trust a cluster that requires no token.
         resume: whether to go on with a run.
+        data: folder that takes the place of data.root, None for the file's.
     """
 
     config: Path
@@ -31,12 +32,14 @@ class SearchRequest:
     address: str | None = None
     allow_no_token: bool = False
     resume: bool = False
+    data: Path | None = None
 
     @property
     def flags(self) -> dict[str, Any]:
         """Values of the configuration that flags set, by key path; None where a flag is not given."""
         trials = None if self.resume else self.trials
-        return {"name": self.name, "storage": self.storage, "search.num_samples": trials}
+        root = None if self.data is None else str(self.data.expanduser().absolute())
+        return {"name": self.name, "storage": self.storage, "search.num_samples": trials, "data.root": root}
 
     @property
     def further_trials(self) -> int:
@@ -45,7 +48,8 @@ class SearchRequest:
 
     def resume_command(self) -> str:
         """Return the command line that goes on with the run."""
-        options = {"--name": self.name, "--storage": self.storage, "--address": self.address}
+        data = None if self.data is None else str(self.data)
+        options = {"--name": self.name, "--storage": self.storage, "--address": self.address, "--data": data}
         given = [part for option, value in options.items() if value is not None for part in (option, value)]
         sets = [part for text in self.override for part in ("--set", text)]
         trust = ["--allow-no-token"] if self.allow_no_token else []

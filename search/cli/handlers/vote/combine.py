@@ -92,6 +92,8 @@ def read_source(run: Run) -> Source:
     """Return a run's rows, its images decoded; images to submit that cannot be read are noted."""
     with progress_bar("decoding images") as progress:
         source = open_source(run, decoder_processes(), progress)
+    for text in source.notes:
+        note(text)
     if source.broken:
         note(
             f"{counted(len(source.broken), 'image')} to submit cannot be read: scored by the mean of the others "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,9 @@ from foldtune.search.cli.options import Format
 from foldtune.search.cli.terminal import output, print_csv, print_json
 
 
-def compare_held_out(names: tuple[str, str], storage: str, metric: str | None, format: Format) -> None:
+def compare_held_out(
+    names: tuple[str, str], storage: str, metric: str | None, format: Format, data: Path | None = None
+) -> None:
     """Print the comparison of two runs, trials or ensembles.
 
     Args:
@@ -21,8 +24,9 @@ def compare_held_out(names: tuple[str, str], storage: str, metric: str | None, f
         storage: folder or URL of the runs.
         metric: metric whose difference gets an interval, None for A's own.
         format: form of the output.
+        data: where the runs' data.root lies now, None where it did not move.
     """
-    first, second = (find_held_out(name, storage) for name in names)
+    first, second = (find_held_out(name, storage, data) for name in names)
     comparison = compare(first, second, metric)
     values = comparison.to_dict()
     if format is Format.json:

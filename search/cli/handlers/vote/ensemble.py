@@ -16,7 +16,7 @@ from foldtune.search.cli.terminal import heading, note, output, print_json
 from foldtune.search.ensemble.candidates import check_runs
 from foldtune.search.ensemble.plan import EnsembleOptions, left_views, plan_ensemble
 from foldtune.search.runs.group import RunGroup, find_group
-from foldtune.search.runs.run import Run, open_run
+from foldtune.search.runs.run import Run, open_run, with_data
 
 if TYPE_CHECKING:
     from foldtune.search.ensemble.build import Ensemble
@@ -38,6 +38,7 @@ class EnsembleRequest:
         options: settings that differ from the run's own.
         file: the submission to write, None for the one in the ensemble's folder.
         address: address of a Ray cluster, None for a Ray of this machine.
+        data: where the runs' data.root lies now, None where it did not move.
     """
 
     runs: tuple[str, ...]
@@ -45,11 +46,14 @@ class EnsembleRequest:
     options: EnsembleOptions
     file: Path | None
     address: str | None
+    data: Path | None = None
 
 
 def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
     """Train and combine the finalists of the runs, of several targets each, and write the submission."""
     group, by_target = find_runs(request.runs, request.storage)
+    if request.data is not None:
+        by_target = {target: [with_data(run, request.data) for run in runs] for target, runs in by_target.items()}
     options = request.options
     plans = {target: plan_ensemble(runs[0], options) for target, runs in by_target.items()}
     for text in dict.fromkeys(left_views(runs[0], options, plans[target]) for target, runs in by_target.items()):

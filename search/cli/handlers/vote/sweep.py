@@ -12,7 +12,7 @@ from foldtune.results.tables.sweep_table import sweep_table
 from foldtune.search.assess.held_out import best_trial
 from foldtune.search.assess.refit import check_metric
 from foldtune.search.assess.sweep import Source, SweepResult, ensemble_source, parse_grid, sweep, trial_source
-from foldtune.search.assess.sweep_files import scores_to_submit, write_submissions
+from foldtune.search.assess.sweep_files import check_test_images, scores_to_submit, write_submissions
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.options import Format
 from foldtune.search.cli.terminal import note, output, print_csv, print_json
@@ -31,6 +31,7 @@ class SweepRequest:
         trial: id of a trial, None for the best one; unused with `ensemble`.
         ensemble: whether to evaluate them on the run's ensemble.
         submissions: folder for a submission of each setting, None for none.
+        data: where the run's data.root lies now, None where it did not move.
     """
 
     run: str
@@ -40,17 +41,20 @@ class SweepRequest:
     trial: str | None
     ensemble: bool
     submissions: Path | None
+    data: Path | None = None
 
 
 def sweep_settings(request: SweepRequest, format: Format) -> None:
     """Evaluate each setting on a trial or the ensemble, and write the submissions that are wanted."""
-    run = open_run(request.run, request.storage)
+    run = open_run(request.run, request.storage, request.data)
     if request.metric is not None:
         check_metric(run, request.metric)
     settings = parse_grid(request.grid, run.task)
     trial_id = None if request.ensemble else request.trial or best_trial(run).trial_id
     source = ensemble_source(run) if trial_id is None else trial_source(run, trial_id)
     test = None if request.submissions is None else scores_to_submit(run, source, trial_id)
+    if test is not None and (text := check_test_images(run, trial_id)):
+        note(text)
     with progress_bar("evaluating settings") as progress:
         swept = list(sweep(source, settings, progress))
     files: list[Path] = []

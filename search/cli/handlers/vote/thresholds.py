@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from foldtune.search.cli.options import Format
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import heading, note, output, print_csv, print_json
 from foldtune.search.runs.group import find_group
-from foldtune.search.runs.run import Run, open_run
+from foldtune.search.runs.run import Run, open_run, with_data
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class RefitRequest:
         trial: id of the only trial, None for all.
         save: whether to store the cross-fitted figures.
         top: rows of the table, >= 1.
+        data: where the run's data.root lies now, None where it did not move.
     """
 
     run: str
@@ -37,6 +39,7 @@ class RefitRequest:
     trial: str | None
     save: bool
     top: int
+    data: Path | None = None
 
 
 def refit_trials(request: RefitRequest, format: Format) -> None:
@@ -46,6 +49,8 @@ def refit_trials(request: RefitRequest, format: Format) -> None:
         runs = {request.run: open_run(request.run, request.storage)}
     else:
         runs = dict(group.open().items())
+    if request.data is not None:
+        runs = {name: with_data(run, request.data) for name, run in runs.items()}
     rows = {name: _refit(run, request) for name, run in runs.items()}
     if format is Format.json:
         print_json(rows if group is not None else next(iter(rows.values())))

@@ -1,0 +1,98 @@
+"""Whole writes of local files: their order on the disk, and the names of what a killed writer leaves.
+
+A file is written under a temporary name, flushed to the disk, renamed, and the rename is flushed. Whichever process is
+killed at whichever moment, a reader gets the old file or the new one; after a power cut the same holds, and a file that
+was written before another is there if the other is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+MIN_AGE_S = 2.0
+"""Age from which on a temporary file may be removed where another process may be writing."""
+_TEMPORARY = re.compile(
+    r"\..+\.[0-9a-f]{12}\.tmp"
+    r"|\..+\.part"  # of version 0.2 and before, as the next line
+    r"|\.(?:weights|fold_\d+)\.safetensors\.[a-z0-9_]{8}|\.checkpoint\.pt\.[a-z0-9_]{8}"
+)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return an unused temporary name in the folder of a file.
+
+    >>> is_temporary(temporary_beside(Path("trials/0001/scores.npz")).name)
+    True
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file name is one that `temporary_beside` made, in this version or one of before.
+
+    >>> is_temporary(".lock"), is_temporary(".weights.safetensors.0123456789ab.tmp")
+    (False, True)
+    """
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that replaces ``path`` when the block ends, and is removed if the block raises."""
+    make_folder(path.parent)
+    temporary = temporary_beside(path)
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents, durably."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        with suppress(FileExistsError):
+            each.mkdir()
+        sync_folder(each.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sweep(folder: Path, min_age_s: float = MIN_AGE_S) -> int:
+    """Remove the temporary files of killed writers below a folder; return the bytes that this freed."""
+    freed = 0
+    latest_s = time.time() - min_age_s
+    for place, _, names in os.walk(folder):
+        for name in filter(is_temporary, names):
+            with suppress(OSError):
+                path = Path(place, name)
+                stat = path.stat()
+                if stat.st_mtime <= latest_s:
+                    path.unlink()
+                    freed += stat.st_size
+    return freed
