@@ -9,6 +9,7 @@
     │   └── SpaceError        2    a search space, or a configuration that is outside of it
     ├── WorkError             1    the work failed: what failed, and where its log is
     │   ├── TrialFailed       1    one training cannot work and must not be retried
+    │   │   └── SurroundingsFailed 1  for what surrounds it: `--resume` tries it again
     │   ├── ProcessLost       1    a process of a training ended or stopped answering
     │   │   └── MemoryExhausted 1  one ran out of memory after its first batch
     │   ├── Disconnected      1    another process left in the middle of an exchange
@@ -116,6 +117,10 @@ class WorkError(FoldtuneError):
 
 class TrialFailed(WorkError):
     """One training cannot work and must not be retried; the text is a one-line reason."""
+
+
+class SurroundingsFailed(TrialFailed):
+    """A training failed for what surrounds it: images away, no room, no memory. It may be tried again."""
 
 
 class ProcessLost(WorkError):

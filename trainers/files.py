@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from foldtune.errors import TrialFailed
+from foldtune.errors import SurroundingsFailed
 from foldtune.files import whole_file
 
 _FULL = {
@@ -19,7 +19,7 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
     """Write `data` beside `path`, flush it to the disk, rename it: a reader gets the old file or the new one.
 
     Raises:
-        TrialFailed: no room for the file; the old file at `path` is unchanged.
+        SurroundingsFailed: no room for the file; the old file at `path` is unchanged.
     """
     try:
         with whole_file(path) as file:
@@ -29,4 +29,4 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
             raise
         size_mb = len(data) / 1e6
         reason = f"cannot write {path} ({size_mb:.1f} MB): {_FULL[error.errno]}; free space, then resume"
-        raise TrialFailed(reason) from error
+        raise SurroundingsFailed(reason) from error

@@ -89,7 +89,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the leaderboard shows it: ``metrics`` of its best epoch, sampled ``params`` by dotted name."""
+    """A trial as the leaderboard shows it: ``metrics`` of its best epoch, sampled ``params`` by dotted name.
+
+    ``surroundings``: a FAIL for what surrounded the trial, which `--resume` tries again.
+    """
 
     trial_id: str
     number: int
@@ -103,6 +106,7 @@ class TrialRecord:
     images_per_s: float | None
     params_m: float | None
     error: str | None
+    surroundings: bool = False
 
     @property
     def is_readable(self) -> bool:
@@ -147,6 +151,7 @@ def build_record(config: Mapping[str, Any], epochs: Sequence[EpochRow], done: Ma
         images_per_s=median(row.images_per_s for row in epochs) if epochs else None,
         params_m=last.params_m if last else None,
         error=done.get("error"),
+        surroundings=done.get("surroundings") is True,
     )
 
 

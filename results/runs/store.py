@@ -227,16 +227,19 @@ class RunStore:
     def prune_weights(self, keep: Iterable[str]) -> int:
         """Remove weights and checkpoint of each finished trial not in ``keep``; return the number of bytes freed.
 
-        Temporary files in finished trials are removed too. Nothing is removed of a trial whose files cannot be read,
-        nor if ``keep`` names a trial that is not stored. Raises TrialNotFound, StorageError.
+        Temporary files in finished trials are removed too. Nothing else is removed of a trial that its surroundings
+        ended, nothing of one whose files cannot be read, nor if ``keep`` names a trial that is not stored.
+        Raises TrialNotFound, StorageError.
         """
         kept = set(keep)
         self._check_trials(kept)
-        kept |= self._trial_files().keys() - {record.trial_id for record in self.trials() if record.is_readable}
+        records = self.trials()
+        kept |= {record.trial_id for record in records if record.surroundings}
+        unreadable = self._trial_files().keys() - {record.trial_id for record in records if record.is_readable}
         freed = 0
         for name, files in self._trial_files().items():
             trial = self.trial(name)
-            if trial.done_path.name not in files:
+            if trial.done_path.name not in files or name in unreadable:
                 continue
             bounded = set() if name in kept else {trial.weights_path.name, trial.checkpoint_path.name}
             freed += sum(

@@ -17,6 +17,7 @@ from foldtune.results.storage.files import (
     read_json,
     read_jsonl,
     read_npz,
+    remove_file,
     write_bytes_atomic,
     write_json,
     write_npz,
@@ -118,11 +119,26 @@ class TrialDir(FitDir):
         rows = read_jsonl(self.metrics_path)
         return current_epochs([EpochRow.from_dict(row, str(self.metrics_path)) for row in rows])
 
-    def finish(self, status: Status, *, error: str | None = None, fit_time_s: float | None = None) -> None:
-        """Write the completion marker: COMPLETE, PRUNED, or FAIL with its reason."""
+    def finish(
+        self,
+        status: Status,
+        *,
+        error: str | None = None,
+        fit_time_s: float | None = None,
+        surroundings: bool = False,
+    ) -> None:
+        """Write the completion marker: COMPLETE, PRUNED, or FAIL with its reason.
+
+        ``surroundings``: the reason is not the trial's, so that it may be tried again.
+        """
         if status not in FINISHED:
             raise ValueError(f"a trial ends as one of {', '.join(FINISHED)}, not {status!r}")
-        write_json(self.done_path, {"status": status, "error": error, "fit_time_s": fit_time_s})
+        marker = {"status": status, "error": error, "fit_time_s": fit_time_s}
+        write_json(self.done_path, {**marker, "surroundings": True} if surroundings else marker)
+
+    def reopen(self) -> None:
+        """Remove the completion marker: the trial goes on. Raises StorageError."""
+        remove_file(self.done_path)
 
     def is_finished(self) -> bool:
         """Whether the trial has ended with any status."""

@@ -112,7 +112,7 @@ def leave_job_folder(config: Path) -> Path:
     return absolute
 
 
-def search_arguments(config: str, *, resume: bool, further_trials: int | None) -> list[str]:
+def search_arguments(config: str, *, resume: bool, further_trials: int | None, retry_failed: bool = False) -> list[str]:
     """Return the arguments of `foldtune` for a search on a cluster, whose Ray it joins.
 
     >>> search_arguments("config.yaml", resume=True, further_trials=9)
@@ -120,6 +120,7 @@ def search_arguments(config: str, *, resume: bool, further_trials: int | None) -
     """
     given = ["--resume"] if resume else []
     given += ["--trials", str(further_trials)] if resume and further_trials else []
+    given += ["--retry-failed"] if retry_failed else []
     return ["search", config, "--address", "auto", *given]
 
 

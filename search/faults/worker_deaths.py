@@ -84,6 +84,10 @@ class WorkerRetryPolicy:
         """Return the reason of the last death of the trial's worker, one line."""
         return self._last[trial_id].reason
 
+    def is_trials_own(self, trial_id: str) -> bool:
+        """Whether the trial itself is to blame for the last death of its worker: it did not report."""
+        return self._last[trial_id].kind == "timeout"
+
     def failure_message(self, trial_id: str) -> str:
         """Return why a trial that is not retried has failed, one line."""
         cause = self._last[trial_id]

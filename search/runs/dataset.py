@@ -17,6 +17,7 @@ from foldtune.trainers.data.cache import ImageSource, Prepared, prepare_images
 from foldtune.trainers.data.folds import assign_folds
 from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.data.preprocess import ImagePreprocessing
+from foldtune.trainers.data.presence import WAITS_S
 from foldtune.trainers.data.table import Table, TableLayout, read_table
 from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.tasks import Task, get_task
@@ -36,8 +37,8 @@ class ImagePlan:
     workers: int
     on_broken: str
 
-    def open(self, paths: tuple[Path, ...], progress: Progress | None = None, *, verify: bool = True) -> Prepared:
-        """Decode what is not in this node's cache yet; without a cache, `verify` decodes everything once."""
+    def open(self, paths: tuple[Path, ...], progress: Progress | None = None) -> Prepared:
+        """Decode what is not in this node's cache yet; without a cache, everything once."""
         return prepare_images(
             paths,
             self.preprocessing,
@@ -45,8 +46,22 @@ class ImagePlan:
             workers=self.workers,
             progress=progress,
             on_broken=self.on_broken,
-            verify=verify,
         )
+
+    def open_again(self, paths: tuple[Path, ...]) -> ImageSource:
+        """Return images that were opened before, on this node or another; those that are away are waited for.
+
+        Raises `SurroundingsFailed` where they stay away.
+        """
+        return prepare_images(
+            paths,
+            self.preprocessing,
+            cache_dir=self.cache_dir,
+            workers=self.workers,
+            on_broken=self.on_broken,
+            verify=False,
+            waits_s=WAITS_S,
+        ).source
 
 
 def image_plan(data: DataConfig, workers: int) -> ImagePlan:
@@ -96,7 +111,7 @@ def open_once(paths: tuple[Path, ...], plan: ImagePlan, digest: str = "") -> Ima
 
     Under another `digest` of the rows they are opened again: the files may hold other images by now.
     """
-    return plan.open(paths, verify=False).source
+    return plan.open_again(paths)
 
 
 def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:

@@ -17,6 +17,7 @@ from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.results.storage.files import is_file, remove_file
 from foldtune.search.tuning.failure_summary import common_params, common_reason
 from foldtune.search.tuning.study import StoredTrial, record_end, report
+from foldtune.search.workers.surroundings import SURROUNDINGS_KEY
 
 MANY_TRIALS = 100
 """Trials from which on the leaderboard is not written anew after each one."""
@@ -86,8 +87,10 @@ class Recorder:
         """Write a trial's outcome, report it to the study, refresh the leaderboard, remove unneeded weights."""
         directory = self._store.trial(key)
         status, error = self._status(result)
-        directory.finish(status, error=error)
-        remove_file(directory.checkpoint_path)
+        surroundings = status == "FAIL" and bool(result.get(SURROUNDINGS_KEY))
+        directory.finish(status, error=error, surroundings=surroundings)
+        if not surroundings:  # else it goes on from there
+            remove_file(directory.checkpoint_path)
         record = directory.record()
         if record is None:
             raise ValueError(f"trial {key} was never started")

@@ -15,6 +15,7 @@ from foldtune.results.runs.ranking import Goal
 from foldtune.search.faults.worker_deaths import WorkerRetryPolicy
 from foldtune.search.tuning.proposer import Proposer
 from foldtune.search.tuning.recorder import Recorder
+from foldtune.search.workers.surroundings import SURROUNDINGS_KEY
 from foldtune.search.workers.trainable import HALVINGS_KEY, TRIAL_KEY
 
 T = TypeVar("T")
@@ -97,7 +98,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._remaining += 1
             self._recorder.record_worker_death(key, epoch, self._retry_policy.reason(key))
         else:
-            self._recorder.finish(key, {"error": self._retry_policy.failure_message(key)})
+            error, surroundings = self._retry_policy.failure_message(key), not self._retry_policy.is_trials_own(key)
+            self._recorder.finish(key, {"error": error, SURROUNDINGS_KEY: surroundings})
 
     def _guarded(self, step: Callable[[], T]) -> T | None:
         try:

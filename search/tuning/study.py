@@ -27,6 +27,8 @@ from foldtune.search.tuning.optuna_internals import report_value
 
 RUN_ID = "foldtune_run"
 """Attribute of a study that holds the id of its run."""
+RETRY_OF = "foldtune_retry_of"
+"""Attribute of a trial of the study that is a later attempt at the trial of that number, which failed."""
 LOCK_GRACE_S = 5
 """Age at which the lock of a journal counts as a killed writer's; a write takes milliseconds."""
 
@@ -163,7 +165,9 @@ def report(study: optuna.Study, number: int, epoch: int, value: float) -> None:
 
     Values that are not finite are left out.
     """
-    _report(study, study.get_trials(deepcopy=False)[number], epoch, value)
+    frozen = study.get_trials(deepcopy=False)[number]
+    if not frozen.state.is_finished():  # else it failed once: `record_end` adds the outcome of the next attempt
+        _report(study, frozen, epoch, value)
 
 
 def _report(study: optuna.Study, frozen: FrozenTrial, epoch: int, value: float) -> None:
@@ -174,11 +178,14 @@ def _report(study: optuna.Study, frozen: FrozenTrial, epoch: int, value: float) 
 def record_end(study: optuna.Study, trial: StoredTrial) -> None:
     """Record how a trial ended, once; a trial that is finished in the study is left as it is.
 
+    Where it failed before and was tried again, its outcome is one more trial of the study, of which TPE learns.
     PRUNED keeps the intermediate values, of which TPE learns; those that the study does not hold yet are added.
     A COMPLETE trial without a finite value becomes FAIL.
     """
     frozen = study.get_trials(deepcopy=False)[trial.number]
     if frozen.state.is_finished():
+        if frozen.state == TrialState.FAIL:
+            _add_retried(study, frozen, trial)
         return
     for epoch, value in sorted(trial.epochs.items()):
         if epoch not in frozen.intermediate_values:
@@ -189,6 +196,26 @@ def record_end(study: optuna.Study, trial: StoredTrial) -> None:
         study.tell(trial.number, state=TrialState.PRUNED)
     else:
         study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _add_retried(study: optuna.Study, failed: FrozenTrial, trial: StoredTrial) -> None:
+    """Add the outcome of a trial that failed and was tried again with success, once."""
+    done = trial.status == "COMPLETE" and trial.best is not None and math.isfinite(trial.best)
+    values = {epoch: value for epoch, value in sorted(trial.epochs.items()) if math.isfinite(value)}
+    if not (done or (trial.status == "PRUNED" and values)):
+        return
+    if any(each.user_attrs.get(RETRY_OF) == trial.number for each in study.get_trials(deepcopy=False)):
+        return
+    study.add_trial(
+        create_trial(
+            state=TrialState.COMPLETE if done else TrialState.PRUNED,
+            value=trial.best if done else values[max(values)],
+            params=failed.params,
+            distributions=failed.distributions,
+            intermediate_values=values,
+            user_attrs={RETRY_OF: trial.number},
+        )
+    )
 
 
 def reconcile(

@@ -9,13 +9,17 @@ This module imports nothing heavy, so that a worker counts as started within a s
 
 from __future__ import annotations
 
+import os
 import pickle
+import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
+
+from foldtune.search.workers.surroundings import MAX_FAILURES, SURROUNDINGS_KEY, is_surroundings, pause_s
 
 if TYPE_CHECKING:
     from foldtune.results.runs.trial_dir import TrialDir
@@ -32,6 +36,9 @@ HALVINGS_KEY = "halvings"
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains one configuration; `step` is one epoch."""
 
+    _failures = 0
+    """Failures in a row that were not the trials'."""
+
     def setup(self, config: Mapping[str, Any], work: bytes) -> None:
         """Called once a worker process, with its first trial and the pickled `TrialWork`."""
         self._packed = work
@@ -40,7 +47,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._begin(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
-        """Take the next trial in the same process; the last one's model is freed first."""
+        """Take the next trial in the same process; the last one's model is freed first.
+
+        After several failures that were not the trials' the process ends instead: the trial goes to another one.
+        """
+        if self._failures >= MAX_FAILURES:
+            self.cleanup()
+            os._exit(1)
         self._release()
         self._begin(new_config)
         return True
@@ -98,7 +111,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 directory.write_error(traceback.format_exc())
             if isinstance(error, ProcessLost):
                 raise  # as though this process had died
-            return {TRIAL_KEY: self._key, "error": short_reason(error), "done": True}
+            failed = {TRIAL_KEY: self._key, "error": short_reason(error), "done": True}
+            if not is_surroundings(error):
+                return failed
+            self._failures += 1
+            time.sleep(pause_s(self._failures))
+            return {**failed, SURROUNDINGS_KEY: True}
+        self._failures = 0
         return {
             TRIAL_KEY: self._key,
             "epoch": report.epoch,

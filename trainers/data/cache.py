@@ -19,6 +19,7 @@ from filelock import FileLock
 from foldtune.errors import BrokenImage, DataError, unknown
 from foldtune.trainers.data.decoding import decode_all
 from foldtune.trainers.data.preprocess import ImagePreprocessing, steps_to_list
+from foldtune.trainers.data.presence import State, file_state, present_states
 from foldtune.trainers.data.sources import CachedImages, DecodedImages, ImageSource
 
 __all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_images"]
@@ -57,6 +58,7 @@ def prepare_images(
     progress: Progress | None = None,
     on_broken: str = "error",
     verify: bool = True,
+    waits_s: Sequence[float] = (),
 ) -> Prepared:
     """Decode every image once into a cache that all processes of this node share.
 
@@ -72,9 +74,11 @@ def prepare_images(
         on_broken: "error" refuses broken images, "skip" leaves them out unless all are broken, "report" leaves them
             out in any case.
         verify: without a cache, whether all images are decoded once to find broken ones.
+        waits_s: pauses in seconds for files that are away, where all of them were there before.
 
     Raises:
         DataError: no images, broken images that `on_broken` does not allow, or a disk too small.
+        SurroundingsFailed: files are still away after the last pause.
     """
     if on_broken not in ON_BROKEN:
         raise ValueError(unknown("on_broken", on_broken, ON_BROKEN))
@@ -87,7 +91,8 @@ def prepare_images(
         kept = tuple(path for path, ok in zip(paths, keep, strict=True) if ok)
         return Prepared(DecodedImages(kept, preprocessing), _errors(paths, broken), keep)
     shape = (len(paths), *preprocessing.size, 3)
-    folder = Path(cache_dir).absolute() / _key(paths, preprocessing)
+    states = present_states(paths, waits_s) if waits_s else [file_state(path) for path in paths]
+    folder = Path(cache_dir).absolute() / _key(paths, states, preprocessing)
     found = _open(folder, shape)
     if found is None:
         try:
@@ -103,16 +108,11 @@ def prepare_images(
     return Prepared(CachedImages(folder / _IMAGES, shape, index), _errors(paths, found), keep, folder)
 
 
-def _key(paths: Sequence[Path], preprocessing: ImagePreprocessing) -> str:
+def _key(paths: Sequence[Path], states: Sequence[State], preprocessing: ImagePreprocessing) -> str:
     """Return the name of a cache: a digest of the preprocessing and the files' paths, sizes, times and modes."""
     settings = [FORMAT_VERSION, preprocessing.size, preprocessing.resize, *steps_to_list(preprocessing.steps)]
     digest = hashlib.sha256(json.dumps(settings).encode())
-    for path in paths:
-        try:
-            stat = path.stat()
-            state = (stat.st_size, stat.st_mtime_ns, stat.st_mode)
-        except OSError:
-            state = (-1, -1, -1)
+    for path, state in zip(paths, states, strict=True):
         digest.update(f"\0{path}\0{state}".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
 

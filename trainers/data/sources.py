@@ -12,6 +12,7 @@ import numpy.typing as npt
 from foldtune.errors import DataError
 from foldtune.trainers.data.images import Uint8Array
 from foldtune.trainers.data.preprocess import ImagePreprocessing
+from foldtune.trainers.data.presence import read_present
 
 Rows = npt.NDArray[np.integer[Any]]
 
@@ -80,5 +81,5 @@ class DecodedImages:
     def read(self, rows: Rows) -> Uint8Array:
         images = np.empty((len(rows), *self.preprocessing.size, 3), dtype=np.uint8)
         for index, row in enumerate(rows):
-            images[index] = self.preprocessing.read(self.paths[row])
+            images[index] = read_present(self.paths[row], self.preprocessing.read)
         return images

@@ -31,6 +31,13 @@ def search(
     allow_no_token: AllowNoToken = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     data: DataRoot = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="With --resume, try every failed trial again; by default those whose surroundings failed.",
+        ),
+    ] = False,
 ) -> None:
     """Search hyperparameters; the last line of the output is the best trial.
 
@@ -47,9 +54,12 @@ def search(
     """
     from foldtune.search.cli.handlers.search.search import SearchRequest, run_search_command
 
-    run_search_command(
-        SearchRequest(config, tuple(override or ()), name, storage, trials, address, allow_no_token, resume, data)
+    if retry_failed and not resume:
+        raise typer.BadParameter("it is for --resume: a new run has no failed trials", param_hint="--retry-failed")
+    request = SearchRequest(
+        config, tuple(override or ()), name, storage, trials, address, allow_no_token, resume, data, retry_failed
     )
+    run_search_command(request)
 
 
 def logs(

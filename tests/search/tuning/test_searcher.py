@@ -18,10 +18,12 @@ from foldtune.results.runs.records import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.search.faults.worker_deaths import MAX_RETRIES, Cause, WorkerRetryPolicy
 from foldtune.search.tuning.proposer import Proposer
-from foldtune.search.tuning.recorder import Recorder
+from foldtune.search.tuning.recorder import Recorder, stored_trial
+from foldtune.search.tuning.retrying import reopen_failed
 from foldtune.search.tuning.sampler import make_sampler
 from foldtune.search.tuning.searcher import StudySearcher
-from foldtune.search.tuning.study import ensure_default, open_study
+from foldtune.search.tuning.study import ensure_default, open_study, reconcile
+from foldtune.search.workers.surroundings import SURROUNDINGS_KEY
 from foldtune.search.workers.trainable import HALVINGS_KEY, TRIAL_KEY
 from foldtune.spaces import Space
 
@@ -301,3 +303,59 @@ def test_the_sampler_of_the_study_is_tpe_for_conditional_spaces() -> None:
     assert isinstance(sampler, optuna.samplers.TPESampler)
     assert (sampler._multivariate, sampler._group, sampler._constant_liar) == (True, True, True)
     assert sampler._n_startup_trials == 7
+
+
+def test_a_trial_whose_surroundings_failed_goes_on_when_the_search_is_resumed(driver: Callable[..., Driver]) -> None:
+    """It keeps its checkpoint; its outcome is one more trial of the study, which cannot change an end."""
+    here = driver(slots=2)
+    for ray_id, key in (("a", "0000"), ("b", "0001")):
+        here.searcher.suggest(ray_id)
+        here.epoch(key, ray_id, 1, 0.4)
+        here.store.trial(key).checkpoint_path.write_bytes(b"checkpoint")
+    here.searcher.on_trial_complete("a", {"error": "images are away", SURROUNDINGS_KEY: True, "done": True})
+    here.searcher.on_trial_complete("b", {"error": "loss is nan", "done": True})
+    here.store.prune_weights([])
+    assert [record.surroundings for record in here.store.trials()] == [True, False]
+    assert here.store.trial("0000").checkpoint_path.exists()
+    assert here.store.trial("0000").weights_path.exists()
+    assert not here.store.trial("0001").checkpoint_path.exists()
+
+    assert reopen_failed(here.store, every=False) == ["0000"]
+    again = driver(interrupted=["0000"])
+    assert again.searcher.suggest("c") == {TRIAL_KEY: "0000"}
+    again.searcher.on_trial_complete("c", {**again.epoch("0000", "c", 2, 0.8), "finished": True})
+    assert again.failures == []
+    assert [record.status for record in again.store.trials()] == ["COMPLETE", "FAIL"]
+    for _ in range(2):
+        stored = [
+            stored_trial(each, again.store.trial(each.trial_id), Goal(METRIC, "max")) for each in again.store.trials()
+        ]
+        reconcile(again.study, stored, SPACE.distributions())
+        assert [trial.state for trial in again.study.trials] == [TrialState.FAIL, TrialState.FAIL, TrialState.COMPLETE]
+    assert again.study.best_trial.params == again.study.trials[0].params
+    assert again.study.best_value == 0.8
+    assert again.searcher.suggest("d") == {TRIAL_KEY: "0003"}
+
+
+def test_every_failed_trial_is_tried_again_where_that_is_wanted(driver: Callable[..., Driver]) -> None:
+    here = driver(slots=3)
+    for number in range(3):
+        here.searcher.suggest(str(number))
+        here.epoch(f"{number:04d}", str(number), 1, 0.4)
+    for number, result in enumerate(({"error": "loss is nan"}, {METRIC: 0.4, "finished": True}, {"error": "lr"})):
+        here.searcher.on_trial_complete(str(number), result)
+    here.store.trial("0002").metrics_path.write_bytes(b"{")
+    here.store.trial("0002").config_path.write_bytes(b"{")
+    assert reopen_failed(here.store, every=True) == ["0000"], "a trial that cannot be read stays as it is"
+
+
+def test_a_lost_worker_is_of_the_surroundings_and_a_timeout_is_not(driver: Callable[..., Driver]) -> None:
+    here = driver(slots=1)
+    for kind, expected in (("lost", True), ("timeout", False)):
+        here.cause = Cause(kind, "gone")  # type: ignore[arg-type]
+        for attempt in range(MAX_RETRIES + 1):
+            here.searcher.suggest(f"{kind}{attempt}")
+            here.searcher.on_trial_complete(f"{kind}{attempt}", error=True)
+            if here.finished and here.finished[-1].surroundings is expected and not here.searcher._live:
+                break
+        assert here.finished[-1].surroundings is expected

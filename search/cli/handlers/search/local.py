@@ -14,6 +14,7 @@ from foldtune.errors import ClusterError, WorkError
 from foldtune.results.runs.driver_file import write_driver
 from foldtune.results.runs.leaderboard import leaderboard
 from foldtune.results.runs.ranking import finalists
+from foldtune.results.tables.formatting import counted
 from foldtune.results.tables.leaderboard_table import results_table
 from foldtune.search.cli.display.live import show_search
 from foldtune.search.cli.display.progress import progress_bar
@@ -43,12 +44,14 @@ from foldtune.search.runs.run import (
 from foldtune.search.runs.target_checks import check_target, check_targets
 from foldtune.search.runs.validation import Checked, check_raw
 from foldtune.search.tuning.preflight import require_ready_nodes
+from foldtune.search.tuning.retrying import reopen_failed
 from foldtune.search.tuning.study import require_free_study
 from foldtune.search.tuning.tuner import Search
 from foldtune.trainers.data.labels import described
 
 MAX_NAMED_IMAGES = 5
 """Images left out that a message names."""
+MAX_NAMED_TRIALS = 10
 
 Prepare = Callable[[ExitStack], tuple[Run, Labelled]]
 """Opens a run and its rows; the stack holds the run's lock."""
@@ -79,7 +82,7 @@ def search_here(work: LocalSearch) -> None:
             _search_targets(file.targets, ray, work)
         elif request.resume:
             given = check(file.raw, file.folder)
-            _search(partial(_resume, given, request.further_trials, request.data), ray, True, work.resume_command)
+            _search(partial(_resume, given, request), ray, True, work.resume_command)
         else:
             checked = check_raw(file.raw, file.folder)
             _search(partial(_start, checked, ray), ray, False, work.resume_command)
@@ -94,7 +97,7 @@ def _search_targets(file: TargetsFile, ray: RaySession, work: LocalSearch) -> No
         for target in group.runs:
             resumed = group.has_run(target)
             if resumed:
-                prepare = partial(_resume, file.config(target)[0], work.request.further_trials, work.request.data)
+                prepare = partial(_resume, file.config(target)[0], work.request)
             else:
                 prepare = partial(_start, checked.targets[target] if checked else check_target(file, target), ray)
             output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
@@ -143,14 +146,17 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
     return run, labelled
 
 
-def _resume(given: RunConfig, further_trials: int, data: Path | None, stack: ExitStack) -> tuple[Run, Labelled]:
+def _resume(given: RunConfig, request: SearchRequest, stack: ExitStack) -> tuple[Run, Labelled]:
     stored = open_run(given.name, given.storage)
     stack.enter_context(stored.store.lock())
     check_same(given, stored.config)
-    run = with_paths(stored, given.data) if data is None else with_data(stored, data)
+    run = with_paths(stored, given.data) if request.data is None else with_data(stored, request.data)
     with progress_bar("decoding images") as progress:
         labelled = reopen_labelled(run, decoder_processes(), progress)
-    run = extend(run, given, further_trials)  # only now, since the data that it names are proved to be the same
+    if again := reopen_failed(run.store, every=request.retry_failed):
+        why = "that failed" if request.retry_failed else "whose surroundings failed"
+        note(f"{counted(len(again), 'trial')} {why}: tried again ({', '.join(again[:MAX_NAMED_TRIALS])})")
+    run = extend(run, given, request.further_trials)  # only now, since the data that it names are proved to be the same
     _note_left_out(labelled)
     return run, labelled
 

@@ -22,6 +22,7 @@ class SearchRequest:
         allow_no_token: whether to trust a cluster that requires no token.
         resume: whether to go on with a run.
         data: folder that takes the place of data.root, None for the file's.
+        retry_failed: whether a resumed run tries failed trials again that were not its surroundings' failures.
     """
 
     config: Path
@@ -33,6 +34,7 @@ class SearchRequest:
     allow_no_token: bool = False
     resume: bool = False
     data: Path | None = None
+    retry_failed: bool = False
 
     @property
     def flags(self) -> dict[str, Any]:

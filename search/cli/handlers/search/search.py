@@ -47,5 +47,10 @@ def remote_search(request: SearchRequest) -> RemoteCommand:
     else:
         check_targets(several)
     package = pack_job(file.raw, file.folder)
-    sent = search_arguments(CONFIG, resume=request.resume, further_trials=request.further_trials)
+    sent = search_arguments(
+        CONFIG,
+        resume=request.resume,
+        further_trials=request.further_trials,
+        retry_failed=request.retry_failed,
+    )
     return RemoteCommand(sent, package.config, package.run, package.storage, request.resume_command())
