@@ -21,8 +21,8 @@ from foldtune.results.storage.files import (
     read_npz,
     remove_file,
     remove_tree,
-    write_json,
     write_npz,
+    write_sealed,
 )
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
@@ -88,7 +88,7 @@ class FoldDir(FitDir):
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Mark the fold as trained and store its result; remove an earlier error log. Raises StorageError."""
-        write_json(self.done_path, result)
+        write_sealed(self.done_path, result)
         remove_file(self.error_path)
 
     def result(self) -> dict[str, Any] | None:
@@ -126,7 +126,7 @@ class EnsembleDir:
 
     def write(self, description: Mapping[str, Any]) -> None:
         """Store ensemble.json: members, weights, voting, post-processing, estimates. Raises StorageError."""
-        write_json(self.json_path, description)
+        write_sealed(self.json_path, description)
 
     def read(self) -> dict[str, Any] | None:
         """Return ensemble.json, or None where there is none. Raises RunCorrupt, RunNewer."""

@@ -34,6 +34,7 @@ from foldtune.results.storage.files import (
     remove_file,
     write_csv,
     write_json,
+    write_sealed,
     write_yaml,
 )
 from foldtune.results.storage.paths import StorePath, address, as_path
@@ -143,11 +144,12 @@ class RunStore:
 
     def read_config(self) -> dict[str, Any]:
         """Return the resolved configuration. Raises RunCorrupt."""
-        return _present(read_yaml(self.config_path), self.config_path)
+        whole = read_identity(self.root) is not None  # else it is of before, which had no sums
+        return _present(read_yaml(self.config_path, need_sum=whole), self.config_path)
 
     def write_task(self, task: Mapping[str, Any]) -> None:
         """Store the task as inferred from the training table. Raises StorageError."""
-        write_json(self.task_path, task)
+        write_sealed(self.task_path, task)
 
     def read_task(self) -> dict[str, Any]:
         """Return the stored task. Raises RunCorrupt."""
@@ -155,7 +157,7 @@ class RunStore:
 
     def write_goal(self, goal: Goal) -> None:
         """Store the metric that the run optimises, and its direction. Raises StorageError."""
-        write_json(self.goal_path, asdict(goal))
+        write_sealed(self.goal_path, asdict(goal))
 
     def read_goal(self) -> Goal | None:
         """Return the stored metric and direction, None in a run made before they were stored. Raises RunCorrupt."""

@@ -18,9 +18,10 @@ from foldtune.results.storage.files import (
     read_jsonl,
     read_npz,
     remove_file,
+    sealed,
     write_bytes_atomic,
-    write_json,
     write_npz,
+    write_sealed,
 )
 from foldtune.results.storage.paths import StorePath
 
@@ -93,7 +94,7 @@ class TrialDir(FitDir):
         ``made_of`` holds digests of what it is trained on.
         """
         stored = {"trial_id": self.trial_id, "number": number, "params": params, "config": config}
-        write_json(self.config_path, stored if made_of is None else {**stored, "made_of": made_of})
+        write_sealed(self.config_path, stored if made_of is None else {**stored, "made_of": made_of})
 
     def made_of(self) -> dict[str, str] | None:
         """Return the digests given to ``write_config``, None in a trial of before. Raises RunCorrupt."""
@@ -104,7 +105,7 @@ class TrialDir(FitDir):
 
     def append_epoch(self, row: EpochRow) -> None:
         """Append an epoch's row. Raises StorageError."""
-        append_line(self.metrics_path, json_text(row.to_dict()))
+        append_line(self.metrics_path, json_text(sealed(row.to_dict())))
 
     def append_death(self, epoch: int, reason: str) -> None:
         """Record that the trial's worker died after ``epoch`` and the trial is retried. Raises StorageError."""
@@ -133,8 +134,8 @@ class TrialDir(FitDir):
         """
         if status not in FINISHED:
             raise ValueError(f"a trial ends as one of {', '.join(FINISHED)}, not {status!r}")
-        marker = {"status": status, "error": error, "fit_time_s": fit_time_s}
-        write_json(self.done_path, {**marker, "surroundings": True} if surroundings else marker)
+        marker = {"status": status, "error": error, "fit_time_s": fit_time_s, "epochs": len(self.epochs())}
+        write_sealed(self.done_path, {**marker, "surroundings": True} if surroundings else marker)
 
     def reopen(self) -> None:
         """Remove the completion marker: the trial goes on. Raises StorageError."""
@@ -155,4 +156,7 @@ class TrialDir(FitDir):
         done = read_json(self.done_path)
         if done is not None and done.get("status") not in FINISHED:
             raise RunCorrupt(f"{self.done_path} has no status of {', '.join(FINISHED)}")
-        return build_record(config, self.epochs(), done)
+        epochs = self.epochs()
+        if done is not None and done.get("epochs", len(epochs)) != len(epochs):
+            raise RunCorrupt(f"{self.metrics_path} is not whole: {len(epochs)} of {done['epochs']} epochs are there")
+        return build_record(config, epochs, done)

@@ -6,6 +6,7 @@ retried. Nothing that is read back can run code.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tempfile
@@ -26,6 +27,12 @@ from foldtune.results.storage.objects import ObjectBackend
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import retry_io
 from foldtune.yaml import dump_yaml, parse_yaml
+
+SUM = "sum"
+"""Key of stored JSON that holds the sum of the rest."""
+SEALED_FORMAT = 2
+"""Format whose sums are known; those of a later one may be others."""
+_YAML_SUM = b"# sum: "
 
 
 def write_whole(path: StorePath, save: Save) -> None:
@@ -168,6 +175,21 @@ def write_json(path: StorePath, value: Mapping[str, Any]) -> None:
     write_bytes_atomic(path, (json_text(value, indent=1) + "\n").encode())
 
 
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with the sum of its content, by which a reader finds a flipped byte.
+
+    >>> sealed({"status": "COMPLETE"})
+    {'status': 'COMPLETE', 'sum': '019c75ab3f89fd47'}
+    """
+    plain = to_plain(value)
+    return {**plain, SUM: _sum_of(plain)}
+
+
+def write_sealed(path: StorePath, value: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON with its sum, atomically. Raises StorageError."""
+    write_json(path, sealed(value))
+
+
 def read_json(path: StorePath) -> dict[str, Any] | None:
     """Return the file's JSON object, or None where there is no such file. Raises RunCorrupt, StorageError."""
     raw = read_bytes(path)
@@ -175,15 +197,24 @@ def read_json(path: StorePath) -> dict[str, Any] | None:
 
 
 def write_yaml(path: StorePath, value: Mapping[str, Any]) -> None:
-    """Write a mapping as YAML in its own order, atomically. Raises StorageError."""
-    write_bytes_atomic(path, dump_yaml(to_plain(value)).encode())
+    """Write a mapping as YAML in its own order and with its sum, atomically. Raises StorageError."""
+    text = dump_yaml(to_plain(value)).encode()
+    write_bytes_atomic(path, text + _yaml_sum(text))
 
 
-def read_yaml(path: StorePath) -> dict[str, Any] | None:
-    """Return the YAML mapping, or None where there is no such file. Raises RunCorrupt, StorageError."""
+def read_yaml(path: StorePath, *, need_sum: bool = False) -> dict[str, Any] | None:
+    """Return the YAML mapping, or None where there is no such file. Raises RunCorrupt, StorageError.
+
+    ``need_sum``: it was written with its sum, without which it is not whole.
+    """
     raw = read_bytes(path)
     if raw is None:
         return None
+    text, mark, rest = raw.rpartition(_YAML_SUM)
+    if not mark and need_sum:
+        raise RunCorrupt(f"{path} is not whole: its last line, the sum of its content, is gone")
+    if mark and _yaml_sum(text) != mark + rest:
+        raise RunCorrupt(f"{path} is damaged, or was changed by hand: its content does not match its sum")
     try:
         value = parse_yaml(raw.decode(), str(path))
     except InputError as error:
@@ -193,6 +224,10 @@ def read_yaml(path: StorePath) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise RunCorrupt(f"{path} holds no YAML mapping")
     return value
+
+
+def _yaml_sum(text: bytes) -> bytes:
+    return _YAML_SUM + hashlib.sha256(text).hexdigest()[:16].encode() + b"\n"
 
 
 def write_csv(path: StorePath, frame: pd.DataFrame) -> None:
@@ -238,4 +273,13 @@ def _json_object(raw: bytes, where: str) -> dict[str, Any]:
         raise RunCorrupt(f"{where} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise RunCorrupt(f"{where} holds no JSON object")
+    number = value.get("format")
+    if SUM in value and not (isinstance(number, int) and number > SEALED_FORMAT):
+        stored = value.pop(SUM)
+        if stored != _sum_of(value):
+            raise RunCorrupt(f"{where} is damaged, or was changed by hand: its content does not match its sum")
     return value
+
+
+def _sum_of(plain: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json_text(plain).encode(errors="surrogatepass")).hexdigest()[:16]

@@ -12,7 +12,8 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir, FoldDir
 from foldtune.results.runs.records import Scores
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.sources import Source
-from foldtune.search.workers.fold_model import Unlabelled, views_of
+from foldtune.search.workers.fold_model import views_of
+from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.arrays.lazy import concatenate
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.settings import TrialSettings

@@ -11,8 +11,9 @@ from foldtune.search.runs.dataset import Labelled, Progress, open_images, read_u
 from foldtune.search.runs.run import Run, reopen_labelled
 from foldtune.search.runs.unchanged import check_test_rows
 from foldtune.search.voting.evaluation import differing
-from foldtune.search.workers.fold_model import FoldWork, Unlabelled
+from foldtune.search.workers.fold_model import FoldWork
 from foldtune.search.workers.training import TrialWork
+from foldtune.search.workers.unlabelled import Unlabelled
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from foldtune.search.predict.tables import submission_frame
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.estimate import EnsembleCombiner, Member
-from foldtune.search.workers.fold_model import Unlabelled
+from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.arrays.lazy import stack
 
 Array = npt.NDArray[Any]

@@ -6,71 +6,41 @@ test-time views than its configuration's are stored beside, by the name of the v
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
+from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import TrialFailed
-from foldtune.results.runs.ensemble_dir import EnsembleDir, FoldDir
+from foldtune.errors import RunCorrupt, TrialFailed, WorkError
+from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import copy_whole, is_file, read_locally, remove_file, save_file
 from foldtune.results.storage.paths import StorePath, address, as_path
-from foldtune.search.runs.dataset import ImagePlan, open_once
+from foldtune.search.runs.dataset import open_once
 from foldtune.search.workers.fold_training import train_fold
 from foldtune.search.workers.made_of import agrees, has_labels, is_made_of, settings_digest
 from foldtune.search.workers.training import TrialWork
-from foldtune.trainers.arrays.lazy import concatenate, sum_rows
+from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.data.cache import ImageSource
-from foldtune.trainers.data.table import Table
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
+from foldtune.trainers.networks.weights import load_weights
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
 
+_log = logging.getLogger("foldtune.ensemble")
+
 PREDICT_BATCH = 256
 """Images at a time."""
-
-
-@dataclass(frozen=True, eq=False)
-class Unlabelled:
-    """Rows to submit, and how to open their images.
-
-    Attributes:
-        table: rows with readable images.
-        images: how to open the images.
-        ids: ids (T,) of every row to submit, in the order of the CSV.
-        readable: mask (T,) of the rows in `table`.
-        digest: of ids and images' contents; "" where it is not known.
-        of_before: whether predictions without a digest are of these images.
-    """
-
-    table: Table
-    images: ImagePlan
-    ids: npt.NDArray[np.str_]
-    readable: npt.NDArray[np.bool_]
-    digest: str = ""
-    of_before: bool = False
-
-    def stored_logits(self, directory: FoldDir) -> npt.NDArray[Any] | None:
-        """Return a fold model's stored outputs (T, ...) on the rows of `table`, None where they are of others."""
-        return directory.read_test_logits(self.table.ids, self.digest, of_before=self.of_before)
-
-    def complete(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return scores (T, ...) of every row; an unreadable image gets the mean of the others."""
-        if self.readable.all():
-            return scores
-        mean = np.asarray(sum_rows(scores) / len(scores), dtype=scores.dtype)
-        indices = np.where(self.readable, np.cumsum(self.readable) - 1, len(scores))  # the mean is behind the others
-        completed: npt.NDArray[Any] = concatenate([scores, mean[None]])[indices]
-        return completed
 
 
 @dataclass(frozen=True)
@@ -173,12 +143,26 @@ class _FoldModel:
         self.result = self._stored_result()
 
     def _stored_result(self) -> dict[str, Any] | None:
+        """Content of the marker of a whole model; of a damaged one a line is logged, and it is made again."""
+        try:
+            return self._whole_result()
+        except (RunCorrupt, WorkError) as error:
+            job = self._job
+            _log.warning("fold %d of trial %s is made again: %s", job.fold, job.member, error)
+            return None
+
+    def _whole_result(self) -> dict[str, Any] | None:
         result = self.directory.result()
         if result is None or not self._is_made_of(result):
             return None
         if not is_file(self.directory.scores_path):
             return None
-        return result if is_file(self.weights) or (not self._job.model and self.has_predictions) else None
+        self.directory.read_scores()  # raises where they are damaged
+        if is_file(self.weights):
+            if isinstance(self.weights, Path):  # of an object store they would have to be fetched
+                load_weights(self.weights)
+            return result
+        return result if not self._job.model and self.has_predictions else None
 
     def _is_made_of(self, result: Mapping[str, Any]) -> bool:
         """Whether a marker is of these settings and rows."""
@@ -224,8 +208,14 @@ class _FoldModel:
             yield _Reusable(other, weights, {"value": result["value"], "reused": result["reused"]})
 
     def _reuse(self, model: _Reusable) -> bool:
-        """Copy a finished model where its weights and scores still exist; return whether they do."""
-        scores = model.directory.read_scores()
+        """Copy a finished model where its weights and scores still exist, whole; return whether they do."""
+        try:
+            scores = model.directory.read_scores()
+            if isinstance(model.weights, Path) and is_file(model.weights):
+                load_weights(model.weights)
+        except (RunCorrupt, WorkError) as error:
+            _log.warning("fold %d of trial %s is trained anew: %s", self._job.fold, self._job.member, error)
+            return False
         if scores is None or not is_file(model.weights) or not has_labels(scores, self._work.trial.labelled.table):
             return False
         if type(model.weights) is type(self.weights):

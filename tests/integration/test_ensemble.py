@@ -276,7 +276,7 @@ def test_unreadable_images_to_submit_are_set_apart(
     from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
     from foldtune.search.ensemble.submission import check_submission_format
     from foldtune.search.runs.run import open_run
-    from foldtune.search.workers.fold_model import Unlabelled
+    from foldtune.search.workers.unlabelled import Unlabelled
 
     run = copy("searched")
     broken = run / "broken.png"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,11 @@ def read_checkpoint(path: Path, fingerprint: str, data: str = "") -> dict[str, A
         CheckpointError: nothing there that this training can go on from.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:  # torch itself does not compare the sums
+                raise CheckpointError(f"checkpoint {path} is damaged in {damaged}")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"cannot read checkpoint {path}: {first}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

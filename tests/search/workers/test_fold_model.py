@@ -8,7 +8,8 @@ import numpy as np
 
 from foldtune.search.ensemble.fold_tasks import Missing
 from foldtune.search.runs.dataset import ImagePlan
-from foldtune.search.workers.fold_model import FoldModelStatus, Unlabelled
+from foldtune.search.workers.fold_model import FoldModelStatus
+from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.data.preprocess import ImagePreprocessing
 from foldtune.trainers.data.table import Table
 

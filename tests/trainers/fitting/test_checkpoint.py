@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from foldtune.errors import CheckpointError, TrialFailed
+from foldtune.errors import CheckpointError, TrialFailed, WorkError
 from foldtune.trainers.files import write_whole
 from foldtune.trainers.fitting.checkpoint import read_checkpoint, write_checkpoint
 from foldtune.trainers.fitting.fit import EpochReport, Fit, FoldData, TrainSpec, fit
+from foldtune.trainers.networks.weights import load_weights, save_weights
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -245,3 +246,23 @@ def test_other_errors_of_the_disk_may_be_retried(tmp_path: Path) -> None:
 def test_nothing_can_be_saved_before_the_first_epoch(start: Start, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no epoch"):
         start().save(tmp_path / "checkpoint.pt")
+
+
+def test_a_flipped_byte_in_a_checkpoint_or_in_weights_is_found(tmp_path: Path) -> None:
+    values = torch.arange(1000, dtype=torch.float32)
+    checkpoint, weights = tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors"
+    write_checkpoint(checkpoint, {"values": values}, "settings")
+    save_weights({"values": values, "half": values.to(torch.bfloat16), "count": torch.tensor(3)}, weights)
+    reads: list[tuple[Path, Callable[[], Any]]] = [
+        (checkpoint, lambda: read_checkpoint(checkpoint, "settings")),
+        (weights, lambda: load_weights(weights)),
+    ]
+    for path, read in reads:
+        whole = path.read_bytes()
+        read()
+        for place in range(len(whole) // 2, len(whole) // 2 + 8):
+            raw = bytearray(whole)
+            raw[place] ^= 4
+            path.write_bytes(raw)
+            with pytest.raises((CheckpointError, WorkError), match=r"damaged|cannot read"):
+                read()

@@ -69,6 +69,8 @@ def _build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble
     if len(chosen) < plan.top:
         there = "the run has" if len(runs) == 1 else "the runs have"
         note(f"--top {plan.top}: {there} only {len(chosen)} trials to combine; all are")
+    for run in runs:
+        note_unreadable(run)
     sources = [read_source(run) for run in runs]
     check_sources(sources)
     if sources[0].test is not None:
@@ -86,6 +88,15 @@ def _build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble
     except KeyboardInterrupt:
         note("stopped; what is trained is kept: the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def note_unreadable(run: Run) -> None:
+    """Name the trials whose files cannot be read; they stay as they are, and take no part."""
+    unreadable = [record for record in run.store.trials() if not record.is_readable]
+    if unreadable:
+        first = unreadable[0]
+        text = f"{counted(len(unreadable), 'trial')} of run {run.store.name!r} left out (first: {first.trial_id}"
+        note(f"{text}, {first.error}); nothing of them is removed")
 
 
 def read_source(run: Run) -> Source:
