@@ -18,9 +18,10 @@
     ├── ResultsError          2    the run on disk
     │   ├── RunNameInvalid, RunExists, RunNotFound, TrialNotFound, ColumnNotFound
     │   ├── SubmissionError, StorageInvalid, ModelForeign, ModelNotFound
-    │   ├── RunNewer               a later version of foldtune wrote it
+    │   ├── RunProtected           it is in use elsewhere
     │   ├── RunBusy           1    another process is writing to the run
     │   ├── RunCorrupt        1    a stored file is missing, unreadable or not what was written
+    │   │   └── RunNewer      2    a later version of foldtune wrote it
     │   └── StorageError      1    the file system or object store refused
     │       ├── StorageFull   1
     │       └── StorageDenied 1
@@ -210,8 +211,14 @@ class RunCorrupt(ResultsError):
     exit_code = 1
 
 
-class RunNewer(ResultsError):
+class RunProtected(ResultsError):
+    """A run that is in use elsewhere: others vote with its trials, or its ensemble was promoted."""
+
+
+class RunNewer(RunCorrupt):
     """A run, ensemble or model that a later version wrote."""
+
+    exit_code = 2
 
 
 class StorageError(ResultsError):

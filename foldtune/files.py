@@ -7,9 +7,13 @@ was written before another is there if the other is.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
+import shutil
+import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +22,10 @@ from typing import IO
 
 MIN_AGE_S = 2.0
 """Age from which on a temporary file may be removed where another process may be writing."""
+SCRATCH_LOCK = ".lock"
+UNLOCKED_AGE_S = 7 * 86_400.0
+"""Age from which on a scratch folder without a lock counts as abandoned."""
+_SCRATCH = re.compile(r"foldtune-(?:tune|job|predict|upload|download|pool)-\w+")
 _TEMPORARY = re.compile(
     r"\..+\.[0-9a-f]{12}\.tmp"
     r"|\..+\.part"  # of version 0.2 and before, as the next line
@@ -61,6 +69,53 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
+@contextmanager
+def scratch_folder(purpose: str) -> Iterator[Path]:
+    """Yield a new folder among the temporary files, and remove it when the block ends.
+
+    A lock in it is held meanwhile, by which `sweep_scratch` finds out that the process was killed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"foldtune-{purpose}-"))
+    try:
+        with open(folder / SCRATCH_LOCK, "xb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_folders() -> Iterator[tuple[Path, bool]]:
+    """Yield this user's scratch folders of foldtune, and whether their process was killed.
+
+    One without a lock, of a version of before, counts as abandoned after a week.
+    """
+    for folder in sorted(Path(tempfile.gettempdir()).iterdir()):
+        if _SCRATCH.fullmatch(folder.name) is None:
+            continue
+        with suppress(OSError):
+            state = folder.lstat()
+            if stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid():
+                yield folder, _is_abandoned(folder, state.st_mtime)
+
+
+def _is_abandoned(folder: Path, modified_s: float) -> bool:
+    try:
+        with open(folder / SCRATCH_LOCK, "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except FileNotFoundError:
+        return time.time() - modified_s > UNLOCKED_AGE_S
+    except OSError:  # held, or another user's
+        return False
+
+
+def sweep_scratch() -> None:
+    """Remove the scratch folders of this user's killed processes."""
+    for folder, abandoned in scratch_folders():
+        if abandoned:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents, durably."""
     missing = []
@@ -91,8 +146,8 @@ def sweep(folder: Path, min_age_s: float = MIN_AGE_S) -> int:
         for name in filter(is_temporary, names):
             with suppress(OSError):
                 path = Path(place, name)
-                stat = path.stat()
-                if stat.st_mtime <= latest_s:
+                state = path.stat()
+                if state.st_mtime <= latest_s:
                     path.unlink()
-                    freed += stat.st_size
+                    freed += state.st_size
     return freed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foldtune.files import is_temporary, sweep, temporary_beside, whole_file
+from foldtune.files import is_temporary, scratch_folder, sweep, sweep_scratch, temporary_beside, whole_file
 from tests.power import Disk
 
 
@@ -70,3 +70,19 @@ def test_a_write_cut_anywhere_leaves_the_old_file_or_the_new_one(
             found = path.read_bytes() if path.exists() else None
             assert found == b"new" if ended else found in (old, b"new")
     assert [name for name, _ in disk.trace if name in ("fsync", "replace")] == ["fsync"] * 3 + ["replace", "fsync"]
+
+
+def test_scratch_folders_of_killed_processes_are_removed_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead, fresh, old, foreign = (tmp_path / f"foldtune-{name}" for name in ("tune-a", "pool-b", "upload-c", "r-d"))
+    for folder in (dead, fresh, old, foreign):
+        folder.mkdir()
+    (dead / ".lock").touch()
+    for folder in (old, foreign):
+        os.utime(folder, (0, 0))
+    with scratch_folder("predict") as live:
+        sweep_scratch()
+        assert sorted(tmp_path.iterdir()) == sorted([fresh, foreign, live])
+    assert not live.exists()

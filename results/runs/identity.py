@@ -56,6 +56,11 @@ def read_identity(root: StorePath) -> RunIdentity | None:
     return RunIdentity(stored["id"], stored["format"], str(stored.get("version")), stored.get("adopted"))
 
 
+def written_by() -> dict[str, Any]:
+    """Return the keys by which a stored file states its format, and who wrote it."""
+    return {"format": FORMAT, "version": __version__}
+
+
 def check_format(stored: Mapping[str, Any], path: StorePath) -> None:
     """Check that this version can read what is stored; without a format it is of before. Raises RunNewer, RunCorrupt.
 

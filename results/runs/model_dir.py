@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from typing import Any
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from foldtune.errors import ModelForeign, ModelNotFound, RunBusy, RunCorrupt
+from foldtune.errors import ModelForeign, ModelNotFound, ResultsError, RunBusy, RunCorrupt
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.identity import check_format, written_by
 from foldtune.results.storage.files import read_json, write_json
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
 
 PROMOTION_FILE = "promotion.json"
+PROMOTED = "promoted.json"
+"""File in an ensemble's folder that names the models made of it, which protect its run."""
 _LOCK_TIMEOUT_S = 1.0
 
 
@@ -56,6 +59,7 @@ class ModelDir:
         stored = read_json(self.promotion_path)
         if stored is None:
             raise RunCorrupt(f"{self.promotion_path} is gone")
+        check_format(stored, self.promotion_path)
         return stored
 
     def backups(self) -> list[Path]:
@@ -128,12 +132,14 @@ class ModelDir:
         try:
             with storage_errors(self.root, "write"):
                 # This file first: it identifies the leftovers of a killed process as foldtune's.
-                write_json(place / PROMOTION_FILE, {**promotion, "replaced": None if backup is None else backup.name})
+                replaced = None if backup is None else backup.name
+                write_json(place / PROMOTION_FILE, {**promotion, **written_by(), "replaced": replaced})
                 for (member, fold), path in weights.items():
                     _copy(path, stage.weights_path(member, fold))
                 stage.write_oof(oof)
                 stage.write(description)
                 self._exchange(place, backup)
+                self._note_in_source(promotion)
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
@@ -148,6 +154,16 @@ class ModelDir:
             if backup is not None:
                 os.rename(backup, self.root)
             raise
+
+    def _note_in_source(self, promotion: Mapping[str, Any]) -> None:
+        """Name this model in the folder that it was made of, where that can be written to."""
+        source = promotion.get("from")
+        if isinstance(source, str) and Path(source).is_dir():
+            with suppress(ResultsError):
+                path = Path(source) / PROMOTED
+                models = (read_json(path) or {}).get("models")
+                known = [str(each) for each in models] if isinstance(models, list) else []
+                write_json(path, {"models": list(dict.fromkeys([*known, str(self.root)]))})
 
     def rollback(self) -> tuple[Path, Path | None]:
         """Replace the current model by the newest backup, and keep it beside under another name.

@@ -144,8 +144,9 @@ class RunStore:
 
     def read_config(self) -> dict[str, Any]:
         """Return the resolved configuration. Raises RunCorrupt."""
-        whole = read_identity(self.root) is not None  # else it is of before, which had no sums
-        return _present(read_yaml(self.config_path, need_sum=whole), self.config_path)
+        identity = read_identity(self.root)
+        with_sum = identity is not None and identity.adopted is None  # a run of before has none
+        return _present(read_yaml(self.config_path, need_sum=with_sum), self.config_path)
 
     def write_task(self, task: Mapping[str, Any]) -> None:
         """Store the task as inferred from the training table. Raises StorageError."""

@@ -14,7 +14,7 @@ from foldtune.results.runs.names import run_names
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import FINISHED, TrialRecord
 from foldtune.results.runs.store import RunStore
-from foldtune.results.storage.files import file_state, listing
+from foldtune.results.storage.files import file_state, listing, tree_size
 from foldtune.results.storage.paths import StorePath, as_path
 
 GoalReader = Callable[[RunStore], Goal | None]
@@ -35,6 +35,8 @@ class RunSummary:
         job: id of the Ray job of the current or last search, None for one from a terminal.
         job_address: URL of the job server.
         job_state: status of the job at its server, None unless requested.
+        size_mb: megabytes of all of its files.
+        note: note of the user, None without one.
     """
 
     name: str
@@ -46,6 +48,8 @@ class RunSummary:
     job: str | None = None
     job_address: str | None = None
     job_state: str | None = None
+    size_mb: float = 0.0
+    note: str | None = None
 
 
 def list_runs(storage: StorePath | str, read_goal: GoalReader = RunStore.read_goal) -> list[RunSummary]:
@@ -82,6 +86,7 @@ def summarise(store: RunStore, read_goal: GoalReader = RunStore.read_goal) -> Ru
         modified=_modified(store),
         job=driver.job_id if driver else None,
         job_address=driver.job_address if driver else None,
+        size_mb=round(tree_size(store.root) / 1e6, 3),
     )
 
 

@@ -53,6 +53,10 @@ class StorageBackend(ABC):
         """Return the files of each sub-folder by name; {} where there is no such folder."""
 
     @abstractmethod
+    def tree_size(self) -> int:
+        """Return the bytes of all files below the folder, 0 where there is none."""
+
+    @abstractmethod
     def remove(self) -> int:
         """Remove the file and return its size in bytes, 0 where there is none."""
 

@@ -73,6 +73,15 @@ class DiskBackend(StorageBackend):
             return {}
         return {name: _files(f"{self._path}/{name}") for name in folders}
 
+    def tree_size(self) -> int:
+        sizes = {}
+        for place, _, names in os.walk(self._path):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    stat = os.lstat(os.path.join(place, name))
+                    sizes[stat.st_dev, stat.st_ino] = stat.st_size  # models that are taken over are links
+        return sum(sizes.values())
+
     def remove(self) -> int:
         try:
             size = self._path.stat().st_size

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import InputError, RunCorrupt, StorageFull
+from foldtune.files import scratch_folder
 from foldtune.results.storage.arrays import StreamedArray, load_npz, save_npz
 from foldtune.results.storage.backend import FileState, Save, StorageBackend
 from foldtune.results.storage.disk import DiskBackend
@@ -90,6 +90,11 @@ def remove_file(path: StorePath) -> int:
     return retry_io(path, "remove", backend_of(path).remove)
 
 
+def tree_size(folder: StorePath) -> int:
+    """Return the bytes of all files below a folder; one with several names counts once. Raises StorageError."""
+    return retry_io(folder, "read", backend_of(folder).tree_size)
+
+
 def remove_tree(folder: StorePath) -> None:
     """Remove a folder recursively, if it exists. Raises StorageError."""
     retry_io(folder, "remove", backend_of(folder).remove_tree)
@@ -113,8 +118,8 @@ def save_file(path: StorePath, save: Callable[[Path], object]) -> None:
     if isinstance(path, Path):
         retry_io(path, "write", lambda: save(path))
         return
-    with tempfile.TemporaryDirectory(prefix="foldtune-upload-") as scratch:
-        local = Path(scratch) / path.name
+    with scratch_folder("upload") as scratch:
+        local = scratch / path.name
         save(local)
         retry_io(path, "write", lambda: ObjectBackend(path).upload(local))
 
@@ -128,8 +133,8 @@ def read_locally(path: StorePath) -> Iterator[Path | None]:
     if isinstance(path, Path):
         yield path if is_file(path) else None
         return
-    with tempfile.TemporaryDirectory(prefix="foldtune-download-") as scratch:
-        local = Path(scratch) / path.name
+    with scratch_folder("download") as scratch:
+        local = scratch / path.name
         yield local if retry_io(path, "read", lambda: backend_of(path).fetch(local)) else None
 
 

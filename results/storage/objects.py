@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foldtune.files import scratch_folder
 from foldtune.results.storage.backend import FileState, Save, StorageBackend
 from foldtune.results.storage.paths import StorePath
 
@@ -36,8 +36,8 @@ class ObjectBackend(StorageBackend):
 
     def write(self, save: Save) -> None:
         # Through a local file, since scores may not fit into memory twice.
-        with tempfile.TemporaryDirectory(prefix="foldtune-upload-") as scratch:
-            part = Path(scratch) / "part"
+        with scratch_folder("upload") as scratch:
+            part = scratch / "part"
             with open(part, "xb") as file:
                 save(file)
             self.upload(part)
@@ -82,6 +82,12 @@ class ObjectBackend(StorageBackend):
             if file and "/" not in file:
                 files.setdefault(folder, {})[file] = _state(info)
         return files
+
+    def tree_size(self) -> int:
+        try:
+            return int(self._fs.du(self._path))
+        except FileNotFoundError:
+            return 0
 
     def remove(self) -> int:
         state = self.state()

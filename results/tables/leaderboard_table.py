@@ -57,6 +57,8 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
         Column("trials", tuple(_counts(run.trials, separator=", ") for run in runs), 2, right=False, limit=60),
         Column("metric", tuple(Text(run.metric or DASH) for run in runs), 1, right=False),
         Column("best", tuple(Text(metric_text(run.best), style=BEST_STYLE) for run in runs), 0),
+        Column("MB", tuple(Text(f"{run.size_mb:,.0f}") for run in runs), 1),
+        Column("note", tuple(Text(run.note or "") for run in runs), 1, right=False, limit=32),
         Column("job", tuple(Text(_job(run)) for run in runs), 3, right=False, limit=48),
         Column(
             "modified",
@@ -65,7 +67,8 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
             right=False,
         ),
     ]
-    fitted, _ = fit_columns([column for column in columns if column.header != "job" or any(map(_job, runs))], width)
+    empty = {"job": not any(map(_job, runs)), "note": not any(run.note for run in runs)}
+    fitted, _ = fit_columns([column for column in columns if not empty.get(column.header)], width)
     table = build_table(fitted)
     if not runs:
         table.caption = "no runs yet"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import typer
 from typer.core import TyperCommand
 
-from foldtune.search.cli.commands import cluster, look, prepare, search, use, vote
+from foldtune.search.cli.commands import cluster, look, prepare, search, upkeep, use, vote
 from foldtune.search.cli.tta_option import ViewsCommand
 
 HELP = """Search the hyperparameters of an image classifier on Ray, train the best trials on K folds, combine them
@@ -31,30 +31,15 @@ Function = Callable[..., None]
 
 @dataclass(frozen=True)
 class Group:
-    """Commands below one name, as `foldtune cluster status`."""
+    """Commands below one name, as `foldtune cluster status`.
+
+    Attributes:
+        alone: what the name does without a command, None for its help.
+    """
 
     help: str
     commands: Sequence[Function]
-
-
-FAMILIES: Mapping[str, Sequence[Function]] = {
-    "Prepare": (prepare.validate, prepare.preview),
-    "Search": (search.search, search.logs, search.stop),
-    "Look at results": (look.runs, look.results, look.leaderboard, look.report),
-    "Vote": (vote.thresholds, vote.ensemble, vote.compare, vote.score),
-    "Use": (use.predict, use.gate, use.promote),
-}
-"""Commands by the heading of `foldtune --help` below which they stand."""
-GROUPS: Mapping[str, Mapping[str, Group]] = {
-    "Prepare": {"data": Group("Write real image data to try foldtune on.", (prepare.digits,))},
-    "Cluster": {
-        "cluster": Group(
-            "Show a Ray cluster, check it before a search, or write the manifest of one.",
-            (cluster.status, cluster.check, cluster.manifest),
-        )
-    },
-}
-"""Groups of commands by heading and name."""
+    alone: Function | None = None
 
 
 def reflow(text: str) -> str:
@@ -65,6 +50,30 @@ def reflow(text: str) -> str:
     paragraphs = inspect.cleandoc(text).split("\n\n")
     kept = [part if part.startswith("foldtune ") else " ".join(part.split()) for part in paragraphs]
     return "\n\n".join(kept)
+
+
+FAMILIES: Mapping[str, Sequence[Function]] = {
+    "Prepare": (prepare.validate, prepare.preview),
+    "Search": (search.search, search.logs, search.stop),
+    "Look at results": (look.results, look.leaderboard, look.report),
+    "Vote": (vote.thresholds, vote.ensemble, vote.compare, vote.score),
+    "Use": (use.predict, use.gate, use.promote),
+}
+"""Commands by the heading of `foldtune --help` below which they stand."""
+GROUPS: Mapping[str, Mapping[str, Group]] = {
+    "Prepare": {"data": Group("Write real image data to try foldtune on.", (prepare.digits,))},
+    "Look at results": {
+        "runs": Group(reflow(look.runs.__doc__ or ""), (upkeep.archive, upkeep.rm, upkeep.note), alone=look.runs)
+    },
+    "Cluster": {
+        "cluster": Group(
+            "Show a Ray cluster, check it before a search, or write the manifest of one.",
+            (cluster.status, cluster.check, cluster.manifest),
+        ),
+        "cache": Group(reflow(upkeep.cache.__doc__ or ""), (upkeep.clear,), alone=upkeep.cache),
+    },
+}
+"""Groups of commands by heading and name."""
 
 
 def register(into: typer.Typer, function: Function, panel: str | None = None) -> None:
@@ -91,7 +100,9 @@ def build_app() -> typer.Typer:
             register(app, function, panel)
     for panel, groups in GROUPS.items():
         for name, group in groups.items():
-            below = typer.Typer(no_args_is_help=True, help=group.help)
+            below = typer.Typer(no_args_is_help=group.alone is None, help=group.help)
+            if group.alone is not None:
+                below.callback(invoke_without_command=True, help=group.help)(group.alone)
             for function in group.commands:
                 register(below, function)
             app.add_typer(below, name=name, help=group.help, rich_help_panel=panel)

@@ -25,6 +25,12 @@ MIN_SIDE, MAX_SIDE = 8, 4096
 """Pixels of an image's side."""
 
 
+def default_cache_dir() -> Path:
+    """Return the folder of decoded images on this machine, of `data.cache: auto`."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "foldtune"
+    return Path(os.environ.get("FOLDTUNE_CACHE", default)).expanduser()
+
+
 class Section(BaseModel):
     """A part of the configuration: unknown keys are errors, values never change."""
 
@@ -123,8 +129,7 @@ class DataConfig(Section):
             return None
         if self.cache != "auto":
             return Path(self.cache).expanduser()
-        default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "foldtune"
-        return Path(os.environ.get("FOLDTUNE_CACHE", default)).expanduser()
+        return default_cache_dir()
 
     def moved(self, root: Path) -> DataConfig:
         """The same of data that lie under `root` now: absolute paths under the former root go along."""

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from foldtune import __version__
-from foldtune.results.runs.identity import FORMAT
+from foldtune.results.runs.identity import written_by
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.plan import EnsemblePlan
@@ -43,8 +42,7 @@ def describe(
     home = runs[0]
     single_id, single_value = best_single(members, judged.member_values, home.goal)
     return {
-        "format": FORMAT,
-        "version": __version__,
+        **written_by(),
         "run": home.store.name,
         "runs": [run.store.name for run in runs],
         "task": home.task.to_dict(),

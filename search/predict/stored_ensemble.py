@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import InputError, RunCorrupt, WorkError, unknown
+from foldtune.files import scratch_folder
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.files import read_locally
 from foldtune.results.storage.paths import StorePath
@@ -240,10 +240,9 @@ class StoredEnsemble:
     def _part(
         self, paths: Sequence[Path], options: PredictOptions, progress: SubtaskProgress, render: Render
     ) -> tuple[pd.DataFrame, dict[int, str]]:
-        with tempfile.TemporaryDirectory(prefix="foldtune-predict-") as scratch:
+        with scratch_folder("predict") as scratch:
             decoded = {
-                each: decode_images(paths, each, Path(scratch), options.decoders, progress)
-                for each in self.preprocessings
+                each: decode_images(paths, each, scratch, options.decoders, progress) for each in self.preprocessings
             }
             keep = np.logical_and.reduce([prepared.keep for prepared in decoded.values()])
             rows = np.flatnonzero(keep)

@@ -78,7 +78,7 @@ class Labelled:
         table: rows in the order of the CSV, broken images left out.
         folds: (N,) fold of each row.
         images: how to open the images.
-        digest: of ids, targets, groups, folds and images' contents; "" where it is not known.
+        digest: digest of ids, targets, groups, folds and images' contents; "" where it is not known.
         notes: what the user should read about the rows, one line each.
     """
 

@@ -19,7 +19,7 @@ from foldtune.trainers.data.contents import read_contents
 from foldtune.trainers.data.table import Table
 
 TRAIN, TEST = "train", "test"
-WHAT = {"target": "labels", "group": "groups", "content": "images"}
+WHAT = {"fold": "folds", "target": "labels", "group": "groups", "content": "images"}
 """Columns of the digests that a training depends on, in the words of a message."""
 
 

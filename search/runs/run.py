@@ -43,7 +43,7 @@ RESUMABLE = (
 RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "trial_timeout_s", "study_storage")
 """Parts of a configuration that may differ from the stored one when a search is resumed."""
 PLACES = ("root", "cache", *DATA_PATHS)
-"""Keys of `data` that say where the data lie: digests of the data themselves are compared."""
+"""Keys of `data` that are places of the data: digests of the data themselves are compared."""
 
 GROUP_FILE = "group.json"
 """In a folder that stands for the runs of several targets."""

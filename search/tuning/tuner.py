@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ray.tune import Callback
 
 from foldtune.cluster.resources import TrialResources, slots
 from foldtune.errors import WorkError
+from foldtune.files import scratch_folder
 from foldtune.results.runs.identity import read_identity
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import TrialRecord
@@ -227,7 +227,7 @@ class Search:
         trainable = tune.with_resources(self._trainable(), {"cpu": trial.cpus, "gpu": trial.gpus})
         # The searcher holds back by itself. Ray would start one worker at a time, the next once that one is up.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_samples)
-        with tempfile.TemporaryDirectory(prefix="foldtune-tune-", ignore_cleanup_errors=True) as scratch:
+        with scratch_folder("tune") as scratch:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
@@ -235,7 +235,7 @@ class Search:
                 ),
                 run_config=tune.RunConfig(
                     name=self.store.name,
-                    storage_path=scratch,
+                    storage_path=str(scratch),
                     callbacks=callbacks,
                     stop=stopper,
                     # foldtune's own checkpoints are the record; a class Trainable would make one more at its end.

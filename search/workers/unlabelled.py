@@ -23,7 +23,7 @@ class Unlabelled:
         images: how to open the images.
         ids: ids (T,) of every row to submit, in the order of the CSV.
         readable: mask (T,) of the rows in `table`.
-        digest: of ids and images' contents; "" where it is not known.
+        digest: digest of ids and images' contents; "" where it is not known.
         of_before: whether predictions without a digest are of these images.
     """
 

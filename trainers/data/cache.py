@@ -17,6 +17,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from foldtune.errors import BrokenImage, DataError, unknown
+from foldtune.trainers.data.cache_listing import mark_used
 from foldtune.trainers.data.decoding import decode_all
 from foldtune.trainers.data.preprocess import ImagePreprocessing, steps_to_list
 from foldtune.trainers.data.presence import State, file_state, present_states
@@ -94,7 +95,9 @@ def prepare_images(
     states = present_states(paths, waits_s) if waits_s else [file_state(path) for path in paths]
     folder = Path(cache_dir).absolute() / _key(paths, states, preprocessing)
     found = _open(folder, shape)
-    if found is None:
+    if found is not None:
+        mark_used(folder)
+    else:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):

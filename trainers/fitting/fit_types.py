@@ -29,7 +29,7 @@ class FoldData:
         ids: (N,).
         train_rows, valid_rows: indices of images.
         groups: (N,); rows of a group stay together when post-processing is cross-fitted.
-        digest: of the rows and the images' contents, which a checkpoint must agree with; "" where it is not known.
+        digest: digest of rows and images, which a checkpoint must agree with; "" where it is not known.
     """
 
     images: ImageSource

@@ -7,15 +7,20 @@ from typing import Annotated
 
 import typer
 
-from foldtune.search.cli.options import Format, ReportFormat, RunName, Storage, TableFormat, TableOrJson
+from foldtune.search.cli.options import DataRoot, Format, ReportFormat, RunName, Storage, TableFormat, TableOrJson
 
 
-def runs(storage: Storage = "runs", format: TableFormat = Format.table) -> None:
-    """List the runs of a storage: their state, trials and best value, and the Ray jobs that search them.
+def runs(context: typer.Context, storage: Storage = "runs", format: TableFormat = Format.table) -> None:
+    """List the runs of a storage: their state, trials, best value, size and note, and the Ray jobs that search them.
 
     foldtune runs
     foldtune runs --storage s3://bucket/runs --format json
+    foldtune runs note skin "the one with larger images"
+    foldtune runs archive skin-2025
+    foldtune runs rm skin-test
     """
+    if context.invoked_subcommand is not None:
+        return
     from foldtune.search.cli.handlers.look.runs import show_runs
 
     show_runs(storage, format)
@@ -76,6 +81,7 @@ def report(
     ] = None,
     format: ReportFormat = TableOrJson.table,
     storage: Storage = "runs",
+    data: DataRoot = None,
 ) -> None:
     """Write the figures by which a team judges a run and chooses a model: CSV and JSON files in a folder.
 
@@ -90,4 +96,4 @@ def report(
     """
     from foldtune.search.cli.handlers.look.report import ReportRequest, write_report
 
-    write_report(ReportRequest(run, storage, folder, timing, device), format)
+    write_report(ReportRequest(run, storage, folder, timing, device, data), format)

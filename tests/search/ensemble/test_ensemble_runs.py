@@ -34,7 +34,14 @@ from foldtune.search.ensemble.sources import check_sources, open_source
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble, find_images
 from foldtune.search.runs.run import Run, new_store, start_run
 from foldtune.search.runs.validation import check_run
-from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, ensure_trained
+from foldtune.search.workers.fold_model import (
+    FoldJob,
+    FoldModelStatus,
+    FoldOutcome,
+    FoldWork,
+    ensure_trained,
+    status,
+)
 from foldtune.search.workers.made_of import made_of
 from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
 from foldtune.trainers.data.images import decode
@@ -408,3 +415,27 @@ def test_scores_of_other_labels_are_not_taken_over(home: Path) -> None:
     watch = Watch()
     ensemble([run], watch, race=False, folds=2)
     assert not any(each.reused for each in watch.outcomes)
+
+
+def test_a_damaged_fold_model_is_made_again_with_a_line(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = searched(home, "damaged", 1)
+    ensemble([run], folds=2)
+    before = stored(run, "test.npz")["scores"]
+    path = run.store.ensemble.weights_path("0000", 1)
+    for damaged in (path, run.store.ensemble.member("0000", 1).scores_path):
+        raw = bytearray(damaged.read_bytes())
+        raw[len(raw) // 2] ^= 255
+        damaged.write_bytes(raw)
+        made: list[tuple[str, int]] = []
+
+        def train(works: Any, jobs: Sequence[FoldJob], made: list[tuple[str, int]] = made) -> Iterator[FoldOutcome]:
+            made += [
+                (job.member, job.fold) for job in jobs if status(works[job.run][0], job) is FoldModelStatus.TO_TRAIN
+            ]
+            yield from train_here(works, jobs)
+
+        caplog.clear()
+        ensemble([run], train=train, folds=2)
+        assert made == [("0000", 1)]
+        assert "fold 1 of trial 0000 is made again" in caplog.text
+        np.testing.assert_allclose(stored(run, "test.npz")["scores"], before, atol=1e-6)

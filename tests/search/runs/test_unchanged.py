@@ -84,6 +84,14 @@ def test_changed_data_are_refused_by_name(project: Any, change: Callable[[Any], 
     assert "--name" in str(caught.value)
 
 
+def test_a_flipped_fold_is_found(project: Any) -> None:
+    run, _ = start(project)
+    text = run.store.folds_path.read_text()
+    run.store.folds_path.write_text(text.replace(",0\n", ",1\n", 1))
+    with pytest.raises(InputError, match="folds of 1 rows"):
+        reopen()
+
+
 def test_changed_groups_are_refused(project: Any) -> None:
     names = [row[0] for row in project.rows]
     table = project.folder / "train.csv"
@@ -152,6 +160,8 @@ def of_before(run: Run) -> None:
     """The run as a version without digests left it."""
     (run.store.root / "digests.csv").unlink()
     (run.store.root / "run.json").unlink()
+    lines = run.store.config_path.read_text().splitlines(keepends=True)
+    run.store.config_path.write_text("".join(line for line in lines if not line.startswith("# sum")))
 
 
 def test_a_run_of_before_opens_with_one_warning_and_gets_its_digests(project: Any) -> None:

@@ -12,7 +12,7 @@ from foldtune.search.assess.report import Report, make_report
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.cli.terminal import heading, note, output, print_json
 from foldtune.search.runs.group import open_targets
-from foldtune.search.runs.run import Run
+from foldtune.search.runs.run import Run, with_data
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class ReportRequest:
         folder: the folder to write.
         timing: whether to time each model's inference.
         device: device of the timing, None for a GPU where there is one.
+        data: where the run's data.root lies now, None where it did not move.
     """
 
     run: str
@@ -32,11 +33,14 @@ class ReportRequest:
     folder: Path
     timing: bool
     device: str | None
+    data: Path | None = None
 
 
 def write_report(request: ReportRequest, format: TableOrJson) -> None:
     """Write the files of a run's report, of several targets each, and print the figures."""
-    runs = open_targets(request.run, request.storage)
+    runs = dict(open_targets(request.run, request.storage))
+    if request.data is not None:
+        runs = {target: with_data(run, request.data) for target, run in runs.items()}
     reports = {target: make_report(run, timing=request.timing, device=request.device) for target, run in runs.items()}
     written = {target: report.write(request.folder / (target or "")) for target, report in reports.items()}
     if format is TableOrJson.json:

@@ -9,8 +9,11 @@ import pandas as pd
 
 from foldtune.cluster.jobs import JobServer
 from foldtune.errors import ClusterError
+from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.summaries import RunSummary, list_runs
+from foldtune.results.storage.paths import as_path
 from foldtune.results.tables.leaderboard_table import runs_table
+from foldtune.results.upkeep.note import read_note
 from foldtune.search.cli.handlers.look.frames import print_frame
 from foldtune.search.cli.options import Format
 from foldtune.search.cli.terminal import output
@@ -22,11 +25,15 @@ UNREACHABLE, FORGOTTEN = "UNREACHABLE", "FORGOTTEN"
 
 def show_runs(storage: str, format: Format) -> None:
     """Print the runs of a storage with the states of their jobs."""
-    found = _with_job_states(list_runs(storage, stored_goal))
+    found = _with_job_states([_with_note(run, storage) for run in list_runs(storage, stored_goal)])
     if format is Format.table:
         output().print(runs_table(found, width=output().width))
     else:
         print_frame(pd.DataFrame([asdict(run) for run in found]), format)
+
+
+def _with_note(run: RunSummary, storage: str) -> RunSummary:
+    return replace(run, note=read_note(RunStore(as_path(storage) / run.name)))
 
 
 def _with_job_states(runs: Sequence[RunSummary]) -> list[RunSummary]:

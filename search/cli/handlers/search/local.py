@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from foldtune.errors import ClusterError, WorkError
+from foldtune.files import sweep_scratch
 from foldtune.results.runs.driver_file import write_driver
 from foldtune.results.runs.leaderboard import leaderboard
 from foldtune.results.runs.ranking import finalists
@@ -77,6 +78,7 @@ def search_here(work: LocalSearch) -> None:
     request = work.request
     override = list(request.override)
     file = read_config_file(work.config, override, request.flags)
+    sweep_scratch()
     with RaySession(request.address, allow_no_token=request.allow_no_token) as ray:
         if file.targets is not None:
             _search_targets(file.targets, ray, work)
@@ -184,6 +186,11 @@ def _print_result(run: Run, resume_command: str | None, stop_reason: str | None)
     records = run.store.trials()
     frame = leaderboard(records, run.goal)
     console.print(results_table(frame, run.goal, width=console.width, modes=run.task.metrics))
+    retried = sum(record.surroundings for record in records)
+    if retried and resume_command is None:
+        note(
+            f"{counted(retried, 'trial')} failed for what surrounded them, not by themselves: --resume tries them again"
+        )
     if resume_command is not None:
         note(f"stopped; what finished is kept in {run.store.root}; go on with: {resume_command}")
         raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,1 @@
+"""Runs that pile up: their sizes, notes, archives and removal, and what protects them."""
