@@ -24,7 +24,10 @@ NO_TOKEN = (
 
 def default_token_path() -> Path:
     """Return the file of the token that Ray uses where the environment gives none."""
-    return Path.home() / ".ray" / "auth_token"
+    try:
+        return Path.home() / ".ray" / "auth_token"
+    except RuntimeError:  # no home folder, so no file either: under this name there is none
+        return Path(os.devnull, "auth_token")
 
 
 def has_token() -> bool:

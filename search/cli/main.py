@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -14,7 +15,8 @@ from rich.text import Text
 
 from foldtune.errors import FoldtuneError
 from foldtune.search.cli.app import app
-from foldtune.search.cli.terminal import errors
+from foldtune.search.cli.streams import discard_broken, flush_or_discard, prepare_streams
+from foldtune.search.cli.terminal import errors, shown
 
 # Click's base class, wherever the installed Typer keeps Click: it has no public name of its own.
 USAGE_ERROR = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
@@ -23,7 +25,9 @@ DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 the work failed, 2 the input is wrong, 130 interrupted."""
-    sys.exit(run(arguments))
+    code = run(arguments)
+    flush_or_discard()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +36,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without `foldtune`; None for that of the process.
     """
+    prepare_streams()
     try:
         code = typer.main.get_command(app)(args=arguments, prog_name="foldtune", standalone_mode=False)
         sys.stdout.flush()  # a closed pipe shows here, not while Python exits
@@ -43,7 +48,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Typer and rich turn the first into the second.
         if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
             raise
-        return _discard_output()
+        # Its reader, for example `| head`, has closed the pipe; otherwise it is a connection that broke.
+        return DONE if discard_broken() else _report(BrokenPipeError(errno.EPIPE, "a connection was closed"))
     except Exception as error:
         return _report(error)
 
@@ -52,13 +58,7 @@ def exit_code(error: Exception) -> int | None:
     """Return the exit code of an error that is meant for the user; None for one that is not."""
     if isinstance(error, FoldtuneError):
         return error.exit_code
-    return FAILED if isinstance(error, OSError) else None
-
-
-def _discard_output() -> int:
-    """Discard the rest of the output: its reader, for example `| head`, has closed the pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE
+    return FAILED if isinstance(error, OSError | MemoryError) else None
 
 
 def _report(error: Exception) -> int:
@@ -70,13 +70,23 @@ def _report(error: Exception) -> int:
     if code is not None:
         errors().print(Text("error:", style="bold red"), _message(error), soft_wrap=True)
         return code
-    with tempfile.NamedTemporaryFile("w", prefix="foldtune-", suffix=".log", delete=False) as log:
-        log.write(traceback.format_exc())
     errors().print(
-        f"unexpected error: {type(error).__name__}: {error}; this is a bug in foldtune, its details are in {log.name}",
+        f"unexpected error: {type(error).__name__}: {error}; this is a bug in foldtune, its details are {_details()}",
         soft_wrap=True,
     )
     return FAILED
+
+
+def _details() -> str:
+    """Write the traceback of the error that is handled to a file; return where it is."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", errors="backslashreplace", prefix="foldtune-", suffix=".log", delete=False
+        ) as log:
+            log.write(traceback.format_exc())
+    except OSError:  # a full disk
+        return f"these:\n{traceback.format_exc()}"
+    return f"in {log.name}"
 
 
 def _message(error: Exception) -> str:
@@ -86,6 +96,8 @@ def _message(error: Exception) -> str:
         return "\n  ".join([f"{len(problems)} problems", *problems])
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"not enough memory{f': {error}' if str(error) else ''}"
     return str(error) or type(error).__name__
 
 
@@ -94,4 +106,7 @@ def _show_usage(error: Any) -> None:
     message = getattr(error, "message", None)
     if isinstance(message, str):
         error.message = message.replace("Value error, ", "").replace("Input should be", "must be").rstrip(".")
-    error.show(sys.stderr)
+    text = shown(error.format_message())
+    error.format_message = lambda: text
+    with suppress(OSError):  # nobody reads it
+        error.show(sys.stderr)

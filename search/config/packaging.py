@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foldtune.errors import InputError
+from foldtune.home import expanded
 from foldtune.results.runs.driver_file import Driver
 from foldtune.search.config.secrets import has_password
 
@@ -61,17 +62,17 @@ def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
             config["search"] = {**search, "study_storage": _SQLITE + str(Path(url.removeprefix(_SQLITE)).absolute())}
     for number, data in enumerate(_data_sections(config)):
         if number == 0 or "root" in data:
-            data["root"] = str((folder / Path(str(data.get("root") or ".")).expanduser()).resolve())
+            data["root"] = str((folder / expanded(str(data.get("root") or "."))).resolve())
         cache = data.get("cache")
         if isinstance(cache, str) and cache not in ("auto", "off"):
-            data["cache"] = str(Path(cache).expanduser().absolute())
+            data["cache"] = str(expanded(cache).absolute())
     config["storage"] = absolute_storage(str(config.get("storage") or "runs"))
     return JobPackage(str(config.get("name")), config["storage"], config)
 
 
 def absolute_storage(storage: str) -> str:
     """Return a storage in a form that does not depend on the working directory."""
-    return storage if "://" in storage else str(Path(storage).expanduser().absolute())
+    return storage if "://" in storage else str(expanded(storage).absolute())
 
 
 def new_job_id(run: str) -> str:

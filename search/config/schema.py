@@ -15,9 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_seriali
 from pydantic_core import PydanticCustomError
 
 from foldtune.errors import RunNameInvalid, SettingsError, StorageInvalid
+from foldtune.home import expanded, user_cache_folder
 from foldtune.results.runs.names import check_name
 from foldtune.results.storage.paths import as_path
 from foldtune.search.config.secrets import masked
+from foldtune.trainers.data.images import MAX_MEGAPIXELS, PixelLimits
 from foldtune.trainers.data.preprocess import Step, parse_steps, steps_to_list
 from foldtune.trainers.loading.tta import views
 
@@ -27,8 +29,8 @@ MIN_SIDE, MAX_SIDE = 8, 4096
 
 def default_cache_dir() -> Path:
     """Return the folder of decoded images on this machine, of `data.cache: auto`."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "foldtune"
-    return Path(os.environ.get("FOLDTUNE_CACHE", default)).expanduser()
+    own = os.environ.get("FOLDTUNE_CACHE")
+    return expanded(own) if own else user_cache_folder() / "foldtune"
 
 
 class Section(BaseModel):
@@ -69,6 +71,12 @@ class DataConfig(Section):
     image_size: int | tuple[int, int] = Field(224, description="pixels: one side, or [height, width]")
     resize: Literal["squash", "crop", "pad"] = Field("squash", description="how an image meets its size")
     preprocess: tuple[dict[str, Any], ...] = Field((), description="steps that change each image once, such as clahe")
+    pixel_range: Literal["used", "uint16"] = Field(
+        "used", description="range of pixels deeper than 8 bits: what each file uses, or 0 to 65535"
+    )
+    max_megapixels: float = Field(
+        MAX_MEGAPIXELS, gt=0, le=10_000, description="pixels of one image in memory; a JPEG is decoded at a fraction"
+    )
     cache: str = Field("auto", description="auto | off | a folder, for decoded images")
     on_broken: Literal["error", "skip"] = Field("error", description="what an unreadable image does")
     sample_submission: Path | None = Field(None, description="CSV whose columns and ids a submission has")
@@ -123,17 +131,22 @@ class DataConfig(Section):
         return parse_steps(self.preprocess)
 
     @property
+    def limits(self) -> PixelLimits:
+        """What becomes of pixels that are deep or many."""
+        return PixelLimits(self.pixel_range, self.max_megapixels)
+
+    @property
     def cache_dir(self) -> Path | None:
         """Folder of the decoded images on this node, None where the cache is off."""
         if self.cache == "off":
             return None
         if self.cache != "auto":
-            return Path(self.cache).expanduser()
+            return expanded(self.cache)
         return default_cache_dir()
 
     def moved(self, root: Path) -> DataConfig:
         """The same of data that lie under `root` now: absolute paths under the former root go along."""
-        former, root = self.root, root.expanduser().resolve()
+        former, root = self.root, expanded(root).resolve()
         paths = {name: path for name in DATA_PATHS if (path := getattr(self, name)) is not None}
         if former is None or not any(path.is_relative_to(former) for path in paths.values()):
             raise ValueError(f"none of the run's data lie under {former}, its data.root: move them back")
@@ -142,11 +155,9 @@ class DataConfig(Section):
 
     def resolved(self, folder: Path) -> DataConfig:
         """The same with absolute paths: relative ones lie under `root`, and that under `folder`."""
-        root = (folder / self.root.expanduser()).resolve() if self.root else folder.resolve()
+        root = (folder / expanded(self.root)).resolve() if self.root else folder.resolve()
         paths = {
-            name: (root / path.expanduser()).resolve()
-            for name in DATA_PATHS
-            if (path := getattr(self, name)) is not None
+            name: (root / expanded(path)).resolve() for name in DATA_PATHS if (path := getattr(self, name)) is not None
         }
         return self.model_copy(update={**paths, "root": root})
 

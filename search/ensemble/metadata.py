@@ -90,7 +90,13 @@ def describe(
 def _images(run: Run) -> dict[str, Any]:
     """How the models of a run see images."""
     data = run.config.data
-    return {"image_size": list(data.size), "resize": data.resize, "preprocess": list(data.preprocess)}
+    return {
+        "image_size": list(data.size),
+        "resize": data.resize,
+        "preprocess": list(data.preprocess),
+        "pixel_range": data.pixel_range,
+        "max_megapixels": data.max_megapixels,
+    }
 
 
 def _dropped(candidate: Candidate, each: Dropped) -> dict[str, Any]:

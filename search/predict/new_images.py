@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from foldtune.errors import InputError, did_you_mean, unknown
 from foldtune.results.exports.submission import read_sample
+from foldtune.search.predict.image_folder import read_folder
+from foldtune.trainers.data.images import image_suffixes
 from foldtune.trainers.data.label_columns import read_csv
-
-SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
 class NewImages:
-    """Images to predict: ids (N,) as they are named in the output, and their files."""
+    """Images to predict.
+
+    Attributes:
+        ids: (N,) names in the output.
+        paths: N files.
+        left_out: number of entries of a folder that are left out, by reason.
+    """
 
     ids: tuple[str, ...]
     paths: tuple[Path, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
-    """The images of a folder (with its subfolders), one file, or the rows of a CSV.
+    """The images of a folder (with its subfolders, linked ones too), one file, or the rows of a CSV.
 
     Args:
         root: folder of the images that a CSV names; the CSV's own by default.
@@ -35,14 +44,11 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
         DataError: the CSV cannot be read.
     """
     if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        if not paths:
-            raise InputError(f"{source}: no images in it (looked for {', '.join(sorted(SUFFIXES))})")
-        return NewImages(tuple(path.relative_to(source).as_posix() for path in paths), tuple(paths))
+        return _in_folder(source)
     if not source.is_file():
         raise InputError(f"{source}: no such file or folder")
-    if source.suffix.lower() in SUFFIXES:
-        return NewImages((source.name,), (source,))
+    if source.suffix.lower() in image_suffixes():
+        return NewImages((_writable(source.name),), (source,))
     frame = read_csv(source)
     if id_column not in frame:
         raise InputError(f"{source}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
@@ -56,6 +62,20 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
         raise InputError(f"{source}: holds no rows")
     folder = root or source.parent
     return NewImages(tuple(names), tuple(folder / name for name in names))
+
+
+def _writable(name: str) -> str:
+    """Return a file's name, bytes of which are no UTF-8 written as \\xNN."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def _in_folder(source: Path) -> NewImages:
+    found = read_folder(source)
+    if not found.paths:
+        left_out = "".join(f"; {number} {reason}" for reason, number in found.left_out.items())
+        raise InputError(f"{source}: no images in it (looked for {', '.join(sorted(image_suffixes()))}){left_out}")
+    names = tuple(_writable(path.relative_to(source).as_posix()) for path in found.paths)
+    return NewImages(names, found.paths, found.left_out)
 
 
 def sample_images(sample: Path, folder: Path) -> NewImages:

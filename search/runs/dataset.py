@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -66,7 +66,8 @@ class ImagePlan:
 
 def image_plan(data: DataConfig, workers: int) -> ImagePlan:
     """Return the image plan of a configuration; `workers`: number of decoding processes."""
-    return ImagePlan(ImagePreprocessing(data.size, data.resize, data.steps), data.cache_dir, workers, data.on_broken)
+    preprocessing = ImagePreprocessing(data.size, data.resize, data.steps, data.limits)
+    return ImagePlan(preprocessing, data.cache_dir, workers, data.on_broken)
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,14 @@ class Labelled:
             groups=self.table.groups,
             digest=self.digest,
         )
+
+
+def depth_notes(deep: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a line on images of more than 8 bits by the range that became 0..255, none where there are none."""
+    if not deep:
+        return ()
+    ranges = ", ".join(f"{number} by {name}" for name, number in sorted(deep.items()))
+    return (f"{sum(deep.values())} images have more than 8 bits a channel, brought to 8 (data.pixel_range): {ranges}",)
 
 
 @lru_cache(maxsize=4)

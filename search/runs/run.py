@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from foldtune.results.storage.files import names_in, read_json
 from foldtune.results.storage.paths import StorePath, as_path
 from foldtune.search.config.loading import check
 from foldtune.search.config.schema import DATA_PATHS, DataConfig, RunConfig
-from foldtune.search.runs.dataset import Labelled, Progress, image_plan, open_images, read_labels, split
+from foldtune.search.runs.dataset import Labelled, Progress, depth_notes, image_plan, open_images, read_labels, split
 from foldtune.search.runs.digests import TEST, TRAIN, digest_rows, summary
 from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.unchanged import check_unchanged
@@ -86,7 +86,9 @@ def open_run(run: str, storage: StorePath | str, data: Path | None = None) -> Ru
             raise InputError(f"{run!r} is a group of several targets: name one of its runs ({names})")
     store = RunStore.open(run, storage)
     # Stored paths are absolute.
-    config = check(store.read_config(), store.root if isinstance(store.root, Path) else Path())
+    config = check(
+        _with_defaults_of_before(store.read_config()), store.root if isinstance(store.root, Path) else Path()
+    )
     task = task_from_dict(store.read_task())
     opened = Run(store, config, task, store.read_goal() or resolve_goal(task, config.search.metric))
     return opened if data is None else with_data(opened, data)
@@ -107,6 +109,14 @@ def with_paths(run: Run, given: DataConfig) -> Run:
     data = run.config.data.model_copy(update=paths)
     moved = any(getattr(data, key) != getattr(run.config.data, key) for key in DATA_PATHS)
     return replace(run, config=run.config.model_copy(update={"data": data}), moved=moved)
+
+
+def _with_defaults_of_before(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a stored configuration with what its run did where it lacks a key that later versions store."""
+    data = raw.get("data")
+    if not isinstance(data, Mapping) or "pixel_range" in data:
+        return raw
+    return {**raw, "data": {**data, "pixel_range": "uint16"}}
 
 
 @contextmanager
@@ -154,8 +164,8 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
     digests = digest_rows(TRAIN, table, folds=folds, memo=prepared.folder)
     stored = [digests]
     if checked.test is not None:
-        prepared = open_images(plan, checked.test, progress)
-        stored.append(digest_rows(TEST, checked.test, memo=prepared.folder))
+        to_submit = open_images(plan, checked.test, progress)
+        stored.append(digest_rows(TEST, checked.test, memo=to_submit.folder))
     assert table.targets is not None
     task = task.for_training(table.targets[folds != 0])  # fold 0 judges the search's models
     write_identity(store.root, RunIdentity.new())
@@ -164,7 +174,8 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
     store.write_goal(checked.goal)
     store.write_folds(table.ids, folds)
     store.write_config(config.model_dump(mode="json"))
-    return Run(store, config, task, checked.goal), Labelled(task, table, folds, plan, summary(digests))
+    labelled = Labelled(task, table, folds, plan, summary(digests), depth_notes(prepared.deep))
+    return Run(store, config, task, checked.goal), labelled
 
 
 def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Labelled:
@@ -183,7 +194,8 @@ def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Label
     table = _rows(table, folds["id"].to_numpy(dtype=np.str_), data.train)
     plan = image_plan(data, decoders)
     prepared = open_images(plan, table, progress)
-    labelled = Labelled(run.task, table, folds["fold"].to_numpy(dtype=np.int64), plan)
+    folds_of_rows = folds["fold"].to_numpy(dtype=np.int64)
+    labelled = Labelled(run.task, table, folds_of_rows, plan, notes=depth_notes(prepared.deep))
     return check_unchanged(run.store, labelled, prepared.folder, moved=run.moved)
 
 
@@ -230,6 +242,8 @@ def check_same(given: RunConfig, stored: RunConfig) -> None:
         InputError: what differs.
     """
     a, b = _frozen_part(given), _frozen_part(stored)
+    if "pixel_range" not in given.data.model_fields_set:
+        a["data.pixel_range"] = b["data.pixel_range"]  # the run's own, which may be that of an earlier version
     differing = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
     if differing:
         raise InputError(

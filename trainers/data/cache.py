@@ -8,9 +8,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +21,8 @@ from filelock import FileLock
 
 from foldtune.errors import BrokenImage, DataError, unknown
 from foldtune.trainers.data.cache_listing import mark_used
-from foldtune.trainers.data.decoding import decode_all
+from foldtune.trainers.data.decoding import Decoded, decode_all
+from foldtune.trainers.data.images import MAX_MEGAPIXELS, is_deep
 from foldtune.trainers.data.preprocess import ImagePreprocessing, steps_to_list
 from foldtune.trainers.data.presence import State, file_state, present_states
 from foldtune.trainers.data.sources import CachedImages, DecodedImages, ImageSource
@@ -26,6 +30,8 @@ from foldtune.trainers.data.sources import CachedImages, DecodedImages, ImageSou
 __all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_images"]
 
 FORMAT_VERSION = 1
+DECODER = 2
+"""Version of the decoding: 1 saw deep pixels as 16 bits, and took images of odd metadata or many pixels for broken."""
 _IMAGES, _META = "images.npy", "meta.json"
 _SHOWN = 10
 ON_BROKEN = ("error", "skip", "report")
@@ -42,12 +48,14 @@ class Prepared:
         broken: files that cannot be decoded.
         keep: (N,) mask of the given paths that are in `source`.
         folder: cache of the given paths, None where nothing is stored.
+        deep: number of images of more than 8 bits by the range that became 0..255, such as "12 bits".
     """
 
     source: ImageSource
     broken: tuple[BrokenImage, ...]
     keep: npt.NDArray[np.bool_]
     folder: Path | None = None
+    deep: Mapping[str, int] = field(default_factory=dict)
 
 
 def prepare_images(
@@ -87,80 +95,149 @@ def prepare_images(
     if not paths:
         raise DataError(["no images to prepare"])
     if cache_dir is None:
-        broken = decode_all(paths, preprocessing, None, workers, progress) if verify else {}
-        keep = _keep_mask(paths, broken, on_broken)
+        decoded = decode_all(paths, preprocessing, None, workers, progress) if verify else Decoded()
+        keep = _keep_mask(paths, decoded.broken, on_broken)
         kept = tuple(path for path, ok in zip(paths, keep, strict=True) if ok)
-        return Prepared(DecodedImages(kept, preprocessing), _errors(paths, broken), keep)
+        return Prepared(DecodedImages(kept, preprocessing), _errors(paths, decoded.broken), keep, deep=decoded.deep)
     shape = (len(paths), *preprocessing.size, 3)
     states = present_states(paths, waits_s) if waits_s else [file_state(path) for path in paths]
-    folder = Path(cache_dir).absolute() / _key(paths, states, preprocessing)
-    found = _open(folder, shape)
+    place = _CachePlace.of(Path(cache_dir).absolute(), _key(paths, states, preprocessing), preprocessing)
+    found = place.find(paths, shape)
     if found is not None:
-        mark_used(folder)
+        mark_used(found[0])
     else:
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{folder}.lock"):
-                found = _open(folder, shape)
+            place.plain.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{place.plain}.lock"):
+                found = place.find(paths, shape)
                 if found is None:
-                    found = _build(folder, paths, preprocessing, workers, progress, on_broken)
+                    found = _build(place, paths, preprocessing, workers, progress, on_broken)
         except OSError as error:
             raise DataError([f"the image cache in {cache_dir} cannot be written: {error}"]) from error
-    keep = _keep_mask(paths, found, on_broken)
+    folder, decoded = found
+    keep = _keep_mask(paths, decoded.broken, on_broken)
     index = None if keep.all() else np.flatnonzero(keep)
-    return Prepared(CachedImages(folder / _IMAGES, shape, index), _errors(paths, found), keep, folder)
+    source = CachedImages(folder / _IMAGES, shape, index)
+    return Prepared(source, _errors(paths, decoded.broken), keep, folder, decoded.deep)
+
+
+_Found = tuple[Path, Decoded]
+"""Folder of a finished cache, and what became of its images."""
+
+
+@dataclass(frozen=True)
+class _CachePlace:
+    """Where the cache of some files lies.
+
+    Attributes:
+        plain: folder of a cache without deep pixels, or of one that sees them as 16 bits.
+        deep: folder of a cache that sees deep pixels by their range; None where all are seen as 16 bits. Only what
+            decodes otherwise than before is decoded again.
+    """
+
+    plain: Path
+    deep: Path | None
+
+    @classmethod
+    def of(cls, cache_dir: Path, key: str, preprocessing: ImagePreprocessing) -> _CachePlace:
+        by_range = hashlib.sha256(f"{key} by range".encode()).hexdigest()[:32]
+        return cls(cache_dir / key, cache_dir / by_range if preprocessing.limits.pixel_range == "used" else None)
+
+    def find(self, paths: Sequence[Path], shape: tuple[int, ...]) -> _Found | None:
+        """Return the finished, whole cache; None where there is none."""
+        meta = _open(self.plain, shape)
+        if meta is not None and (self.deep is None or self._is_plain(meta, paths)):
+            return self.plain, _decoded(meta)
+        meta = None if self.deep is None else _open(self.deep, shape)
+        return None if meta is None or self.deep is None else (self.deep, _decoded(meta))
+
+    def _is_plain(self, meta: dict[str, Any], paths: Sequence[Path]) -> bool:
+        """Whether a cache holds what is decoded today; one of an earlier version is marked where it does."""
+        if meta.get("decoder") == DECODER:
+            return not meta.get("deep")
+        if meta["broken"] or any(map(is_deep, paths)):
+            return False
+        with suppress(OSError):  # of another user, or read-only: found out again the next time
+            _write_meta(self.plain, {**meta, "decoder": DECODER, "deep": {}})
+        return True
+
+    def of_result(self, decoded: Decoded) -> Path:
+        """Return the folder of a new cache; one that is there keeps its place, since others may read it."""
+        return self.plain if self.deep is None or not (decoded.deep or self.plain.exists()) else self.deep
 
 
 def _key(paths: Sequence[Path], states: Sequence[State], preprocessing: ImagePreprocessing) -> str:
     """Return the name of a cache: a digest of the preprocessing and the files' paths, sizes, times and modes."""
     settings = [FORMAT_VERSION, preprocessing.size, preprocessing.resize, *steps_to_list(preprocessing.steps)]
+    if preprocessing.limits.max_megapixels != MAX_MEGAPIXELS:
+        settings.append(preprocessing.limits.max_megapixels)
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path, state in zip(paths, states, strict=True):
         digest.update(f"\0{path}\0{state}".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
 
 
-def _open(folder: Path, shape: tuple[int, ...]) -> dict[int, str] | None:
-    """Return the reason for each broken row of a finished, whole cache; None where there is none."""
+def _open(folder: Path, shape: tuple[int, ...]) -> dict[str, Any] | None:
+    """Return the description of a finished, whole cache; None where there is none."""
     try:
         meta = json.loads((folder / _META).read_text())
         if meta["shape"] != list(shape) or (folder / _IMAGES).stat().st_size != meta["bytes"]:
             return None
-        return {int(row): str(reason) for row, reason in meta["broken"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        _decoded(meta)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return dict(meta)
+
+
+def _decoded(meta: Mapping[str, Any]) -> Decoded:
+    broken = {int(row): str(reason) for row, reason in meta["broken"].items()}
+    return Decoded(broken, Counter({str(name): int(number) for name, number in meta.get("deep", {}).items()}))
+
+
+def _write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
+    part = folder / f"{_META}.part-{os.getpid()}"
+    try:
+        part.write_text(json.dumps(meta))
+        _fsync(part)
+        part.replace(folder / _META)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _build(
-    folder: Path,
+    place: _CachePlace,
     paths: Sequence[Path],
     preprocessing: ImagePreprocessing,
     workers: int,
     progress: Progress | None,
     on_broken: str,
-) -> dict[int, str]:
-    """Build a cache, whole or not at all; return the reason for each broken row."""
+) -> _Found:
+    """Build a cache, whole or not at all."""
+    folder = place.plain
     shape = (len(paths), *preprocessing.size, 3)
     for left in folder.parent.glob(f"{folder.name}.part-*"):  # of a builder that was killed: its lock is held here
         shutil.rmtree(left, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)  # truncated or unreadable, else it would have been used
+    for each in (folder, place.deep):
+        if each is not None and _open(each, shape) is None:  # truncated or unreadable, where it is there
+            shutil.rmtree(each, ignore_errors=True)
     _check_space(folder.parent, int(np.prod(shape)))
     part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
     part.chmod(0o755)
     try:
         images = part / _IMAGES
         _allocate(images, shape)
-        broken = decode_all(paths, preprocessing, images, workers, progress)
-        _keep_mask(paths, broken, on_broken)
-        meta = {"shape": shape, "bytes": images.stat().st_size, "broken": broken}
-        (part / _META).write_text(json.dumps(meta))
-        for path in (images, part / _META, part):
+        decoded = decode_all(paths, preprocessing, images, workers, progress)
+        _keep_mask(paths, decoded.broken, on_broken)
+        meta = {"shape": shape, "bytes": images.stat().st_size, "broken": decoded.broken}
+        _write_meta(part, {**meta, "decoder": DECODER, "deep": decoded.deep})
+        for path in (images, part):
             _fsync(path)
+        folder = place.of_result(decoded)
         part.rename(folder)
         _fsync(folder.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return broken
+    return folder, decoded
 
 
 def _allocate(path: Path, shape: tuple[int, ...]) -> None:

@@ -7,8 +7,9 @@ import signal
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,19 @@ from foldtune.trainers.data.preprocess import ImagePreprocessing
 
 _BLOCK = 64  # images a task: long enough to hide the messages, short enough for a smooth progress bar
 _MIN_IMAGES_A_PROCESS = 64  # a process takes ~0.4 s to start; this many photographs take about that
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What became of N image files.
+
+    Attributes:
+        broken: reason for each row that cannot be decoded.
+        deep: number of images of more than 8 bits by the range that became 0..255, such as "12 bits".
+    """
+
+    broken: dict[int, str] = field(default_factory=dict)
+    deep: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -35,20 +49,22 @@ class _Decoder:
     target: Path | None
     offset: int
 
-    def __call__(self, block: _Block) -> tuple[int, dict[int, str]]:
-        """Return the number of images and the reason for each row that is broken."""
+    def __call__(self, block: _Block) -> tuple[int, Decoded]:
+        """Return the number of images and what became of them."""
         pixels = np.zeros((len(block.paths), *self.preprocessing.size, 3), dtype=np.uint8)
-        broken: dict[int, str] = {}
+        found = Decoded()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings of odd metadata would break a progress bar
             for index, path in enumerate(block.paths):
                 try:
-                    pixels[index] = self.preprocessing.read(path)
+                    pixels[index], depth = self.preprocessing.read_with_depth(path)
                 except BrokenImage as error:
-                    broken[block.first + index] = error.reason
+                    found.broken[block.first + index] = error.reason
+                else:
+                    found.deep.update([depth] if depth else [])
         if self.target is not None:
             _write(self.target, pixels, self.offset + block.first * pixels[0].nbytes)
-        return len(block.paths), broken
+        return len(block.paths), found
 
 
 def decode_all(
@@ -57,8 +73,8 @@ def decode_all(
     target: Path | None,
     workers: int,
     progress: Callable[[int, int], None] | None,
-) -> dict[int, str]:
-    """Decode image files into the rows of an .npy file; return the reason for each broken row.
+) -> Decoded:
+    """Decode image files into the rows of an .npy file.
 
     Args:
         paths: image files.
@@ -74,16 +90,17 @@ def decode_all(
     offset = 0 if target is None else target.stat().st_size - len(paths) * height * width * 3
     blocks = [_Block(at, tuple(paths[at : at + _BLOCK])) for at in range(0, len(paths), _BLOCK)]
     workers = max(1, min(workers, len(paths) // _MIN_IMAGES_A_PROCESS))
-    done, broken = 0, {}
+    done, decoded = 0, Decoded()
     for count, found in _run(_Decoder(preprocessing, target, offset), blocks, workers):
         done += count
-        broken.update(found)
+        decoded.broken.update(found.broken)
+        decoded.deep.update(found.deep)
         if progress is not None:
             progress(done, len(paths))
-    return broken
+    return decoded
 
 
-def _run(decoder: _Decoder, blocks: Sequence[_Block], workers: int) -> Iterator[tuple[int, dict[int, str]]]:
+def _run(decoder: _Decoder, blocks: Sequence[_Block], workers: int) -> Iterator[tuple[int, Decoded]]:
     if workers == 1:
         yield from map(decoder, blocks)
         return

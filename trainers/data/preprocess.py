@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from foldtune.errors import Problem, SettingsError, unknown
 from foldtune.trainers.components import number, read_component
-from foldtune.trainers.data.images import Uint8Array, decode
+from foldtune.trainers.data.images import DEFAULT_LIMITS, MAX_MEGAPIXELS, PixelLimits, Uint8Array, decode_with_depth
 
 
 class Step(Protocol):
@@ -103,17 +103,23 @@ class ImagePreprocessing:
         size: (height, width) in pixels.
         resize: how an image is fitted into its size, one of ``trainers.data.images.RESIZES``.
         steps: changes of each resized image, in order.
+        limits: what becomes of pixels that are deep or many.
     """
 
     size: tuple[int, int]
     resize: str = "squash"
     steps: tuple[Step, ...] = ()
+    limits: PixelLimits = DEFAULT_LIMITS
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the preprocessing of the keys `image_size`, `resize` and (optional) `preprocess`."""
+        """Return the preprocessing of the keys `image_size`, `resize` and (optional) `preprocess` and the limits'.
+
+        Models that were stored without limits saw all deep pixels as 16 bits.
+        """
         height, width = values["image_size"]
-        return cls((height, width), values["resize"], parse_steps(values.get("preprocess")))
+        limits = PixelLimits(values.get("pixel_range", "uint16"), values.get("max_megapixels", MAX_MEGAPIXELS))
+        return cls((height, width), values["resize"], parse_steps(values.get("preprocess")), limits)
 
     def read(self, path: str | PathLike[str]) -> Uint8Array:
         """Return the RGB array (height, width, 3) of an image file.
@@ -121,4 +127,9 @@ class ImagePreprocessing:
         Raises:
             BrokenImage: a file that cannot be decoded whole.
         """
-        return apply_steps(self.steps, decode(path, self.size, resize=self.resize))
+        return self.read_with_depth(path)[0]
+
+    def read_with_depth(self, path: str | PathLike[str]) -> tuple[Uint8Array, str | None]:
+        """Return what `read` returns, and the range of the file's pixels where these are deeper than 8 bits."""
+        pixels, depth = decode_with_depth(path, self.size, self.resize, self.limits)
+        return apply_steps(self.steps, pixels), depth

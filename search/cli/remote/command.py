@@ -13,7 +13,7 @@ import typer
 from foldtune.cluster.addresses import Address, parse_address
 from foldtune.cluster.jobs import FAILED, STOPPED, Job, JobServer
 from foldtune.files import scratch_folder
-from foldtune.search.cli.terminal import note, output
+from foldtune.search.cli.terminal import note, output, plain
 from foldtune.search.config.packaging import CONFIG, absolute_storage, job_environment, new_job_id
 from foldtune.yaml import dump_yaml
 
@@ -121,5 +121,5 @@ def _run_job(address: Address, arguments: Sequence[str], command: RemoteCommand,
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(plain(text))
     sys.stdout.flush()

@@ -193,3 +193,24 @@ def test_several_targets_side_by_side(project: Any, foldtune: Command) -> None:
     assert code == 0, err
     lines = "".join(f"{name},{rows.loc[name, 'b']},{rows.loc[name, 'a']}\n" for name in names)
     assert Path("out.csv").read_text() == f"image,b,a\n{lines}"
+
+
+def test_nothing_predicted_is_a_failure_with_the_reasons_on_disk(ensemble: EnsembleDir, foldtune: Command) -> None:
+    Path("new.csv").write_text("image\nnope1.png\nnope2.png\n")
+    code, _, err = foldtune("predict", "r", "new.csv", "-o", "pred.csv")
+    assert code == 1
+    assert "none of 2 images could be predicted (first: nope1.png: no such file); pred.csv has why" in err
+    assert pd.read_csv("pred.csv")["error"].tolist() == ["no such file"] * 2
+    Path("new.csv").write_text("image\nnope1.png\na.png\n")
+    code, _, err = foldtune("predict", "r", "new.csv", "--images", "images", "-o", "pred.csv")
+    assert (code, "1 image predicted in pred.csv, 1 could not be read" in err) == (0, True)
+
+
+def test_what_a_folder_leaves_out_is_counted_in_a_line(ensemble: EnsembleDir, foldtune: Command) -> None:
+    Path("images/.ipynb_checkpoints").mkdir()
+    Path("images/.ipynb_checkpoints/a-checkpoint.png").write_bytes(Path("images/a.png").read_bytes())
+    Path("images/notes.txt").write_text("")
+    code, _, err = foldtune("predict", "r", "images", "-o", "pred.csv")
+    assert code == 0
+    assert "left out: 1 hidden or checkpoint files, 1 files that are no images by their name" in err
+    assert len(pd.read_csv("pred.csv")) == len(NAMES)

@@ -185,13 +185,13 @@ def test_each_image_is_decoded_once(stored: StoredEnsemble, images: Path, monkey
     from foldtune.trainers.data import preprocess
 
     opened: list[Path] = []
-    real = preprocess.decode
+    real = preprocess.decode_with_depth
 
     def counting(path: Path, *arguments: Any, **keywords: Any) -> Any:
         opened.append(path)
         return real(path, *arguments, **keywords)
 
-    monkeypatch.setattr(preprocess, "decode", counting)
+    monkeypatch.setattr(preprocess, "decode_with_depth", counting)
     found = find_images(images, None, "image")
     predict(stored, found)
     assert sorted(opened) == sorted(found.paths)

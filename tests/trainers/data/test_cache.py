@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -14,7 +15,7 @@ from PIL import Image
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.cache import CachedImages, DecodedImages, prepare_images
-from foldtune.trainers.data.images import decode
+from foldtune.trainers.data.images import PixelLimits, decode
 from foldtune.trainers.data.preprocess import ImagePreprocessing
 
 SIZE = (6, 9)
@@ -276,3 +277,65 @@ def test_decoding_processes_end_with_a_builder_that_is_killed(paths: list[Path],
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
     process.communicate(timeout=60)
     assert process.returncode == -9
+
+
+def of_before(cache: Path) -> Path:
+    """Make the one cache look as an earlier version left it; its folder."""
+    meta = stored(cache).with_name("meta.json")
+    content = json.loads(meta.read_text())
+    meta.write_text(json.dumps({key: content[key] for key in ("shape", "bytes", "broken")}))
+    return meta.parent
+
+
+def deep_file(path: Path) -> None:
+    Image.fromarray(np.linspace(0, 4095, 12 * 18).reshape(12, 18).astype(np.uint16)).save(path)
+
+
+SIXTEEN = ImagePreprocessing(SIZE, limits=PixelLimits("uint16"))
+
+
+def test_a_cache_of_before_is_used_where_its_images_decode_as_before(paths: list[Path], cache: Path) -> None:
+    prepare_images(paths, SIXTEEN, cache_dir=cache)
+    folder = of_before(cache)
+    calls: list[int] = []
+    for _ in range(2):  # looked through, then known
+        prepared = prepare_images(
+            paths, ImagePreprocessing(SIZE), cache_dir=cache, progress=lambda done, _: calls.append(done)
+        )
+        assert isinstance(prepared.source, CachedImages)
+        assert prepared.source.path.parent == folder
+    assert calls == []
+
+
+def test_a_cache_of_before_with_deep_pixels_is_decoded_again_beside_it(paths: list[Path], cache: Path) -> None:
+    deep_file(paths[3])
+    before = prepare_images(paths, SIXTEEN, cache_dir=cache).source.read(np.array([3]))
+    of_before(cache)
+    assert before.max() <= 15
+    for _ in range(2):
+        prepared = prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache)
+        assert prepared.deep == {"12 bits": 1}
+        assert prepared.source.read(np.array([3])).max() > 240
+        assert np.array_equal(prepare_images(paths, SIXTEEN, cache_dir=cache).source.read(np.array([3])), before)
+    assert len(list(cache.rglob("*.npy"))) == 2
+
+
+def test_images_that_were_broken_for_an_earlier_version_are_tried_again(paths: list[Path], cache: Path) -> None:
+    good = paths[2].read_bytes()
+    state = paths[2].stat()
+    paths[2].write_bytes(b"x" * len(good))
+    os.utime(paths[2], ns=(state.st_atime_ns, state.st_mtime_ns))
+    prepare_images(paths, SIXTEEN, cache_dir=cache, on_broken="skip")
+    of_before(cache)
+    paths[2].write_bytes(good)
+    os.utime(paths[2], ns=(state.st_atime_ns, state.st_mtime_ns))
+    for _ in range(2):
+        assert prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache).keep.all()
+
+
+def test_another_limit_of_pixels_has_another_cache(paths: list[Path], cache: Path) -> None:
+    tight = ImagePreprocessing(SIZE, limits=PixelLimits(max_megapixels=0.0001))
+    with pytest.raises(DataError, match=r"20 of 20 .*(\n.*)*data\.max_megapixels"):
+        prepare_images(paths, tight, cache_dir=cache, on_broken="skip")
+    assert len(prepare_images(paths, tight, cache_dir=cache, on_broken="report").broken) == 20
+    assert prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache).keep.all()

@@ -14,7 +14,7 @@ from foldtune.cluster.jobs import Job, JobServer
 from foldtune.errors import InputError, JobNotFound, WorkError, unknown
 from foldtune.results.runs.driver_file import Driver, read_driver
 from foldtune.search.cli.remote.command import INTERRUPTED, exit_code, follow_log
-from foldtune.search.cli.terminal import note
+from foldtune.search.cli.terminal import note, plain
 
 STOP_TIMEOUT_S = 300.0
 """Seconds that a search in a terminal has to end after its Ctrl-C."""
@@ -41,7 +41,7 @@ def show_log(request: JobRequest, *, follow: bool) -> None:
     """Print the output of the run's job so far; with `follow` until the job ends, and end as it does."""
     server, job = _job(request)
     if not follow:
-        sys.stdout.write(server.log(job.job_id))
+        sys.stdout.write(plain(server.log(job.job_id)))
         return
     ended = follow_log(server, job.job_id)
     if ended is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import typer
 
+from foldtune.errors import WorkError
 from foldtune.results.exports.submission import read_sample, write_submission
 from foldtune.results.storage.files import write_csv
 from foldtune.results.tables.formatting import counted
@@ -105,9 +106,16 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
     broken = int(frame["error"].notna().sum())
     unread = f", {broken} could not be read" if broken else ""
     note(f"{counted(len(frame) - broken, 'image')} predicted in {request.file}{unread}")
+    if images.left_out:
+        note(f"left out: {', '.join(f'{number} {reason}' for reason, number in images.left_out.items())}")
     if drawing is not None:
         found = ", ".join(f"{number} {kind}" for kind, number in sorted(drawing.counts.items()))
         note(f"{counted(drawing.drawn, 'picture')} in {drawing.folder}: {found or 'nothing found'}")
+    if broken == len(frame):
+        first = f"{frame[request.id_column].iloc[0]}: {frame['error'].iloc[0]}"
+        raise WorkError(
+            f"none of {counted(broken, 'image')} could be predicted (first: {first}); {request.file} has why"
+        )
 
 
 def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, folder: Path) -> Drawing:
