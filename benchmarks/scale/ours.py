@@ -79,6 +79,9 @@ class Ends:
     def on_epoch(self, state: SearchState, trial_id: str) -> None:
         """Ignore reports."""
 
+    def on_interrupt(self) -> None:
+        """Ignore Ctrl-C, which the search obeys."""
+
 
 def search_of(folder: Path, trials: int, reports: int, workers: int, *, resumed: bool) -> ReplaySearch:
     """Return the search of these sizes; its run is created unless resumed."""

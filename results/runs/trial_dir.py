@@ -14,6 +14,7 @@ from foldtune.results.storage.files import (
     append_line,
     is_file,
     json_text,
+    read_bytes,
     read_json,
     read_jsonl,
     read_npz,
@@ -38,6 +39,10 @@ class FitDir:
     def write_error(self, trace: str) -> None:
         """Store the traceback of a failed training. Raises StorageError."""
         write_bytes_atomic(self.error_path, trace.encode())
+
+    def error_log(self) -> str:
+        """Return the traceback of a failed training, "" without one. Raises StorageError."""
+        return (read_bytes(self.error_path) or b"").decode(errors="replace")
 
     def write_scores(
         self,

@@ -19,10 +19,18 @@ from foldtune.results.runs.summaries import RunSummary
 from foldtune.results.tables.columns import Column, build_table, fit_columns, short_names
 from foldtune.results.tables.formatting import DASH, duration_text, metric_text, number_text, parameter_text
 
-STATUS_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan"}
+INTERRUPTED = "INTERRUPTED"
+"""Status of a trial that a resumed search goes on with; on disk it is RUNNING."""
+STATUS_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", INTERRUPTED: "yellow"}
 STATE_STYLES = {"ensembled": "bold green", "searched": "green", "running": "cyan", "interrupted": "yellow"}
 BEST_STYLE = "bold green"
-_STATUS_WORDS = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+_STATUS_WORDS = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    INTERRUPTED: "interrupted",
+}
 _REASONS = 3
 _REASON_LENGTH = 160
 
@@ -34,12 +42,16 @@ def results_table(
     *,
     width: int | None = None,
     modes: Mapping[str, Mode] = MappingProxyType({}),
+    active: bool = True,
 ) -> Table:
     """Return the first ``top`` rows (None: all) of a leaderboard as a table of at most ``width`` characters.
 
     The best value of each metric whose direction is in ``modes`` is bold among the rows shown; of the parameters only
     those that differ between these rows are shown; the caption counts all the trials and gives the failures' reasons.
+    Where no process is ``active`` on the run, its unfinished trials are shown as interrupted, not as running.
     """
+    if not active:
+        frame = frame.assign(status=frame["status"].replace("RUNNING", INTERRUPTED))
     shown = frame if top is None else frame.head(top)
     columns = _result_columns(shown, goal.metric, column_modes(frame, goal, modes))
     fitted, dropped = fit_columns(columns, width)
@@ -54,7 +66,7 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
     columns = [
         Column("run", tuple(Text(run.name, style="bold") for run in runs), 0, right=False),
         Column("state", tuple(Text(r.state, style=STATE_STYLES.get(r.state, "")) for r in runs), 0, right=False),
-        Column("trials", tuple(_counts(run.trials, separator=", ") for run in runs), 2, right=False, limit=60),
+        Column("trials", tuple(_counts(_by_state(run), separator=", ") for run in runs), 2, right=False, limit=60),
         Column("metric", tuple(Text(run.metric or DASH) for run in runs), 1, right=False),
         Column("best", tuple(Text(metric_text(run.best), style=BEST_STYLE) for run in runs), 0),
         Column("MB", tuple(Text(f"{run.size_mb:,.0f}") for run in runs), 1),
@@ -73,6 +85,14 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
     if not runs:
         table.caption = "no runs yet"
     return table
+
+
+def _by_state(run: RunSummary) -> Mapping[str, int]:
+    """Return the run's trials by status; without a process at work on it, none is running."""
+    counts = dict(run.trials)
+    if run.state != "running" and (unfinished := counts.pop("RUNNING", 0)):
+        counts[INTERRUPTED] = unfinished
+    return counts
 
 
 def _job(run: RunSummary) -> str:

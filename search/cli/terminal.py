@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from foldtune.ansi import without_colours
 from foldtune.search.cli.streams import discard, expendable, is_unicode
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters, but for tab and line feed."""
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 def shown(text: str) -> str:
@@ -41,7 +41,7 @@ def plain(log: str) -> str:
     >>> plain("\\x1b[36m(worker)\\x1b[0m ready\\x1b]0;title\\x07")
     '(worker) ready␛]0;title␇'
     """
-    return shown(_COLOUR.sub("", log))
+    return shown(without_colours(log))
 
 
 class TextConsole(Console):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from foldtune.cluster.resources import TrialResources
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.paths import as_path
 from foldtune.search.workers.fold_model import FoldJob, FoldModelStatus, FoldOutcome, FoldWork, ensure_trained, status
-from foldtune.search.workers.training import short_reason
+from foldtune.search.workers.training import short_reason, whole_reason
 
 TASK_RETRIES = 3
 """Times that Ray restarts a fold whose worker died."""
@@ -95,5 +94,5 @@ def _fold_task(work: FoldWork, job: FoldJob) -> FoldOutcome:
         return ensure_trained(work, job)
     except Exception as error:
         with suppress(OSError):
-            EnsembleDir(as_path(work.home)).member(job.member, job.fold).write_error(traceback.format_exc())
+            EnsembleDir(as_path(work.home)).member(job.member, job.fold).write_error(whole_reason(error))
         return FoldOutcome(job.member, job.fold, None, error=short_reason(error))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from foldtune.ansi import without_colours
 
 MAX_RETRIES = 3
 """Retries without an epoch in between; one death more and the trial has failed."""
@@ -26,28 +28,34 @@ class Cause:
         kind: `timeout`, ended by the watchdog for want of a report; `memory`, ended by Ray on a node without host
             memory; `lost`, all else: killed, crashed, or lost with its node.
         reason: one line.
+        details: all that was noted, without colours; "" where that is no more.
     """
 
     kind: Literal["timeout", "memory", "lost"]
     reason: str
+    details: str = field(default="", compare=False)
 
 
 def noted_cause(error_file: str | None) -> Cause:
     """Return the cause of the last death in the file to which Ray Tune writes a trial's errors."""
     path = Path(error_file or "")
-    noted = path.read_text(errors="replace") if path.is_file() else ""
+    noted = without_colours(path.read_text(errors="replace")) if path.is_file() else ""
     _, _, last = noted.rpartition("Failure #")
-    lines = [line.strip() for line in last.split("\n")[1:] if line.strip()]
+    lines = [line.rstrip() for line in last.split("\n")[1:] if line.strip()]
+    details = "\n".join(lines)
     if any(_OUT_OF_MEMORY in line for line in lines):
-        return Cause("memory", "its node ran out of host memory, and Ray ended the worker")
-    return Cause("lost", _reason(lines)[:300] or "no reason was noted")
+        return Cause("memory", "its node ran out of host memory, and Ray ended the worker", details)
+    return Cause("lost", _reason(lines)[:300] or "no reason was noted", details)
 
 
 def _reason(lines: list[str]) -> str:
-    """The error of a traceback, else Ray's message about the worker's end without its advice."""
-    if any(line.startswith('File "') for line in lines):
-        return lines[-1].partition(": ")[2] or lines[-1]
-    text = " ".join(lines).partition(_ADVICE)[0].rstrip()
+    """The last error of a traceback, else Ray's message about the worker's end without its advice."""
+    frames = [place for place, line in enumerate(lines) if line.lstrip().startswith('File "')]
+    if frames:
+        behind = [line for line in lines[frames[-1] + 1 :] if not line.startswith(" ")] or lines[-1:]
+        first = behind[0].strip()
+        return first.partition(": ")[2] or first
+    text = " ".join(line.strip() for line in lines).partition(_ADVICE)[0].rstrip()
     return text[max(0, text.find(_DEAD)) :]
 
 
@@ -87,6 +95,10 @@ class WorkerRetryPolicy:
     def is_trials_own(self, trial_id: str) -> bool:
         """Whether the trial itself is to blame for the last death of its worker: it did not report."""
         return self._last[trial_id].kind == "timeout"
+
+    def details(self, trial_id: str) -> str:
+        """Return all that was noted of the last death of the trial's worker, "" where nothing was."""
+        return self._last[trial_id].details
 
     def failure_message(self, trial_id: str) -> str:
         """Return why a trial that is not retried has failed, one line."""

@@ -78,6 +78,9 @@ class Observer(Protocol):
     def on_epoch(self, state: SearchState, trial_id: str) -> None:
         """Show an epoch of a running trial."""
 
+    def on_interrupt(self) -> None:
+        """Show that the search is stopping; called in a signal handler."""
+
 
 class Monitor(Callback):  # type: ignore[misc]
     """Keeps a SearchState current from Ray Tune's events."""

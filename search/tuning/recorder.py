@@ -87,6 +87,8 @@ class Recorder:
         """Write a trial's outcome, report it to the study, refresh the leaderboard, remove unneeded weights."""
         directory = self._store.trial(key)
         status, error = self._status(result)
+        if result.get("details") and not is_file(directory.error_path):  # the worker's own traceback has more
+            directory.write_error(str(result["details"]))
         surroundings = status == "FAIL" and bool(result.get(SURROUNDINGS_KEY))
         directory.finish(status, error=error, surroundings=surroundings)
         if not surroundings:  # else it goes on from there

@@ -98,8 +98,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._remaining += 1
             self._recorder.record_worker_death(key, epoch, self._retry_policy.reason(key))
         else:
-            error, surroundings = self._retry_policy.failure_message(key), not self._retry_policy.is_trials_own(key)
-            self._recorder.finish(key, {"error": error, SURROUNDINGS_KEY: surroundings})
+            policy = self._retry_policy
+            result = {"error": policy.failure_message(key), "details": policy.details(key)}
+            self._recorder.finish(key, {**result, SURROUNDINGS_KEY: not policy.is_trials_own(key)})
 
     def _guarded(self, step: Callable[[], T]) -> T | None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,12 +17,16 @@ REPEAT_S = 1.0
 class SearchStopper(Stopper):  # type: ignore[misc]
     """Called by Ray Tune in every iteration of its loop, a few times a second.
 
+    Args:
+        on_interrupt: callback of the first signal, at once; the search itself ends a little later.
+
     Attributes:
         interrupted: whether a signal was received.
         failure: error of the driver, None without one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_interrupt: Callable[[], None] = lambda: None) -> None:
+        self._on_interrupt = on_interrupt
         self.interrupted = False
         self.failure: Exception | None = None
 
@@ -48,6 +52,7 @@ class SearchStopper(Stopper):  # type: ignore[misc]
             nonlocal first_s
             if not self.interrupted:
                 self.interrupted, first_s = True, time.monotonic()
+                self._on_interrupt()
             elif time.monotonic() - first_s > REPEAT_S:
                 raise KeyboardInterrupt
 

@@ -95,7 +95,7 @@ class Search:
         trial_scheduler = self._trial_scheduler()
         unfinished = self._restore(stored, study, recorder, trial_scheduler)
         recorder.refresh()
-        stopper = SearchStopper()
+        stopper = SearchStopper(observer.on_interrupt)
         watchdog = Watchdog(self.config.search.trial_timeout_s, stopper.stop_all)
         if remaining := self.remaining():
             sampler = partial(make_sampler, self.config.search.seed, startup_trials=self.config.search.startup_trials)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import pickle
 import time
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -97,7 +96,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Train one epoch and store it; a failure is a result with `error`."""
         from foldtune.errors import ProcessLost, StorageError
         from foldtune.results.runs.store import RunStore
-        from foldtune.search.workers.training import short_reason, store_epoch
+        from foldtune.search.workers.training import short_reason, store_epoch, whole_reason
 
         if self._work is None:
             self._work = pickle.loads(self._packed)
@@ -108,7 +107,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             store_epoch(directory, fit, report)
         except Exception as error:
             with suppress(OSError, StorageError):
-                directory.write_error(traceback.format_exc())
+                directory.write_error(whole_reason(error))
             if isinstance(error, ProcessLost):
                 raise  # as though this process had died
             failed = {TRIAL_KEY: self._key, "error": short_reason(error), "done": True}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from foldtune.ansi import without_colours
 from foldtune.errors import CheckpointError, FoldtuneError, TrialFailed
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.trial_dir import FitDir, TrialDir
@@ -64,10 +66,28 @@ def worker_pool(work: TrialWork) -> WorkerPool | None:
 
 
 def short_reason(error: BaseException) -> str:
-    """Return the reason in one line; the class is named unless the error is foldtune's own."""
-    message = " ".join(str(error).split()) or type(error).__name__
+    """Return the reason in one line; the class is named unless the error is foldtune's own.
+
+    Of an error that Ray raises for one in a worker, it is the worker's.
+    """
+    error = _cause(error)
+    message = " ".join(without_colours(str(error)).split()) or type(error).__name__
     text = message if isinstance(error, FoldtuneError) else f"{type(error).__name__}: {message}"
     return text if len(text) <= 300 else text[:297] + "..."
+
+
+def whole_reason(error: BaseException) -> str:
+    """Return the traceback of an error, and of the worker's that it stands for, without colours."""
+    return without_colours("".join(traceback.format_exception(error)))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the error of a worker for which an error of Ray stands, and so on; else the error itself."""
+    seen = {id(error)}
+    while isinstance(inner := getattr(error, "cause", None), BaseException) and id(inner) not in seen:
+        seen.add(id(inner))
+        error = inner
+    return error
 
 
 def open_fit(work: TrialWork, directory: TrialDir, halvings: int = 0, pool: WorkerPool | None = None) -> Fit:

@@ -98,8 +98,9 @@ def serve(connection: Connection, worker: Worker) -> int:
             connection.send(("failed", str(error)))
             return 1
         except Exception as error:
-            traceback.print_exc()
-            connection.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"))
+            # The reason in a line, and behind it all of it: the first process stores both.
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            connection.send(("failed", f"{reason}\n{traceback.format_exc()}"))
             return 1
         connection.send(("done", answer))
 

@@ -178,7 +178,7 @@ class WorkerPool:
             if message is not None:
                 kind, value = message
                 if kind in _ERRORS:
-                    raise _ERRORS[kind](value)
+                    raise _error(kind, value)
                 return value
             if child.ended:
                 raise child.exit_error()
@@ -194,7 +194,7 @@ class WorkerPool:
             for child in list(pending):
                 message = child.receive(_POLL_INTERVAL_S)
                 if message is not None and message[0] in ("failed", "out_of_memory"):
-                    return _ERRORS[message[0]](message[1])
+                    return _error(*message)
                 if message is None and child.ended:
                     return child.exit_error()
                 if message is not None:  # it has no reason of its own
@@ -235,3 +235,12 @@ class WorkerPool:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+
+def _error(kind: str, text: str) -> Exception:
+    """Return the error that another process reports: its reason, and its own traceback as a note."""
+    reason, _, trace = text.partition("\n")
+    error = _ERRORS[kind](reason)
+    if trace:
+        error.add_note(f"In the other process:\n{trace}")
+    return error

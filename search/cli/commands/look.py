@@ -34,6 +34,9 @@ def results(
     sort: Annotated[
         str | None, typer.Option(metavar="M", help="A column to sort by; the run's metric by default.")
     ] = None,
+    trial: Annotated[
+        str | None, typer.Option(metavar="ID", help="One trial: its epochs, and the whole reason of a failure.")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep the table current until the search ends.")] = False,
     format: TableFormat = Format.table,
     storage: Storage = "runs",
@@ -42,9 +45,17 @@ def results(
 
     foldtune results skin --top 5
     foldtune results skin --sort fit_time_s
+    foldtune results skin --trial 0007
     foldtune results skin --watch
     foldtune results skin --format json | jq '.[0]'
     """
+    if trial is not None:
+        if watch or top is not None or sort is not None:
+            raise typer.BadParameter("it shows one trial; leave out --watch, --top and --sort", param_hint="--trial")
+        from foldtune.search.cli.handlers.look.trial import show_trial
+
+        show_trial(run, storage, trial, format)
+        return
     from foldtune.search.cli.handlers.look.results import ResultsRequest, show_results
 
     show_results(ResultsRequest(run, storage, sort, top), format, watch=watch)

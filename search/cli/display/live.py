@@ -16,6 +16,7 @@ from rich.text import Text
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.tables.formatting import duration_text
 from foldtune.results.tables.leaderboard_table import STATUS_STYLES
+from foldtune.search.cli.terminal import note
 from foldtune.search.tuning.monitor import Observer, SearchState
 
 
@@ -60,6 +61,10 @@ def bar(done: float, total: float) -> RenderableType:
     return Padding(ProgressBar(total=total, completed=done, width=40), 0)  # alone, a bar does not end its line
 
 
+STOPPING = "stopping … epochs that have finished are kept; once more ends it at once"
+"""Line at the first Ctrl-C."""
+
+
 class _View:
     """Renders the latest state at each refresh, in rich's own thread."""
 
@@ -87,6 +92,10 @@ class LiveObserver:
         if record.error:
             self._console.print(finished_line(state, record))
 
+    def on_interrupt(self) -> None:
+        """Print above the view that the search is stopping."""
+        note(STOPPING, self._console)
+
 
 class LineObserver:
     """One line a finished trial, for logs and pipes."""
@@ -100,6 +109,10 @@ class LineObserver:
     def on_finished(self, state: SearchState, record: TrialRecord) -> None:
         """Print the trial's outcome and the progress of the search."""
         self._console.print(finished_line(state, record), soft_wrap=True)
+
+    def on_interrupt(self) -> None:
+        """Print that the search is stopping."""
+        note(STOPPING, self._console)
 
 
 def finished_line(state: SearchState, record: TrialRecord) -> Text:

@@ -77,6 +77,11 @@ ProcessLost: process 2 of 2 of the training (pid 3281) was killed by SIGKILL
             "Worker unexpectedly exits with a connection error code 2. End of file.",
         ),
         (TRACE, "process 2 of 2 of the training (pid 3281) was killed by SIGKILL"),
+        (f"\x1b[36m{TRACE}\x1b[39m", "process 2 of 2 of the training (pid 3281) was killed by SIGKILL"),
+        (
+            f"{TRACE}with what follows\nin more lines\n",
+            "process 2 of 2 of the training (pid 3281) was killed by SIGKILL",
+        ),
     ],
 )
 def test_a_reason_has_no_guesses_and_no_frames(tmp_path: Path, text: str, reason: str) -> None:
@@ -87,3 +92,8 @@ def test_a_reason_has_no_guesses_and_no_frames(tmp_path: Path, text: str, reason
 def test_a_death_without_a_note_is_a_lost_worker(tmp_path: Path) -> None:
     for file in (None, str(tmp_path / "absent.txt")):
         assert noted_cause(file) == Cause("lost", "no reason was noted")
+
+
+def test_all_that_was_noted_is_kept_without_colours(tmp_path: Path) -> None:
+    (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at 1)\n\x1b[36m{TRACE}\x1b[39m")
+    assert noted_cause(str(tmp_path / "error.txt")).details.splitlines() == TRACE.splitlines()

@@ -152,3 +152,15 @@ def test_the_command_that_resumes_can_be_pasted_into_a_shell() -> None:
     request = SearchRequest(Path("my runs/a.yaml"), ("space.lr=0.01",), name="b", address="auto")
     command = request.resume_command()
     assert command == "foldtune search 'my runs/a.yaml' --set space.lr=0.01 --name b --address auto --resume"
+
+
+def test_the_command_that_resumes_has_all_that_was_given() -> None:
+    request = SearchRequest(
+        Path("a.yaml"), ("data.images=my [b]",), storage="runs [old]", trials=6, allow_no_token=True
+    )
+    assert request.resume_command() == (
+        "foldtune search a.yaml --set 'data.images=my [b]' --set search.num_samples=6 --storage 'runs [old]' "
+        "--allow-no-token --resume"
+    )
+    further = SearchRequest(Path("a.yaml"), trials=9, resume=True)  # the run holds their number by then
+    assert further.resume_command() == "foldtune search a.yaml --resume"

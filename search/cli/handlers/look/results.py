@@ -95,7 +95,7 @@ def _tables(runs: Runs, request: ResultsRequest) -> Group:
 
 def _table(run: Run, request: ResultsRequest) -> Group:
     frame, rows, modes = _leaderboard(run, request.sort), request.top or DEFAULT_ROWS, run.task.metrics
-    table = results_table(frame, run.goal, rows, width=output().width, modes=modes)
+    table = results_table(frame, run.goal, rows, width=output().width, modes=modes, active=run.store.is_locked())
     return titled(f"run {run.store.name}", table)
 
 

@@ -185,7 +185,7 @@ def _print_result(run: Run, resume_command: str | None, stop_reason: str | None)
     console = output()
     records = run.store.trials()
     frame = leaderboard(records, run.goal)
-    console.print(results_table(frame, run.goal, width=console.width, modes=run.task.metrics))
+    console.print(results_table(frame, run.goal, width=console.width, modes=run.task.metrics, active=False))
     retried = sum(record.surroundings for record in records)
     if retried and resume_command is None:
         note(
