@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE ?= 1
 # Images of containers often set it; without bytecode each process compiles all that it imports anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart test test-slow lint types imports doctest suite coverage docs faults bench soak scale clean
+.PHONY: help setup quickstart test test-slow lint types imports doctest suite coverage docs faults fuzz bench soak scale clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -51,14 +51,14 @@ doctest: $(INSTALLED)  ## examples in docstrings
 
 # A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
 suite: $(INSTALLED)  ## the tests alone
-	$(BIN)/python -m pytest -m "not integration and not faults and not bench and not slow" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "not integration and not faults and not bench and not slow and not fuzz" --numprocesses auto --dist loadfile
 	$(BIN)/python -m pytest -m "integration and not faults and not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED)  ## kills, fresh processes, the built distribution, pages, outside services; half an hour at most
 	$(BIN)/python -m pytest -m "slow and not faults" --timeout 1200
 
 coverage: $(INSTALLED)  ## lines and branches that the quick tests run, as a table and in build/coverage
-	$(BIN)/python -m pytest -m "not integration and not faults and not bench and not slow" --numprocesses auto --dist loadfile \
+	$(BIN)/python -m pytest -m "not integration and not faults and not bench and not slow and not fuzz" --numprocesses auto --dist loadfile \
 		--cov --cov-report term:skip-covered --cov-report html:build/coverage
 
 docs: $(INSTALLED)  ## the documentation as a site in build/site, offline; a broken link fails
@@ -67,6 +67,10 @@ docs: $(INSTALLED)  ## the documentation as a site in build/site, offline; a bro
 # Several nodes on this machine, an object store and a database that stop, kills in a row.
 faults: $(INSTALLED)  ## kills, lost nodes and services on a cluster of this machine's own; 20 minutes
 	$(BIN)/python -m pytest -m faults
+
+# FOLDTUNE_FUZZ_EXAMPLES and FOLDTUNE_FUZZ_COMMANDS give other numbers of inputs.
+fuzz: $(INSTALLED)  ## any bytes as input: 10,000 for each reader, 300 for each command; an hour at most
+	$(BIN)/python -m pytest -m fuzz --timeout 3600 tests/fuzz
 
 bench: $(INSTALLED)  ## the benchmarks of benchmarks/, as a table; a quarter of an hour
 	$(BIN)/python -m pytest -m bench
