@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from foldtune.errors import InputError, RunBusy, RunExists, RunNotFound
 from foldtune.search.cli.handlers.search.request import SearchRequest
@@ -164,3 +165,23 @@ def test_the_command_that_resumes_has_all_that_was_given() -> None:
     )
     further = SearchRequest(Path("a.yaml"), trials=9, resume=True)  # the run holds their number by then
     assert further.resume_command() == "foldtune search a.yaml --resume"
+
+
+def test_deep_pixels_are_counted_by_their_range(project: Any) -> None:
+    deep = np.linspace(0, 4095, 64).reshape(8, 8).astype(np.uint16)
+    Image.fromarray(deep).save(project.folder / "images" / project.rows[0][0])
+    run, labelled = start(project)
+    assert labelled.deep == {"12 bits": 1}
+    assert reopen_labelled(run, 1, None).deep == {"12 bits": 1}
+
+
+def test_a_run_of_before_sees_deep_pixels_as_it_did(project: Any) -> None:
+    run, _ = start(project)
+    stored = run.store.read_config()
+    del stored["data"]["pixel_range"]
+    run.store.write_config(stored)
+    before = open_run("tiny", "runs")
+    assert before.config.data.pixel_range == "uint16"
+    assert extend(before, given(project), 1).config.data.pixel_range == "uint16"
+    with pytest.raises(InputError, match=r"differs .* in data\.pixel_range"):
+        extend(before, given(project, {"data.pixel_range": "used"}), 1)
