@@ -274,7 +274,7 @@ def backend_of(path: StorePath) -> StorageBackend:
 def _json_object(raw: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunCorrupt(f"{where} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise RunCorrupt(f"{where} holds no JSON object")

@@ -23,6 +23,7 @@ from typing import Any
 
 from foldtune.errors import InputError, unknown
 from foldtune.search.config.loading import beside
+from foldtune.search.config.messages import shown
 from foldtune.yaml import parse_yaml
 
 CLASS_FIGURES = ("precision", "recall", "f1", "support")
@@ -162,11 +163,11 @@ def _number(value: object) -> float:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):  # of hundreds of digits
             number = math.nan
         if math.isfinite(number):
             return number
-    raise ValueError(f"{value!r} is not a number to compare with")
+    raise ValueError(f"{shown(value)} is not a number to compare with")
 
 
 def _figure(gate: Gate, estimate: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]]) -> float:

@@ -133,7 +133,7 @@ ensemble: {top: 1, folds: 2, voting: soft, race: false}
 CONFIGS = (
     CONFIG, b"", b"\xff\xfe", b"- a\n", b"{}", b"a: [", b"name: !!python/object/apply:os.system ['true']\n", b"\x00",
     b"name: " + b"9" * 400 + b"\n", b"name: tiny\nname: tiny\n", b"&a [*a]", b"? {a: b}\n: c\n", b"data: ~\nspace: ~\n",
-    CONFIG.replace(b"name: tiny", b"name: [/b]"), CONFIG.replace(b"train.csv", b'"a\\0b"'),
+    CONFIG.replace(b"name: tiny", b"name: [/b]"),
     CONFIG.replace(b"images: images", b"images: ~nobody-of-this-name/images"), CONFIG.replace(b"32", b"9" * 400),
     CONFIG.replace(b"lr:", b"1:"), CONFIG.replace(b"seed: 0", b"seed: .nan"), CONFIG.replace(b"multiclass", b"[a]"),
     CONFIG.replace(b"task: multiclass", b"targets: {label: multiclass, other: {task: [x], data: 3}}"),

@@ -17,7 +17,7 @@ CHILD = "RuntimeError: " + "the reason of the child " * 30
 def failed(project: Any) -> Any:
     store = project.stored_run()
     trial = store.trial("0002")
-    trial.write_error(f"Traceback …\n\x1b[31m{CHILD}\x1b[0m\n")
+    trial.write_error(f"In step 3:\n\x1b[31m{CHILD}\x1b[0m\n")
     trial.append_death(1, "killed by SIGKILL")
     return store
 
