@@ -34,6 +34,8 @@ def settings_digest(work: TrialWork, config: Mapping[str, Any]) -> str:
     """Return the digest of what a model depends on beside its rows: a run of the same name may be another by now."""
     seen = work.labelled.images.preprocessing
     plan = [list(seen.size), seen.resize, steps_to_list(seen.steps)]
+    if seen.limits.pixel_range != "uint16":  # which is that of every model of before, whose digest stays
+        plan.append(seen.limits.pixel_range)
     text = json_text([config, plan, work.metric, work.epochs, work.seed])
     return sha256(text.encode()).hexdigest()[:16]
 
