@@ -251,6 +251,20 @@ class StartFailed(ClusterError):
     exit_code = 1
 
 
+MAX_SHOWN = 60
+"""Characters of a value in a message."""
+_MAX_NAMES = 50
+
+
+def shortened(text: str, most: int = MAX_SHOWN) -> str:
+    """Return a text for a message, cut to `most` characters.
+
+    >>> shortened("abcdefgh", 6)
+    'abcde…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def close_matches(given: str, valid: Iterable[str], n: int = 1, cutoff: float = 0.6) -> list[str]:
     """Return at most `n` names that were probably meant: alike whatever their case, or beginning with `given`.
 
@@ -260,7 +274,7 @@ def close_matches(given: str, valid: Iterable[str], n: int = 1, cutoff: float = 
     folded: dict[str, str] = {}
     for name in valid:
         folded.setdefault(name.casefold(), name)
-    wanted = given.casefold()
+    wanted = given[: 4 * MAX_SHOWN].casefold()
     close = get_close_matches(wanted, folded, n=n, cutoff=cutoff)
     close = close or [name for name in folded if wanted and name.startswith(wanted)][:n]
     return [folded[name] for name in close]
@@ -273,7 +287,7 @@ def did_you_mean(given: str, valid: Iterable[str], n: int = 1) -> str:
     "; did you mean 'soft'?"
     """
     near = close_matches(given, valid, n)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"; did you mean {' or '.join(shortened(repr(name)) for name in near)}?" if near else ""
 
 
 def unknown(kind: str, given: object, valid: Iterable[object]) -> str:
@@ -283,7 +297,9 @@ def unknown(kind: str, given: object, valid: Iterable[object]) -> str:
     "unknown voting 'Soft'; did you mean 'soft'? valid: hard, soft"
     """
     names = [str(name) for name in (sorted(valid, key=str) if isinstance(valid, Set) else valid)]
-    return f"unknown {kind} {given!r}{did_you_mean(str(given), names) or ';'} valid: {', '.join(names)}"
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    shown = ", ".join(map(shortened, names[:_MAX_NAMES])) + more
+    return f"unknown {kind} {shortened(repr(given))}{did_you_mean(str(given), names) or ';'} valid: {shown}"
 
 
 def not_found(kind: str, given: str, existing: Iterable[str], shown: int = 20) -> str:
@@ -294,6 +310,7 @@ def not_found(kind: str, given: str, existing: Iterable[str], shown: int = 20) -
     """
     names = sorted(existing)
     if not names:
-        return f"no {kind} {given!r}: there are none"
+        return f"no {kind} {shortened(repr(given))}: there are none"
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"no {kind} {given!r}{did_you_mean(given, names, 3) or ';'} there are: {', '.join(names[:shown])}{more}"
+    listed = ", ".join(map(shortened, names[:shown]))
+    return f"no {kind} {shortened(repr(given))}{did_you_mean(given, names, 3) or ';'} there are: {listed}{more}"

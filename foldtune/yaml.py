@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from io import StringIO
@@ -16,11 +15,11 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, ScalarNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 from ruamel.yaml.resolver import BaseResolver
 
-from foldtune.errors import InputError
+from foldtune.errors import InputError, shortened
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"  # of `<<: *anchor`
@@ -37,8 +36,18 @@ _AMBIGUOUS = re.compile("[-+.0-9].*|y|n|yes|no|on|off|=", re.IGNORECASE)
 """Text that YAML 1.1 may read as another type where it stands without quotes."""
 
 
-class _WrongKey(MarkedYAMLError):
-    """A key that YAML allows and foldtune does not."""
+MAX_CHARACTERS = 4_000_000
+"""Length of a text in YAML."""
+MAX_VALUES = 200_000
+"""Values of a text, where each alias counts as what it names."""
+MAX_DEPTH = 64
+"""Lists and mappings inside one another."""
+MAX_DIGITS = 200
+"""Characters of an integer."""
+
+
+class _Refused(MarkedYAMLError):
+    """What YAML allows and foldtune does not."""
 
 
 class _Resolver(BaseResolver):
@@ -55,6 +64,10 @@ for _name, _pattern, _first in _SCALARS:
 
 
 class _Constructor(SafeConstructor):
+    def construct_document(self, node: Node) -> Any:
+        _Sizes().check(node)
+        return super().construct_document(node)
+
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> Any:
         seen: set[Any] = set()
         for key_node, _ in node.value:
@@ -62,11 +75,47 @@ class _Constructor(SafeConstructor):
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                raise _WrongKey(problem=f"a key must be text, not {key!r}", problem_mark=key_node.start_mark)
+                text = f"a key must be text, not {shortened(repr(key))}"
+                raise _Refused(problem=text, problem_mark=key_node.start_mark)
             if key in seen:
-                raise _WrongKey(problem=f"key {key!r} is given twice; keep one", problem_mark=key_node.start_mark)
+                text = f"key {shortened(repr(key))} is given twice; keep one"
+                raise _Refused(problem=text, problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+class _Sizes:
+    """Counts the values of a document before any is made, so that aliases of aliases cost nothing."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._open: set[int] = set()
+
+    def check(self, node: Node) -> None:
+        """Refuse a value that contains itself, too many values, and too deep ones."""
+        count = self._count(node, 1)
+        if count > MAX_VALUES:
+            text = f"{count:,} values once its aliases (*name) are filled in" if count < 10**15 else "endless aliases"
+            raise _Refused(problem=f"{text}; at most {MAX_VALUES:,} can be read", problem_mark=node.start_mark)
+
+    def _count(self, node: Node, depth: int) -> int:
+        if isinstance(node, ScalarNode):
+            if node.tag == f"{_TAG}int" and len(node.value) > MAX_DIGITS:
+                text = f"a number of {len(node.value)} digits; at most {MAX_DIGITS} can be read"
+                raise _Refused(problem=text, problem_mark=node.start_mark)
+            return 1
+        if id(node) in self._open:
+            text = "an alias (*name) stands inside the value that it names"
+            raise _Refused(problem=text, problem_mark=node.start_mark)
+        if depth > MAX_DEPTH:
+            text = f"lists and mappings more than {MAX_DEPTH} deep inside one another"
+            raise _Refused(problem=text, problem_mark=node.start_mark)
+        if id(node) not in self._counts:
+            self._open.add(id(node))
+            inner = [part for pair in node.value for part in pair] if isinstance(node, MappingNode) else node.value
+            self._counts[id(node)] = 1 + sum(self._count(each, depth + 1) for each in inner)
+            self._open.remove(id(node))
+        return self._counts[id(node)]
 
 
 class _Representer(SafeRepresenter):
@@ -95,22 +144,27 @@ def parse_yaml(text: str, source: str) -> Any:
         source: name of the text in messages, such as a path.
 
     Raises:
-        InputError: not YAML, a key given twice, or a value that contains itself.
+        InputError: not YAML, a key given twice, a value that contains itself, or more than `MAX_CHARACTERS`,
+            `MAX_VALUES`, `MAX_DEPTH` or `MAX_DIGITS` allow.
 
     >>> parse_yaml("{lr: 1e-3, id: 007, on: yes}", "example")
     {'lr': 0.001, 'id': '007', 'on': 'yes'}
     """
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(f"{source}: {len(text):,} characters; at most {MAX_CHARACTERS:,} can be read")
     yaml = YAML(typ="safe", pure=True)
     yaml.Resolver, yaml.Constructor = _Resolver, _Constructor
     yaml.composer.warn_double_anchors = False
     try:
-        value = yaml.load(text)
-        json.dumps(value, default=str, skipkeys=True)  # raises for a value that contains itself
+        return yaml.load(text)
     except YAMLError as error:
         raise InputError(f"{source}{_line(error)}: {_reason(error)}") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{source}: an alias (*name) stands inside the value that it names") from None
-    return value
+    except RecursionError:
+        raise InputError(f"{source}: lists and mappings more than {MAX_DEPTH} deep inside one another") from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        # A tag whose value is none of its kind, as in `!!bool z`; a character that no text has.
+        reason = shortened(" ".join(str(error).split()))
+        raise InputError(f"{source}: a value is not what its tag (!!…) or its form says: {reason}") from None
 
 
 def dump_yaml(value: Mapping[str, Any]) -> str:
@@ -142,7 +196,7 @@ def _line(error: YAMLError) -> str:
 
 def _reason(error: YAMLError) -> str:
     reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
-    if isinstance(error, _WrongKey):
+    if isinstance(error, _Refused):
         return reason
     if "'\\t'" in reason:
         return "a tab; YAML is indented with spaces"
@@ -150,4 +204,4 @@ def _reason(error: YAMLError) -> str:
         return "a ': ' inside a value, or a line indented more than the key before it; quote the value, or indent alike"
     if reason == "but found another document":
         return "a second document ('---'); a configuration is one"
-    return f"not YAML: {reason}"
+    return f"not YAML: {shortened(reason, 200)}"

@@ -90,6 +90,50 @@ def test_refused(text: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+LEVELS = "abcdefghi"
+NINE_LINES = "\n".join(
+    f"{name}: &{name} [{', '.join(['x' if name == 'a' else '*' + LEVELS[place - 1]] * 9)}]"
+    for place, name in enumerate(LEVELS)
+)
+MERGED = "\n".join(
+    f"{name}: &{name} {{" + (f"<<: [{', '.join(['*' + LEVELS[place - 1]] * 9)}], " if place else "") + f"{name}: 1}}"
+    for place, name in enumerate(LEVELS)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (NINE_LINES, "values once its aliases (*name) are filled in; at most 200,000"),
+        (MERGED, "values once its aliases (*name) are filled in; at most 200,000"),
+        ("[" * 100_000, "deep inside one another"),
+        ("[" * 70 + "]" * 70, "more than 64 deep inside one another"),
+        ("- " * 70 + "x", "more than 64 deep inside one another"),
+        ("a: !!bool z", "tag"),
+        ("a: !!int z", "tag"),
+        ("a: !!float z", "tag"),
+        ("a: !!timestamp z", "not YAML"),
+        ("a: !!binary z", ""),
+        ("a: !!omap z", ""),
+        (f"a: 1{'0' * 400}", "a number of 401 digits"),
+        (f"a: 1{'0' * 5000}", "a number of 5001 digits"),
+        (f"a: 0x{'f' * 5000}", "digits"),
+        (f"a: '{'x' * 4_000_000}'", "characters; at most 4,000,000"),
+    ],
+)
+def test_what_costs_too_much_or_is_no_value_is_refused_at_once(text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_yaml(text, "f.yaml")
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_aliases_and_depth_within_the_bounds_are_read() -> None:
+    assert parse_yaml("a: &a {b: 1}\nc: [*a, *a]", "f.yaml")["c"] == [{"b": 1}, {"b": 1}]
+    assert parse_yaml("[" * 60 + "]" * 60, "f.yaml")
+    assert parse_yaml(f"a: {'9' * 30}", "f.yaml") == {"a": int("9" * 30)}
+
+
 def test_written_values_are_read_alike_by_yaml_1_1_and_1_2() -> None:
     text = dump_yaml(VALUES)
     assert parse_yaml(text, "test") == VALUES

@@ -16,6 +16,9 @@ from typing import Any
 
 from foldtune.errors import Problem, unknown
 
+MAX_NUMBER = 1e300
+"""Size of a number: larger integers are no floats, and cannot be compared or printed as such."""
+
 
 class FrozenMapping(Mapping[str, Any]):
     """A read-only mapping that, unlike `types.MappingProxyType`, can be pickled and hashed."""
@@ -142,6 +145,8 @@ def _check_number(value: object, kind: type, metadata: Mapping[str, Any]) -> flo
     expected = f"must be {noun}{_describe_range(metadata)}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{expected}, not {value!r}{_quotes_hint(value)}")
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        raise ValueError(f"{expected}, not one beyond {MAX_NUMBER:g}")
     if not math.isfinite(value) or (kind is int and not isinstance(value, int)):
         raise ValueError(f"{expected}, not {value!r}")
     low, high = _bounds(metadata)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from foldtune.errors import SubmissionError, did_you_mean
+from foldtune.canonical import canonical_text
+from foldtune.csv_files import read_csv
+from foldtune.errors import DataError, SubmissionError, did_you_mean
 from foldtune.results.storage.files import write_csv
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
@@ -30,8 +32,9 @@ def arrange_submission(
     """Return the predictions in the sample's form.
 
     ``frame`` has one row per image. Its columns and ids must be the sample's, in any order; ids compare as
-    text. Without a sample the frame is returned as it is. ``id_column`` defaults to the first column of the
-    sample, or of the frame. Raises SubmissionError with every problem found, StorageError.
+    text in its canonical form, and are written as the sample has them. Without a sample the frame is returned as it
+    is. ``id_column`` defaults to the first column of the sample, or of the frame. Raises SubmissionError with every
+    problem found, StorageError.
 
     >>> arrange_submission(pd.DataFrame({"image": ["a.jpg", "b.jpg"], "label": ["nv", "mel"]}))
        image label
@@ -44,31 +47,35 @@ def arrange_submission(
     problems = _column_problems(list(frame.columns), columns, key)
     if problems:
         raise SubmissionError("\n".join(problems))
-    ids = frame[key].astype(str)
+    ids = frame[key].astype(str).map(canonical_text)
+    wanted = ids if template is None else template[key].map(canonical_text)
     problems = _repeated(ids, "the predictions")
     if template is not None:
-        problems += _repeated(template[key], str(sample))
-        problems += _listed("without a prediction", set(template[key]) - set(ids))
-        problems += _listed("predicted but not in the sample", set(ids) - set(template[key]))
+        problems += _repeated(wanted, str(sample))
+        problems += _listed("without a prediction", set(wanted) - set(ids))
+        problems += _listed("predicted but not in the sample", set(ids) - set(wanted))
     for name in columns:
         problems += _listed(f"with an empty {name!r}", ids[frame[name].isna()])
     if problems:
         raise SubmissionError("\n".join(problems))
     ordered = frame[columns]
     if template is not None:
-        ordered = ordered.set_axis(ids).loc[template[key]].reset_index(drop=True)
+        ordered = ordered.set_axis(ids).loc[wanted].reset_index(drop=True)
+        changed = (wanted != template[key]).to_numpy(dtype=bool)
+        if changed.any():
+            ordered = ordered.assign(**{key: template[key].where(changed, ordered[key].astype(str))})
     return ordered
 
 
 def read_sample(path: Path) -> pd.DataFrame:
     """Return the sample as text, one row per id, empty cells as "". Raises SubmissionError, StorageError."""
     with storage_errors(path, "read"):
+        if not path.exists():
+            raise SubmissionError(f"no sample submission at {path}")
         try:
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise SubmissionError(f"no sample submission at {path}") from None
-        except ValueError as error:
-            raise SubmissionError(f"{path} cannot be read as a sample submission: {error}") from error
+            frame = read_csv(path, empty_is_missing=False).fillna("")
+        except DataError as error:
+            raise SubmissionError(f"cannot be read as a sample submission: {error}") from None
     if frame.empty:
         raise SubmissionError(f"{path} has no rows: a sample submission lists every id that must be predicted")
     return frame

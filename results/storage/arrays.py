@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 import tempfile
 import zipfile
@@ -17,6 +18,10 @@ from foldtune.errors import StorageFull
 
 Array: TypeAlias = npt.NDArray[Any]
 
+MAX_BYTES = 1 << 37
+"""Size in bytes of an archive's arrays, unpacked."""
+MAX_RATIO = 1100
+"""Unpacked over stored size, which deflate cannot exceed: an archive that claims more is damaged or forged."""
 MAPPED_BYTES = 1 << 18
 """Size in bytes from which on a compressed array is unpacked into a file and mapped instead of read."""
 
@@ -58,11 +63,41 @@ def _write_rows(entry: IO[bytes], array: Any) -> None:
 def load_npz(path: Path) -> dict[str, Array]:
     """Return the arrays by name; large compressed ones are mapped from unnamed files in TMPDIR, freed with the arrays.
 
-    Raises StorageFull where TMPDIR has no room, and whatever numpy and zipfile raise for a damaged file.
+    Raises StorageFull where TMPDIR has no room, ValueError for an array that is not as large as its header states or
+    for an archive beyond `MAX_BYTES`, and whatever numpy and zipfile raise for a damaged file.
     """
-    with np.load(path, allow_pickle=False) as archive:
+    loaded: Any = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        raise ValueError("a single array, not an archive of arrays")
+    with loaded as archive:
         sizes = {info.filename: info for info in archive.zip.infolist()}
+        total = sum(info.file_size for info in sizes.values())
+        packed = sum(info.compress_size for info in sizes.values())
+        if total > MAX_BYTES or total > MAX_RATIO * packed + MAPPED_BYTES:
+            raise ValueError(f"{total:,} bytes once unpacked, of {packed:,}: more than such an archive can hold")
+        for info in sizes.values():
+            _check_header(archive, info)
         return {name: _load(archive, name, sizes.get(f"{name}.npy")) for name in archive.files}
+
+
+def _check_header(archive: Any, info: zipfile.ZipInfo) -> None:
+    """Refuse an array whose header claims other memory than it has data for."""
+    if not info.filename.endswith(".npy"):
+        return
+    with archive.zip.open(info) as entry:
+        if entry.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            return
+    with archive.zip.open(info) as entry:
+        shape, _, dtype = _read_header(entry)
+        claimed = math.prod(shape) * dtype.itemsize
+        if not dtype.hasobject and claimed + entry.tell() != info.file_size:
+            raise ValueError(f"{info.filename} states {claimed:,} bytes and holds {info.file_size - entry.tell():,}")
+
+
+def _read_header(entry: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(entry)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(entry)
 
 
 def _load(archive: Any, name: str, info: zipfile.ZipInfo | None) -> Array:
@@ -73,9 +108,7 @@ def _load(archive: Any, name: str, info: zipfile.ZipInfo | None) -> Array:
 
 
 def _mapped(packed: IO[bytes]) -> Array:
-    version = np.lib.format.read_magic(packed)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = read(packed)
+    shape, fortran_order, dtype = _read_header(packed)
     if dtype.hasobject:
         raise ValueError("arrays of Python objects are not read")
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - the array outlives every block

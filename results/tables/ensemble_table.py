@@ -26,7 +26,7 @@ def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None) -> 
     Keys: metric, mode, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
     {metric: value}; optional: asked (the configured voting), compared {voting: value}, tta, dropped [{id, value,
     leader, difference {value, low, high}}], interval [low, high], best_single {trial_id, value}, gain,
-    gain_interval [low, high], per_class [{label, precision, recall, f1, support}].
+    gain_interval [low, high], fixed_postprocess {name: value}, per_class [{label, precision, recall, f1, support}].
     """
     direction: Mode = ensemble["mode"]
     parts: list[Group | Table | Text] = [_members(ensemble, direction, width)]
@@ -86,6 +86,9 @@ def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:
         if ensemble.get("gain_interval"):
             low, high = ensemble["gain_interval"]
             text.append(f"  [{low:+.4f}, {high:+.4f}]")
+    if fixed := ensemble.get("fixed_postprocess"):
+        values = ", ".join(f"{name}={value}" for name, value in fixed.items())
+        text.append(f"\n post-processing as the space fixes it: {values}", style="dim")
     others = [f"{name} {metric_text(value)}" for name, value in estimate.items() if name != metric]
     if others:
         text.append("\n " + " · ".join(others), style="dim")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, RunCorrupt
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.names import is_run, possible_roots
@@ -152,6 +153,7 @@ def held_out_predictions(task: Task, description: Mapping[str, Any], stored: Map
         voting=str(description.get("asked", description["voting"])),
         min_votes=description.get("asked_min_votes", description["min_votes"]),
         bootstrap=Bootstrap(stored.get("groups"), samples=0),
+        fixed=description.get("fixed_postprocess"),
     ).predictions
 
 
@@ -165,7 +167,7 @@ def groups_by_id(run: Run) -> dict[str, str] | None:
     if data.group is None:
         return None
     try:
-        table = read_labels(data, run.task)
+        table = read_labels(data, run.task, merge=False)
     except DataError as error:
         raise InputError(error.problems) from None
     assert table.groups is not None
@@ -174,4 +176,6 @@ def groups_by_id(run: Run) -> dict[str, str] | None:
 
 def groups_of(groups: Mapping[str, str] | None, ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_] | None:
     """Return the groups (N,) of rows; a row that the table no longer holds is a group of its own."""
-    return None if groups is None else np.array([groups.get(name, name) for name in ids.tolist()])
+    if groups is None:
+        return None
+    return np.array([groups.get(name, groups.get(canonical_text(name), name)) for name in ids.tolist()])

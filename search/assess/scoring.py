@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, unknown
 from foldtune.search.runs.dataset import label_rules
 from foldtune.search.runs.postprocessing import own_postprocess
@@ -28,8 +29,8 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
             and `target_map` leave out are not judged.
 
     Returns:
-        {"ensemble": {metric: value}, "best single trial (ID)": {…}}: the trial that the search ranked first, by its
-        own model and post-processing.
+        {"ensemble": {metric: value}, "best single trial (ID)": {…}}: the member that does best alone, as the ensemble's
+        own table names it, by its first fold's model and its post-processing.
 
     Raises:
         InputError: no ensemble with test scores yet, or labels that do not fit.
@@ -38,7 +39,9 @@ def score_ensemble(run: Run, labels: Path) -> dict[str, dict[str, float]]:
     if stored is None or description is None:
         raise InputError(f"run {run.store.name!r} has no ensemble with test scores: foldtune ensemble makes one")
     targets, rows = _targets(run, labels, stored["ids"])
-    single = description.get("ranked_first") or description["members"][0]["trial_id"]
+    # Ensembles of before hold the test scores of the trial that the search ranked first.
+    first = description.get("ranked_first") or description["members"][0]["trial_id"]
+    single = description.get("test_single") or first
     names = {"ensemble": "", f"best single trial ({single})": "single_"}
     stored = _predicted(run, stored, description, str(single))
     return {
@@ -74,16 +77,17 @@ def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int6
         raise InputError(error.problems) from None
     if data.id not in frame:
         raise InputError(f"{labels}: {unknown('column', data.id, map(str, frame.columns))}")
-    names = frame[data.id].astype(str)
-    repeated = sorted(set(names[names.duplicated()]) & set(ids.tolist()))
+    names = frame[data.id].astype(str).map(canonical_text)
+    wanted_ids = [canonical_text(name) for name in ids.tolist()]
+    repeated = sorted(set(names[names.duplicated()]) & set(wanted_ids))
     if repeated:
         raise InputError(f"{labels}: {len(repeated)} test rows are there more than once (first: {repeated[0]})")
     by_id = frame.set_index(names)
-    missing = [name for name in ids.tolist() if name not in by_id.index]
+    missing = [name for name in wanted_ids if name not in by_id.index]
     if missing:
         raise InputError(f"{labels}: {len(missing)} test rows have no label (first: {missing[0]})")
     try:
-        wanted = by_id.loc[ids.tolist()].reset_index(drop=True).assign(**{_PLACE: np.arange(len(ids))})
+        wanted = by_id.loc[wanted_ids].reset_index(drop=True).assign(**{_PLACE: np.arange(len(ids))})
         kept, _ = label_rules(data, run.task).apply(wanted, labels)
         return np.asarray(run.task.encode(kept, source=labels)), kept[_PLACE].to_numpy(dtype=np.int64)
     except DataError as error:

@@ -121,7 +121,7 @@ def write_submissions(
     paths = [folder / name for name in _names([str(each.setting) for each in swept])]
     for done, (each, path) in enumerate(zip(swept, paths, strict=True), start=1):
         scores, predictions = source.answer(each.setting, member_scores)
-        frame = submission_frame(source.task, run.config.data, ids, scores, predictions)
+        frame = submission_frame(source.task, run.config.data, ids, scores, predictions, metric=run.goal.metric)
         write_csv(path, arrange_submission(frame, run.config.data.sample_submission))
         progress(done, len(swept))
     rows = [{"file": path.name, **each.setting.values, **each.metrics} for each, path in zip(swept, paths, strict=True)]

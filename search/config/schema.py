@@ -48,6 +48,27 @@ class Section(BaseModel):
         return value
 
 
+MAX_PATH = 4096
+"""Bytes of a path."""
+
+
+def usable_path(value: Any) -> Any:
+    """Return a path as given. Raises ValueError for one that no file has, or whose home folder is unknown."""
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("a path holds no NUL")
+    try:
+        parts = [part.encode() for part in Path(text).parts]
+        Path(text).expanduser()
+    except UnicodeEncodeError:
+        raise ValueError("holds characters that no path has") from None
+    except RuntimeError:
+        raise ValueError(f"there is no home folder of {Path(text).parts[0]!r} on this machine") from None
+    if len(text.encode()) > MAX_PATH or max(map(len, parts), default=0) > 255:
+        raise ValueError("is longer than a path can be")
+    return value
+
+
 TASK_OPTIONS = ("label_separator", "positive")
 """Keys of `data` that only some tasks understand."""
 DATA_PATHS = ("train", "test", "images", "sample_submission")
@@ -65,7 +86,7 @@ class DataConfig(Section):
     target: str = Field(description="column of the labels")
     group: str | None = Field(None, description="column of what must not be split between folds")
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
-    positive: str | None = Field(None, description="label that a binary task looks for; the larger one by default")
+    positive: str | None = Field(None, description="label that a binary task looks for")
     target_map: dict[str, str | None] | None = Field(None, description="mapping of old labels to new ones, or to null")
     on_missing: Literal["error", "skip"] = Field("error", description="what a row without a label does")
     image_size: int | tuple[int, int] = Field(224, description="pixels: one side, or [height, width]")
@@ -80,6 +101,11 @@ class DataConfig(Section):
     cache: str = Field("auto", description="auto | off | a folder, for decoded images")
     on_broken: Literal["error", "skip"] = Field("error", description="what an unreadable image does")
     sample_submission: Path | None = Field(None, description="CSV whose columns and ids a submission has")
+
+    @field_validator("root", "train", "test", "images", "cache", "sample_submission", mode="before")
+    @classmethod
+    def _paths_are_usable(cls, value: Any) -> Any:
+        return usable_path(value) if isinstance(value, str | Path) else value
 
     @field_validator("positive", mode="before")
     @classmethod
@@ -274,6 +300,7 @@ class RunConfig(Section):
     @field_validator("storage")
     @classmethod
     def _workers_can_reach_it(cls, value: str) -> str:
+        usable_path(value)
         if value.startswith("memory://"):
             raise ValueError("lives in one process, and trials run in others: give a folder, or s3://bucket/prefix")
         try:

@@ -163,6 +163,7 @@ def _race(training: _Training, chosen: Sequence[Candidate]) -> list[Dropped]:
         first.labelled.folds[rows],
         (table.ids if table.groups is None else table.groups)[rows],
         at_least=at_least,
+        fixed=common_postprocess([each.record for each in chosen]),
     )
     training.drop(dropped)
     return dropped
@@ -192,6 +193,7 @@ def _vote(
         for each in stored
     ]
     groups = None if labelled.table.groups is None else labelled.table.groups[rows]
+    fixed = common_postprocess([each.record for each in staying])
     judged = estimate(
         Objective(run.task, run.goal.metric, targets),
         members,
@@ -199,9 +201,9 @@ def _vote(
         voting=plan.voting,
         min_votes=plan.min_votes,
         bootstrap=Bootstrap(groups, seed=run.config.search.seed),
-        untuned=common_postprocess([each.record for each in staying]),
+        fixed=fixed,
     )
-    if test is not None:
+    if test is not None and fixed is None:
         tests = [member.test_scores for member in members if member.test_scores is not None]
         combiner = judged.combiner.with_adapted_thresholds(run.task, [member.scores for member in members], tests)
         judged = replace(judged, combiner=combiner)  # for new rows alone: the estimate is of out-of-fold scores
@@ -214,6 +216,7 @@ def _vote(
         judged,
         targets,
         ranked_first=chosen[0],
+        fixed=fixed,
         dropped=[(by_id[each.member], each) for each in dropped],
         data={"train": labelled.digest, "test": "" if test is None else test.digest},
     )
@@ -230,7 +233,8 @@ def _vote(
     with run.store.ensemble.replacing() as stage:
         submission = None
         if test is not None:
-            submission = write_test_rows(run, members, judged.combiner, training.stored(chosen[0]), test, stage)
+            single = training.stored(by_id[description["best_single"]["trial_id"]])
+            submission = write_test_rows(run, members, judged.combiner, single, test, stage)
         stage.write_oof(drop_object_arrays(oof))
         stage.write(description)
     return Ensemble(description, submission)

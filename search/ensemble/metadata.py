@@ -26,6 +26,7 @@ def describe(
     targets: npt.NDArray[Any],
     *,
     ranked_first: Candidate,
+    fixed: Mapping[str, Any] | None,
     dropped: Sequence[tuple[Candidate, Dropped]] = (),
     data: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
@@ -35,7 +36,8 @@ def describe(
         runs: whose trials stood for it; the first is the one that it belongs to.
         stored: where each member comes from, in the order of `members`.
         targets: (N, ...) of the rows of the estimate.
-        ranked_first: the candidate that the search ranked first, whose own model is the test scores' comparison.
+        ranked_first: the candidate that the search ranked first.
+        fixed: the post-processing that the user fixed, None where it is fitted.
         dropped: who raced and went no further.
         data: digests of the labelled rows and of the rows to submit.
     """
@@ -80,6 +82,8 @@ def describe(
         "estimate": judged.metrics,
         "ranked_first": ranked_first.id,
         "best_single": {"trial_id": single_id, "value": single_value},
+        "test_single": single_id,
+        "fixed_postprocess": None if fixed is None else dict(fixed),
         "interval": [judged.interval.low, judged.interval.high],
         "gain": judged.gain.value,
         "gain_interval": [judged.gain.low, judged.gain.high],

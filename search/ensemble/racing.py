@@ -78,6 +78,7 @@ def drop_weak(
     groups: npt.NDArray[Any],
     *,
     at_least: int = MIN_FINALISTS,
+    fixed: Mapping[str, Any] | None = None,
 ) -> list[Dropped]:
     """Who drops out, the weakest last.
 
@@ -87,9 +88,16 @@ def drop_weak(
         folds: (N,) fold of each row: two of them.
         groups: (N,) of rows that belong together; the rows' ids where none do.
         at_least: finalists that must go on.
+        fixed: the post-processing that the user fixed, None to fit it.
     """
     answers = {
-        name: (each, cross_fitted_predictions(task, each, targets, goal.metric, folds)) for name, each in scores.items()
+        name: (
+            each,
+            cross_fitted_predictions(task, each, targets, goal.metric, folds)
+            if fixed is None
+            else task.predict(each, fixed),
+        )
+        for name, each in scores.items()
     }
     values = {name: task.evaluate(*answer, targets)[goal.metric] for name, answer in answers.items()}
     ranked = _ranked(values, goal)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from foldtune.results.exports.submission import arrange_submission, write_submission
+from foldtune.errors import WorkError
+from foldtune.results.exports.submission import arrange_submission, read_sample, write_submission
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
-from foldtune.search.predict.tables import submission_frame
+from foldtune.search.predict.tables import finite_rows, named_frame, submission_frame
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
+from foldtune.search.runs.submission_form import takes_scores
 from foldtune.search.voting.estimate import EnsembleCombiner, Member
 from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.arrays.lazy import stack
@@ -34,13 +37,15 @@ def write_test_rows(
 
     Args:
         run: run of the ensemble.
-        best: the trial that the search ranked first, whose own model is stored beside for comparison.
+        best: the member that does best alone, whose own model is stored beside for comparison.
 
     Raises:
+        WorkError: scores that are not finite.
         SubmissionError: the ids or columns are not those of the sample.
     """
     member_scores = [member.test_scores for member in members if member.test_scores is not None]
     scores, predictions = combiner.apply(run.task, member_scores)
+    _check_finite(run, test.ids, scores)
     single_scores, single_predictions = _single(run, best, test)
     stage.write_test(
         drop_object_arrays(
@@ -55,8 +60,33 @@ def write_test_rows(
             }
         )
     )
-    frame = submission_frame(run.task, run.config.data, test.ids, scores, predictions)
+    frame = submission_frame(run.task, run.config.data, test.ids, scores, predictions, metric=run.goal.metric)
     return write_submission(frame, stage.submission_path, run.config.data.sample_submission)
+
+
+def in_form_of(run: Run, target: str, frame: pd.DataFrame, sample: Path | None) -> pd.DataFrame:
+    """Return a target's part of a common submission: with scores where the sample's column of it takes them.
+
+    Args:
+        run: run of the target, whose ensemble holds the scores.
+        frame: the rows with labels.
+        sample: sample of the submission of all targets, None without one.
+    """
+    cells = None if sample is None else read_sample(sample).get(target)
+    stored = run.store.ensemble.read_test()
+    if stored is None or not takes_scores(run.task, run.goal.metric, cells):
+        return frame
+    ids, columns = stored["ids"], list(frame.columns)
+    return named_frame(run.task, ids, stored["predictions"], columns, scores=stored["scores"], as_scores=True)
+
+
+def _check_finite(run: Run, ids: npt.NDArray[np.str_], scores: Array) -> None:
+    strange = ids[~finite_rows(run.task, scores)]
+    if len(strange):
+        raise WorkError(
+            f"the scores of {len(strange)} of {len(ids)} rows to submit are not finite (first: {strange[0]}); no "
+            "submission is written: weights are damaged, or numbers too large for the precision (amp: off)"
+        )
 
 
 def drop_object_arrays(arrays: dict[str, Array]) -> dict[str, Array]:
@@ -85,5 +115,6 @@ def check_submission_format(run: Run, best: Candidate, ids: npt.NDArray[np.str_]
         return
     one = run.task.scores(stored.logits[:1])
     scores = np.broadcast_to(one, (len(ids), *one.shape[1:]))  # any answer serves, and takes no memory
-    frame = submission_frame(run.task, run.config.data, ids, scores, run.task.predict(one).repeat(len(ids), axis=0))
+    predictions = run.task.predict(one).repeat(len(ids), axis=0)
+    frame = submission_frame(run.task, run.config.data, ids, scores, predictions, metric=run.goal.metric)
     arrange_submission(frame, run.config.data.sample_submission)

@@ -19,7 +19,7 @@ from foldtune.results.storage.paths import StorePath
 from foldtune.search.predict.new_images import NewImages, find_images
 from foldtune.search.predict.preprocessing import decode_images, unreadable_images
 from foldtune.search.predict.progress import SubtaskProgress
-from foldtune.search.predict.tables import original_image_sizes
+from foldtune.search.predict.tables import finite_rows, named_frame, original_image_sizes
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
@@ -35,6 +35,9 @@ __all__ = ["NewImages", "StoredEnsemble", "find_images"]
 
 PART_BYTES = 2 << 30
 """Bytes of decoded pixels on the disk at a time."""
+
+NOT_FINITE = "its scores are not finite: the ensemble's weights are damaged, or its numbers too large"
+"""Reason of an image without a prediction."""
 
 MAPS = 64
 """Images at a time for a task whose scores are maps, so that few maps are in memory at once."""
@@ -137,7 +140,7 @@ class StoredEnsemble:
         id_column: str = "image",
         on_predicted: OnPredicted | None = None,
     ) -> pd.DataFrame:
-        """Return one row an image: id, label, its score, one score a class, votes, `error` where it cannot be read.
+        """Return one row an image: id, label, its score, one score a class, votes, `error` where it has no prediction.
 
         `votes` counts the configurations whose own prediction is the label. Images are decoded once, a part of at
         most `PART_BYTES` at a time, so that neither memory nor scratch space grows with their number.
@@ -177,6 +180,8 @@ class StoredEnsemble:
         columns: Sequence[str],
         options: PredictOptions,
         progress: Progress,
+        *,
+        as_scores: bool = False,
     ) -> tuple[pd.DataFrame, Mapping[str, str]]:
         """Return the rows of a submission, and by id the reasons why images cannot be read.
 
@@ -184,15 +189,16 @@ class StoredEnsemble:
 
         Args:
             columns: names of the columns, of which the first holds the ids; other arguments are those of `predict`.
+            as_scores: whether a single column takes scores instead of labels.
 
         Raises:
-            WorkError: no room for decoded images, no readable image, or damaged weights.
+            WorkError: no room for decoded images, no readable image, damaged weights, or scores that are not finite.
             DataError: columns that the task cannot fill.
             RunCorrupt: weights are missing.
         """
         no_scores, no_predictions = self._empty_outputs()
         # Wrong columns are refused before anything is decoded.
-        self.task.submission_frame([], no_predictions, columns, scores=no_scores)
+        named_frame(self.task, [], no_predictions, columns, scores=no_scores, as_scores=as_scores)
         sums: list[npt.NDArray[Any]] = [np.zeros(())] * len(self.description["members"])
 
         def render(
@@ -203,14 +209,24 @@ class StoredEnsemble:
         ) -> pd.DataFrame:
             sums[:] = [before + sum_rows(own) for before, own in zip(sums, scores, strict=True)]
             sizes = original_image_sizes(self.task, paths)
-            return self.task.submission_frame([""] * len(mean), predictions, columns, scores=mean, image_sizes=sizes)
+            return named_frame(
+                self.task,
+                [""] * len(mean),
+                predictions,
+                columns,
+                scores=mean,
+                image_sizes=sizes,
+                as_scores=as_scores,
+            )
 
         found, reasons = self._parts(images, options, SubtaskProgress(progress, self._subtasks(images)), render)
+        if strange := [images.ids[row] for row, reason in reasons.items() if reason == NOT_FINITE]:
+            raise WorkError(f"{len(strange)} of {len(images.ids)} images (first: {strange[0]}): {NOT_FINITE}")
         if found.empty:
             raise WorkError(f"none of the {len(images.ids)} images can be read (first: {images.ids[0]}: {reasons[0]})")
         if reasons:
             mean, predictions = self.combiner().apply(self.task, [each[None] / len(found) for each in sums])
-            filled = self.task.submission_frame([""], predictions, columns, scores=mean)
+            filled = named_frame(self.task, [""], predictions, columns, scores=mean, as_scores=as_scores)
             found = pd.concat([found, *(filled.set_index(pd.Index([row])) for row in reasons)]).sort_index()
         return found.assign(**{columns[0]: images.ids}), {images.ids[row]: reason for row, reason in reasons.items()}
 
@@ -254,6 +270,13 @@ class StoredEnsemble:
                 name: self._member_scores(member, decoded[self._preprocessing(member)], keep, options, progress)
                 for name, member in self.voters.items()
             }
+        finite = np.logical_and.reduce([finite_rows(self.task, scores) for scores in voter_scores.values()])
+        if not finite.all():
+            reasons |= dict.fromkeys(rows[~finite].tolist(), NOT_FINITE)
+            rows = rows[finite]
+            voter_scores = {name: scores[finite] for name, scores in voter_scores.items()}
+            if not len(rows):
+                return pd.DataFrame(), reasons
         one = next(iter(voter_scores.values()))
         unweighted = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # a member of weight 0 changes nothing
         scores = [voter_scores.get(_name(member), unweighted) for member in self.description["members"]]

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from foldtune.canonical import Spellings
 from foldtune.errors import BrokenImage
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.config.schema import DataConfig
 from foldtune.search.runs.dataset import read_unlabelled
+from foldtune.search.runs.submission_form import takes_scores
 from foldtune.trainers.data.images import picture_size
 from foldtune.trainers.tasks import Task
 
@@ -22,7 +24,7 @@ Sizes: TypeAlias = npt.NDArray[np.int64]
 
 
 def submission_frame(
-    task: Task, data: DataConfig, ids: npt.NDArray[np.str_], scores: Array, predictions: Array
+    task: Task, data: DataConfig, ids: npt.NDArray[np.str_], scores: Array, predictions: Array, *, metric: str
 ) -> pd.DataFrame:
     """Return the rows of a submission in the order of `ids` (T,), before they are arranged as the sample is.
 
@@ -31,14 +33,35 @@ def submission_frame(
     Args:
         scores: scores (T, ...).
         predictions: predictions (T, ...).
+        metric: what was optimised: by one of scores, a column of numbers in the sample takes scores.
 
     Raises:
         InputError: the table of the rows to submit cannot be read, where image sizes are needed.
     """
-    sample = data.sample_submission
-    columns = list(read_sample(sample).columns) if sample else [data.id, data.target]
+    sample = None if data.sample_submission is None else read_sample(data.sample_submission)
+    columns = [data.id, data.target] if sample is None else list(sample.columns)
+    cells = sample[columns[1]] if sample is not None and len(columns) == 2 else None
     sizes = _submission_image_sizes(task, data, ids)
-    return task.submission_frame(ids, predictions, columns, scores=scores, image_sizes=sizes)
+    return named_frame(
+        task, ids, predictions, columns, scores=scores, image_sizes=sizes, as_scores=takes_scores(task, metric, cells)
+    )
+
+
+def named_frame(
+    task: Task, ids: npt.NDArray[np.str_] | Sequence[str], predictions: Array, columns: Sequence[str], **given: Any
+) -> pd.DataFrame:
+    """Return `task.submission_frame` with columns in the spelling of the sample; `given` are its other arguments."""
+    known = Spellings(task.label_names)
+    spelled = [columns[0], *(known.find(name) or name for name in columns[1:])]
+    frame = task.submission_frame(ids, predictions, spelled, **given)
+    return frame.set_axis(list(columns), axis=1)
+
+
+def finite_rows(task: Task, scores: Array) -> npt.NDArray[np.bool_]:
+    """Return (N,) whether all scores (N, ...) of a row are finite; maps are, since they are kept in bytes."""
+    if task.has_spatial_targets:
+        return np.ones(len(scores), dtype=np.bool_)
+    return np.asarray(np.isfinite(scores).reshape(len(scores), -1).all(axis=1))
 
 
 def original_image_sizes(task: Task, paths: Sequence[Path]) -> Sizes | None:

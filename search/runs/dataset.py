@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
+from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, unknown
 from foldtune.search.config.schema import TASK_OPTIONS, DataConfig
+from foldtune.search.runs.pages import check_pages
 from foldtune.trainers.data.cache import ImageSource, Prepared, prepare_images
 from foldtune.trainers.data.folds import assign_folds
 from foldtune.trainers.data.labels import LabelRules
@@ -139,6 +141,8 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         kept, _ = label_rules(data, task_class).apply(frame, data.train)
         task = task_class.from_frame(kept, data.target, **_task_options(data, task_class))
         table = read_labels(data, task, frame)
+        notes = (*table.notes, *task.label_notes(kept), *_page_notes(data, task, kept, table))
+        table = replace(table, notes=notes)
     except DataError as error:
         # What else is wrong with the table is worth knowing too; of a missing file it names the near ones.
         texts = [text.removeprefix(f"{data.train}: ").removeprefix("the table: ") for text in error.problems]
@@ -154,10 +158,19 @@ def label_rules(data: DataConfig, task: type[Task] | Task) -> LabelRules:
     return LabelRules(data.target, data.target_map, data.on_missing, separator)
 
 
-def read_labels(data: DataConfig, task: Task, frame: pd.DataFrame | None = None) -> Table:
-    """The labelled rows as a task that is known already encodes them; raises DataError."""
+def read_labels(data: DataConfig, task: Task, frame: pd.DataFrame | None = None, *, merge: bool = True) -> Table:
+    """The labelled rows as a task that is known already encodes them; raises DataError. `merge` is of `read_table`."""
     layout = TableLayout(data.images, data.id, data.group)
-    return read_table(data.train, layout, task, labels=label_rules(data, task), frame=frame)
+    return read_table(data.train, layout, task, labels=label_rules(data, task), frame=frame, merge=merge)
+
+
+def _page_notes(data: DataConfig, task: Task, frame: pd.DataFrame, table: Table) -> tuple[str, ...]:
+    """Lines on pages whose stated sides are not their picture's, of a task with boxes; raises DataError."""
+    if not task.has_spatial_targets:
+        return ()
+    sides = zip(frame["height"], frame["width"], strict=True)
+    stated = dict(zip(map(canonical_text, frame[data.id].astype(str)), sides, strict=True))
+    return check_pages(table.ids.tolist(), table.paths, [stated[name] for name in table.ids.tolist()])
 
 
 def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]:

@@ -22,5 +22,5 @@ def common_postprocess(records: Sequence[TrialRecord]) -> Postprocess | None:
     """The post-processing that the space fixes for all of these trials; None if sampled, tuned or not given."""
     first, *others = (record.config.get("postprocess") for record in records)
     sampled = any(name.partition(".")[0] == "postprocess" for record in records for name in record.params)
-    fixed = isinstance(first, Mapping) and not sampled and all(other == first for other in others)
+    fixed = isinstance(first, Mapping) and bool(first) and not sampled and all(other == first for other in others)
     return first if fixed else None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError
 from foldtune.results.runs.digests_file import write_digests
 from foldtune.results.runs.identity import RunIdentity, write_identity
@@ -26,6 +27,7 @@ from foldtune.search.runs.digests import TEST, TRAIN, digest_rows, summary
 from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.unchanged import check_unchanged
 from foldtune.search.runs.validation import Checked
+from foldtune.search.runs.warmup import short_warmup
 from foldtune.spaces import Space, expand_presets
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import TASKS, Task, task_from_dict
@@ -186,7 +188,7 @@ def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Label
     """
     data = run.config.data
     try:
-        table = read_labels(data, run.task)
+        table = read_labels(data, run.task, merge=False)
     except DataError as error:
         hint = "" if data.train.is_file() and data.images.is_dir() else "; if the data moved, give --data ROOT"
         raise InputError([*error.problems[:-1], f"{error.problems[-1]}{hint}"]) from None
@@ -200,14 +202,15 @@ def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Label
 
 
 def _rows(table: Table, ids: Any, source: Path) -> Table:
-    place = {name: row for row, name in enumerate(table.ids)}
-    missing = [name for name in ids if name not in place]
+    place = {name: row for row, name in enumerate(table.ids.tolist())}
+    rows = [place.get(name, place.get(canonical_text(name))) for name in ids.tolist()]
+    missing = [name for name, row in zip(ids.tolist(), rows, strict=True) if row is None]
     if missing:
         raise InputError(
             f"{source}: {len(missing)} rows that this run was started with are gone (first: {missing[0]}); "
             "bring them back, or start another run with --name"
         )
-    return table.select([place[name] for name in ids])
+    return replace(table.select([row for row in rows if row is not None]), ids=ids)
 
 
 def extend(run: Run, given: RunConfig, more: int) -> Run:
@@ -254,7 +257,7 @@ def check_same(given: RunConfig, stored: RunConfig) -> None:
 
 def _frozen_part(config: RunConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json")
-    values["space"] = expand_presets(values["space"])
+    values["space"] = expand_presets(short_warmup(values["space"], config.search.max_epochs))
     if values["search"]["metric"] is None:
         values["search"]["metric"] = TASKS[config.task].default_metric if config.task in TASKS else None
     for path in RESUMABLE:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from foldtune.canonical import canonical_text
 from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError, unknown
 from foldtune.results.exports.submission import read_sample
 from foldtune.results.runs.ranking import Goal
@@ -18,12 +19,19 @@ from foldtune.search.config.loading import FormError, check, read_raw
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.dataset import read_labelled, read_unlabelled, split
 from foldtune.search.runs.goal import resolve_goal
+from foldtune.search.runs.positive import positive_notes
+from foldtune.search.runs.submission_form import form_notes
+from foldtune.search.runs.trainability import check_trainable
+from foldtune.search.runs.warmup import with_short_warmup
 from foldtune.search.voting.combiner import check_voting
 from foldtune.spaces import Space
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.loading.crops import check_crop
 from foldtune.trainers.tasks import TASKS, Task
 from foldtune.trainers.tasks.parsing import parse_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -33,7 +41,11 @@ RANDOM_DRAWS = 64
 
 @dataclass(frozen=True)
 class Checked:
-    """A configuration that holds, with what was read to find out."""
+    """A configuration that holds, with what was read to find out.
+
+    Attributes:
+        notes: what was taken for granted or is doubtful, a line each, for the user.
+    """
 
     config: RunConfig
     space: Space
@@ -42,6 +54,7 @@ class Checked:
     table: Table
     folds: npt.NDArray[np.int64]
     test: Table | None
+    notes: tuple[str, ...] = ()
 
 
 def check_file(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Checked:
@@ -78,6 +91,7 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
         InputError: every problem found.
     """
     checks = _Checks(form)
+    config, shorter = with_short_warmup(config)
     task_class = checks.run(["task"], lambda: _task_class(config))
     space = checks.run(["space"], lambda: _space(config))
     goal = checks.run(["search"], lambda: _goal(config, task_class)) if task_class else None
@@ -86,18 +100,30 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
     checks.run(["ensemble", "search"], lambda: _voting(config, task_class, goal) if task_class and goal else None)
     read = checks.run(["data"], lambda: read_labelled(config.data, config.task)) if task_class else None
     folds = test = None
+    notes = list(shorter)
     if read is not None:
         task, table = read
+        notes += table.notes
+        notes += checks.run(["search", "space"], lambda: positive_notes(config, task, table, goal, space)) or ()
         epochs, size = config.search.max_epochs, config.data.size
         checks.run(["search"], lambda: check_space(space, task, epochs, size) if space else None)
         folds = checks.run(
             ["ensemble", "search"], lambda: split(task, table, config.ensemble.folds, config.search.seed)
         )
         test = checks.run([], lambda: read_unlabelled(config.data, task) if config.data.test else None)
-    checks.run(["data"], lambda: _sample(config, test))
+        if space is not None and folds is not None and table.targets is not None:
+            trained = checks.run(
+                ["search"], partial(check_trainable, space, task, table.targets, folds, size, draws=_draws(space))
+            )
+            notes += trained or ()
+    sample = checks.run(["data"], lambda: _sample(config, test))
+    if read is not None and goal is not None and config.data.test is not None:
+        notes += form_notes(read[0], goal.metric, sample)
     if checks.problems or space is None or goal is None or folds is None or read is None:
         raise InputError(checks.problems)
-    return Checked(config, space, goal, *read, folds, test)
+    if test is not None:
+        notes += test.notes
+    return Checked(config, space, goal, *read, folds, test, tuple(dict.fromkeys(notes)))
 
 
 def check_space(space: Space, task: Task, epochs: int, image_size: tuple[int, int] | None = None) -> None:
@@ -212,10 +238,10 @@ def _voting(config: RunConfig, task_class: type[Task], goal: Goal) -> None:
         raise InputError(f"ensemble.voting: {str(error).removeprefix('voting ')}") from None
 
 
-def _sample(config: RunConfig, test: Table | None) -> None:
+def _sample(config: RunConfig, test: Table | None) -> pd.DataFrame | None:
     path = config.data.sample_submission
     if path is None:
-        return
+        return None
     if config.data.test is None:
         raise InputError("data.test: missing; data.sample_submission needs the rows to submit")
     try:
@@ -223,7 +249,8 @@ def _sample(config: RunConfig, test: Table | None) -> None:
     except SubmissionError as error:
         raise InputError(f"data.sample_submission: {error}") from None
     if test is not None:
-        _same_ids(sample.iloc[:, 0].astype(str).tolist(), test.ids.tolist(), config)
+        _same_ids([canonical_text(name) for name in sample.iloc[:, 0].astype(str)], test.ids.tolist(), config)
+    return sample
 
 
 def _same_ids(sample: Sequence[str], test: Sequence[str], config: RunConfig) -> None:

@@ -40,7 +40,8 @@ class CrossFit:
         splits: (N,) split of each row.
         min_votes: votes needed in hard votes.
         seed: seed of randomised fits.
-        untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
+        fixed: the post-processing that the user fixed, so none is fitted; None fits it, or takes the task's default
+            where `metric` is one of scores.
     """
 
     def __init__(
@@ -51,12 +52,12 @@ class CrossFit:
         *,
         min_votes: int | None = None,
         seed: int = 0,
-        untuned: Mapping[str, Any] | None = None,
+        fixed: Mapping[str, Any] | None = None,
     ) -> None:
         self._objective, self._task, self._scores = objective, objective.task, member_scores
         self._splits, self._names = splits, tuple(np.unique(splits).tolist())
         self._min_votes, self._seed = min_votes, seed
-        self._untuned = None if objective.metric in self._task.tunable_metrics else untuned
+        self._fixed = fixed
         self._methods = methods_for(self._task, objective.metric)
         self._combiners: dict[tuple[str, frozenset[int]], EnsembleCombiner] = {}
 
@@ -118,7 +119,7 @@ class CrossFit:
                 if rows.any()
                 else EnsembleCombiner.uniform(self._task, len(self._scores))
             )
-            self._combiners[key] = combiner if self._untuned is None else combiner.with_postprocess(self._untuned)
+            self._combiners[key] = combiner if self._fixed is None else combiner.with_postprocess(self._fixed)
         return self._combiners[key]
 
     def _outside(self, without: frozenset[int]) -> npt.NDArray[np.bool_]:

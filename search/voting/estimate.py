@@ -74,6 +74,7 @@ def estimate(
     min_votes: int | None = None,
     bootstrap: Bootstrap | None = None,
     untuned: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, Any] | None = None,
 ) -> Estimate:
     """Fit the vote, and evaluate it on rows that it was not fitted on.
 
@@ -86,6 +87,7 @@ def estimate(
         bootstrap: samples of the intervals. Its groups stay together in the splits of auto, too; its seed is also that
             of greedy's bags, and of the sample of very many rows.
         untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
+        fixed: the post-processing that the user fixed, of the vote and of each member, whatever the metric.
 
     Raises:
         InputError: a voting that does not fit the task, the metric or the number of members.
@@ -94,10 +96,15 @@ def estimate(
     task, metric, targets = objective.task, objective.metric, objective.targets
     check_voting(task, metric, voting, len(members), min_votes)
     member_scores = [member.scores for member in members]
+    if fixed is None and metric not in task.tunable_metrics:
+        fixed = untuned
     splits = splits_for_choosing(task, targets, folds, bootstrap.groups) if voting == "auto" else folds
-    fit = CrossFit(objective, member_scores, splits, min_votes=min_votes, seed=bootstrap.seed, untuned=untuned)
+    fit = CrossFit(objective, member_scores, splits, min_votes=min_votes, seed=bootstrap.seed, fixed=fixed)
     answers = fit.answers(voting)
-    alone = [cross_fitted_predictions(task, scores, targets, metric, folds) for scores in member_scores]
+    alone = [
+        cross_fitted_predictions(task, scores, targets, metric, folds) if fixed is None else task.predict(scores, fixed)
+        for scores in member_scores
+    ]
     values = [objective.value(*answer) for answer in zip(member_scores, alone, strict=True)]
     best = int(np.argmax(objective.sign * np.array(values)))
     return Estimate(

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from foldtune.errors import DataError, did_you_mean, unknown
+from foldtune.canonical import Spellings, canonical_text, integral, one_spelling, spelling_notes
+from foldtune.csv_files import read_csv
+from foldtune.errors import DataError, shortened, unknown
+
+__all__ = ["encode_labels", "known_positive", "label_column", "label_notes", "label_sets", "read_csv", "sort_labels"]
+
+Labels = npt.NDArray[np.object_]
+"""Texts (N,)."""
 
 _SHOWN = 5
-_NAMES_SHOWN = 20
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Return a CSV as text: only an empty cell is missing ("NA" and "None" are labels); a BOM is dropped.
-
-    Raises:
-        DataError: no such file, not a CSV, not UTF-8, empty.
-    """
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError([f"{path}: no such file"]) from None
-    except (ValueError, OSError) as error:  # pandas' parser and decoding errors are ValueErrors
-        reason = " ".join(str(error).split())
-        raise DataError([f"{path}: cannot be read as a CSV ({reason})"]) from error
+_POSITIVES = {"0": "1", "no": "yes", "false": "true", "negative": "positive"}
+"""Negative → positive label, whatever their case, of pairs whose positive one is beyond doubt."""
+_SEPARATORS = ("|", ",", ";", "/", " ")
 
 
 def label_sets(
     frame: pd.DataFrame, column: str, separator: str, source: Path | str
-) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+) -> tuple[Labels, npt.NDArray[np.int64]]:
     """Return all labels (M,) of a column of label lists, and the row (M,) of each; an empty cell has none.
 
     Blanks around a label are dropped, and so are empty labels.
@@ -44,12 +38,17 @@ def label_sets(
     if column not in frame:
         raise DataError([f"{source}: {unknown('column', column, map(str, frame.columns))}"])
     cells = frame[column].fillna("").astype(str)
-    pairs = [(name, row) for row, cell in enumerate(cells) for part in cell.split(separator) if (name := part.strip())]
+    pairs = [
+        (name, row)
+        for row, cell in enumerate(cells)
+        for part in cell.split(separator)
+        if canonical_text(name := part.strip())
+    ]
     labels, rows = zip(*pairs, strict=True) if pairs else ((), ())
-    return np.array(labels, dtype=np.str_), np.array(rows, dtype=np.int64)
+    return _text_array(labels), np.array(rows, dtype=np.int64)
 
 
-def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> npt.NDArray[np.str_]:
+def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> Labels:
     """Return the labels (N,) of a column, without the blanks around them.
 
     Raises:
@@ -58,17 +57,25 @@ def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> npt.ND
     if column not in frame:
         raise DataError([f"{source}: {unknown('column', column, map(str, frame.columns))}"])
     cells = frame[column]
-    labels = np.array([str(cell).strip() for cell in cells], dtype=np.str_)
-    empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | (labels == ""))
+    labels = _text_array([str(cell).strip() for cell in cells])
+    named = np.fromiter((bool(canonical_text(label)) for label in labels), dtype=bool, count=len(labels))
+    empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | ~named)
     if len(empty):
         where = f"{len(empty)} of {len(frame)} rows (data rows {_first(empty + 1)})"
         raise DataError([f"{source}: column '{column}' is empty in {where}; fill them or drop the rows"])
     return labels
 
 
-def sort_labels(labels: npt.NDArray[np.str_]) -> tuple[str, ...]:
-    """Return the distinct labels in order: as numbers where all are finite numbers, else as text."""
-    distinct = [str(label) for label in np.unique(labels)]
+def _text_array(texts: Sequence[str]) -> Labels:
+    """Return texts (N,) as objects: in an array of fixed width one long text would make all of them long."""
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array
+
+
+def sort_labels(labels: Labels) -> tuple[str, ...]:
+    """Return the distinct labels in one spelling each, in order: as numbers where all are finite ones, else as text."""
+    distinct = sorted(set(one_spelling(dict.fromkeys(labels)).values()))
     try:
         numbers = {label: float(label) for label in distinct}
     except ValueError:
@@ -79,39 +86,83 @@ def sort_labels(labels: npt.NDArray[np.str_]) -> tuple[str, ...]:
 
 
 def encode_labels(
-    labels: npt.NDArray[np.str_],
+    labels: Labels,
     known: Sequence[str],
     column: str,
     source: Path | str,
     rows: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """Return the index (N,) of each label among the known ones; ``rows`` (N,) are the labels' rows in the table.
+    """Return the index (N,) of each label among the known ones, however it is spelled.
+
+    Args:
+        rows: (N,) the labels' rows in the table.
 
     Raises:
         DataError: labels that are not known, each with its rows and the nearest known one.
     """
-    place = {label: index for index, label in enumerate(known)}
     rows = np.arange(len(labels)) if rows is None else rows
     distinct, inverse = np.unique(labels, return_inverse=True)
-    strange = [index for index, label in enumerate(distinct) if str(label) not in place]
+    spellings, place = Spellings(known), {label: index for index, label in enumerate(known)}
+    found = [spellings.find(str(label)) for label in distinct]
+    strange = [index for index, name in enumerate(found) if name is None]
     if strange:
         shown = strange[:_SHOWN]
         problems = [_strange_label(str(distinct[i]), rows[inverse == i], known, column, source) for i in shown]
         if len(strange) > _SHOWN:
             problems.append(f"{source}: column '{column}' has {len(strange) - _SHOWN} more unknown labels")
         raise DataError(problems)
-    codes = np.array([place[str(label)] for label in distinct], dtype=np.int64)
+    codes = np.array([place[str(name)] for name in found], dtype=np.int64)
     return np.asarray(codes[inverse])
 
 
 def _strange_label(
     label: str, rows: npt.NDArray[np.int64], known: Sequence[str], column: str, source: Path | str
 ) -> str:
-    shown = [*known[:_NAMES_SHOWN], *(["…"] if len(known) > _NAMES_SHOWN else [])]
-    text = f"unknown label {label!r}{did_you_mean(label, known) or ';'} valid: {', '.join(shown)}"
+    text = unknown("label", label, known)
     return f"{source}: column '{column}': {text} (in {len(rows)} rows, data rows {_first(rows + 1)})"
 
 
 def _first(rows: npt.NDArray[np.intp]) -> str:
     shown = ", ".join(str(row) for row in rows[:_SHOWN])
     return shown + (", …" if len(rows) > _SHOWN else "")
+
+
+def known_positive(labels: Sequence[str]) -> str | None:
+    """Return the positive one of two labels where a convention names it, None where none does.
+
+    >>> known_positive(["Yes", "No"]), known_positive(["cancer", "normal"])
+    ('Yes', None)
+    """
+    forms = {(integral(label) or label).casefold(): label for label in labels}
+    return next((forms[one] for other, one in _POSITIVES.items() if forms.keys() == {one, other}), None)
+
+
+def label_notes(column: str, labels: Labels) -> tuple[str, ...]:
+    """Return a line for labels that are spelled in several ways, and one for those that look like several labels."""
+    distinct = list(dict.fromkeys(labels))
+    what = f"column '{column}'"
+    joined = joined_labels(one_spelling(distinct).values())
+    notes = spelling_notes(what, distinct)
+    if joined is None:
+        return notes
+    separator, example = joined
+    advice = f"if it holds several labels, use task multilabel with data.label_separator: '{separator}'"
+    return (*notes, f"{what}: {shortened(repr(example))} is taken as one label; {advice}")
+
+
+def joined_labels(names: Iterable[str]) -> tuple[str, str] | None:
+    """Return a separator by which some labels are joins of others, and one such label; None where there is none.
+
+    >>> joined_labels(["cat", "dog", "cat dog"]), joined_labels(["left eye", "right eye"])
+    ((' ', 'cat dog'), None)
+    """
+    known = set(names)
+    for separator in _SEPARATORS:
+        joins = [name for name in known if separator in name.strip()]
+        parts = {name: {part.strip() for part in name.split(separator)} - {""} for name in joins}
+        if of_others := sorted(name for name in joins if len(parts[name]) > 1 and parts[name] <= known):
+            return separator, of_others[0]
+        compressed = len(set().union(*parts.values(), known - parts.keys())) * 2 <= len(known)
+        if joins and compressed:
+            return separator, min(joins)
+    return None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from foldtune.canonical import Spellings, canonical_text
 from foldtune.errors import DataError, unknown
 
 _SHOWN = 5
@@ -40,7 +42,9 @@ class LabelRules:
         """
         if self.column not in frame or (self.mapping is None and self.on_missing == "error"):
             return frame, {}
-        cells = frame[self.column].fillna("").astype(str).str.strip()
+        cells = frame[self.column].fillna("").astype(str).map(canonical_text)
+        if self.mapping is not None and self.separator is None:
+            cells = cells.map({cell: self._spelled(cell) for cell in cells.unique()})
         empty = cells == ""
         left_out = {}
         drop = np.zeros(len(frame), dtype=np.bool_)
@@ -63,7 +67,14 @@ class LabelRules:
 
     def _labels(self, cell: str) -> list[str]:
         parts = [cell] if self.separator is None else cell.split(self.separator)
-        return [label for part in parts if (label := part.strip())]
+        return [self._spelled(label) for part in parts if (label := canonical_text(part))]
+
+    def _spelled(self, label: str) -> str:
+        return self._spellings.find(label) or label
+
+    @cached_property
+    def _spellings(self) -> Spellings:
+        return Spellings(self.mapping or ())
 
     def _mapped(self, cell: str) -> str:
         assert self.mapping is not None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,11 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from foldtune.errors import DataError, did_you_mean, unknown
+from foldtune.canonical import canonical_text, one_spelling, spelling_notes
+from foldtune.errors import DataError, did_you_mean, shortened, unknown
+from foldtune.trainers.data.image_files import beside_missing, file_keys, listed_as
 from foldtune.trainers.data.labels import LabelRules
 
 _SHOWN = 5
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".tif", ".tiff", ".bmp", ".webp")
+_MAX_ID = 4096
+"""Characters of an image's name: no file system takes a longer path."""
+_MAX_TEXT_BYTES = 1 << 28
+"""Memory of a column of groups as written; of more, long ones are named by a digest."""
+_WHOLE = 150
 
 
 class TableTask(Protocol):
@@ -32,11 +39,12 @@ class Table:
     """N rows of a table.
 
     Attributes:
-        ids: (N,) ids as written in the file.
+        ids: (N,) ids in their canonical form, which is as written where that is plain.
         paths: N image files.
         targets: (N, ...) as the task encodes them; None where unlabelled.
         groups: (N,) groups, each of which belongs to one fold; None without groups.
         left_out: number of rows of the file that are not in the table, by reason.
+        notes: what is spelled in several ways or doubtful, a line each.
     """
 
     ids: npt.NDArray[np.str_]
@@ -44,6 +52,7 @@ class Table:
     targets: npt.NDArray[Any] | None = None
     groups: npt.NDArray[np.str_] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -57,6 +66,7 @@ class Table:
             targets=None if self.targets is None else self.targets[index],
             groups=None if self.groups is None else self.groups[index],
             left_out=self.left_out,
+            notes=self.notes,
         )
 
 
@@ -83,6 +93,7 @@ def read_table(
     labelled: bool = True,
     labels: LabelRules | None = None,
     frame: pd.DataFrame | None = None,
+    merge: bool = True,
 ) -> Table:
     """Read and check a table.
 
@@ -93,9 +104,12 @@ def read_table(
         labelled: whether the rows have targets.
         labels: rules that leave rows out and rename labels first; nothing of a row that is left out is checked.
         frame: content of the file, if it has been read before.
+        merge: whether labelled rows of one file under several names become the first of them. A run that was started
+            with each of them keeps them.
 
     Raises:
-        DataError: every problem of file, columns, names, labels, groups, and missing images.
+        DataError: every problem of file, columns, names, labels, groups, and missing images; one file with several
+            labels or groups.
     """
     path, images = Path(path), Path(layout.images)
     id_column, group_column = layout.id_column, layout.group_column
@@ -113,17 +127,73 @@ def read_table(
             targets = task.encode(frame, source=path)
         except DataError as error:
             problems += error.problems
+    ids: list[str] = []
     paths: tuple[Path, ...] = ()
     if id_column in frame:
-        problems += [f"{path}: {text}" for text in _id_problems(frame[id_column])]
-        paths = tuple(images / name for name in frame[id_column].fillna("").astype(str))
-        problems += _missing_images(path, images, [p for p in paths if p != images])
+        ids = [canonical_text(str(name)) for name in frame[id_column].fillna("")]
+        unusable = _unusable_ids(frame[id_column], ids)
+        problems += [f"{path}: {text}" for text in [*_id_problems(frame[id_column], ids), *unusable]]
+        if not unusable:
+            paths, missing = _locate(images, ids)
+            problems += _missing_images(path, images, missing, sum(map(bool, ids)))
     if group_column is not None and group_column in frame:
         problems += [f"{path}: {text}" for text in _empty_cells(frame[group_column])]
     if problems:
         raise DataError(problems)
-    groups = None if group_column is None else frame[group_column].astype(str).to_numpy(dtype=np.str_)
-    return Table(frame[id_column].astype(str).to_numpy(dtype=np.str_), paths, targets, groups, left_out)
+    notes: tuple[str, ...] = ()
+    groups = None
+    if group_column is not None:
+        written = [str(group) for group in frame[group_column]]
+        groups = _groups(written)
+        notes = spelling_notes(f"column '{group_column}'", dict.fromkeys(written))
+    table = Table(np.array(ids, dtype=np.str_), paths, targets, groups, left_out, notes)
+    return _merge_files(table, path) if labelled and merge else table
+
+
+def _merge_files(table: Table, source: Path) -> Table:
+    """Return the table with one row a file. Raises DataError where rows of a file have other labels or groups."""
+    first: dict[tuple[str, str], int] = {}
+    again: list[int] = []
+    problems: list[str] = []
+    for row, key in enumerate(file_keys(table.paths)):
+        before = first.setdefault(key, row)
+        if before == row:
+            continue
+        again.append(row)
+        if differing := _differing(table, before, row):
+            names = " and ".join(shortened(repr(str(table.ids[each]))) for each in (before, row))
+            rows = f"data rows {before + 1} and {row + 1}"
+            problems.append(f"{source}: {names} are one file with different {differing} ({rows})")
+    if problems:
+        more = [f"{source}: and {len(problems) - _SHOWN} more files like these"] if len(problems) > _SHOWN else []
+        raise DataError(problems[:_SHOWN] + more)
+    if not again:
+        return table
+    keep = np.ones(len(table), dtype=np.bool_)
+    keep[again] = False
+    merged = table.select(keep)
+    return replace(merged, left_out={**table.left_out, "the file of an earlier row": len(again)})
+
+
+def _differing(table: Table, one: int, other: int) -> str:
+    """Return what two rows differ in, "" where they are alike."""
+    assert table.targets is not None
+    first, second = table.targets[one], table.targets[other]
+    if not np.array_equal(first, second, equal_nan=np.asarray(first).dtype.kind == "f"):
+        return "labels"
+    return "groups" if table.groups is not None and table.groups[one] != table.groups[other] else ""
+
+
+def _groups(written: Sequence[str]) -> npt.NDArray[np.str_]:
+    """Return groups (N,) in one spelling each; very long ones, of which all would take the length, by a digest."""
+    forms = one_spelling(dict.fromkeys(written))
+    if max(map(len, forms.values()), default=0) * len(written) * 4 > _MAX_TEXT_BYTES:
+        forms = {text: form if len(form) <= _WHOLE else _digest(form) for text, form in forms.items()}
+    return np.array([forms[text] for text in written], dtype=np.str_)
+
+
+def _digest(text: str) -> str:
+    return f"{text[:_WHOLE]}…{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _read(path: Path, task: TableTask) -> pd.DataFrame:
@@ -132,7 +202,7 @@ def _read(path: Path, task: TableTask) -> pd.DataFrame:
     try:
         return task.read_frame(path)
     except (ValueError, OSError) as error:  # pandas' parser and decoding errors are ValueErrors
-        reason = " ".join(str(error).split())
+        reason = shortened(" ".join(str(error).split()), 200)
         raise DataError([f"{path}: cannot be read as a table ({reason})"]) from error
 
 
@@ -146,28 +216,62 @@ def _no_file(path: Path) -> str:
 
 
 def _empty_cells(column: pd.Series[Any]) -> list[str]:
-    empty = np.flatnonzero(column.isna() | (column.astype(str).str.strip() == ""))
+    blank = [not canonical_text(str(cell)) for cell in column]
+    empty = np.flatnonzero(column.isna().to_numpy(dtype=bool) | np.array(blank, dtype=bool))
     if not len(empty):
         return []
     return [f"column '{column.name}' is empty in {len(empty)} rows (data rows {_first(empty + 1)})"]
 
 
-def _id_problems(column: pd.Series[Any]) -> list[str]:
+def _id_problems(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
     problems = _empty_cells(column)
-    repeated = column[column.duplicated() & column.notna()].unique()
+    names = pd.Series(ids, dtype=object)
+    repeated = names[names.duplicated() & (names != "")].unique()
     if len(repeated):
         problems.append(f"column '{column.name}' has {len(repeated)} names more than once ({_first(repeated)})")
     return problems
 
 
-def _missing_images(table: Path, images: Path, paths: Sequence[Path]) -> list[str]:
+def _unusable_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
+    """Problems of names that are no file's on any machine."""
+    strange = [row for row, name in enumerate(ids) if name and not _is_file_name(name)]
+    if not strange:
+        return []
+    shown = _first([shortened(repr(ids[row])) for row in strange])
+    return [f"column '{column.name}' has {len(strange)} names that no file has ({shown}; data row {strange[0] + 1})"]
+
+
+def _is_file_name(name: str) -> bool:
+    if len(name) > _MAX_ID or "\0" in name or Path(name).name in ("", ".."):
+        return False
+    try:
+        return len(max(Path(name).parts, key=len).encode()) <= 4 * 255
+    except UnicodeEncodeError:
+        return False
+
+
+def _locate(images: Path, ids: Sequence[str]) -> tuple[tuple[Path, ...], list[Path]]:
+    """Return the file of each name, and those that do not exist; a name is compared in its canonical form."""
+    paths = [images / name for name in ids]
     folders = {folder: _files_of(folder) for folder in {path.parent for path in paths}}
-    missing = [path for path in paths if path.name not in folders[path.parent]]
+    absent = [row for row, path in enumerate(paths) if path.name not in folders[path.parent]]
+    named = {folder: listed_as(folders[folder]) for folder in {paths[row].parent for row in absent}}
+    missing: list[Path] = []
+    for row in absent:
+        path = paths[row]
+        if (actual := named[path.parent].get(path.name)) is not None:
+            paths[row] = path.with_name(actual)
+        elif ids[row]:
+            missing.append(path)
+    return tuple(paths), missing
+
+
+def _missing_images(table: Path, images: Path, missing: Sequence[Path], total: int) -> list[str]:
     if not missing:
         return []
-    hint = _missing_hint(images, missing[0])
-    shown = _first([str(path) for path in missing])
-    return [f"{table}: {len(missing)} of {len(paths)} images do not exist ({shown}){hint}"]
+    shown = _first([shortened(str(path), 200) for path in missing])
+    hint = _missing_hint(images, missing)
+    return [f"{table}: {len(missing)} of {total} images do not exist ({shown}){hint}"]
 
 
 def _files_of(folder: Path) -> frozenset[str]:
@@ -179,19 +283,14 @@ def _files_of(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _missing_hint(images: Path, missing: Path) -> str:
+def _missing_hint(images: Path, missing: Sequence[Path]) -> str:
     if not images.is_dir():
         beside = [p.name for p in images.parent.iterdir() if p.is_dir()] if images.parent.is_dir() else []
         return f"; the folder {images} does not exist{did_you_mean(images.name, sorted(beside))}"
-    for suffix in _SUFFIXES:
-        if missing.with_name(missing.name + suffix).is_file():
-            return f"; {missing.name}{suffix} exists: write the names with their extension"
-    for folder in [images.parent, *sorted(p for p in images.iterdir() if p.is_dir())]:
-        if (folder / missing.name).is_file():
-            return f"; {folder / missing.name} exists: set data.images to {folder}"
-    return did_you_mean(missing.name, sorted(_files_of(images))) or f"; looked in {images}"
+    hint = beside_missing(images, missing)
+    return hint or did_you_mean(missing[0].name, sorted(_files_of(images))) or f"; looked in {images}"
 
 
 def _first(values: Sequence[Any] | npt.NDArray[Any]) -> str:
-    shown = ", ".join(str(value) for value in values[:_SHOWN])
+    shown = ", ".join(shortened(str(value), 200) for value in values[:_SHOWN])
     return shown + (", …" if len(values) > _SHOWN else "")

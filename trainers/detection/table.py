@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from foldtune.errors import DataError, unknown
-from foldtune.trainers.data.label_columns import read_csv
+from foldtune.csv_files import MAX_TABLE_BYTES, read_csv
+from foldtune.errors import DataError, shortened, unknown
 from foldtune.trainers.detection.polygons import Points, repair
 
 _SHOWN = 5
@@ -30,16 +30,30 @@ def read_text_frame(path: Path) -> pd.DataFrame:
     if path.suffix.lower() != ".json":
         return read_csv(path)
     try:
-        images = json.loads(path.read_text(encoding="utf-8-sig"))
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise DataError([f"{path}: holds more than {MAX_TABLE_BYTES >> 20:,} MB, the most that a table may"])
+        images = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_key_twice)
     except FileNotFoundError:
         raise DataError([f"{path}: no such file"]) from None
+    except RecursionError:
+        raise DataError([f"{path}: cannot be read as JSON (lists and mappings too deep inside one another)"]) from None
     except (ValueError, OSError) as error:
-        raise DataError([f"{path}: cannot be read as JSON ({' '.join(str(error).split())})"]) from None
+        reason = shortened(" ".join(str(error).split()), 200)
+        raise DataError([f"{path}: cannot be read as JSON ({reason})"]) from None
     if not isinstance(images, dict) or not all(isinstance(each, dict) for each in images.values()):
         raise DataError([f"{path}: must be a mapping from image names to mappings, as in {FORM}"])
     keys = dict.fromkeys(["width", "height", *(key for each in images.values() for key in each)])
     columns = {key: pd.Series([each.get(key) for each in images.values()], dtype=object) for key in keys}
     return pd.DataFrame({"image": pd.Series(list(images), dtype=str), **columns})
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"{shortened(repr(twice))} stands twice in one mapping; keep one")
+    return found
 
 
 class Labels(NamedTuple):
@@ -76,13 +90,13 @@ def read_polygons(frame: pd.DataFrame, column: str, source: Path | str) -> Label
 
 def _side(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-        raise ValueError(f"{name} must be a number of pixels, not {value!r}")
+        raise ValueError(f"{name} must be a number of pixels, not {shortened(_shown(value))}")
     return float(value)
 
 
 def _polygons(boxes: Any, width: float, height: float, notes: Counter[str]) -> list[Points]:
     if not isinstance(boxes, list):
-        raise ValueError(f"boxes must be a list (empty where there is no text), not {boxes!r}")
+        raise ValueError(f"boxes must be a list (empty where there is no text), not {shortened(_shown(boxes))}")
     kept = []
     for place, box in enumerate(boxes, start=1):
         polygon, changes = repair(_points(box, place), width, height)
@@ -96,8 +110,15 @@ def _points(box: Any, place: int) -> Points:
     given = box.get("points") if isinstance(box, dict) else box
     try:
         points = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = np.empty(0)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ValueError(f"box {place} must have points [[x, y], …], not {str(given)[:60]}")
+        raise ValueError(f"box {place} must have points [[x, y], …], not {shortened(_shown(given))}")
     return points
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or very deep lists
+        return f"a {type(value).__name__}"

@@ -26,12 +26,23 @@ def freeze_all_but_last(model: nn.Module, groups: int) -> tuple[nn.Module, ...]:
     matcher: Any = getattr(model, "group_matcher", None)
     if matcher is None:
         raise SettingsError([Problem("train_last", "the model has no layer groups; use 0")])
-    group_of: dict[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
+    group_of = _group_of(model, matcher)
     last_frozen = max(group_of.values()) - groups - 1
     for name, parameter in model.named_parameters():
         if group_of[name] <= last_frozen:
             parameter.requires_grad_(False)
     return tuple(module for module in model.modules() if _is_frozen_batch_norm(module))
+
+
+def count_layer_groups(model: nn.Module) -> int | None:
+    """Return the layer groups before the head that `freeze_all_but_last` counts; None where the model has none."""
+    matcher: Any = getattr(model, "group_matcher", None)
+    return None if matcher is None else max(_group_of(model, matcher).values())
+
+
+def _group_of(model: nn.Module, matcher: Any) -> dict[str, int]:
+    groups: dict[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
+    return groups
 
 
 def _is_frozen_batch_norm(module: nn.Module) -> bool:

@@ -108,6 +108,15 @@ def input_stats(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]
     return tuple(cfg.get("mean", mean)), tuple(cfg.get("std", std))
 
 
+def own_size(model_name: str) -> tuple[int, int] | None:
+    """Height and width that the model was made for, None where they are not known."""
+    try:
+        size = timm.get_pretrained_cfg(model_name, allow_unregistered=False).input_size
+        return int(size[1]), int(size[2])
+    except (RuntimeError, AttributeError, TypeError, IndexError):
+        return None
+
+
 def count_params_m(model: nn.Module) -> float:
     """Parameters in millions."""
     return sum(parameter.numel() for parameter in model.parameters()) / 1e6

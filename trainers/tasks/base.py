@@ -69,8 +69,8 @@ class Task(Votes):
         """The task of a labelled table: classes, their order, their counts.
 
         Multiclass, ordinal: classes are the distinct labels, sorted, as numbers where all are. Binary: two
-        labels, the larger is positive. Multilabel: the distinct labels between separators, none in an
-        empty cell. Text detection: one class; ``target`` names the column of boxes.
+        labels, of which the rarer is positive where nothing names one. Multilabel: the distinct labels between
+        separators, none in an empty cell. Text detection: one class; ``target`` names the column of boxes.
 
         Raises:
             DataError: an absent column, rows without a label, a single class.
@@ -88,6 +88,15 @@ class Task(Votes):
         Raises:
             DataError: missing labels, unknown ones (with the nearest known one), boxes outside of the image.
         """
+
+    def label_notes(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        """Lines on labels of a table that are spelled in several ways, or that look like several labels."""
+        return ()
+
+    @property
+    def has_single_score(self) -> bool:
+        """Whether one number a row is its score, so that one column of a submission can hold the scores."""
+        return False
 
     @property
     @abstractmethod
@@ -262,11 +271,13 @@ class Task(Votes):
         *,
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
+        as_scores: bool = False,
     ) -> pd.DataFrame:
         """The rows of a submission, in the order of ``ids``, in ``columns`` (the first holds the ids).
 
         Args:
             scores: (N, ...) scores, for a form with one column of probabilities a class.
+            as_scores: whether a single column takes scores instead of labels, of a task that :attr:`has_single_score`.
             image_sizes: (N, 2) heights and widths of the original pictures in pixels, for spatial predictions.
 
         Raises:

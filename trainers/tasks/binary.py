@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from foldtune.errors import DataError, Problem, unknown
+from foldtune.canonical import Spellings
+from foldtune.errors import DataError, Problem, shortened, unknown
 from foldtune.trainers.arrays.voting import hard_vote_on
-from foldtune.trainers.data.label_columns import encode_labels, label_column, sort_labels
+from foldtune.trainers.data.label_columns import encode_labels, known_positive, label_column, label_notes, sort_labels
 from foldtune.trainers.losses import BINARY_LIKE, losses_for
 from foldtune.trainers.metrics.classification import COUNT_METRICS, confusion_counts, precision_recall_f1
 from foldtune.trainers.metrics.multilabel import binary_log_loss, mean_auroc, mean_average_precision
@@ -30,6 +31,13 @@ from foldtune.trainers.postprocess.thresholds import (
 from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 
 _FROM_COUNTS = ("accuracy", "balanced_accuracy", "macro_f1")
+ONE_SIDED_METRICS = frozenset({"f1", "precision", "sensitivity", "specificity", "map"})
+"""Metrics that change where the positive label is the other one."""
+
+
+def _rarer(names: Sequence[str], codes: npt.NDArray[np.int64]) -> str:
+    first, second = np.bincount(codes, minlength=2)
+    return names[0] if first < second else names[1]
 
 
 @dataclass(frozen=True)
@@ -72,22 +80,37 @@ class Binary(Task):
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
-        """The task of two labels; of numbers the larger, of words the later is positive, or the option ``positive``."""
+        """The task of two labels.
+
+        Positive is the option ``positive``, by default the one that `known_positive` names, else the rarer one.
+        """
         if options.keys() - set(cls.option_names) or not isinstance(target, str):
             raise TypeError(f"binary takes one target column and the option positive, not {target!r}, {options}")
-        names = sort_labels(label_column(frame, target, "the table"))
+        labels = label_column(frame, target, "the table")
+        names = sort_labels(labels)
         if len(names) != 2:
-            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            shown = ", ".join(map(shortened, names[:5])) + (", …" if len(names) > 5 else "")
             instead = "; use the task multiclass or ordinal" if len(names) > 2 else ""
-            given = f"{len(names)} labels ({shown})" if names else "no rows"
-            raise DataError([f"column '{target}' has {given}; binary needs exactly two{instead}"])
-        positive = names[1] if options.get("positive") is None else str(options["positive"])
-        if positive not in names:
-            raise DataError([f"positive: {unknown('label', positive, names)} (of column '{target}')"])
+            found = f"{len(names)} labels ({shown})" if names else "no rows"
+            raise DataError([f"column '{target}' has {found}; binary needs exactly two{instead}"])
+        given = options.get("positive")
+        if given is None:
+            positive = known_positive(names) or _rarer(names, encode_labels(labels, names, target, "the table"))
+        elif (spelled := Spellings(names).find(str(given))) is not None:
+            positive = spelled
+        else:
+            raise DataError([f"positive: {unknown('label', str(given), names)} (of column '{target}')"])
         return cls(target, (names[1 - names.index(positive)], positive))
 
     def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
         return encode_labels(label_column(frame, self.target, source), self.labels, self.target, source)
+
+    def label_notes(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        return label_notes(self.target, label_column(frame, self.target, "the table"))
+
+    @property
+    def has_single_score(self) -> bool:
+        return True
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -164,6 +187,7 @@ class Binary(Task):
         *,
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
+        as_scores: bool = False,
     ) -> pd.DataFrame:
         """Labels, or probabilities in columns that are named after both labels or the positive one."""
         probability = predictions.astype(np.float64) if scores is None else scores
@@ -172,7 +196,7 @@ class Binary(Task):
         if wanted == [self.labels[1]] != [self.target] or sorted(wanted) == sorted(self.labels):
             return pd.DataFrame({columns[0]: list(ids)} | {name: by_label[name] for name in wanted})
         if len(wanted) == 1:
-            named = np.asarray(self.labels, dtype=object)[predictions]
+            named = probability if as_scores else np.asarray(self.labels, dtype=object)[predictions]
             return pd.DataFrame({columns[0]: list(ids), wanted[0]: named})
         forms = f"an id and a label column, or an id column and one a label ({', '.join(self.labels)})"
         raise DataError([f"columns {', '.join(columns)}: binary fills {forms}"])

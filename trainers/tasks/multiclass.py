@@ -16,7 +16,7 @@ from scipy.special import softmax
 from foldtune.errors import DataError, Problem, unknown
 from foldtune.trainers.arrays.voting import hard_vote
 from foldtune.trainers.components import check_value, number
-from foldtune.trainers.data.label_columns import encode_labels, label_column, sort_labels
+from foldtune.trainers.data.label_columns import encode_labels, known_positive, label_column, label_notes, sort_labels
 from foldtune.trainers.losses import ONE_CLASS, losses_for
 from foldtune.trainers.losses.weights import log_prior
 from foldtune.trainers.metrics.classification import (
@@ -80,6 +80,13 @@ class Multiclass(Task):
 
     def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
         return encode_labels(label_column(frame, self.target, source), self.labels, self.target, source)
+
+    def label_notes(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        return label_notes(self.target, label_column(frame, self.target, "the table"))
+
+    @property
+    def has_single_score(self) -> bool:
+        return known_positive(self.labels) is not None
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -176,9 +183,12 @@ class Multiclass(Task):
         *,
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
+        as_scores: bool = False,
     ) -> pd.DataFrame:
         if len(columns) == 2:
             named = np.asarray(self.labels, dtype=object)[predictions]
+            if as_scores and scores is not None and (positive := known_positive(self.labels)) is not None:
+                named = scores[:, self.labels.index(positive)]
             return pd.DataFrame({columns[0]: list(ids), columns[1]: named})
         if len(columns) == len(self.labels) + 1 and set(columns[1:]) == set(self.labels):
             values = np.eye(self.head_size)[predictions] if scores is None else scores

@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from foldtune.errors import DataError, Problem, unknown
 from foldtune.trainers.arrays.voting import hard_vote_on
-from foldtune.trainers.data.label_columns import encode_labels, label_sets, sort_labels
+from foldtune.trainers.data.label_columns import encode_labels, label_notes, label_sets, sort_labels
 from foldtune.trainers.data.splits import rarest_label
 from foldtune.trainers.losses import BINARY_LIKE, losses_for
 from foldtune.trainers.metrics.classification import precision_recall_f1
@@ -91,6 +91,13 @@ class Multilabel(Task):
         targets = np.zeros((len(frame), len(self.labels)), dtype=np.int64)
         targets[rows, encode_labels(flat, self.labels, self.target, source, rows)] = 1
         return targets
+
+    def label_notes(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        return label_notes(self.target, label_sets(frame, self.target, self.label_separator, "the table")[0])
+
+    @property
+    def has_single_score(self) -> bool:
+        return len(self.labels) == 1
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -195,6 +202,7 @@ class Multilabel(Task):
         *,
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
+        as_scores: bool = False,
     ) -> pd.DataFrame:
         """Labels joined by the separator, "" for none; or, in columns named after the labels, probabilities."""
         wanted = list(columns[1:])
@@ -204,6 +212,8 @@ class Multilabel(Task):
             frame = pd.DataFrame(values[:, places], columns=wanted)
             frame.insert(0, columns[0], list(ids))
             return frame
+        if len(wanted) == 1 and as_scores and scores is not None and self.has_single_score:
+            return pd.DataFrame({columns[0]: list(ids), wanted[0]: scores[:, 0]})
         if len(wanted) == 1:
             return pd.DataFrame({columns[0]: list(ids), wanted[0]: self._joined(predictions)})
         forms = f"an id and a column of labels, or an id column and one a label ({', '.join(self.labels)})"

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, Problem, unknown
 from foldtune.trainers.components import check_value, number
+from foldtune.trainers.data.label_columns import label_column
 from foldtune.trainers.losses import ONE_CLASS, ORDERED, losses_for
 from foldtune.trainers.metrics.classification import FloatArray, log_loss
 from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS, confusion_matrix
@@ -69,6 +71,8 @@ class Ordinal(Multiclass):
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
+        if isinstance(target, str):
+            _check_spelling(label_column(frame, target, "the table"), target)
         task = super().from_frame(frame, target, **options)
         _check_levels(task.labels, task.target)
         return task
@@ -187,16 +191,24 @@ def _surely_more(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
     return bool(difference.sum() > 2.0 * np.sqrt(len(difference)) * difference.std())
 
 
+def _check_spelling(labels: npt.NDArray[Any], target: str) -> None:
+    """Refuse one number written in two ways: of levels the order is at stake, so nothing is merged unasked."""
+    numbers: dict[float, set[str]] = {}
+    for label in set(map(canonical_text, labels)):
+        if _is_number(label):
+            numbers.setdefault(float(label), set()).add(label)
+    same = [" and ".join(map(repr, sorted(of))) for of in numbers.values() if len(of) > 1]
+    if same:
+        raise DataError([f"column '{target}': {', '.join(same)} are one number; write it in one way"])
+
+
 def _check_levels(labels: Sequence[str], target: str) -> None:
-    """Refuse levels whose order is not plain: text, and one number written in two ways."""
+    """Refuse levels whose order is not plain, which are text."""
     strange = [label for label in labels if not _is_number(label)]
     if strange:
         shown = ", ".join(f"'{label}'" for label in strange[:5]) + (", …" if len(strange) > 5 else "")
         advice = "levels are ordered as numbers; number them 0, 1, 2 …, or use task multiclass"
         raise DataError([f"column '{target}': not a number: {shown}; {advice}"])
-    same = [f"'{low}' and '{high}'" for low, high in pairwise(labels) if float(low) == float(high)]
-    if same:
-        raise DataError([f"column '{target}': {', '.join(same)} are one number; write it in one way"])
 
 
 def _is_number(label: str) -> bool:

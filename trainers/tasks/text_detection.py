@@ -238,6 +238,7 @@ class TextDetection(Task):
         *,
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
+        as_scores: bool = False,
     ) -> pd.DataFrame:
         """As :func:`trainers.detection.frames.submission_frame`.
 

@@ -30,7 +30,8 @@ def summary(checked: Checked) -> Group:
         head.append(f" ({sum(table.left_out.values())} rows left out: {described(table.left_out)})")
     for warning in checked.task.label_warnings:
         head.append(f"\n{warning}")
-    return Group(head, budget, _classes(checked), _space(checked), Text("valid", style="bold green"))
+    notes = [Text(f"note: {note}") for note in checked.notes]
+    return Group(head, budget, *notes, _classes(checked), _space(checked), Text("valid", style="bold green"))
 
 
 def _classes(checked: Checked) -> Group:

@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from foldtune.errors import RunCorrupt, StorageDenied, StorageError, StorageFull
-from foldtune.results.storage import files
+from foldtune.results.storage import arrays, files
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -282,3 +283,27 @@ def test_removing_returns_the_bytes(tmp_path: Path) -> None:
 
 def test_json_text_is_strict() -> None:
     assert json.loads(files.json_text([math.inf, -math.inf, math.nan, 1.5])) == [None, None, None, 1.5]
+
+
+def test_archives_that_claim_more_than_they_hold_are_corrupt(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    files.write_npz(path, {"a": np.zeros(1 << 22)}, compressed=True)
+    assert files.read_npz(path)["a"].sum() == 0  # type: ignore[index]
+    with zipfile.ZipFile(path, "w") as archive, archive.open("a.npy", "w") as entry:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (1 << 45,)}
+        np.lib.format.write_array_header_1_0(entry, header)
+        entry.write(b"\0" * 64)
+    with pytest.raises(RunCorrupt, match="states 281,474,976,710,656 bytes and holds 64"):
+        files.read_npz(path)
+    np.save(path.with_suffix(".npy"), np.zeros(3))
+    path.with_suffix(".npy").rename(path)
+    with pytest.raises(RunCorrupt, match="a single array"):
+        files.read_npz(path)
+
+
+def test_an_archive_beyond_the_bound_is_corrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "MAX_BYTES", 1 << 16)
+    path = tmp_path / "x.npz"
+    files.write_npz(path, {"a": np.zeros(1 << 16)}, compressed=True)
+    with pytest.raises(RunCorrupt, match="more than such an archive can hold"):
+        files.read_npz(path)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from foldtune.results.runs.records import EpochRow
+from foldtune.results.runs.records import EpochRow, Scores
 from foldtune.results.runs.store import RunStore
 from foldtune.search.assess import refit as thresholds
 from foldtune.search.assess.refit import refit
@@ -200,3 +202,29 @@ def test_wrong_arguments_end_with_2(
 def test_a_run_without_scores_is_refused(store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert foldtune(["thresholds", "r", "--storage", str(tmp_path)]) == 2
     assert "no finished trial" in capsys.readouterr().err
+
+
+def test_no_refit_has_seen_a_row_of_a_group_that_it_predicts() -> None:
+    rows, seen = 60, []
+    groups = {str(row): f"g{number // 4}" for number, row in enumerate(np.random.default_rng(0).permutation(rows))}
+
+    class Spied(Multiclass):
+        def scores(self, logits: np.ndarray) -> np.ndarray:
+            return logits
+
+        def fit_postprocess(self, scores: np.ndarray, targets: np.ndarray, metric: str) -> dict[str, object]:
+            return {"rows": {int(row) for row in scores[:, 0]}}
+
+        def predict(self, scores: np.ndarray, postprocess: Any = None) -> np.ndarray:
+            seen.append((postprocess["rows"], {int(row) for row in scores[:, 0]}))
+            return np.zeros(len(scores), dtype=np.int64)
+
+    numbers = np.stack([np.arange(rows), np.zeros(rows), np.zeros(rows)], axis=1)
+    stored = Scores(np.arange(rows).astype(str), numbers, np.arange(rows) % 3, 1)
+    directory = SimpleNamespace(trial_id="0000", read_scores=lambda: stored)
+    job = thresholds._Job(Spied("y", ("a", "b", "c"), (20, 20, 20)), "accuracy", "accuracy", groups)
+    job(directory, "tuned")  # type: ignore[arg-type]
+    *crossed, _ = seen  # the last fit is of all rows, for new ones
+    assert len(crossed) == 5
+    for fitted, predicted in crossed:
+        assert not {groups[str(row)] for row in fitted} & {groups[str(row)] for row in predicted}

@@ -17,7 +17,7 @@ import timm
 import torch
 from PIL import Image
 
-from foldtune.errors import InputError, RunCorrupt
+from foldtune.errors import InputError, RunCorrupt, WorkError
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.predict import stored_ensemble as prediction
 from foldtune.search.predict.new_images import NewImages, find_images
@@ -276,3 +276,25 @@ def test_weights_that_are_gone_are_named(root: Path, images: Path, tmp_path: Pat
     (moved / "weights" / "0001" / "fold_1.safetensors").unlink()
     with pytest.raises(RunCorrupt, match=r"0001/fold_1\.safetensors"):
         predict(StoredEnsemble.open(moved), find_images(images, None, "image"))
+
+
+@pytest.mark.parametrize("everywhere", [True, False], ids=["all images", "one image"])
+def test_scores_that_are_not_finite_get_no_label(
+    stored: StoredEnsemble, images: Path, monkeypatch: pytest.MonkeyPatch, everywhere: bool
+) -> None:
+    real = prediction.trained_logits
+
+    def damaged(*arguments: Any, **keywords: Any) -> Any:
+        logits = real(*arguments, **keywords)
+        logits[slice(None) if everywhere else 0] = np.nan
+        return logits
+
+    monkeypatch.setattr(prediction, "trained_logits", damaged)
+    found = NewImages(NAMES, tuple(images / name for name in NAMES))
+    frame = predict(stored, found)
+    strange = [True] * len(NAMES) if everywhere else [True, *[False] * (len(NAMES) - 1)]
+    assert frame["label"].isna().tolist() == strange
+    assert frame["votes"].isna().tolist() == strange
+    assert [reason == prediction.NOT_FINITE for reason in frame["error"]] == strange
+    with pytest.raises(WorkError, match="scores are not finite"):
+        stored.submission(found, ["image", "label"], PredictOptions(8, "cpu", 1), quiet)

@@ -14,7 +14,12 @@ from foldtune.search.config.loading import load_config
 from foldtune.search.runs.run import new_store, open_run, reopen_labelled, start_run
 from foldtune.search.runs.validation import check_run
 
-MAP = {"data.target_map": {"c0": "healthy", "c1": "sick", "c2": "sick"}, "task": "binary", "search.metric": None}
+MAP = {
+    "data.target_map": {"c0": "healthy", "c1": "sick", "c2": "sick"},
+    "data.positive": "sick",
+    "task": "binary",
+    "search.metric": None,
+}
 
 
 def start(project: Any, changes: dict[str, Any]) -> Any:
@@ -74,7 +79,7 @@ def test_a_wrong_map_is_explained(project: Any, foldtune: Any, value: object, wo
 
 def test_numbers_are_labels(project: Any) -> None:
     project.table([(name, label[1:]) for name, label in project.rows], "train.csv")
-    run, _ = start(project, {**MAP, "data.target_map": {0: 0, 1: 1, 2: 1}})
+    run, _ = start(project, {**MAP, "data.target_map": {0: 0, 1: 1, 2: 1}, "data.positive": None})
     assert run.task.label_names == ("0", "1")
 
 

@@ -367,3 +367,18 @@ def test_a_fit_ignores_postprocessing_for_metrics_without_one(voting: str) -> No
     given, plain = estimates_with_and_without_fixed("macro_f1", voting)
     assert given.combiner == plain.combiner
     np.testing.assert_array_equal(given.predictions, plain.predictions)
+
+
+@pytest.mark.parametrize("voting", [*METHODS[:4], "auto"])
+@pytest.mark.parametrize("metric", ["macro_f1", "loss"])
+def test_what_the_user_fixed_stays_fixed(voting: str, metric: str) -> None:
+    scores, targets, folds = draw(150, (1.0, 0.8, 0.5))
+    members = [Member(f"{place:04d}", own, ()) for place, own in enumerate(scores)]
+    objective = Objective(TASK, metric, targets)
+    judged = estimate(objective, members, folds, voting=voting, bootstrap=Bootstrap(samples=0), fixed=FIXED)
+    assert judged.combiner.postprocess == FIXED
+    assert set(map(str, judged.combiner.member_postprocess)) <= {str(FIXED)}
+    alone = [objective.value(own, TASK.predict(own, FIXED)) for own in scores]
+    assert judged.member_values == pytest.approx(alone)
+    if judged.combiner.voting != "hard":
+        np.testing.assert_array_equal(judged.predictions, TASK.predict(judged.scores, FIXED))

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import DataError
+from foldtune.trainers.data import table as table_module
 from foldtune.trainers.data.table import TableLayout, read_table
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -117,6 +118,63 @@ def test_images_found_in_another_folder_are_pointed_at(folder: Path) -> None:
     deeper.mkdir()
     Image.new("RGB", (4, 4)).save(deeper / "z.png")
     assert f"set data.images to {deeper}" in problems(folder, "image,label\nz.png,cat\n")
+
+
+def test_names_are_compared_in_their_canonical_form(folder: Path) -> None:
+    Image.new("RGB", (4, 4)).save(folder / "images" / "e\u0301.png")
+    table = read(folder, "image,label\n\u00e9.png,cat\n a.png ,dog\nb.png\u200b,dog\n")
+    assert table.ids.tolist() == ["\u00e9.png", "a.png", "b.png"]
+    assert [path.name for path in table.paths] == ["e\u0301.png", "a.png", "b.png"]
+
+
+def test_groups_in_two_spellings_are_one_and_named(folder: Path) -> None:
+    table = read(folder, "image,label,patient\na.png,cat,7\nb.png,dog,7.0\nc.png,dog,007\n", group_column="patient")
+    assert table.groups.tolist() == ["7", "7", "007"]
+    assert ["are the same" in note for note in table.notes] == [True, False]
+    table = read(folder, "image,label,patient\na.png,cat,7.0\nb.png,dog,8.0\n", group_column="patient")
+    assert table.groups.tolist() == ["7.0", "8.0"], "what is written in one way stays"
+
+
+@pytest.mark.parametrize("other", ["./a.png", "../images/a.png", "{folder}/images/a.png", "link.png"])
+def test_one_file_under_two_names_is_one_row_or_refused(folder: Path, other: str) -> None:
+    (folder / "images" / "link.png").symlink_to("a.png")
+    name = other.format(folder=folder)
+    table = read(folder, f"image,label\na.png,cat\n{name},cat\nb.png,dog\n")
+    assert table.ids.tolist() == ["a.png", "b.png"]
+    assert table.left_out == {"the file of an earlier row": 1}
+    assert len(read(folder, f"image,label\na.png,cat\n{name},cat\n", merge=False)) == 2
+    found = problems(folder, f"image,label\na.png,cat\n{name},dog\n")
+    assert "are one file with different labels (data rows 1 and 2)" in found
+    grouped = f"image,label,patient\na.png,cat,p\n{name},cat,q\n"
+    assert "one file with different groups" in problems(folder, grouped, group_column="patient")
+
+
+@pytest.mark.parametrize("name", ["/", "..", "images/..", "a\0b.png", "x" * 5000])
+def test_names_that_no_file_has_are_refused(folder: Path, name: str) -> None:
+    frame = pd.DataFrame({"image": [name, "a.png"], "label": ["cat", "dog"]})
+    task = Multiclass.from_frame(frame, "label")
+    with pytest.raises(DataError, match="names that no file has") as caught:
+        read_table(folder / "t.csv", TableLayout(folder / "images"), task, frame=frame)
+    assert len(str(caught.value)) < 400
+
+
+def test_numbers_that_lost_their_zeros_and_images_in_several_folders_are_explained(folder: Path) -> None:
+    for name in ("007.jpg", "one/x.png", "two/deep/y.png"):
+        (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(folder / "images" / name)
+    for name in ("7", "7.jpg", "7.0"):
+        assert "007.jpg exists: its name is a text with zeros" in problems(folder, f"image,label\n{name},cat\n")
+    found = problems(folder, "image,label\nx.png,cat\ny.png,dog\n")
+    assert "the images lie in 2 folders; write the names with their folder, as in one/x.png" in found
+
+
+def test_one_very_long_group_does_not_lengthen_all(folder: Path) -> None:
+    rows = 200_000
+    frame = pd.DataFrame({"image": "a.png", "label": "cat", "patient": [f"p{row}" for row in range(rows)]})
+    frame.loc[5, "patient"] = "x" * 3000
+    groups = table_module._groups(frame["patient"].tolist())
+    assert groups.nbytes < 1 << 28
+    assert len(np.unique(groups)) == rows
 
 
 def test_a_missing_image_folder_is_named_with_its_neighbour(folder: Path) -> None:

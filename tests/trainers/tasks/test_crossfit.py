@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.fitting.evaluator import Evaluator
+from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions, cross_fitted_score
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -117,3 +119,48 @@ def test_a_fit_is_quick_enough_for_every_new_best_epoch() -> None:
     start = time.perf_counter()
     cross_fitted_score(task, scores, targets, "macro_f1")
     assert time.perf_counter() - start < 0.6
+
+
+class SpiedTask(Multiclass):
+    """Records the rows of every fit and of the predictions with it; a row's first score is its number."""
+
+    fits: list[set[int]]
+    predicted: list[set[int]]
+
+    def fit_postprocess(self, scores: np.ndarray, targets: np.ndarray, metric: str) -> dict[str, object]:
+        self.fits.append({int(row) for row in scores[:, 0]})
+        return self.default_postprocess()
+
+    def predict(self, scores: np.ndarray, postprocess: object = None) -> np.ndarray:
+        self.predicted.append({int(row) for row in scores[:, 0]})
+        return np.zeros(len(scores), dtype=np.int64)
+
+    def scores(self, logits: np.ndarray) -> np.ndarray:
+        return logits
+
+
+def spied(targets: np.ndarray) -> SpiedTask:
+    task = SpiedTask("label", ("a", "b", "c"), tuple(int(count) for count in np.bincount(targets, minlength=3)))
+    object.__setattr__(task, "fits", [])
+    object.__setattr__(task, "predicted", [])
+    return task
+
+
+@pytest.mark.parametrize("way", ["tuned", "shown"])
+def test_no_fit_has_seen_a_row_of_a_group_that_it_predicts(way: str) -> None:
+    """Of `postprocess: tuned`, and of the tuned figure that every trial shows."""
+    rows = 60
+    groups = np.array([f"g{row // 4}" for row in np.random.default_rng(0).permutation(rows)])
+    targets = np.arange(rows) % 3
+    task = spied(targets)
+    numbers = np.stack([np.arange(rows), np.zeros(rows), np.zeros(rows)], axis=1)
+    data = FoldData(None, targets, np.arange(rows).astype(str), np.arange(0), np.arange(rows), groups)
+    evaluator = Evaluator(task, data, "balanced_accuracy", "tuned" if way == "tuned" else {})
+    if way == "tuned":
+        evaluator.predictions(numbers)
+    else:
+        evaluator.tuned(numbers, {"balanced_accuracy": 0.0})
+    assert len(task.fits) == len(task.predicted) == 5
+    for fitted, predicted in zip(task.fits, task.predicted, strict=True):
+        assert not {groups[row] for row in fitted} & {groups[row] for row in predicted}
+        assert not fitted & predicted

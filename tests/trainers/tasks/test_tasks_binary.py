@@ -20,6 +20,31 @@ from foldtune.trainers.tasks.binary import Binary
 TASK = Binary("dx", ("benign", "malignant"))
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["1", "0", "1"], ("0", "1")),
+        (["0.0", "1.0", "1.0"], ("0.0", "1.0")),
+        (["yes", "no", "yes"], ("no", "yes")),
+        (["False", "True", "True"], ("False", "True")),
+        (["NEGATIVE", "positive", "positive"], ("NEGATIVE", "positive")),
+        (["cancer", "normal", "normal"], ("normal", "cancer")),
+        (["cancer", "normal", "cancer"], ("cancer", "normal")),
+        (["b", "a", "a", "b"], ("a", "b")),
+    ],
+)
+def test_positive_is_the_known_label_or_the_rarer_one(labels: list[str], expected: tuple[str, str]) -> None:
+    assert Binary.from_frame(pd.DataFrame({"y": labels}), "y").labels == expected
+
+
+def test_one_column_takes_labels_or_scores() -> None:
+    task, scores = Binary("y", ("0", "1")), np.array([0.2, 0.7])
+    labels = task.submission_frame(["a", "b"], task.predict(scores), ["id", "y"], scores=scores)
+    assert labels["y"].tolist() == ["0", "1"]
+    ranks = task.submission_frame(["a", "b"], task.predict(scores), ["id", "y"], scores=scores, as_scores=True)
+    assert ranks["y"].tolist() == [0.2, 0.7]
+
+
 def test_of_two_labels_the_larger_is_positive_unless_another_is_named() -> None:
     frame = pd.DataFrame({"y": ["9", "10", "9"]})
     assert Binary.from_frame(frame, "y").labels == ("9", "10")

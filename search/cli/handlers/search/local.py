@@ -145,6 +145,8 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
         shown = ", ".join(left_out[:MAX_NAMED_IMAGES]) + (", …" if len(left_out) > MAX_NAMED_IMAGES else "")
         note(f"{len(left_out)} images cannot be read and are left out: {shown}")
     _note_left_out(labelled)
+    for text in checked.notes:
+        note(text)
     return run, labelled
 
 

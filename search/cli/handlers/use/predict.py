@@ -21,6 +21,7 @@ from foldtune.search.predict.new_images import NewImages, find_images, sample_im
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
 from foldtune.search.runs.lookup import find_ensembles
+from foldtune.search.runs.submission_form import takes_scores
 
 Ensembles = Mapping[str | None, StoredEnsemble]
 """Ensembles by target; the target of one that belongs to no group is None."""
@@ -127,13 +128,16 @@ def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, f
 
 def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Path) -> None:
     images = sample_images(sample, request.images)
-    columns = list(read_sample(sample).columns)
+    form = read_sample(sample)
+    columns = list(form.columns)
     frames: dict[str | None, pd.DataFrame] = {}
     broken: dict[str, str] = {}
     for target, ensemble in ensembles.items():
         with progress_bar(_label(target)) as progress:
             wanted = columns if target is None else [columns[0], target]
-            frames[target], unread = ensemble.submission(images, wanted, request.options, progress)
+            cells = form[wanted[1]] if len(wanted) == 2 and wanted[1] in form else None
+            as_scores = takes_scores(ensemble.task, str(ensemble.description.get("metric", "")), cells)
+            frames[target], unread = ensemble.submission(images, wanted, request.options, progress, as_scores=as_scores)
             broken |= unread
     write_submission(combine_target_submissions(frames), request.file, sample)
     note(f"{counted(len(images.ids), 'image')} predicted in {request.file}, in the form of {sample}")

@@ -66,7 +66,7 @@ def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
     if group is None:
         submission = write_submission(by_target[ALONE][0], built[ALONE], request.file)
     else:
-        submission = write_group_submission(group, built, request.file)
+        submission = write_group_submission(group, by_target, built, request.file)
     if format is TableOrJson.table:
         _show(built, submission)
         return
@@ -116,9 +116,17 @@ def write_submission(run: Run, built: Ensemble, file: Path | None) -> StorePath 
     return file
 
 
-def write_group_submission(group: RunGroup, built: Mapping[str, Ensemble], file: Path | None) -> StorePath | None:
+def write_group_submission(
+    group: RunGroup, by_target: Mapping[str, Sequence[Run]], built: Mapping[str, Ensemble], file: Path | None
+) -> StorePath | None:
     """Write the submission of all targets of a group; return where it lies, None where there is none."""
-    frames = {target: ensemble.submission for target, ensemble in built.items() if ensemble.submission is not None}
+    from foldtune.search.ensemble.submission import in_form_of
+
+    frames = {
+        target: in_form_of(by_target[target][0], target, ensemble.submission, group.sample)
+        for target, ensemble in built.items()
+        if ensemble.submission is not None
+    }
     if not frames:
         if file is not None:
             note(NO_SUBMISSION)

@@ -1,0 +1,184 @@
+"""CSV files as tables of text: bounded in size, with messages that name the cause and never print the content."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import lzma
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from foldtune.errors import DataError, shortened
+
+MAX_TABLE_BYTES = 1 << 30
+"""Size of a table, unpacked."""
+MAX_CELL = 1 << 17
+"""Characters of a cell."""
+_DELIMITERS = "\t;|"
+"""Delimiters of a table whose header has no comma, the most frequent first."""
+_SHOWN = 3
+_MAGIC = {
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"\x1f\x8b": "a gzip archive (its name would end in .gz)",
+    b"PAR1": "a Parquet file",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"%PDF": "a PDF",
+}
+_UNPACKED: Mapping[str, Any] = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
+_BOMS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig"}
+
+
+def read_csv(path: Path, *, empty_is_missing: bool = True) -> pd.DataFrame:
+    """Return a CSV as text: only an empty cell is missing ("NA" and "None" are labels); a BOM is dropped.
+
+    Where the header has no comma, tabs, semicolons or bars separate the cells. Empty cells beyond the header, as a
+    comma at the end of a row makes them, are dropped.
+
+    Args:
+        empty_is_missing: whether an empty cell is NaN, else "".
+
+    Raises:
+        DataError: no such file, not a CSV, not UTF-8, empty, a row with more cells than the header, too large.
+    """
+    text = _decode(path, _read(path))
+    delimiter = _delimiter(text)
+    missing = [""] if empty_is_missing else []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # Without index_col pandas takes the first column for an index where the first row has a cell too many.
+            return pd.read_csv(
+                io.StringIO(text),
+                sep=delimiter,
+                dtype=str,
+                keep_default_na=False,
+                na_values=missing,
+                index_col=False,
+                low_memory=False,
+            )
+    except pd.errors.EmptyDataError:
+        reason = "it is empty; a table begins with a line of column names"
+        raise _refused(path, reason) from None
+    except (pd.errors.ParserWarning, ValueError) as error:  # pandas' parser errors are ValueErrors
+        return _without_ragged_ends(path, text, delimiter, missing, error)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with _open(path) as file:
+            raw = file.read(MAX_TABLE_BYTES + 1)
+    except FileNotFoundError:
+        raise DataError([f"{path}: no such file"]) from None
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        raise _refused(path, f"it cannot be unpacked ({_one_line(error)})") from None
+    except OSError as error:
+        raise _refused(path, _one_line(error)) from None
+    if len(raw) > MAX_TABLE_BYTES:
+        raise _refused(path, f"it holds more than {MAX_TABLE_BYTES >> 20:,} MB of text, the most that a table may")
+    return raw
+
+
+def _open(path: Path) -> IO[bytes]:
+    suffix = path.suffix.lower()
+    if suffix != ".zip":
+        unpacked: IO[bytes] = _UNPACKED[suffix](path) if suffix in _UNPACKED else path.open("rb")
+        return unpacked
+    archive = zipfile.ZipFile(path)
+    names = archive.namelist()
+    if len(names) != 1:
+        raise _refused(path, f"it holds {len(names)} files; a zipped table is one file")
+    return archive.open(names[0])
+
+
+def _decode(path: Path, raw: bytes) -> str:
+    for magic, kind in _MAGIC.items():
+        if raw.startswith(magic):
+            raise _refused(path, f"it is {kind}, not text; save the table as CSV in UTF-8")
+    encoding = next((name for bom, name in _BOMS.items() if raw.startswith(bom)), "utf-8")
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        where = f"line {line}, byte 0x{raw[error.start]:02x}" if encoding != "utf-16" else "it begins as UTF-16 does"
+        name = "UTF-8" if encoding != "utf-16" else "UTF-16"
+        raise _refused(path, f"its encoding is not {name} ({where}); save it as UTF-8 (in Excel: CSV UTF-8)") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise _refused(path, f"line {line} holds a NUL: the encoding is not UTF-8, or this is no text at all")
+    return text
+
+
+def _delimiter(text: str) -> str:
+    header = next((line for line in io.StringIO(text[: 1 << 16]) if line.strip()), "")
+    if "," in header:
+        return ","
+    return next((each for each in _DELIMITERS if each in header), ",")
+
+
+def _without_ragged_ends(path: Path, text: str, delimiter: str, missing: list[str], error: Exception) -> pd.DataFrame:
+    """Return the table whose rows have empty cells beyond the header. Raises DataError for any other fault."""
+    rows: list[list[str]] = []
+    ragged: list[tuple[int, int]] = []
+    header: list[str] = []
+    for line, row in _rows(path, text, delimiter):
+        if not header:
+            header = row
+        elif any(cell.strip() for cell in row[len(header) :]):
+            ragged.append((line, len(row)))
+        else:
+            rows.append(row[: len(header)] + [""] * (len(header) - len(row)))
+    if ragged:
+        raise _refused(path, _ragged_reason(ragged, len(header), delimiter))
+    if not rows or len(set(header)) < len(header):
+        raise _refused(path, _one_line(error)) from None
+    frame = pd.DataFrame(rows, columns=header, dtype=object)
+    return frame.where(frame != "", float("nan")) if missing else frame
+
+
+def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each row's last line, and its cells; lines without anything are no rows."""
+    before = csv.field_size_limit(MAX_CELL)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        if "field limit" in str(error):
+            raise _refused(
+                path, f"line {reader.line_num}: a cell of more than {MAX_CELL:,} characters; is a quote not closed?"
+            ) from None
+        raise _refused(path, f"line {reader.line_num}: {_one_line(error)}") from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def _ragged_reason(ragged: list[tuple[int, int]], header: int, delimiter: str) -> str:
+    name = {",": "comma", ";": "semicolon", "\t": "tab"}.get(delimiter, f"'{delimiter}'")
+    shown = ", ".join(f"line {line}: {cells}" for line, cells in ragged[:_SHOWN]) + (
+        ", …" if len(ragged) > _SHOWN else ""
+    )
+    return (
+        f"{len(ragged)} rows have more cells than the {header} columns of the header ({shown}); is there a {name} too "
+        f"many, a text with a {name} that lacks its quotes, or no header at all?"
+    )
+
+
+def _refused(path: Path, reason: str) -> DataError:
+    return DataError([f"{path}: cannot be read as a CSV: {reason}"])
+
+
+def _one_line(error: Exception) -> str:
+    return shortened(" ".join(str(error).split()), 160)

@@ -1,0 +1,58 @@
+"""The positive label of a binary task: named by the user, known by convention, required, or the rarer one."""
+
+from __future__ import annotations
+
+from foldtune.errors import InputError, shortened
+from foldtune.results.runs.ranking import Goal
+from foldtune.search.config.schema import RunConfig
+from foldtune.spaces import Space
+from foldtune.spaces.entries import Constant, Entry
+from foldtune.trainers.data.label_columns import known_positive
+from foldtune.trainers.data.table import Table
+from foldtune.trainers.tasks import Task
+from foldtune.trainers.tasks.binary import ONE_SIDED_METRICS, Binary
+
+_ONE_SIDED_SETTINGS = ("loss.alpha", "postprocess.threshold")
+"""Settings that treat the two labels differently."""
+
+
+def positive_notes(
+    config: RunConfig, task: Task, table: Table, goal: Goal | None, space: Space | None
+) -> tuple[str, ...]:
+    """Return a line on the label that was taken for the positive one, of a binary task that does not name it.
+
+    Raises:
+        InputError: what is optimised, or a setting of the space, depends on it.
+    """
+    if not isinstance(task, Binary) or config.data.positive is not None or known_positive(task.labels):
+        return ()
+    negative, positive = (shortened(repr(label)) for label in task.labels)
+    reasons = []
+    if goal is not None and goal.metric in ONE_SIDED_METRICS:
+        reasons.append(f"the metric {goal.metric}")
+    if space is not None:
+        reasons += [f"space.{name}" for name in _settings(space)]
+    if reasons:
+        raise InputError(
+            f"data.positive: missing; {' and '.join(reasons[:2])} of the labels {negative} and {positive} depends on "
+            f"which of them is looked for: set data.positive to one of them"
+        )
+    assert table.targets is not None
+    count = int((table.targets == 1).sum())
+    return (
+        f"positive is the label {positive}, the rarer one ({count} of {len(table)} rows), where precision, sensitivity "
+        f"or a submission's scores depend on it; data.positive names another",
+    )
+
+
+def _settings(space: Space) -> list[str]:
+    """Return the keys of the space that treat the labels differently."""
+    return list(dict.fromkeys(entry.name for entry in space.entries if _is_one_sided(entry)))
+
+
+def _is_one_sided(entry: Entry) -> bool:
+    path = ".".join(entry.location.keys)
+    values = (entry.value,) if isinstance(entry, Constant) else entry.domain.corners()
+    if path in ("loss", "loss.name"):
+        return "asymmetric" in values
+    return path in _ONE_SIDED_SETTINGS and not set(map(str, values)) <= {"0", "0.0", "0.5"}
