@@ -287,7 +287,7 @@ def did_you_mean(given: str, valid: Iterable[str], n: int = 1) -> str:
     "; did you mean 'soft'?"
     """
     near = close_matches(given, valid, n)
-    return f"; did you mean {' or '.join(shortened(repr(name)) for name in near)}?" if near else ""
+    return f"; did you mean {' or '.join(shortened(repr(name), 4 * MAX_SHOWN) for name in near)}?" if near else ""
 
 
 def unknown(kind: str, given: object, valid: Iterable[object]) -> str:

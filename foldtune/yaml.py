@@ -164,7 +164,7 @@ def parse_yaml(text: str, source: str) -> Any:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         # A tag whose value is none of its kind, as in `!!bool z`; a character that no text has.
         reason = shortened(" ".join(str(error).split()))
-        raise InputError(f"{source}: a value is not what its tag (!!…) or its form says: {reason}") from None
+        raise InputError(f"{source}: a value is not of the kind of its tag (!!…): {reason}") from None
 
 
 def dump_yaml(value: Mapping[str, Any]) -> str:

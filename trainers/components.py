@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from foldtune.errors import Problem, unknown
+from foldtune.errors import Problem, shortened, unknown
 
 MAX_NUMBER = 1e300
 """Size of a number: larger integers are no floats, and cannot be compared or printed as such."""
@@ -144,16 +144,16 @@ def _check_number(value: object, kind: type, metadata: Mapping[str, Any]) -> flo
     noun = "an integer" if kind is int else "a number"
     expected = f"must be {noun}{_describe_range(metadata)}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{expected}, not {value!r}{_quotes_hint(value)}")
+        raise ValueError(f"{expected}, not {shortened(repr(value))}{_quotes_hint(value)}")
     if isinstance(value, int) and abs(value) > MAX_NUMBER:
         raise ValueError(f"{expected}, not one beyond {MAX_NUMBER:g}")
     if not math.isfinite(value) or (kind is int and not isinstance(value, int)):
-        raise ValueError(f"{expected}, not {value!r}")
+        raise ValueError(f"{expected}, not {shortened(repr(value))}")
     low, high = _bounds(metadata)
     below = value < low or (metadata.get("open_min") and value == low)
     above = value > high or (metadata.get("open_max") and value == high)
     if below or above:
-        raise ValueError(f"{expected}, not {value!r}")
+        raise ValueError(f"{expected}, not {shortened(repr(value))}")
     return int(value) if kind is int else float(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from foldtune.errors import RunNameInvalid
+from foldtune.errors import RunNameInvalid, shortened
 from foldtune.results.storage.files import is_file, names_in
 from foldtune.results.storage.paths import StorePath, as_path
 
@@ -26,7 +26,7 @@ def check_name(name: str, kind: str) -> None:
     fitting = re.sub(r"[^\w.+-]+", "_", name).lstrip(".+-")[:_NAME_LENGTH]
     proposal = f"; {fitting!r} would do" if fitting else ""
     raise RunNameInvalid(
-        f"{name!r} cannot be a {kind} name: it starts with a letter, digit or _ and goes on with those, '.',"
+        f"{shortened(repr(name))} cannot be a {kind} name: it starts with a letter, digit or _ and goes on with those, '.',"
         f" '+' or '-', at most {_NAME_LENGTH} characters in all{proposal}"
     )
 

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import DataError, InputError, unknown
+from foldtune.errors import DataError, InputError, shortened, unknown
 from foldtune.search.config.schema import TASK_OPTIONS, DataConfig
 from foldtune.search.runs.pages import check_pages
 from foldtune.trainers.data.cache import ImageSource, Prepared, prepare_images
 from foldtune.trainers.data.folds import assign_folds
+from foldtune.trainers.data.image_files import IMAGE_SUFFIXES
 from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.data.preprocess import ImagePreprocessing
 from foldtune.trainers.data.presence import WAITS_S
@@ -189,6 +190,9 @@ def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]
 def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
     names = list(map(str, columns))
     wanted = {"id": data.id, "target": data.target, "group": data.group}
+    if data.id not in names and (rows := [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]):
+        named = f"{shortened(repr(rows[0]))} is in the place of a column's name"
+        return [f"data.train: {data.train}: has no header: {named}; its first line must name the columns"]
     return [
         f"data.{key}: {unknown(f'column of {data.train}:', name, names)}"
         for key, name in wanted.items()

@@ -16,7 +16,7 @@ from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.dry_run import DryRun
 from foldtune.trainers.tasks.parsing import parse_settings
 
-MAX_S = 60.0
+MAX_S = 30.0
 """Seconds after which the networks that are left are not tried."""
 
 
@@ -83,9 +83,9 @@ def _configurations(
 
 
 def _form(settings: TrialSettings) -> tuple[object, ...]:
-    """Return what the network depends on."""
-    head = (settings.head.name, tuple(settings.head.params.items()) if settings.head.name != "linear" else ())
-    return settings.model_name, head, settings.loss.name, settings.crop.params.get("size"), settings.train_last
+    """Return what decides whether the network can train; sizes and rates of its head do not."""
+    crop = settings.crop.params.get("size")
+    return settings.model_name, settings.head.name, settings.loss.name, crop, settings.train_last
 
 
 def _named(space: Space, params: Mapping[str, Any], problem: Problem) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import DataError
+from foldtune.errors import DataError, shortened
 
 _GROUPED_ATTEMPTS = 10
+_SHOWN = 20
 
 Folds = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
@@ -81,11 +82,12 @@ def _check_enough(counts: Counts, names: Sequence[str], n_splits: int, what: str
     if len(counts) < n_splits:
         raise DataError([f"{len(counts)} {what} cannot be split into {n_splits} folds"])
     having = (counts > 0).sum(axis=0)
-    few = [f"{name} ({n})" for name, n in zip(names, having, strict=True) if 0 < n < n_splits]
+    few = [f"{shortened(name)} ({n})" for name, n in zip(names, having, strict=True) if 0 < n < n_splits]
     if few:
+        shown = ", ".join(few[:_SHOWN]) + (f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else "")
         raise DataError(
             [
-                f"{len(few)} classes have fewer {what} than the {n_splits} folds: {', '.join(few)}; "
+                f"{len(few)} classes have fewer {what} than the {n_splits} folds: {shown}; "
                 "use fewer folds, merge these classes, or leave them out"
             ]
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from foldtune.canonical import canonical_text
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".tif", ".tiff", ".bmp", ".webp")
 _MAX_WALKED = 200_000
 """Entries of folders that are searched for a missing image."""
 _TRIED = 20
@@ -55,14 +55,14 @@ def beside_missing(images: Path, missing: Sequence[Path]) -> str:
     """Return why images are missing that lie there under other names, as the end of a message; "" where none does."""
     tree: dict[str, list[Path]] | None = None
     for path in missing[:_TRIED]:
-        for suffix in _SUFFIXES:
+        for suffix in IMAGE_SUFFIXES:
             if path.with_name(path.name + suffix).is_file():
                 return f"; {path.name}{suffix} exists: write the names with their extension"
         if (images.parent / path.name).is_file():
             return f"; {images.parent / path.name} exists: set data.images to {images.parent}"
         if tree is None:
             tree = _tree(images)
-        if hint := _elsewhere(images, path, tree, missing) or _without_zeros(path, tree):
+        if hint := _in_other_folder(images, path, tree, missing) or _without_zeros(path, tree):
             return hint
     return ""
 
@@ -81,7 +81,7 @@ def _tree(images: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _elsewhere(images: Path, path: Path, tree: dict[str, list[Path]], missing: Sequence[Path]) -> str:
+def _in_other_folder(images: Path, path: Path, tree: dict[str, list[Path]], missing: Sequence[Path]) -> str:
     places = tree.get(path.name)
     if not places:
         return ""
@@ -96,7 +96,7 @@ def _elsewhere(images: Path, path: Path, tree: dict[str, list[Path]], missing: S
 
 def _without_zeros(path: Path, tree: dict[str, list[Path]]) -> str:
     """The hint for a number whose file has leading zeros, as spreadsheets lose them."""
-    stem = path.stem if path.suffix in _SUFFIXES else path.name.removesuffix(".0")
+    stem = path.stem if path.suffix in IMAGE_SUFFIXES else path.name.removesuffix(".0")
     if not (stem.isascii() and stem.isdigit()):
         return ""
     for name in tree:

@@ -21,6 +21,8 @@ from foldtune.trainers.data.labels import LabelRules
 _SHOWN = 5
 _MAX_ID = 4096
 """Characters of an image's name: no file system takes a longer path."""
+_MAX_PART = 255
+"""Bytes of a file's or folder's name."""
 _MAX_TEXT_BYTES = 1 << 28
 """Memory of a column of groups as written; of more, long ones are named by a digest."""
 _WHOLE = 150
@@ -245,7 +247,7 @@ def _is_file_name(name: str) -> bool:
     if len(name) > _MAX_ID or "\0" in name or Path(name).name in ("", ".."):
         return False
     try:
-        return len(max(Path(name).parts, key=len).encode()) <= 4 * 255
+        return max(len(part.encode()) for part in Path(name).parts) <= _MAX_PART
     except UnicodeEncodeError:
         return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from foldtune.errors import Problem, SettingsError, TrialFailed, did_you_mean
+from foldtune.errors import Problem, SettingsError, TrialFailed, did_you_mean, shortened
 from foldtune.trainers.components import Component
 from foldtune.trainers.deferred import timm, torch
 from foldtune.trainers.networks.heads import LINEAR, find_classifier, install_head
@@ -139,7 +139,7 @@ def _check_name(model_name: str) -> str:
             return f"model '{architecture}' has no weights '{tag}'; valid: {', '.join(tags) or 'none'}"
         return ""
     hint = did_you_mean(model_name, timm.list_models(), 3)
-    return f"unknown model '{model_name}'{hint} (timm.list_models() names all)"
+    return f"unknown model {shortened(repr(model_name))}{hint} (timm.list_models() names all)"
 
 
 def weights_unavailable(model_name: str, error: Exception) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from foldtune.canonical import Spellings
+from foldtune.canonical import Spellings, spelling_notes
 from foldtune.errors import DataError, Problem, shortened, unknown
 from foldtune.trainers.arrays.voting import hard_vote_on
 from foldtune.trainers.data.label_columns import encode_labels, known_positive, label_column, label_notes, sort_labels
@@ -90,9 +90,10 @@ class Binary(Task):
         names = sort_labels(labels)
         if len(names) != 2:
             shown = ", ".join(map(shortened, names[:5])) + (", …" if len(names) > 5 else "")
-            instead = "; use the task multiclass or ordinal" if len(names) > 2 else ""
+            alike = spelling_notes(f"column '{target}'", names)
+            instead = "; use the task multiclass or ordinal" if len(names) > 2 and not alike else ""
             found = f"{len(names)} labels ({shown})" if names else "no rows"
-            raise DataError([f"column '{target}' has {found}; binary needs exactly two{instead}"])
+            raise DataError([f"column '{target}' has {found}; binary needs exactly two{instead}", *alike])
         given = options.get("positive")
         if given is None:
             positive = known_positive(names) or _rarer(names, encode_labels(labels, names, target, "the table"))

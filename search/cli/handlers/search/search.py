@@ -40,7 +40,8 @@ def remote_search(request: SearchRequest) -> RemoteCommand:
     file = read_config_file(config, override, flags)
     several = file.targets
     checked = check(file.raw, file.folder) if several is None else several.config(next(iter(several.raws)))[0]
-    if not checked.data.train.is_file():  # a path of the cluster's, which the job checks before it trains
+    # A path of the cluster's is checked by the job before it trains; what a stored run was started with holds already.
+    if request.resume or not checked.data.train.is_file():
         Space.parse(checked.space)
     elif several is None:
         check_run(checked)
