@@ -26,8 +26,8 @@ def check_name(name: str, kind: str) -> None:
     fitting = re.sub(r"[^\w.+-]+", "_", name).lstrip(".+-")[:_NAME_LENGTH]
     proposal = f"; {fitting!r} would do" if fitting else ""
     raise RunNameInvalid(
-        f"{shortened(repr(name))} cannot be a {kind} name: it starts with a letter, digit or _ and goes on with those, '.',"
-        f" '+' or '-', at most {_NAME_LENGTH} characters in all{proposal}"
+        f"{shortened(repr(name))} cannot be a {kind} name: it starts with a letter, digit or _ and goes on with those,"
+        f" '.', '+' or '-', at most {_NAME_LENGTH} characters in all{proposal}"
     )
 
 

@@ -24,6 +24,7 @@ from foldtune.cluster.resources import TrialResources
 from foldtune.errors import InputError
 from foldtune.results.storage.files import remove_tree
 from foldtune.search.assess.held_out import of_trial
+from foldtune.search.assess.scoring import score_ensemble
 from foldtune.search.config.loading import check
 from foldtune.search.ensemble.build import Ensemble, Train, build_ensemble
 from foldtune.search.ensemble.candidates import check_runs, choose_finalists
@@ -234,6 +235,35 @@ def test_without_a_fit_the_post_processing_that_the_space_fixes_predicts(home: P
     assert set(built.submission["label"]) == {"c1"}
     alone = of_trial(run, "0000")
     assert set(alone.predictions.tolist()) == {1}
+
+
+def test_fixed_post_processing_and_a_column_of_scores(home: Path) -> None:
+    """The space's values predict, though others fit better; the sample's numbers take scores by a metric of scores."""
+    names = (home / "test.csv").read_text().split()[1:]
+    (home / "sample.csv").write_text("image,label\n" + "".join(f"{name.split(',')[0]},0.5\n" for name in names))
+    labels = {"target_map": {"c0": "0", "c1": "1", "c2": "1"}}
+    fixed = {"prior_power": 1.0}
+    steady = searched(home, "steady", 1, data=labels, space={"postprocess": fixed})
+    built = ensemble([steady], top=1)
+    assert built.description["postprocess"] == built.description["fixed_postprocess"] == fixed
+    oof = stored(steady, "oof.npz")
+    np.testing.assert_array_equal(oof["predictions"], steady.task.predict(oof["scores"], fixed))
+
+    ranks = searched(home, "ranks", 1, data={**labels, "sample_submission": "sample.csv"}, search={"metric": "auroc"})
+    submitted = ensemble([ranks], top=1).submission
+    assert submitted is not None
+    np.testing.assert_allclose(submitted["label"].astype(float), stored(ranks, "test.npz")["scores"][:, 1])
+
+
+def test_the_best_single_trial_is_one_trial(home: Path, one: Run) -> None:
+    built = ensemble([one], top=3, race=False)
+    single = built.description["best_single"]["trial_id"]
+    assert f"best single trial ({single})" in score_ensemble(one, home / "test.csv")
+    place = [member["id"] for member in built.description["members"]].index(single)
+    weights = one.store.ensemble.root / "weights" / single / "fold_0.safetensors"
+    ids, scores = stored(one, "test.npz")["ids"].tolist(), stored(one, "test.npz")["single_scores"]
+    np.testing.assert_allclose(scores, by_hand(home, weights, ids, 32), atol=1e-5)
+    assert built.description["members"][place]["oof"] == built.description["best_single"]["value"]
 
 
 def by_fold(folds: npt.NDArray[np.int64]) -> list[npt.NDArray[np.bool_]]:
