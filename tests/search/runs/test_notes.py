@@ -13,12 +13,12 @@ from PIL import Image
 
 from foldtune.errors import DataError, InputError
 from foldtune.search.config.loading import load_config
-from foldtune.search.runs.pages import check_pages
 from foldtune.search.runs.run import check_same, new_store, open_run, start_run
 from foldtune.search.runs.submission_form import form_notes, takes_scores
 from foldtune.search.runs.trainability import check_trainable
 from foldtune.search.runs.validation import Checked, check_run
 from foldtune.spaces import Space, list_presets
+from foldtune.trainers.detection.pages import check_pages
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
