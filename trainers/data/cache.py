@@ -6,8 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -221,8 +221,8 @@ def _build(
         if each is not None and _open(each, shape) is None:  # truncated or unreadable, where it is there
             shutil.rmtree(each, ignore_errors=True)
     _check_space(folder.parent, int(np.prod(shape)))
-    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
-    part.chmod(0o755)
+    part = folder.with_name(f"{folder.name}.part-{secrets.token_hex(6)}")
+    part.mkdir()  # with the rights that the umask gives, as the rest
     try:
         images = part / _IMAGES
         _allocate(images, shape)

@@ -125,6 +125,7 @@ def test_the_cache_is_listed_and_cleared(
     project: Any, foldtune: Command, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("tmp")))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
     images = [project.folder / "images" / name for name, _ in project.rows]
     old, used = (
         prepare_images(images, ImagePreprocessing((side, side)), cache_dir=project.folder / "cache").folder
@@ -145,7 +146,7 @@ def test_the_cache_is_listed_and_cleared(
         assert foldtune("cache")[0] == code == 0
         code, _, err = foldtune("cache", "clear")
         assert code == 0
-        assert "2 image caches and 0 scratch folders" in err
+        assert "2 image caches, 0 scratch folders, 0 Ray sessions removed" in " ".join(err.split())
         assert [path.exists() for path in (old, used, torn, mine, scratch)] == [False, True, False, True, True]
     foldtune("cache", "clear", "--older-than", "0")
     assert (used.exists(), mine.exists()) == (False, True)

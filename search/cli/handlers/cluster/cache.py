@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
+from foldtune.cluster.leftovers import abandoned_sessions, remove_sessions
 from foldtune.files import scratch_folders, sweep_scratch
 from foldtune.results.storage.files import tree_size
 from foldtune.results.tables.formatting import counted
@@ -33,7 +34,7 @@ class Kept:
 
 def show_cache(folder: Path | None, format: Format) -> None:
     """Print image caches and scratch folders, with their sizes."""
-    kept = [*_caches(folder or default_cache_dir()), *_scratch()]
+    kept = [*_caches(folder or default_cache_dir()), *_scratch(), *_sessions()]
     if format is not Format.table:
         print_frame(pd.DataFrame(kept, columns=list(Kept.__dataclass_fields__)), format)
         return
@@ -52,7 +53,11 @@ def clear_cache(folder: Path | None, older_than_days: float) -> None:
     left = [path for path, abandoned in scratch_folders() if abandoned]
     freed += sum(map(tree_size, left))
     sweep_scratch()
-    note(f"{counted(count, 'image cache')} and {counted(len(left), 'scratch folder')} removed ({freed / 1e6:,.1f} MB)")
+    sessions = list(abandoned_sessions())
+    freed += sum(map(tree_size, sessions))
+    removed = [counted(count, "image cache"), counted(len(left), "scratch folder")]
+    removed.append(counted(remove_sessions(iter(sessions)), "Ray session"))
+    note(f"{', '.join(removed)} removed ({freed / 1e6:,.1f} MB)")
 
 
 def _caches(folder: Path) -> list[Kept]:
@@ -66,6 +71,13 @@ def _scratch() -> list[Kept]:
     return [
         Kept("left by a killed process" if abandoned else "scratch", str(path), tree_size(path) / 1e6, _modified(path))
         for path, abandoned in scratch_folders()
+    ]
+
+
+def _sessions() -> list[Kept]:
+    return [
+        Kept("Ray session of a killed process", str(path), tree_size(path) / 1e6, _modified(path))
+        for path in abandoned_sessions()
     ]
 
 
