@@ -1,4 +1,4 @@
-"""Folders of Ray sessions on this machine whose processes were killed; Ray itself never removes them."""
+"""Folders of Ray sessions on this machine that have ended; Ray itself never removes them."""
 
 from __future__ import annotations
 

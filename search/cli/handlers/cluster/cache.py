@@ -76,8 +76,7 @@ def _scratch() -> list[Kept]:
 
 def _sessions() -> list[Kept]:
     return [
-        Kept("Ray session of a killed process", str(path), tree_size(path) / 1e6, _modified(path))
-        for path in abandoned_sessions()
+        Kept("ended Ray session", str(path), tree_size(path) / 1e6, _modified(path)) for path in abandoned_sessions()
     ]
 
 
