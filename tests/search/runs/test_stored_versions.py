@@ -98,3 +98,31 @@ def test_its_labels_are_compared_with_those_of_its_trials(home: Path) -> None:
     with pytest.raises(InputError, match="labels of 1 rows"):
         open_source(run, 1, None)
     assert read_digests(run.store) is None
+
+
+def test_data_that_moved_are_found_by_every_command_that_reads_them(home: Path, foldtune: Any) -> None:
+    """Nothing is left to train, so that no command starts Ray."""
+    vote(open_run("stored", "runs"))
+    moved = home / "disk"
+    moved.mkdir()
+    for name in ("images", "train.csv", "test.csv"):
+        shutil.move(home / name, moved / name)
+    code, _, err = foldtune("ensemble", "stored")
+    assert code == 2
+    assert "--data ROOT" in " ".join(err.split())
+    sweep = ("thresholds", "stored", "--ensemble", "--grid", "prior_power=0,1", "--submissions", "sweep")
+    code, _, err = foldtune(*sweep, "--data", "disk")
+    assert (code, "not known" in err) == (0, False)
+    assert foldtune("compare", "stored", "stored/ensemble", "--data", "disk")[0] == 0
+    assert foldtune("ensemble", "stored", "--data", "disk", "-o", "submission.csv")[0] == 0
+    assert (home / "submission.csv").read_bytes() == (home / "runs/stored/ensemble/submission.csv").read_bytes()
+    code, out, _ = foldtune("search", "stored.yaml", "--resume", "--data", "disk")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("best trial: 000")
+    assert foldtune("ensemble", "stored")[0] == 0, "the resumed run keeps where its data lie"
+
+    train = [line.partition(",")[0] for line in (moved / "train.csv").read_text().split()[1:]]
+    shutil.copy(moved / "images" / train[-1], moved / "images" / train[0])
+    code, _, err = foldtune("ensemble", "stored")
+    assert code == 2
+    assert "images of 1 rows" in " ".join(err.split())
