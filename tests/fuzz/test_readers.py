@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fuzz_inputs import (
@@ -37,7 +36,7 @@ from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.spaces import Space
 from foldtune.trainers.data.images import decode, is_deep, picture_size
 from foldtune.trainers.data.label_columns import read_csv
-from foldtune.trainers.tasks import TASKS, task_from_dict
+from foldtune.trainers.tasks import TASKS
 
 STORED = Path(__file__).parents[1] / "stored_runs/v0_1_0/runs/stored"
 MAX_MESSAGE = 20_000
@@ -89,7 +88,6 @@ def stored_json(path: Path) -> None:
     for read in (read_json, read_jsonl, read_yaml):
         with one_message():
             read(path)
-    task_from_dict(read_json(path) or {})
 
 
 READERS: dict[str, tuple[Callable[[Path], object], tuple[bytes, ...]]] = {
@@ -192,19 +190,5 @@ def test_any_ensemble(ensemble: Path) -> None:
         (ensemble / "ensemble.json").write_bytes(content)
         with one_message():
             opened(ensemble)
-
-    holds()
-
-
-@pytest.mark.fuzz
-def test_any_task(file: Path) -> None:
-    original: Any = json.loads((STORED / "task.json").read_text())
-
-    @many(EXAMPLES)
-    @given(changed_json(original))
-    def holds(content: bytes) -> None:
-        file.write_bytes(content)
-        with one_message():
-            task_from_dict(read_json(file) or {})
 
     holds()

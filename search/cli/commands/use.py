@@ -61,7 +61,8 @@ def predict(
     """Predict new images with an ensemble's folder alone: no Ray, no training data.
 
     Writes one row an image: image, label, score, one score a class, votes (the configurations whose own prediction is
-    the label), error. An image that cannot be read gets its reason in `error` and no label. With --submission the
+    the label), error. An image that cannot be read gets its reason in `error` and no label; where not one can, the exit
+    code is 1. Of a folder all images are read, in linked folders too, but no hidden files. With --submission the
     file is one to submit: IMAGES is the folder of the sample's images, and an image that cannot be read gets the
     mean of the others' scores. Where text is found, there are columns boxes, polygons and box_scores besides, and
     --draw writes pictures of them. Several targets of one search stand side by side in one file.
