@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from foldtune.errors import FoldtuneError
 from foldtune.results.exports.submission import read_sample
-from foldtune.results.storage.files import read_json, read_jsonl, read_npz, read_yaml
+from foldtune.results.storage.files import read_json, read_jsonl, read_npz
 from foldtune.search.assess.gates import evaluate_gates, read_gates
 from foldtune.search.config.loading import check, read_raw
 from foldtune.search.config.targets import read_config_file
@@ -85,7 +85,7 @@ def picture(path: Path) -> None:
 
 
 def stored_json(path: Path) -> None:
-    for read in (read_json, read_jsonl, read_yaml):
+    for read in (read_json, read_jsonl):
         with one_message():
             read(path)
 
