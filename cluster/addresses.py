@@ -12,6 +12,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from foldtune.errors import ClusterError
+from foldtune.redaction import redacted
 
 AddressKind = Literal["cluster", "client", "jobs"]
 FORMS = "auto, HOST:PORT of the cluster's head (often HOST:6379), ray://HOST:10001, or http://HOST:8265"
@@ -62,7 +63,7 @@ def parse_address(given: str) -> Address:
     except ValueError:
         host = port = None
     if scheme not in kinds or not host or port is None or parts.query or parts.fragment:
-        raise ClusterError(f"address {given!r}: write {FORMS}")
+        raise ClusterError(f"address {redacted(given)!r}: write {FORMS}")
     if parts.username is not None:
         raise ClusterError(f"address of {host!r}: leave the user and password out; a token goes into RAY_AUTH_TOKEN")
     netloc = rest.rstrip("/")

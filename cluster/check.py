@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from foldtune.cluster.nodes import Node, nodes
 from foldtune.cluster.probe import PROBE_PREFIX, NodeQuery, NodeReport, probe_node, versions
 from foldtune.cluster.resources import TrialResources
+from foldtune.redaction import redacted
 
 REPORT_TIMEOUT_S = 90.0
 """Seconds in which a node must report; one that first unpacks the code and starts a worker takes a few."""
@@ -126,7 +127,10 @@ def _problems(report: NodeReport | None, expected: Mapping[str, str], storage: s
     if report.storage_problem:
         advice = "mount one shared folder at this path on every node, or take a URL such as s3://bucket/runs"
         if "://" in storage:
-            advice = "check the credentials and the network of that node"
+            advice = (
+                "check the credentials and the network of that node (credentials are its own, by environment, file or "
+                "role: foldtune hands none on)"
+            )
         problems.append(f"storage {storage!r}: {report.storage_problem}: {advice}")
     if report.missing:
         more = f" and {len(report.missing) - 1} more" if len(report.missing) > 1 else ""
@@ -172,7 +176,7 @@ def _probe_file(storage: str, token: str) -> Iterator[str | None]:
         files.makedirs(root, exist_ok=True)
         files.pipe_file(f"{root}/{PROBE_PREFIX}{token}", token.encode())
     except Exception as error:  # whatever the storage's client raises
-        yield " ".join(str(error).split())[:200] or type(error).__name__
+        yield redacted(" ".join(str(error).split()))[:200] or type(error).__name__
         return
     try:
         yield None

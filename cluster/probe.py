@@ -14,6 +14,7 @@ from pathlib import Path
 from fsspec.core import url_to_fs
 
 from foldtune.cluster.shipping import code_digest
+from foldtune.redaction import redacted
 
 LIBRARIES = ("ray", "torch", "timm", "optuna", "numpy")
 ABSENT = "absent"
@@ -109,5 +110,5 @@ def _try_cache(folder: str | None) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())[:200]
+    text = redacted(" ".join(str(error).split()))[:200]
     return getattr(error, "strerror", None) or text or type(error).__name__

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from foldtune.redaction import redacted
+
 HEAD_RESOURCE = "node:__internal_head__"
 """Resource that only the head node has. `ray.nodes()` has no other mark of the head."""
 PACKAGING_LOGGER = "ray._private.runtime_env.packaging"
@@ -32,14 +34,14 @@ def free_resources_by_node() -> Mapping[str, Mapping[str, float]]:
 
 
 def driver_commands() -> dict[str, str]:
-    """Return the command line of each driver of the connected cluster, by job id in hexadecimal.
+    """Return the command line of each driver of the connected cluster, without secrets, by job id in hexadecimal.
 
     Private: `ray._private.state.jobs`. `ray.util.state.list_jobs` gives the same through the dashboard, which need
     not run. Ray would have to read it from the head alone.
     """
     from ray._private import state
 
-    return {job["JobID"]: job["Entrypoint"] for job in state.jobs()}
+    return {job["JobID"]: redacted(job["Entrypoint"]) for job in state.jobs()}
 
 
 def live_actors() -> list[Mapping[str, Any]]:
@@ -63,6 +65,43 @@ def reload_auth_mode() -> None:
     from ray._raylet import Config  # type: ignore[attr-defined]
 
     Config.initialize("")
+
+
+@contextmanager
+def loopback_node() -> Iterator[None]:
+    """While the block runs, a Ray that starts here gives its node the address 127.0.0.1, and listens there alone.
+
+    Private: `ray._private.ray_constants.ENABLE_RAY_CLUSTER`, which Ray sets to False on Windows and macOS for the same
+    effect. `ray.init(_node_ip_address="127.0.0.1")` is turned into the address that others reach, and then the
+    exporters of metrics listen on every interface. Ray would have to keep a loopback address that it is given.
+    """
+    from ray._private import ray_constants
+
+    original = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = original
+
+
+@contextmanager
+def no_secrets_in_runtime_env() -> Iterator[None]:
+    """While the block runs, Ray Tune hands no `AWS_*` variables of the driver to the workers of trials.
+
+    Private: `ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE`. Tune puts these variables into the runtime
+    environment of its actors, which Ray's agent writes into a log that everybody on the machine can read. The workers
+    of an embedded Ray inherit the driver's environment anyway; those of a cluster have that of their node. Ray would
+    have to leave the choice of the variables to the caller.
+    """
+    from ray.tune.execution import class_cache
+
+    original = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in original if not name.startswith("AWS_")}
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE = original
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from foldtune.cluster.ray_internals import reload_auth_mode
 from foldtune.cluster.shipping import runtime_env
 from foldtune.cluster.tokens import require_token
 from foldtune.errors import ClusterError
+from foldtune.redaction import redacted
+from foldtune.signals import own_signals
 
 POLL_S = 0.5
 PR_SET_PDEATHSIG = 1
@@ -102,10 +104,11 @@ def run_on_head(
     require_token(address, allow_no_token=allow_no_token)
     reload_auth_mode()
     try:
-        ray.init(address.text, runtime_env=runtime_env(), log_to_driver=False, logging_level=logging.ERROR)
+        with own_signals():
+            ray.init(address.text, runtime_env=runtime_env(), log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address.text!r}: {' '.join(str(error).split())[:300]}"
+            f"no Ray cluster answers at {address.text!r}: {redacted(' '.join(str(error).split()))[:300]}"
         ) from None
     try:
         inside = ray.get_runtime_context().gcs_address

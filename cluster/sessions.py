@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from foldtune.cluster import embedded
 from foldtune.cluster.addresses import Address, parse_address, require_answer
 from foldtune.cluster.ray_internals import reload_auth_mode
 from foldtune.cluster.shipping import in_job, runtime_env
 from foldtune.cluster.tokens import ensure_local_token, require_token
 from foldtune.errors import ClusterError, StartFailed
+from foldtune.redaction import redacted
+from foldtune.signals import own_signals
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # our own table is the output
@@ -39,8 +42,9 @@ def session(
 
     Args:
         address: None for the session that this process has already, which is left running, or else an embedded Ray on
-            this machine, which has no dashboard, requires a token of every caller and is stopped at the end; `auto` or
-            `host:port` for a running cluster, which is left running and gets a copy of this process' code.
+            this machine, which has no dashboard, requires a token of every caller, listens on loopback alone, keeps
+            its files in a private folder and is stopped at the end; `auto` or `host:port` for a running cluster, which
+            is left running and gets a copy of this process' code.
         num_cpus: number of CPUs of the embedded Ray; all by default.
         num_gpus: number of GPUs of the embedded Ray; all by default.
         allow_no_token: whether to join a running cluster that others reach and that requires no token.
@@ -60,44 +64,24 @@ def session(
     if joined is None and ray.is_initialized():
         yield
         return
-    try:
-        if joined is None:
-            _start_embedded(num_cpus, num_gpus)
-        else:
-            # A job's code came with the job; its workers inherit it.
-            code = None if in_job() else runtime_env()
-            ray.init(address=joined.text, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # where Ray's own processes do not come up, it raises a bare Exception
-        reason = " ".join(str(error).split())[:300]
-        if address is None:
-            raise StartFailed(f"Ray cannot start on this machine: {reason}") from error
-        raise ClusterError(f"no Ray cluster answers at {address!r}: {reason}") from error
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _start_embedded(num_cpus: int | None, num_gpus: int | None) -> None:
-    """Start a Ray of this machine's own; where it is too busy for the 30 s that Ray waits, once more."""
-    import ray
-
-    for last in (False, True):
+    with ExitStack() as stack:
         try:
-            # "local": plain init would join, and refuse num_cpus, where some cluster runs already.
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                num_gpus=num_gpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-            return
-        except Exception as error:
-            if last or "timed out during startup" not in str(error):
-                raise
+            if joined is None:
+                embedded.start(num_cpus, num_gpus, stack.enter_context(embedded.session_folder()))
+            else:
+                # A job's code came with the job; its workers inherit it.
+                code = None if in_job() else runtime_env()
+                with own_signals():
+                    ray.init(address=joined.text, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # where Ray's own processes do not come up, it raises a bare Exception
+            reason = redacted(" ".join(str(error).split()))[:300]
+            if address is None:
+                raise StartFailed(f"Ray cannot start on this machine: {reason}") from error
+            raise ClusterError(f"no Ray cluster answers at {address!r}: {reason}") from error
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
             ray.shutdown()
 
 

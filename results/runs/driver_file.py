@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 import psutil
 
-from foldtune.errors import RunCorrupt
 from foldtune.results.runs.store import RunStore
+from foldtune.results.runs.stored_json import StoredDriver, checked
 from foldtune.results.storage.files import read_json, write_json
 
 NAME = "driver.json"
@@ -57,10 +56,8 @@ def write_driver(store: RunStore, driver: Driver) -> None:
 
 def read_driver(store: RunStore) -> Driver | None:
     """Return the current or last driver of the run; None where none is stored. Raises RunCorrupt, StorageError."""
-    stored: dict[str, Any] | None = read_json(store.root / NAME)
+    stored = read_json(store.root / NAME)
     if stored is None:
         return None
-    try:
-        return Driver(**{field.name: stored[field.name] for field in fields(Driver)})
-    except (KeyError, TypeError) as error:
-        raise RunCorrupt(f"{store.root / NAME} lacks {error}") from None
+    checked(stored, StoredDriver, store.root / NAME)
+    return Driver(**{field.name: stored[field.name] for field in fields(Driver)})

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import RunCorrupt, RunNotFound
+from foldtune.paths import is_inside, join_stored
 from foldtune.results.runs.identity import check_format
+from foldtune.results.runs.stored_json import StoredEnsembleJson, StoredFold, checked, is_member_name
 from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import (
     is_file,
@@ -93,7 +95,8 @@ class FoldDir(FitDir):
 
     def result(self) -> dict[str, Any] | None:
         """Return what ``finish`` stored, or None while the fold is not trained. Raises RunCorrupt."""
-        return read_json(self.done_path)
+        stored = read_json(self.done_path)
+        return None if stored is None else checked(stored, StoredFold, self.done_path)
 
 
 class EnsembleDir:
@@ -129,11 +132,12 @@ class EnsembleDir:
         write_sealed(self.json_path, description)
 
     def read(self) -> dict[str, Any] | None:
-        """Return ensemble.json, or None where there is none. Raises RunCorrupt, RunNewer."""
-        stored = read_json(self.json_path)
-        if stored is not None:
-            check_format(stored, self.json_path)
-        return stored
+        """Return ensemble.json, checked whole; None where there is none. Raises RunCorrupt (file, field), RunNewer."""
+        stored = read_json(self._own(self.json_path))
+        if stored is None:
+            return None
+        check_format(stored, self.json_path)
+        return checked(stored, StoredEnsembleJson, self.json_path)
 
     def write_oof(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Store the out-of-fold arrays by name."""
@@ -141,7 +145,7 @@ class EnsembleDir:
 
     def read_oof(self) -> dict[str, npt.NDArray[Any]] | None:
         """Return the out-of-fold arrays, or None where there are none. Raises RunCorrupt."""
-        return read_npz(self.oof_path)
+        return read_npz(self._own(self.oof_path))
 
     def write_test(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Store the test set's arrays by name."""
@@ -149,15 +153,27 @@ class EnsembleDir:
 
     def read_test(self) -> dict[str, npt.NDArray[Any]] | None:
         """Return the test set's arrays, or None where there are none. Raises RunCorrupt."""
-        return read_npz(self.test_path)
+        return read_npz(self._own(self.test_path))
+
+    def _own(self, path: StorePath) -> StorePath:
+        """Return the path of a file of this folder. Raises RunCorrupt where a link leads out of it."""
+        return join_stored(self.root, path.name) if isinstance(self.root, Path) else path
 
     def weights_path(self, member: str, fold: int) -> StorePath:
-        """Path of one fold model's weights; ``member`` is TRIAL or RUN/TRIAL."""
-        return self.root / "weights" / member / f"fold_{fold}.safetensors"
+        """Path of one fold model's weights; ``member`` is TRIAL or RUN/TRIAL. Raises RunCorrupt where it leads out."""
+        return self._path("weights", member, f"fold_{fold}.safetensors")
 
     def member(self, member: str, fold: int) -> FoldDir:
-        """Return the progress folder of one fold of a member, TRIAL or RUN/TRIAL."""
-        return FoldDir(self.root / "members" / member / f"fold_{fold}")
+        """Return the progress folder of one fold of a member, TRIAL or RUN/TRIAL. Raises RunCorrupt as above."""
+        return FoldDir(self._path("members", member, f"fold_{fold}"))
+
+    def _path(self, room: str, member: str, file: str) -> StorePath:
+        """Return a path inside of the ensemble's folder, whatever a stored member is called or linked to."""
+        if not is_member_name(member):
+            raise RunCorrupt(f"{self.json_path}: members: id {member!r} is not TRIAL or RUN/TRIAL")
+        if isinstance(self.root, Path):
+            return join_stored(self.root, room, member, file)
+        return self.root / room / member / file
 
     @contextmanager
     def replacing(self) -> Iterator[EnsembleDir]:
@@ -198,13 +214,15 @@ class EnsembleDir:
 
 
 def _folds_of_others(folder: StorePath, kept: Set[str]) -> Iterator[StorePath]:
-    """Yield the paths ``fold_*`` of members that are not ``kept``, under TRIAL or RUN/TRIAL."""
+    """Yield the paths ``fold_*`` of members that are not ``kept``, under TRIAL or RUN/TRIAL; none behind a link out."""
     for name in names_in(folder) or ():
         inside = names_in(folder / name) or []
         members = [name, *(f"{name}/{each}" for each in inside if not each.startswith((".", "fold_")))]
         for member in members:
             if member not in kept:
                 found = names_in(folder / member) or ()
+                if isinstance(folder, Path) and not is_inside(folder / member, folder.parent):
+                    continue
                 yield from (folder / member / each for each in found if each.startswith("fold_"))
 
 

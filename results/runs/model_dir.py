@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,6 +110,7 @@ class ModelDir:
         oof: Mapping[str, npt.NDArray[Any]],
         weights: Mapping[tuple[str, int], StorePath],
         promotion: Mapping[str, Any],
+        verify: Callable[[], None] = lambda: None,
     ) -> Path | None:
         """Replace the current model by another one, atomically; return the backup of the former, if any.
 
@@ -120,6 +121,7 @@ class ModelDir:
             oof: arrays of oof.npz by name.
             weights: weights file by (member, fold).
             promotion: record of this exchange, content of promotion.json.
+            verify: called when all is copied, before the exchange; what it raises leaves the current model in use.
 
         Raises:
             ModelForeign: the folder holds something else; nothing has changed.
@@ -138,6 +140,7 @@ class ModelDir:
                     _copy(path, stage.weights_path(member, fold))
                 stage.write_oof(oof)
                 stage.write(description)
+                verify()
                 self._exchange(place, backup)
                 self._note_in_source(promotion)
         except BaseException:

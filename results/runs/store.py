@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,13 +17,15 @@ import pandas as pd
 
 from foldtune.errors import RunCorrupt, RunExists, RunNotFound, TrialNotFound, not_found
 from foldtune.files import is_temporary
+from foldtune.paths import is_inside, join_stored
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.identity import read_identity
 from foldtune.results.runs.leaderboard import leaderboard
 from foldtune.results.runs.lock import hold_run, is_run_held
 from foldtune.results.runs.names import check_name, is_run, possible_roots, run_names
 from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import FINISHED, MODES, TrialRecord, unreadable_record
+from foldtune.results.runs.records import FINISHED, TrialRecord, unreadable_record
+from foldtune.results.runs.stored_json import StoredGoal, StoredTask, checked
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.results.storage.backend import FileState
 from foldtune.results.storage.files import (
@@ -154,7 +157,7 @@ class RunStore:
 
     def read_task(self) -> dict[str, Any]:
         """Return the stored task. Raises RunCorrupt."""
-        return _present(read_json(self.task_path), self.task_path)
+        return checked(_present(read_json(self.task_path), self.task_path), StoredTask, self.task_path)
 
     def write_goal(self, goal: Goal) -> None:
         """Store the metric that the run optimises, and its direction. Raises StorageError."""
@@ -165,8 +168,7 @@ class RunStore:
         stored = read_json(self.goal_path)
         if stored is None:
             return None
-        if not isinstance(stored.get("metric"), str) or stored.get("mode") not in MODES:
-            raise RunCorrupt(f"{self.goal_path} does not hold a metric and its mode, max or min")
+        checked(stored, StoredGoal, self.goal_path)
         return Goal(stored["metric"], stored["mode"])
 
     def write_folds(self, ids: npt.NDArray[np.str_], folds: npt.NDArray[np.int64]) -> None:
@@ -183,8 +185,10 @@ class RunStore:
             raise RunCorrupt(f"{self.folds_path} does not hold columns id and fold: {error}") from error
 
     def trial(self, trial_id: str) -> TrialDir:
-        """Return the trial's folder, which need not exist yet. Raises RunNameInvalid."""
+        """Return the trial's folder, which need not exist yet. Raises RunNameInvalid, RunCorrupt for a link out."""
         check_name(trial_id, "trial")
+        if isinstance(self.trials_root, Path):
+            return TrialDir(join_stored(self.trials_root, trial_id))
         return TrialDir(self.trials_root / trial_id)
 
     def find_trial(self, trial_id: str) -> TrialDir:
@@ -216,8 +220,10 @@ class RunStore:
 
     def _read_tuned(self) -> dict[str, dict[str, float]]:
         stored = read_json(self.tuned_path) or {}
-        if not all(isinstance(values, dict) for values in stored.values()):
-            raise RunCorrupt(f"{self.tuned_path} does not hold values by metric and trial; remove it")
+        for metric, values in stored.items():
+            numbers = values.values() if isinstance(values, dict) else [values]
+            if not isinstance(values, dict) or not all(type(each) in (int, float, NoneType) for each in numbers):
+                raise RunCorrupt(f"{self.tuned_path}: {metric}: does not hold a number for each trial; remove it")
         return stored
 
     def write_leaderboard(self, goal: Goal) -> pd.DataFrame:
@@ -241,6 +247,8 @@ class RunStore:
         unreadable = self._trial_files().keys() - {record.trial_id for record in records if record.is_readable}
         freed = 0
         for name, files in self._trial_files().items():
+            if isinstance(self.trials_root, Path) and not is_inside(self.trials_root / name, self.trials_root):
+                continue
             trial = self.trial(name)
             if trial.done_path.name not in files or name in unreadable:
                 continue

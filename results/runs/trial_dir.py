@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import RunCorrupt
+from foldtune.redaction import redacted
 from foldtune.results.runs.records import FINISHED, EpochRow, Scores, Status, TrialRecord, build_record, current_epochs
+from foldtune.results.runs.stored_json import StoredEnd, StoredTrial, checked
 from foldtune.results.storage.files import (
     append_line,
     is_file,
@@ -37,8 +39,8 @@ class FitDir:
         self.error_path = root / "error.log"
 
     def write_error(self, trace: str) -> None:
-        """Store the traceback of a failed training. Raises StorageError."""
-        write_bytes_atomic(self.error_path, trace.encode())
+        """Store the traceback of a failed training, without secrets. Raises StorageError."""
+        write_bytes_atomic(self.error_path, redacted(trace).encode())
 
     def error_log(self) -> str:
         """Return the traceback of a failed training, "" without one. Raises StorageError."""
@@ -114,7 +116,7 @@ class TrialDir(FitDir):
 
     def append_death(self, epoch: int, reason: str) -> None:
         """Record that the trial's worker died after ``epoch`` and the trial is retried. Raises StorageError."""
-        append_line(self.deaths_path, json_text({"epoch": epoch, "reason": reason}))
+        append_line(self.deaths_path, json_text({"epoch": epoch, "reason": redacted(reason)}))
 
     def deaths(self) -> list[dict[str, Any]]:
         """Return the deaths of the trial's workers, {epoch, reason} each. Raises RunCorrupt, StorageError."""
@@ -139,7 +141,8 @@ class TrialDir(FitDir):
         """
         if status not in FINISHED:
             raise ValueError(f"a trial ends as one of {', '.join(FINISHED)}, not {status!r}")
-        marker = {"status": status, "error": error, "fit_time_s": fit_time_s, "epochs": len(self.epochs())}
+        reason = None if error is None else redacted(error)
+        marker = {"status": status, "error": reason, "fit_time_s": fit_time_s, "epochs": len(self.epochs())}
         write_sealed(self.done_path, {**marker, "surroundings": True} if surroundings else marker)
 
     def reopen(self) -> None:
@@ -155,12 +158,14 @@ class TrialDir(FitDir):
         config = read_json(self.config_path)
         if config is None:
             return None
-        missing = {"trial_id", "number", "params", "config"} - set(config)
-        if missing:
-            raise RunCorrupt(f"{self.config_path} lacks {', '.join(sorted(missing))}")
+        checked(config, StoredTrial, self.config_path)
+        if config["trial_id"] != self.trial_id:
+            raise RunCorrupt(
+                f"{self.config_path}: trial_id: is {config['trial_id']!r} in the folder of {self.trial_id!r}"
+            )
         done = read_json(self.done_path)
-        if done is not None and done.get("status") not in FINISHED:
-            raise RunCorrupt(f"{self.done_path} has no status of {', '.join(FINISHED)}")
+        if done is not None:
+            checked(done, StoredEnd, self.done_path)
         epochs = self.epochs()
         if done is not None and done.get("epochs", len(epochs)) != len(epochs):
             raise RunCorrupt(f"{self.metrics_path} is not whole: {len(epochs)} of {done['epochs']} epochs are there")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 from urllib.parse import urlsplit
 
 from foldtune.errors import StorageInvalid, close_matches
+from foldtune.redaction import has_raw_password, has_secret_parameter, redacted, shown_url
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -49,16 +50,16 @@ def address(path: StorePath) -> str:
 def _check_url(url: str, protocol: str) -> None:
     import fsspec
 
+    shown = shown_url(url)
+    if has_raw_password(url) or "@" in urlsplit(url).netloc or has_secret_parameter(url):
+        raise StorageInvalid(f"{shown!r}: leave the credentials out, and give them in the environment")
     if protocol not in fsspec.available_protocols():
         near = close_matches(protocol, fsspec.available_protocols(), cutoff=0.5)
         meant = f"; did you mean {near[0]}://…?" if near else ";"
-        raise StorageInvalid(f"{url!r}: there is no protocol {protocol!r}{meant} {_EXAMPLE}")
-    if "@" in urlsplit(url).netloc:
-        shown = f"{protocol}://…@{urlsplit(url).netloc.rpartition('@')[2]}{urlsplit(url).path}"
-        raise StorageInvalid(f"{shown!r}: leave the credentials out, and give them in the environment")
+        raise StorageInvalid(f"{shown!r}: there is no protocol {protocol!r}{meant} {_EXAMPLE}")
     try:
         fsspec.get_filesystem_class(protocol)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
-        how = f"pip install 'foldtune[{extra}]'" if extra else str(error)
-        raise StorageInvalid(f"{url!r}: the package for {protocol}:// is not installed: {how}") from None
+        how = f"pip install 'foldtune[{extra}]'" if extra else redacted(str(error))
+        raise StorageInvalid(f"{shown!r}: the package for {protocol}:// is not installed: {how}") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from foldtune.errors import StorageDenied, StorageError, StorageFull
+from foldtune.redaction import redacted
 from foldtune.results.storage.paths import StorePath
 
 T = TypeVar("T")
@@ -119,4 +120,4 @@ def _is_foreign(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())
+    return redacted(" ".join(str(text).split()))

@@ -16,15 +16,18 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.names import is_run, possible_roots
 from foldtune.results.runs.ranking import finalists
 from foldtune.results.runs.records import TrialRecord
+from foldtune.results.runs.stored_json import require
+from foldtune.search.assess.stored_estimate import check_estimate, check_lengths
 from foldtune.search.runs.dataset import read_labels
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run, open_run
+from foldtune.search.runs.stored_task import read_task
 from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.data.splits import make_splits
-from foldtune.trainers.tasks import Task, task_from_dict
+from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 
 Array = npt.NDArray[Any]
@@ -114,20 +117,34 @@ def of_ensemble(directory: EnsembleDir, name: str, data: Path | None = None) -> 
     Raises:
         RunCorrupt: files that are gone, or do not belong together.
     """
-    description, stored = directory.read(), directory.read_oof()
+    return of_stored(directory, name, directory.read(), directory.read_oof(), data)
+
+
+def of_stored(
+    directory: EnsembleDir,
+    name: str,
+    description: Mapping[str, Any] | None,
+    stored: Mapping[str, Array] | None,
+    data: Path | None = None,
+) -> HeldOut:
+    """Return the held-out rows of an ensemble whose JSON and out-of-fold arrays were read already; else `of_ensemble`.
+
+    Raises:
+        RunCorrupt: they are gone, do not belong together, or contradict the stored estimate.
+    """
     needed = {"ids", "targets", "scores"}
     if description is None or stored is None or not needed <= set(stored):
         raise RunCorrupt(f"{directory.oof_path} lacks {', '.join(sorted(needed))}; run foldtune ensemble again")
-    try:
-        task, metric = task_from_dict(description["task"]), str(description["metric"])
-    except KeyError as error:
-        raise RunCorrupt(f"{directory.json_path} lacks {error}; run foldtune ensemble again") from None
+    require(description, ("task", "metric"), directory.json_path)
+    task, metric = read_task(description["task"], directory.json_path), str(description["metric"])
+    check_lengths(stored, directory)
     groups = stored.get("groups")
     if groups is None and is_run(directory.root.resolve().parent):
         run = open_run(str(directory.root.resolve().parent), ".", data)
         groups = groups_of(groups_by_id(run), stored["ids"])
     predictions = held_out_predictions(task, description, stored)
     scores = as_lazy(stored["scores"])
+    check_estimate(task, description, stored, directory)
     return HeldOut(name, task, metric, stored["ids"], stored["targets"], scores, predictions, groups)
 
 

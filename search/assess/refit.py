@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from foldtune.search.assess.held_out import groups_by_id, groups_of
 from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.evaluation import metric_of
+from foldtune.signals import ignore_interrupts
 from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
@@ -184,7 +184,7 @@ _JOB: list[_Job] = []  # of a fitting process, which gets it once instead of wit
 
 
 def _start(job: _Job) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     _JOB[:] = [job]
 
 

@@ -159,7 +159,7 @@ def ensemble_source(run: Run) -> Source:
         RunNotFound: the run has none yet.
         RunCorrupt: its scores are gone.
     """
-    ensemble = StoredEnsemble.open(run.store.ensemble.root)
+    ensemble = StoredEnsemble.open(run.store.ensemble.root, to_predict=False)
     stored = run.store.ensemble.read_oof()
     if stored is None or not {"targets", "member_scores"} <= set(stored):
         raise RunCorrupt(f"{run.store.ensemble.oof_path} lacks its scores; run foldtune ensemble again")

@@ -14,9 +14,11 @@ import typer
 from rich.text import Text
 
 from foldtune.errors import FoldtuneError
+from foldtune.redaction import redacted
 from foldtune.search.cli.app import app
 from foldtune.search.cli.streams import discard_broken, flush_or_discard, prepare_streams
 from foldtune.search.cli.terminal import errors, shown
+from foldtune.signals import interrupted_by_signals
 
 # Click's base class, wherever the installed Typer keeps Click: it has no public name of its own.
 USAGE_ERROR = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
@@ -38,8 +40,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     prepare_streams()
     try:
-        code = typer.main.get_command(app)(args=arguments, prog_name="foldtune", standalone_mode=False)
-        sys.stdout.flush()  # a closed pipe shows here, not while Python exits
+        with interrupted_by_signals():
+            code = typer.main.get_command(app)(args=arguments, prog_name="foldtune", standalone_mode=False)
+            sys.stdout.flush()  # a closed pipe shows here, not while Python exits
         return code if isinstance(code, int) else DONE
     except (KeyboardInterrupt, typer.Abort):
         errors().print("interrupted")
@@ -68,10 +71,11 @@ def _report(error: Exception) -> int:
         return WRONG_INPUT
     code = exit_code(error)
     if code is not None:
-        errors().print(Text("error:", style="bold red"), _message(error), soft_wrap=True)
+        errors().print(Text("error:", style="bold red"), redacted(_message(error)), soft_wrap=True)
         return code
     errors().print(
-        f"unexpected error: {type(error).__name__}: {error}; this is a bug in foldtune, its details are {_details()}",
+        f"unexpected error: {type(error).__name__}: {redacted(str(error))}; this is a bug in foldtune, its details are "
+        f"{_details()}",
         soft_wrap=True,
     )
     return FAILED
@@ -83,9 +87,9 @@ def _details() -> str:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", errors="backslashreplace", prefix="foldtune-", suffix=".log", delete=False
         ) as log:
-            log.write(traceback.format_exc())
+            log.write(redacted(traceback.format_exc()))
     except OSError:  # a full disk
-        return f"these:\n{traceback.format_exc()}"
+        return f"these:\n{redacted(traceback.format_exc())}"
     return f"in {log.name}"
 
 
@@ -105,7 +109,8 @@ def _show_usage(error: Any) -> None:
     """Print the command's usage and what is wrong, without pydantic's phrases."""
     message = getattr(error, "message", None)
     if isinstance(message, str):
-        error.message = message.replace("Value error, ", "").replace("Input should be", "must be").rstrip(".")
+        plain = message.replace("Value error, ", "").replace("Input should be", "must be").rstrip(".")
+        error.message = redacted(plain)
     text = shown(error.format_message())
     error.format_message = lambda: text
     with suppress(OSError):  # nobody reads it

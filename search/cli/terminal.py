@@ -17,6 +17,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from foldtune.ansi import without_colours
+from foldtune.redaction import redacted
 from foldtune.search.cli.streams import discard, expendable, is_unicode
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def errors() -> Console:
 
 
 def note(text: str, console: Console | None = None) -> None:
-    """Print one line about the work to stderr; on the console of a live table it stands above that table."""
-    (console or errors()).print(text, style="dim", soft_wrap=True)
+    """Print one line about the work to stderr, without secrets; on the console of a live table it stands above it."""
+    (console or errors()).print(redacted(text), style="dim", soft_wrap=True)
 
 
 def heading(target: str) -> None:

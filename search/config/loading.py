@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from foldtune.errors import InputError, close_matches, did_you_mean
+from foldtune.redaction import redacted
 from foldtune.search.config.messages import describe, shown
 from foldtune.search.config.schema import RunConfig
 from foldtune.yaml import parse_yaml
@@ -117,8 +118,10 @@ def _override(raw: dict[Any, Any], overrides: Sequence[str], values: Mapping[str
         key, equals, text = override.partition("=")
         try:
             if not equals or not all(key.strip().split(".")):
-                raise InputError(f"--set {override!r}: write key.path=value, for example --set search.num_samples=20")
-            override_value(raw, key.strip(), parse_yaml(text, f"--set {override}"))
+                raise InputError(
+                    f"--set {redacted(override)!r}: write key.path=value, for example --set search.num_samples=20"
+                )
+            override_value(raw, key.strip(), parse_yaml(text, f"--set {redacted(override)}"))
         except InputError as error:
             problems += error.problems
     if problems:

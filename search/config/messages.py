@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from foldtune.errors import close_matches, unknown
+from foldtune.redaction import redacted
 from foldtune.search.config.schema import RunConfig
 
 NOUNS: Mapping[object, str] = {int: "an integer", float: "a number", dict: "a mapping of keys"}
@@ -34,7 +35,7 @@ def _reason(detail: ErrorDetails, loc: tuple[str, ...]) -> str:
         case "extra_forbidden":
             return _unknown_key(loc)
         case "invalid_key":
-            return f"a key must be text, not {given!r}: quote it"
+            return f"a key must be text, not {shown(given)}: quote it"
         case "missing":
             return f"missing; give the {_field(loc).description}"
         case "stated":
@@ -48,8 +49,8 @@ def _reason(detail: ErrorDetails, loc: tuple[str, ...]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value for a message, as Python writes it, cut to 60 characters."""
-    text = "nothing" if value is None else repr(value)
+    """Return a value for a message, as Python writes it, without secrets, cut to 60 characters."""
+    text = "nothing" if value is None else redacted(repr(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from foldtune.errors import InputError
 from foldtune.home import expanded
 from foldtune.results.runs.driver_file import Driver
-from foldtune.search.config.secrets import has_password
+from foldtune.search.config.secrets import check_url, has_password
 
 JOB_ID, JOB_ADDRESS, RESUME_COMMAND = "FOLDTUNE_JOB_ID", "FOLDTUNE_JOB_ADDRESS", "FOLDTUNE_AGAIN"
 """Variables of a command on a cluster: its job, the job server, and the user's command that resumes the run."""
@@ -53,6 +53,7 @@ def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
     config = deepcopy(dict(raw))
     search = config.get("search") or {}
     if isinstance(url := search.get("study_storage"), str):
+        check_url(url, "search.study_storage")
         if has_password(url):
             raise InputError(
                 "search.study_storage: a job's files are open to all users of the cluster: write ${PGPASSWORD} in the "

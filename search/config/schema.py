@@ -16,9 +16,10 @@ from pydantic_core import PydanticCustomError
 
 from foldtune.errors import RunNameInvalid, SettingsError, StorageInvalid
 from foldtune.home import expanded, user_cache_folder
+from foldtune.redaction import has_raw_password
 from foldtune.results.runs.names import check_name
 from foldtune.results.storage.paths import as_path
-from foldtune.search.config.secrets import masked
+from foldtune.search.config.secrets import RAW_PASSWORD, masked
 from foldtune.trainers.data.images import MAX_MEGAPIXELS, PixelLimits
 from foldtune.trainers.data.preprocess import Step, parse_steps, steps_to_list
 from foldtune.trainers.loading.tta import views
@@ -31,6 +32,11 @@ def default_cache_dir() -> Path:
     """Return the folder of decoded images on this machine, of `data.cache: auto`."""
     own = os.environ.get("FOLDTUNE_CACHE")
     return expanded(own) if own else user_cache_folder() / "foldtune"
+
+
+def _stated(reason: str) -> PydanticCustomError:
+    """Return the error of a value that its message does not show."""
+    return PydanticCustomError("stated", "{reason}", {"reason": reason})
 
 
 class Section(BaseModel):
@@ -136,7 +142,7 @@ class DataConfig(Section):
         try:
             return tuple(steps_to_list(parse_steps(value)))
         except SettingsError as error:
-            raise PydanticCustomError("stated", "{reason}", {"reason": "; ".join(map(str, error.problems))}) from None
+            raise _stated("; ".join(map(str, error.problems))) from None
 
     @field_validator("image_size", mode="before")
     @classmethod
@@ -150,6 +156,11 @@ class DataConfig(Section):
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+
+    @property
+    def images_given(self) -> bool:
+        """Whether the folder of images is one that the user named, not the root by default."""
+        return self.images != (self.root or Path("."))
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -208,6 +219,13 @@ class SearchConfig(Section):
     @field_serializer("study_storage", when_used="json")
     def _passwords_are_not_stored(self, value: str | None) -> str | None:
         return None if value is None else masked(value)
+
+    @field_validator("study_storage")
+    @classmethod
+    def _password_has_an_end(cls, value: str | None) -> str | None:
+        if value is not None and has_raw_password(value):
+            raise _stated(RAW_PASSWORD)
+        return value
 
     @field_validator("grace_epochs")
     @classmethod
@@ -306,5 +324,5 @@ class RunConfig(Section):
         try:
             as_path(value)
         except StorageInvalid as error:
-            raise ValueError(str(error)) from None
+            raise _stated(str(error)) from None
         return value

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy.typing as npt
 
 from foldtune.errors import DataError, InputError, unknown
+from foldtune.paths import join_to_write, output_names
 from foldtune.results.exports.annotated_image import write_annotated
 from foldtune.search.predict.new_images import NewImages
 from foldtune.trainers.tasks import Task
@@ -19,10 +20,11 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class Drawing:
-    """Draws each image that is predicted into a folder, under its own name, as a PNG.
+    """Draws each image that is predicted into a folder, under its own name, as a PNG; never outside of the folder.
 
     Args:
         images: those that are predicted.
+        names: name of each picture in the folder, by id.
         targets: (P, V, 2) of those that are labelled, by id.
 
     Attributes:
@@ -32,17 +34,18 @@ class Drawing:
     task: Task
     images: NewImages
     folder: Path
+    names: Mapping[str, PurePosixPath]
     targets: Mapping[str, Array]
     counts: dict[str, int] = field(default_factory=dict)
     drawn: int = 0
 
     def __call__(self, paths: Sequence[Path], predictions: Array) -> None:
-        """Draw these images; raises StorageError."""
+        """Draw these images; raises StorageError, InputError where a link in the folder leads out of it."""
         ids = dict(zip(self.images.paths, self.images.ids, strict=True))
         for path, prediction in zip(paths, predictions, strict=True):
             name = ids[path]
             annotations = self.task.annotations(prediction, self.targets.get(name))
-            write_annotated(path, annotations, self.folder / Path(name).with_suffix(".png"))
+            write_annotated(path, annotations, join_to_write(self.folder, self.names[name]))
             self.drawn += 1
             for annotation in annotations:
                 self.counts[annotation.kind] = self.counts.get(annotation.kind, 0) + 1
@@ -52,7 +55,8 @@ def start_drawing(task: Task, images: NewImages, folder: Path, labels: Path | No
     """What draws these images into `folder`, judged where the table `labels` holds them.
 
     Raises:
-        InputError: a task whose predictions are no places; labels that cannot be read, or of none of the images.
+        InputError: a task whose predictions are no places; labels that cannot be read, or of none of the images; a
+            folder in which pictures would replace images that are predicted.
     """
     if not task.has_spatial_targets:
         raise InputError(f"--draw: predictions of task {task.name} are no places in an image")
@@ -61,7 +65,22 @@ def start_drawing(task: Task, images: NewImages, folder: Path, labels: Path | No
     targets = {} if labels is None else _read(task, labels, id_column)
     if labels is not None and not targets.keys() & set(images.ids):
         raise InputError(f"--labels {labels}: holds none of the {len(images.ids)} images (first: {images.ids[0]})")
-    return Drawing(task, images, folder, targets)
+    names = output_names(images.ids, ".png")
+    _spare_originals(images, folder, names.values())
+    return Drawing(task, images, folder, names, targets)
+
+
+def _spare_originals(images: NewImages, folder: Path, names: Iterable[PurePosixPath]) -> None:
+    """Refuse a folder in which a picture would replace, or be linked to, an image that is predicted."""
+    existing = [path for path in (folder / name for name in names) if path.exists()]
+    if not existing:
+        return
+    originals = {path.resolve() for path in images.paths}
+    if replaced := [path for path in existing if path.resolve() in originals]:
+        raise InputError(
+            f"--draw {folder}: {len(replaced)} of the images themselves would be painted over "
+            f"(first: {replaced[0]}); name another folder"
+        )
 
 
 def _read(task: Task, labels: Path, id_column: str) -> dict[str, Array]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from foldtune.errors import InputError, did_you_mean, unknown
+from foldtune.paths import outside_names
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.predict.image_folder import read_folder
 from foldtune.trainers.data.images import image_suffixes
@@ -78,6 +79,19 @@ def _in_folder(source: Path) -> NewImages:
     return NewImages(names, found.paths, found.left_out)
 
 
+def check_inside(images: NewImages, folder: Path, source: Path) -> None:
+    """Check that a table's images lie in the folder of images that the user gave.
+
+    Raises:
+        InputError: absolute names or `..` that lead out of it.
+    """
+    if outside := outside_names(images.ids, folder):
+        raise InputError(
+            f"{source}: {len(outside)} of {len(images.ids)} images lie outside of {folder} (first: {outside[0]}); "
+            "name them relative to it, or give the folder that holds all of them"
+        )
+
+
 def sample_images(sample: Path, folder: Path) -> NewImages:
     """The images that a sample submission lists in its first column, as files of a folder.
 
@@ -91,6 +105,7 @@ def sample_images(sample: Path, folder: Path) -> NewImages:
     repeated = sorted({name for name, times in Counter(names).items() if times > 1})
     if repeated:
         raise InputError(f"{sample}: {len(repeated)} images are in it more than once (first: {repeated[0]})")
+    check_inside(NewImages(tuple(names), ()), folder, sample)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         hint = did_you_mean(missing[0], [path.name for path in folder.iterdir()])

@@ -14,12 +14,21 @@ import pandas as pd
 from foldtune.errors import InputError, RunCorrupt, WorkError, unknown
 from foldtune.files import scratch_folder
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.stored_json import require
 from foldtune.results.storage.files import read_locally
 from foldtune.results.storage.paths import StorePath
+from foldtune.search.predict.description import (
+    REQUIRED,
+    REQUIRED_TO_PREDICT,
+    check_description,
+    check_members,
+    check_weights,
+)
 from foldtune.search.predict.new_images import NewImages, find_images
 from foldtune.search.predict.preprocessing import decode_images, unreadable_images
 from foldtune.search.predict.progress import SubtaskProgress
 from foldtune.search.predict.tables import finite_rows, named_frame, original_image_sizes
+from foldtune.search.runs.stored_task import read_task
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
@@ -28,7 +37,7 @@ from foldtune.trainers.data.preprocess import ImagePreprocessing
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.loading.tta import TTA
-from foldtune.trainers.tasks import Task, task_from_dict
+from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.parsing import parse_settings
 
 __all__ = ["NewImages", "StoredEnsemble", "find_images"]
@@ -78,8 +87,11 @@ class StoredEnsemble:
     task: Task
 
     @classmethod
-    def open(cls, root: StorePath) -> StoredEnsemble:
+    def open(cls, root: StorePath, *, to_predict: bool = True) -> StoredEnsemble:
         """Open the folder of an ensemble, or of a run that holds one.
+
+        Args:
+            to_predict: whether its models are to be used, and so must be described in full.
 
         Raises:
             RunNotFound: there is none.
@@ -90,10 +102,13 @@ class StoredEnsemble:
         description = directory.read()
         if description is None:
             raise RunCorrupt(f"{directory.json_path} is gone")
-        try:
-            return cls(directory, description, task_from_dict(description["task"]))
-        except KeyError as error:
-            raise RunCorrupt(f"{directory.json_path} lacks {error}") from None
+        require(description, REQUIRED, directory.json_path)
+        task = read_task(description["task"], directory.json_path)
+        check_description(description, task, directory.json_path)
+        if to_predict:
+            require(description, REQUIRED_TO_PREDICT, directory.json_path)
+            check_members(description, task, directory.json_path)
+        return cls(directory, description, task)
 
     @property
     def voters(self) -> dict[str, Mapping[str, Any]]:
@@ -243,6 +258,8 @@ class StoredEnsemble:
         self, images: NewImages, options: PredictOptions, progress: SubtaskProgress, render: Render
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         """Rows of `render` for the readable images, indexed by their position, and the reasons of the others."""
+        for name in self.voters:
+            check_weights([self.directory.weights_path(name, fold) for fold in range(int(self.description["folds"]))])
         pixels = sum(each.size[0] * each.size[1] for each in self.preprocessings)
         size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.has_spatial_targets else len(images.ids)))
         frames: list[pd.DataFrame] = []

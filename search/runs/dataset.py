@@ -161,7 +161,7 @@ def label_rules(data: DataConfig, task: type[Task] | Task) -> LabelRules:
 
 def read_labels(data: DataConfig, task: Task, frame: pd.DataFrame | None = None, *, merge: bool = True) -> Table:
     """The labelled rows as a task that is known already encodes them; raises DataError. `merge` is of `read_table`."""
-    layout = TableLayout(data.images, data.id, data.group)
+    layout = TableLayout(data.images, data.id, data.group, data.images_given)
     return read_table(data.train, layout, task, labels=label_rules(data, task), frame=frame, merge=merge)
 
 
@@ -209,7 +209,9 @@ def _problems_beside_labels(
     try:
         # Unlabelled, a table needs only the task's way to read it, which its class has.
         reader = cast("Task", task_class)
-        read_table(data.train, TableLayout(data.images, data.id, group), reader, labelled=False, frame=frame)
+        read_table(
+            data.train, TableLayout(data.images, data.id, group, data.images_given), reader, labelled=False, frame=frame
+        )
     except DataError as error:
         return [f"data.train: {text}" for text in error.problems]
     return []
@@ -237,7 +239,9 @@ def read_unlabelled(data: DataConfig, task: Task) -> Table:
     if data.test is None:
         raise InputError("data.test: missing; name the CSV of the rows to submit")
     try:
-        return read_table(data.test, TableLayout(data.images, data.id), task, labelled=False)
+        return read_table(
+            data.test, TableLayout(data.images, data.id, confined=data.images_given), task, labelled=False
+        )
     except DataError as error:
         raise InputError([f"data.test: {text}" for text in error.problems]) from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from foldtune.errors import InputError, RunCorrupt, RunExists, RunNotFound
+from foldtune.errors import InputError, RunCorrupt, RunExists, RunNameInvalid, RunNotFound
 from foldtune.results.exports.submission import write_submission
 from foldtune.results.runs.names import check_name, is_run, possible_roots
 from foldtune.results.runs.store import RunStore
@@ -123,8 +123,12 @@ def _read(root: StorePath) -> RunGroup:
     path = root / GROUP_FILE
     values = read_json(path) or {}
     try:
-        sample = values["sample_submission"]
-        return RunGroup(root, dict(values["runs"]), str(values["id"]), Path(sample) if sample else None)
+        sample, runs = values["sample_submission"], dict(values["runs"])
+        for name in runs.values():
+            check_name(name, "run")
+        return RunGroup(root, runs, str(values["id"]), Path(sample) if sample else None)
+    except RunNameInvalid as error:
+        raise RunCorrupt(f"{path}: runs: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise RunCorrupt(f"{path} lacks {error}") from None
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import DataError, InputError
+from foldtune.errors import DataError, InputError, RunCorrupt
 from foldtune.results.runs.digests_file import write_digests
 from foldtune.results.runs.identity import RunIdentity, write_identity
 from foldtune.results.runs.names import possible_roots
@@ -25,12 +25,13 @@ from foldtune.search.config.schema import DATA_PATHS, DataConfig, RunConfig
 from foldtune.search.runs.dataset import Labelled, Progress, depth_notes, image_plan, open_images, read_labels, split
 from foldtune.search.runs.digests import TEST, TRAIN, digest_rows, summary
 from foldtune.search.runs.goal import resolve_goal
+from foldtune.search.runs.stored_task import read_task
 from foldtune.search.runs.unchanged import check_unchanged
 from foldtune.search.runs.validation import Checked
 from foldtune.search.runs.warmup import short_warmup
 from foldtune.spaces import Space, expand_presets
 from foldtune.trainers.data.table import Table
-from foldtune.trainers.tasks import TASKS, Task, task_from_dict
+from foldtune.trainers.tasks import TASKS, Task
 
 RESUMABLE = (
     "name",
@@ -91,8 +92,8 @@ def open_run(run: str, storage: StorePath | str, data: Path | None = None) -> Ru
     config = check(
         _with_defaults_of_before(store.read_config()), store.root if isinstance(store.root, Path) else Path()
     )
-    task = task_from_dict(store.read_task())
-    opened = Run(store, config, task, store.read_goal() or resolve_goal(task, config.search.metric))
+    task = read_task(store.read_task(), store.task_path)
+    opened = Run(store, config, task, _stored_goal(store, task) or resolve_goal(task, config.search.metric))
     return opened if data is None else with_data(opened, data)
 
 
@@ -119,6 +120,17 @@ def _with_defaults_of_before(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(data, Mapping) or "pixel_range" in data:
         return raw
     return {**raw, "data": {**data, "pixel_range": "uint16"}}
+
+
+def _stored_goal(store: RunStore, task: Task) -> Goal | None:
+    """Return the stored metric and direction. Raises RunCorrupt where they are not the task's."""
+    goal = store.read_goal()
+    if goal is not None and task.metrics.get(goal.metric, goal.mode) != goal.mode:
+        raise RunCorrupt(
+            f"{store.goal_path}: mode: {goal.metric} of task {task.name} is better at its {task.metrics[goal.metric]}, "
+            f"not at its {goal.mode}"
+        )
+    return goal
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ray.tune import Stopper
+
+from foldtune.signals import handled
 
 REPEAT_S = 1.0
 """A signal repeated sooner is the same Ctrl-C, passed on by a program that started this one."""
@@ -44,7 +45,10 @@ class SearchStopper(Stopper):  # type: ignore[misc]
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Stop cleanly at SIGINT (Ctrl-C) and SIGTERM; at a second one at once, which loses no finished epoch."""
+        """Stop cleanly at SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal; not under `nohup`).
+
+        At a second one stop at once, which loses no finished epoch.
+        """
 
         first_s = 0.0
 
@@ -56,12 +60,8 @@ class SearchStopper(Stopper):  # type: ignore[misc]
             elif time.monotonic() - first_s > REPEAT_S:
                 raise KeyboardInterrupt
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handled(stop):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles it into its snapshots, which nobody reads back.

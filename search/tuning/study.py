@@ -18,10 +18,10 @@ from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from foldtune.errors import InputError, RunCorrupt, RunExists
+from foldtune.redaction import redacted, shown_url
 from foldtune.results.runs.records import Mode
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import retry_io
-from foldtune.search.config.secrets import masked
 from foldtune.search.tuning.journal import RunJournal
 from foldtune.search.tuning.optuna_internals import report_value
 
@@ -83,16 +83,16 @@ def open_study(
             load_if_exists=resume,
         )
     except optuna.exceptions.DuplicatedStudyError:
-        raise _taken(name, masked(url) if url else str(journal)) from None
+        raise _taken(name, shown_url(url) if url else str(journal)) from None
     if url:
-        _claim(study, run_id, masked(url))
+        _claim(study, run_id, shown_url(url))
     return study
 
 
 def require_free_study(name: str, url: str) -> None:
     """Check before a run is written that the storage at `url` holds no study of its name. Raises as `open_study`."""
     if name in optuna.get_all_study_names(_storage_at(url)):
-        raise _taken(name, masked(url))
+        raise _taken(name, shown_url(url))
 
 
 def _claim(study: optuna.Study, run_id: str | None, where: str) -> None:
@@ -119,8 +119,8 @@ def _storage_at(url: str) -> BaseStorage:
     try:
         return get_storage(url) if url.startswith("redis") else get_storage(_database(url))
     except Exception as error:  # whatever the database's driver, or its absence, raises
-        shown, text = masked(url), str(error) or type(error).__name__
-        reason = " ".join(text.replace(url, shown).split())[:300]
+        shown, text = shown_url(url), str(error) or type(error).__name__
+        reason = redacted(" ".join(text.replace(url, shown).split()))[:300]
         raise InputError(f"search.study_storage: cannot use {shown!r}: {reason}") from None
 
 
@@ -130,7 +130,7 @@ def _database(url: str) -> RDBStorage:
 
     @sqlalchemy.event.listens_for(storage.engine, "do_connect")
     def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
-        return retry_io(masked(url), "connect to", lambda: dialect.connect(*arguments, **options))
+        return retry_io(shown_url(url), "connect to", lambda: dialect.connect(*arguments, **options))
 
     return storage
 

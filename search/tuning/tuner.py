@@ -15,6 +15,7 @@ import ray
 from ray import tune
 from ray.tune import Callback
 
+from foldtune.cluster.ray_internals import no_secrets_in_runtime_env
 from foldtune.cluster.resources import TrialResources, slots
 from foldtune.errors import WorkError
 from foldtune.files import scratch_folder
@@ -246,7 +247,7 @@ class Search:
             )
             head = ray.get_runtime_context().gcs_address
             try:
-                with head_monitor(head, self._head_lost_message()), memory_deaths():
+                with head_monitor(head, self._head_lost_message()), memory_deaths(), no_secrets_in_runtime_env():
                     tuner.fit()
             except Exception as error:
                 if not listens(head):

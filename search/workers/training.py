@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from foldtune.ansi import without_colours
 from foldtune.errors import CheckpointError, FoldtuneError, TrialFailed
+from foldtune.redaction import redacted
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.trial_dir import FitDir, TrialDir
 from foldtune.results.storage.files import read_locally, save_file
@@ -66,12 +67,12 @@ def worker_pool(work: TrialWork) -> WorkerPool | None:
 
 
 def short_reason(error: BaseException) -> str:
-    """Return the reason in one line; the class is named unless the error is foldtune's own.
+    """Return the reason in one line, without secrets; the class is named unless the error is foldtune's own.
 
     Of an error that Ray raises for one in a worker, it is the worker's.
     """
     error = _cause(error)
-    message = " ".join(without_colours(str(error)).split()) or type(error).__name__
+    message = redacted(" ".join(without_colours(str(error)).split())) or type(error).__name__
     text = message if isinstance(error, FoldtuneError) else f"{type(error).__name__}: {message}"
     return text if len(text) <= 300 else text[:297] + "..."
 

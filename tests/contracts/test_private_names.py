@@ -31,6 +31,8 @@ PINNED = {
         "ray._private.state.jobs",
         "ray._private.state.actors",
         "ray._private.runtime_env.packaging.default_logger",
+        "ray._private.ray_constants.ENABLE_RAY_CLUSTER",
+        "ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE",
         "ray._raylet.Config.initialize",
         "ray.air.execution._internal.RayActorManager._actor_task_failed",
     ),

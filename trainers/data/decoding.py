@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 import warnings
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from foldtune.errors import BrokenImage, DataError
+from foldtune.signals import ignore_interrupts
 from foldtune.trainers.data.images import Uint8Array
 from foldtune.trainers.data.preprocess import ImagePreprocessing
 
@@ -121,7 +121,7 @@ def _run(decoder: _Decoder, blocks: Sequence[_Block], workers: int) -> Iterator[
 
 def _end_with_parent(parent: int) -> None:
     """Ignore Ctrl-C, which `parent` handles, and end soon after `parent`: after its SIGKILL nothing else would."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from foldtune.canonical import canonical_text, one_spelling, spelling_notes
 from foldtune.errors import DataError, did_you_mean, shortened, unknown
+from foldtune.paths import outside_names
 from foldtune.trainers.data.image_files import beside_missing, file_keys, listed_as
 from foldtune.trainers.data.labels import LabelRules
 
@@ -80,11 +81,13 @@ class TableLayout:
         images: folder of relative image names.
         id_column: column of the image names.
         group_column: column of the groups; None without groups.
+        confined: whether names must stay in `images`, which the user gave; else absolute ones and `..` may lead out.
     """
 
     images: Path
     id_column: str = "image"
     group_column: str | None = None
+    confined: bool = False
 
 
 def read_table(
@@ -138,6 +141,7 @@ def read_table(
         if not unusable:
             paths, missing = _locate(images, ids)
             problems += _missing_images(path, images, missing, sum(map(bool, ids)))
+            problems += _outside_images(path, layout, [name for name in ids if name])
     if group_column is not None and group_column in frame:
         problems += [f"{path}: {text}" for text in _empty_cells(frame[group_column])]
     if problems:
@@ -274,6 +278,18 @@ def _missing_images(table: Path, images: Path, missing: Sequence[Path], total: i
     shown = _first([shortened(str(path), 200) for path in missing])
     hint = _missing_hint(images, missing)
     return [f"{table}: {len(missing)} of {total} images do not exist ({shown}){hint}"]
+
+
+def _outside_images(table: Path, layout: TableLayout, names: Sequence[str]) -> list[str]:
+    if not layout.confined:
+        return []
+    outside = outside_names(names, Path(layout.images))
+    if not outside:
+        return []
+    return [
+        f"{table}: {len(outside)} of {len(names)} images lie outside of {layout.images} ({_first(outside)}); "
+        "set data.images to a folder that holds all of them, or leave it out"
+    ]
 
 
 def _files_of(folder: Path) -> frozenset[str]:

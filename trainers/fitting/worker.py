@@ -18,6 +18,7 @@ import torch
 from torch.distributed import DistError
 
 from foldtune.errors import Disconnected, FoldtuneError, MemoryExhausted
+from foldtune.signals import ignore_interrupts
 from foldtune.trainers.fitting.checkpoint import read_checkpoint
 from foldtune.trainers.fitting.epoch import run_epoch
 from foldtune.trainers.fitting.fit_types import Logits, TrainSpec
@@ -119,7 +120,7 @@ def end_with(parent: int) -> None:
 def main() -> None:
     """Serve the first process."""
     descriptor, rank, size, parent = (int(sys.argv[place]) for place in (1, 2, 3, 5))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the first process
+    ignore_interrupts()  # Ctrl-C is handled by the first process
     end_with(parent)
     group = ProcessGroup(torch.device(sys.argv[4]), rank, size)
     code = serve(Connection(descriptor), Worker(group))

@@ -13,7 +13,7 @@ from torch import nn
 from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import Progress, eval_batch_size, predict_logits
-from foldtune.trainers.networks.weights import load_weights
+from foldtune.trainers.networks.weights import load_into
 from foldtune.trainers.settings import TrialSettings, without_pretrained
 from foldtune.trainers.tasks.base import Task
 from foldtune.trainers.tasks.network import create_model
@@ -26,7 +26,7 @@ def load_trained(task: Task, settings: TrialSettings, weights: Path, image_size:
         WorkError: the weights are absent, damaged, or another network's.
     """
     model = create_model(task, without_pretrained(settings), image_size)
-    model.load_state_dict(load_weights(weights))
+    load_into(model, weights)
     return model
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from foldtune.errors import WorkError
 from foldtune.trainers.files import write_whole
@@ -44,6 +44,32 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     if stored is not None and stored != _sum_of(tensors):  # those of before have none
         raise WorkError(f"cannot read weights {path}: they are damaged, their content does not match its sum")
     return tensors
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor by name, from the head of the file alone.
+
+    Raises:
+        WorkError: the file is absent or not a whole safetensors file.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WorkError(f"cannot read weights {path}: {error}") from error
+
+
+def load_into(model: nn.Module, path: Path) -> None:
+    """Load weights into the network that they were saved from.
+
+    Raises:
+        WorkError: the file is absent, damaged, or another network's.
+    """
+    try:
+        model.load_state_dict(load_weights(path))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WorkError(f"weights {path} belong to another network: {reason}") from error
 
 
 def _sum_of(tensors: Mapping[str, Tensor]) -> str:

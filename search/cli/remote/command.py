@@ -12,6 +12,7 @@ import typer
 
 from foldtune.cluster.addresses import Address, parse_address
 from foldtune.cluster.jobs import FAILED, STOPPED, Job, JobServer
+from foldtune.cluster.trusted import remember_address
 from foldtune.files import scratch_folder
 from foldtune.search.cli.terminal import note, output, plain
 from foldtune.search.config.packaging import CONFIG, absolute_storage, job_environment, new_job_id
@@ -96,6 +97,7 @@ def follow_log(server: JobServer, job_id: str) -> Job | None:
 
 def _run_job(address: Address, arguments: Sequence[str], command: RemoteCommand, allow_no_token: bool) -> int:
     server = JobServer(address.text, allow_no_token=allow_no_token)
+    remember_address(server.address)
     job_id = new_job_id(command.run or command.arguments[0])
     with scratch_folder("job") as folder:
         for name, text in command.files().items():

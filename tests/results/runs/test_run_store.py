@@ -343,7 +343,7 @@ def test_a_run_made_before_goals_were_stored_has_none(tmp_path: Path) -> None:
 
 def test_a_damaged_goal_is_named(store: RunStore) -> None:
     store.goal_path.write_text('{"metric": "mae", "mode": "low"}')
-    with pytest.raises(RunCorrupt, match=r"goal.json does not hold a metric and its mode"):
+    with pytest.raises(RunCorrupt, match=r"goal.json: mode: must be 'max' or 'min', not 'low'"):
         store.read_goal()
 
 
@@ -386,9 +386,9 @@ def test_ensemble_round_trip(store: RunStore) -> None:
     assert fold.result() == {"value": 0.5}
     store.ensemble.write_oof({"scores": np.ones((2, 2))})
     store.ensemble.write_test({"scores": np.zeros((1, 2))})
-    store.ensemble.write({"members": ["a"], "weight": np.float32(0.5)})
+    store.ensemble.write({"members": [{"trial_id": "a"}], "weight": np.float32(0.5)})
     ensemble = EnsembleDir.open(store.root / "ensemble")
-    assert ensemble.read() == {"members": ["a"], "weight": 0.5}
+    assert ensemble.read() == {"members": [{"trial_id": "a"}], "weight": 0.5}
     oof, test = ensemble.read_oof(), ensemble.read_test()
     assert oof is not None
     assert test is not None

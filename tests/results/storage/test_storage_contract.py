@@ -132,7 +132,9 @@ def test_readers_see_the_old_file_or_the_new_one(storage: StorePath) -> None:
     ("url", "message"),
     [
         ("s4://bucket/runs", "no protocol 's4'; did you mean s3://…? give a folder, or a URL such as s3://bucket/"),
-        ("s3://key:secret@bucket/runs", "'s3://…@bucket/runs': leave the credentials out"),
+        ("s3://key:secret@bucket/runs", "'s3://bucket/runs': leave the credentials out"),
+        ("s3://key:sec/ret@bucket/runs", "'s3://…': leave the credentials out"),
+        ("s3://bucket/runs?secret=secret", "'s3://bucket/runs': leave the credentials out"),
     ],
 )
 def test_urls_that_cannot_be_used_are_explained(url: str, message: str) -> None:

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foldtune.errors import RunBusy, StorageError
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.model_dir import ModelDir
+from foldtune.search.assess.gates import parse_gates
+from foldtune.search.assess.promotion import decide_promotion, promote
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -228,3 +232,56 @@ def test_wrong_arguments(foldtune: Command, arguments: list[str], word: str) -> 
     code, _, err = foldtune("promote", *arguments)
     assert (code, Path("model").exists()) == (2, False)
     assert word in " ".join(err.replace("│", " ").split())
+
+
+def rewritten(ensemble: EnsembleDir, estimate: float) -> None:
+    description = ensemble.read()
+    assert description is not None
+    with ensemble.replacing() as stage:
+        stage.write_oof(ensemble.read_oof() or {})
+        stage.write({**description, "estimate": {"accuracy": estimate}})
+
+
+def test_what_is_written_after_the_judgement_is_not_put_into_use() -> None:
+    new, model = stored("good", 0.9), ModelDir(Path("model"))
+    with model.lock():
+        decision = decide_promotion(new, "good", model, parse_gates(["accuracy > 0.8"]))
+        rewritten(new, 0.01)
+        with pytest.raises(RunBusy, match="was written while it was judged"):
+            promote(new, model, decision, "good")
+    assert not model.exists()
+    assert not list(Path().glob(".model.*.new"))
+
+
+@pytest.mark.parametrize("moment", ["weights", "rows", "removed"])
+def test_what_changes_while_it_is_copied_is_not_put_into_use(moment: str) -> None:
+    new, model = stored("good", 0.9), ModelDir(Path("model"))
+    decision = decide_promotion(new, "good", model, [])
+    path = new.oof_path if moment == "rows" else new.weights_path("good/0001", 1)
+    content = path.read_bytes()
+    path.unlink()
+    if moment != "removed":
+        path.write_bytes(content)  # the same bytes, and still another file than the one that was judged
+    with pytest.raises((RunBusy, FileNotFoundError, StorageError)):
+        promote(new, model, decision, "good")
+    assert not model.exists()
+
+
+@pytest.mark.parametrize("command", [["promote", "--to", "model"], ["gate", "gates.yaml"]], ids=lambda each: each[0])
+def test_an_estimate_that_its_rows_contradict_is_refused(foldtune: Command, command: list[str]) -> None:
+    rewritten(stored("good", 0.7), 0.99)
+    Path("gates.yaml").write_text("- accuracy > 0.9\n")
+    name, *rest = command
+    code, _, err = foldtune(name, "runs/good/ensemble", *rest)
+    assert code == 1
+    assert "estimate.accuracy: is 0.99, but its own out-of-fold rows give 0.7" in err
+    assert not Path("model").exists()
+
+
+def test_rows_of_other_lengths_are_refused(foldtune: Command) -> None:
+    ensemble = stored("good", 0.7)
+    arrays = ensemble.read_oof() or {}
+    ensemble.write_oof({**arrays, "targets": arrays["targets"][:-1]})
+    code, _, err = foldtune("promote", "runs/good/ensemble", "--to", "model")
+    assert code == 1
+    assert "oof.npz: its arrays have other numbers of rows: ids 60" in err

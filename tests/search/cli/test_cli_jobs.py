@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from foldtune.cluster.trusted import remember_address
 from foldtune.results.runs.driver_file import Driver, read_driver, write_driver
 from foldtune.results.runs.store import RunStore
 
@@ -21,6 +22,7 @@ Command = Callable[..., tuple[int, str, str]]
 HOLDER = """
 import signal, sys
 from pathlib import Path
+from foldtune.cluster.trusted import remember_address
 from foldtune.results.runs.driver_file import Driver, write_driver
 from foldtune.results.runs.store import RunStore
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,7 +63,9 @@ def submitted(project: Any) -> RunStore:
     store: RunStore = project.stored_run()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        write_driver(store, Driver.current("foldtune-tiny-0a1b2c", f"http://127.0.0.1:{taken.getsockname()[1]}"))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        write_driver(store, Driver.current("foldtune-tiny-0a1b2c", address))
+    remember_address(address)
     return store
 
 
@@ -111,6 +115,22 @@ def test_runs_name_their_jobs_though_the_server_is_gone(
     assert run["job_address"].startswith("http://127.0.0.1:")
     monkeypatch.setenv("COLUMNS", "200")
     assert "foldtune-tiny-0a1b2c unreachable" in foldtune("runs")[1]
+
+
+@pytest.mark.parametrize("command", [["runs"], ["logs", "tiny"], ["stop", "tiny"]], ids=lambda command: command[0])
+def test_a_server_that_only_a_stored_run_names_gets_no_request(
+    project: Any, foldtune: Command, command: list[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        stranger.settimeout(0.2)
+        address = f"http://127.0.0.1:{stranger.getsockname()[1]}"
+        write_driver(project.stored_run(), Driver.current("foldtune-tiny-0a1b2c", address))
+        code, _, err = foldtune(*command)
+        assert code == (0 if command == ["runs"] else 2)
+        assert address in err
+        assert "never given" in err
+        with pytest.raises(TimeoutError):
+            stranger.accept()
 
 
 @pytest.mark.parametrize("command", ["logs", "stop"])

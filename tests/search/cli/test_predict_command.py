@@ -38,7 +38,7 @@ def store_ensemble(ensemble: EnsembleDir, seed: int, task: Multiclass = TASK) ->
             "folds": 1,
             "voting": "soft",
             "min_votes": None,
-            "postprocess": {"offsets": {"birch": 0.05}},
+            "postprocess": {"offsets": {task.labels[1]: 0.05}},
             "member_postprocess": [],
             "image_size": [SIZE, SIZE],
             "resize": "squash",

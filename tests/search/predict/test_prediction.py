@@ -298,3 +298,75 @@ def test_scores_that_are_not_finite_get_no_label(
     assert [reason == prediction.NOT_FINITE for reason in frame["error"]] == strange
     with pytest.raises(WorkError, match="scores are not finite"):
         stored.submission(found, ["image", "label"], PredictOptions(8, "cpu", 1), quiet)
+
+
+def damaged(root: Path, tmp_path: Path, **changes: Any) -> Path:
+    """A copy of the ensemble with other values in its JSON."""
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    description = EnsembleDir(copy).read() or {}
+    EnsembleDir(copy).write({**description, **changes})
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"voting": "sofd"}, "voting: must be 'soft'"),
+        ({"task": {**TASK.to_dict(), "task": "multiklass"}}, "unknown task 'multiklass'"),
+        ({"task": {"task": "multiclass"}}, "no target, labels, counts"),
+        ({"postprocess": {"offsets": {"oak": 0.1}}}, "postprocess.offsets.oak: unknown label"),
+        ({"postprocess": {"thresholds": {}}}, "postprocess.thresholds"),
+        ({"member_postprocess": [{"offsets": {"ash": "x"}}] * MEMBERS}, "member_postprocess.0.offsets.ash"),
+        ({"preprocess": [{"name": "clahf"}]}, "preprocess"),
+        ({"tta": "sideways"}, "tta: must be one of"),
+        ({"members": [{"trial_id": f"{m:04d}"} for m in range(MEMBERS)]}, "members.0.config: is missing"),
+        (
+            {"members": [{"trial_id": f"{m:04d}", "config": {"lr": "fast"}} for m in range(MEMBERS)]},
+            "members.0.config.lr",
+        ),
+        ({"members": [{"trial_id": f"../{m}", "config": {}} for m in range(MEMBERS)]}, "members.0.trial_id"),
+        ({"resize": None}, "lacks resize"),
+        ({"members": [], "weights": None}, "lacks members"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_wrong_description_is_refused_with_file_and_field(
+    root: Path, tmp_path: Path, changes: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(RunCorrupt) as caught:
+        StoredEnsemble.open(damaged(root, tmp_path, **changes))
+    assert "ensemble.json" in str(caught.value)
+    assert field in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["cut off", "no safetensors", "of another network", "gone", "linked out"])
+def test_weights_that_do_not_belong_there_are_refused_before_anything_is_decoded(
+    root: Path, images: Path, tmp_path: Path, kind: str
+) -> None:
+    copy = damaged(root, tmp_path)
+    path = copy / "weights/0001/fold_1.safetensors"
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "cut off":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "no safetensors":
+        path.write_bytes(b"weights")
+    elif kind == "of another network":
+        save_weights(timm.create_model("test_resnet", num_classes=4).state_dict(), path)
+    elif kind == "linked out":
+        (tmp_path / "elsewhere").write_bytes(content)
+        path.symlink_to(tmp_path / "elsewhere")
+    done: list[int] = []
+    with pytest.raises((RunCorrupt, WorkError), match=r"fold_1\.safetensors"):
+        predict(StoredEnsemble.open(copy), find_images(images, None, "image"), progress=lambda *at: done.append(1))
+    assert not done
+
+
+def test_weights_of_another_network_than_the_configuration_are_refused(
+    root: Path, images: Path, tmp_path: Path
+) -> None:
+    members = [{"trial_id": f"{m:04d}", "config": {"model_name": "test_efficientnet"}} for m in range(MEMBERS)]
+    copy = damaged(root, tmp_path, members=members)
+    with pytest.raises(WorkError, match=r"fold_0\.safetensors belong to another network: "):
+        predict(StoredEnsemble.open(copy), find_images(images, None, "image"))

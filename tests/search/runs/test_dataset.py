@@ -56,3 +56,26 @@ def test_what_a_worker_is_sent_names_images_and_does_not_hold_them(labelled: Lab
 def test_a_class_smaller_than_the_folds_is_named(labelled: Labelled) -> None:
     with pytest.raises(InputError, match=r"ensemble\.folds.*c0"):
         split(labelled.task, labelled.table, 9, 0)
+
+
+@pytest.mark.parametrize("outside", ["absolute", "climbing"])
+def test_images_outside_of_the_folder_that_the_user_gave_are_refused(project: Any, outside: str) -> None:
+    rows = list(project.rows)
+    name = rows[0][0]
+    elsewhere = project.folder / "elsewhere" / name
+    elsewhere.parent.mkdir()
+    (project.folder / "images" / name).rename(elsewhere)
+    rows[0] = (str(elsewhere) if outside == "absolute" else f"../elsewhere/{name}", rows[0][1])
+    table = project.table(rows)
+    given = load_config(Path(project.config({"data.train": table, "data.images": "images"})))
+    with pytest.raises(InputError, match=rf"1 of {len(rows)} images lie outside of .*images \(.*{name}\)"):
+        read_labelled(given.data, "multiclass")
+    within = [(f"{project.folder}/images/../images/{rows[1][0]}", rows[1][1]), *rows[2:]]
+    given = load_config(Path(project.config({"data.train": project.table(within), "data.images": "images"})))
+    assert len(read_labelled(given.data, "multiclass")[1]) == len(within)
+
+
+def test_without_a_folder_of_images_a_table_may_name_any_file(project: Any) -> None:
+    rows = [(f"{project.folder}/images/{name}", label) for name, label in project.rows]
+    config = load_config(Path(project.config({"data.train": project.table(rows), "data.images": "."})))
+    assert len(read_labelled(config.data, "multiclass")[1]) == len(rows)

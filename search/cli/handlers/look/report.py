@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from foldtune.paths import safe_name
 from foldtune.results.runs.names import no_ensemble
 from foldtune.results.tables.model_table import model_table
 from foldtune.search.assess.report import Report, make_report
@@ -42,7 +43,7 @@ def write_report(request: ReportRequest, format: TableOrJson) -> None:
     if request.data is not None:
         runs = {target: with_data(run, request.data) for target, run in runs.items()}
     reports = {target: make_report(run, timing=request.timing, device=request.device) for target, run in runs.items()}
-    written = {target: report.write(request.folder / (target or "")) for target, report in reports.items()}
+    written = {target: report.write(request.folder / safe_name(target or "")) for target, report in reports.items()}
     if format is TableOrJson.json:
         values = {target: report.to_dict() for target, report in reports.items()}
         print_json(values.get(None, values))

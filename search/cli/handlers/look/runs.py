@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 import pandas as pd
 
 from foldtune.cluster.jobs import JobServer
+from foldtune.cluster.trusted import was_given
 from foldtune.errors import ClusterError
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.summaries import RunSummary, list_runs
@@ -16,11 +17,11 @@ from foldtune.results.tables.leaderboard_table import runs_table
 from foldtune.results.upkeep.note import read_note
 from foldtune.search.cli.handlers.look.frames import print_frame
 from foldtune.search.cli.options import Format
-from foldtune.search.cli.terminal import output
+from foldtune.search.cli.terminal import note, output
 from foldtune.search.runs.goal import stored_goal
 
-UNREACHABLE, FORGOTTEN = "UNREACHABLE", "FORGOTTEN"
-"""States of a job whose server does not answer, or has no job of that id."""
+UNREACHABLE, FORGOTTEN, UNTRUSTED = "UNREACHABLE", "FORGOTTEN", "UNTRUSTED"
+"""States of a job whose server does not answer, has no job of that id, or was never named by this user."""
 
 
 def show_runs(storage: str, format: Format) -> None:
@@ -38,9 +39,17 @@ def _with_note(run: RunSummary, storage: str) -> RunSummary:
 
 def _with_job_states(runs: Sequence[RunSummary]) -> list[RunSummary]:
     """Return the runs with the state that each one's job server has for its job."""
-    states = {address: _job_states(address) for address in {run.job_address for run in runs if run.job_address}}
+    states: dict[str, Mapping[str, str] | None] = {}
+    for address in sorted({run.job_address for run in runs if run.job_address}):
+        if was_given(address):
+            states[address] = _job_states(address)
+        else:
+            note(f"job server {address} is left alone: it was never given here (foldtune logs RUN --address gives it)")
     return [
-        replace(run, job_state=_state_of(run.job, states[run.job_address])) if run.job_address else run for run in runs
+        replace(run, job_state=_state_of(run.job, states[run.job_address]) if run.job_address in states else UNTRUSTED)
+        if run.job_address
+        else run
+        for run in runs
     ]
 
 

@@ -11,6 +11,7 @@ import psutil
 import typer
 
 from foldtune.cluster.jobs import Job, JobServer
+from foldtune.cluster.trusted import remember_address, require_given
 from foldtune.errors import InputError, JobNotFound, WorkError, unknown
 from foldtune.results.runs.driver_file import Driver, read_driver
 from foldtune.search.cli.remote.command import INTERRUPTED, exit_code, follow_log
@@ -75,9 +76,11 @@ def _job(request: JobRequest) -> tuple[JobServer, Job]:
             raise InputError(
                 f"run {request.run!r} was searched in a terminal on {driver.host}, which showed its log; it has no job"
             )
+        require_given(driver.job_address, request.run)
         server = JobServer(driver.job_address, allow_no_token=request.allow_no_token)
         return server, server.job(driver.job_id)
     server = JobServer(request.address, allow_no_token=request.allow_no_token)
+    remember_address(server.address)
     existing = server.jobs()
     for job in existing:
         if request.run in (job.job_id, job.run):

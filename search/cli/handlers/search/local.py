@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from foldtune.errors import ClusterError, WorkError
+from foldtune.errors import ClusterError, InputError, WorkError
 from foldtune.files import sweep_scratch
 from foldtune.results.runs.driver_file import write_driver
 from foldtune.results.runs.leaderboard import leaderboard
@@ -28,9 +28,9 @@ from foldtune.search.config.loading import check
 from foldtune.search.config.packaging import this_driver
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.secrets import expanded
-from foldtune.search.config.targets import TargetsFile, read_config_file
-from foldtune.search.runs.dataset import Labelled
-from foldtune.search.runs.group import new_group, reopen_group
+from foldtune.search.config.targets import TARGETS, TargetsFile, read_config_file
+from foldtune.search.runs.dataset import Labelled, image_plan, open_images
+from foldtune.search.runs.group import RunGroup, new_group, reopen_group
 from foldtune.search.runs.run import (
     Run,
     check_same,
@@ -91,17 +91,23 @@ def search_here(work: LocalSearch) -> None:
 
 
 def _search_targets(file: TargetsFile, ray: RaySession, work: LocalSearch) -> None:
-    """Search each target in the order of the file; a target whose search fails does not stop those after it."""
+    """Search each target in the order of the file; a target whose search fails does not stop those after it.
+
+    All of them are checked before the first one trains, their images too.
+    """
     checked = None if work.request.resume else check_targets(file)
+    if checked is not None:
+        _open_all_images(checked.targets)
     group = reopen_group(file) if checked is None else new_group(checked)
     failed = []
     with group.lock():
+        fresh = dict(checked.targets) if checked is not None else _check_resumed(file, group)
         for target in group.runs:
-            resumed = group.has_run(target)
+            resumed = target not in fresh
             if resumed:
                 prepare = partial(_resume, file.config(target)[0], work.request)
             else:
-                prepare = partial(_start, checked.targets[target] if checked else check_target(file, target), ray)
+                prepare = partial(_start, fresh[target], ray)
             output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
             try:
                 _search(prepare, ray, resumed, work.resume_command)
@@ -109,6 +115,41 @@ def _search_targets(file: TargetsFile, ray: RaySession, work: LocalSearch) -> No
                 failed.append(f"target {target}: {error}")
     if failed:
         raise WorkError("\n".join(failed))
+
+
+def _check_resumed(file: TargetsFile, group: RunGroup) -> dict[str, Checked]:
+    """Check every target of a group that is resumed; return those whose search was not started yet.
+
+    Raises:
+        InputError: every problem of every target.
+    """
+    fresh: dict[str, Checked] = {}
+    problems: list[str] = []
+    for target, name in group.runs.items():
+        try:
+            if group.has_run(target):
+                check_same(file.config(target)[0], open_run(name, group.root.parent).config)
+            else:
+                fresh[target] = check_target(file, target)
+        except InputError as error:
+            problems += [f"{TARGETS}.{target}: {problem}" for problem in error.problems]
+    if problems:
+        raise InputError(problems)
+    _open_all_images(fresh)
+    return fresh
+
+
+def _open_all_images(targets: Mapping[str, Checked]) -> None:
+    """Decode the images of every target. Raises InputError where some cannot be read."""
+    for target, each in targets.items():
+        with progress_bar("decoding images") as progress:
+            plan = image_plan(each.config.data, decoder_processes())
+            try:
+                for table in (each.table, each.test):
+                    if table is not None:
+                        open_images(plan, table, progress)
+            except InputError as error:
+                raise InputError([f"{TARGETS}.{target}: {problem}" for problem in error.problems]) from None
 
 
 def _search(prepare: Prepare, ray: RaySession, resumed: bool, resume_command: str) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foldtune.redaction import redacted
+from foldtune.search.config.secrets import masked
+
 
 @dataclass(frozen=True)
 class SearchRequest:
@@ -49,12 +52,20 @@ class SearchRequest:
         return self.trials or 0 if self.resume else 0
 
     def resume_command(self) -> str:
-        """Return the command line that goes on with the run, to the number of trials that it has by then."""
+        """Return the command line that goes on with the run, to the number of trials that it has by then.
+
+        Passwords in it are to be given again.
+        """
         data = None if self.data is None else str(self.data)
         options = {"--name": self.name, "--storage": self.storage, "--address": self.address, "--data": data}
         given = [part for option, value in options.items() if value is not None for part in (option, value)]
-        sets = [part for text in self.override for part in ("--set", text)]
+        sets = [part for text in self.override for part in ("--set", _without_password(text))]
         if self.trials is not None and not self.resume:  # with --resume, --trials are further ones
             sets += ["--set", f"search.num_samples={self.trials}"]
         trust = ["--allow-no-token"] if self.allow_no_token else []
         return shlex.join(["foldtune", "search", str(self.config), *sets, *given, *trust, "--resume"])
+
+
+def _without_password(override: str) -> str:
+    key, equals, value = override.partition("=")
+    return key + equals + (masked(value) if "://" in value else redacted(value))

@@ -10,7 +10,7 @@ from foldtune.results.tables.gates_table import gates_table
 from foldtune.search.assess.gates import evaluate_gates, read_gates
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.cli.terminal import output, print_json
-from foldtune.search.runs.lookup import read_ensemble
+from foldtune.search.runs.lookup import find_ensemble, read_ensemble
 
 
 def check_gates(name: str, storage: str, gates: Path, format: TableOrJson) -> None:
@@ -26,7 +26,13 @@ def check_gates(name: str, storage: str, gates: Path, format: TableOrJson) -> No
         typer.Exit: with 1, where a condition fails.
     """
     conditions = read_gates(gates)
-    verdicts = [verdict.to_dict() for verdict in evaluate_gates(conditions, read_ensemble(name, storage))]
+    description = read_ensemble(name, storage)
+    verdicts = [verdict.to_dict() for verdict in evaluate_gates(conditions, description)]
+    directory = find_ensemble(name, storage)
+    if (stored := directory.read_oof()) is not None and description.get("task") is not None:
+        from foldtune.search.assess.held_out import of_stored  # heavy: the task's metrics
+
+        of_stored(directory, name, description, stored)  # refuses figures that the rows contradict
     passed = all(verdict["passed"] for verdict in verdicts)
     if format is TableOrJson.json:
         print_json({"passed": passed, "gates": verdicts})

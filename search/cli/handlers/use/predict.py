@@ -17,7 +17,7 @@ from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import note
 from foldtune.search.predict.drawing import Drawing, start_drawing
-from foldtune.search.predict.new_images import NewImages, find_images, sample_images
+from foldtune.search.predict.new_images import NewImages, check_inside, find_images, sample_images
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
 from foldtune.search.runs.lookup import find_ensembles
@@ -95,6 +95,8 @@ def predict_images(request: PredictRequest) -> None:
 
 def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
     images = find_images(request.images, request.root, request.id_column)
+    if request.root is not None:
+        check_inside(images, request.root, request.images)
     drawing = None if request.draw is None else _drawing(ensembles, images, request, request.draw)
     frames: dict[str | None, pd.DataFrame] = {}
     for target, ensemble in ensembles.items():

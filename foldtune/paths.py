@@ -1,0 +1,93 @@
+"""Names joined to the folder that they belong to: writing never leads outside, reading only where the user may mean it.
+
+Names come from tables, from stored runs and from models that somebody else made: `/etc/passwd`, `../other/a.png`, or a
+link that leads out of its folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from foldtune.errors import InputError, RunCorrupt
+
+
+def leads_out(name: str) -> bool:
+    """Whether a name is absolute or climbs by `..`, so that it may lie outside of any folder it is joined to.
+
+    >>> leads_out("a/b.png"), leads_out("/a.png"), leads_out("a/../b.png"), leads_out("a..b.png")
+    (False, True, True, False)
+    """
+    return name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts)
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder, links followed in both."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def outside_names(names: Iterable[str], folder: Path) -> list[str]:
+    """Return the names that lead out of a folder; those that are absolute or climb, and still lie in it, do not.
+
+    A link in the folder, under a plain name, is the choice of whoever owns the folder.
+    """
+    return [name for name in names if leads_out(name) and not is_inside(folder / name, folder)]
+
+
+def safe_name(name: str) -> PurePosixPath:
+    """Return a name without the parts by which it would lead out of a folder.
+
+    >>> str(safe_name("/data/a.png")), str(safe_name("../b/./c.png"))
+    ('data/a.png', 'b/c.png')
+    """
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "//", "..", ".")]
+    return PurePosixPath(*parts)
+
+
+def output_names(names: Sequence[str], suffix: str) -> dict[str, PurePosixPath]:
+    """Return a file name inside of any folder for each name, with another suffix; no two names share one.
+
+    >>> {name: str(path) for name, path in output_names(["a.jpg", "a.png", "../a.jpg"], ".png").items()}
+    {'a.jpg': 'a.png', 'a.png': 'a.png.png', '../a.jpg': 'a.jpg.png'}
+    """
+    taken: set[PurePosixPath] = set()
+    found: dict[str, PurePosixPath] = {}
+    for name in dict.fromkeys(names):
+        plain = safe_name(name)
+        plain = plain if plain.name else PurePosixPath("image")
+        path, number = plain.with_suffix(suffix), 1
+        if path in taken:
+            path = plain.with_name(plain.name + suffix)
+        while path in taken:
+            number += 1
+            path = plain.with_name(f"{plain.name}-{number}{suffix}")
+        taken.add(path)
+        found[name] = path
+    return found
+
+
+def join_to_write(folder: Path, *names: str | PurePosixPath) -> Path:
+    """Return the path of names in a folder, to be written.
+
+    Raises:
+        InputError: it lies outside, by its parts or by a link on the way.
+    """
+    path = folder.joinpath(*names)
+    if any(leads_out(str(name)) for name in names) or not is_inside(path.parent, folder):
+        raise InputError(f"{path}: leads out of {folder}, and nothing is written outside of it")
+    return path
+
+
+def join_stored(folder: Path, *names: str) -> Path:
+    """Return the path of names that a stored run or model gives, in its folder.
+
+    Raises:
+        RunCorrupt: it lies outside, by its parts or by a link on the way or at its end.
+    """
+    path = folder.joinpath(*names)
+    if any(leads_out(name) for name in names) or not is_inside(path, folder):
+        raise RunCorrupt(
+            f"{path}: leads out of {folder}, and nothing of a stored run or model is read or written there"
+        )
+    return path

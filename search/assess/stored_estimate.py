@@ -1,0 +1,57 @@
+"""A stored estimate against the out-of-fold rows that it was made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.errors import RunCorrupt
+from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.trainers.arrays.lazy import as_lazy
+from foldtune.trainers.tasks import Task
+
+TOLERANCE = 1e-6
+"""Largest difference of a figure of predictions, which are whole numbers, between two machines."""
+TOLERANCE_OF_SCORES = 1e-3
+"""Largest difference of a figure of scores, which are stored in single precision."""
+
+_ROWS = ("ids", "folds", "targets", "scores", "predictions", "groups")
+
+
+def check_lengths(stored: Mapping[str, npt.NDArray[Any]], directory: EnsembleDir) -> None:
+    """Raise RunCorrupt where the arrays of oof.npz are not of the same rows."""
+    rows = {name: len(stored[name]) if stored[name].ndim else 0 for name in _ROWS if name in stored}
+    if len(set(rows.values())) > 1 or not all(rows.values()):
+        listed = ", ".join(f"{name} {number}" for name, number in rows.items())
+        raise RunCorrupt(f"{directory.oof_path}: its arrays have other numbers of rows: {listed}")
+
+
+def check_estimate(
+    task: Task, description: Mapping[str, Any], stored: Mapping[str, npt.NDArray[Any]], directory: EnsembleDir
+) -> None:
+    """Compare the figures of ensemble.json with those of its out-of-fold rows, where the predictions are stored.
+
+    Raises:
+        RunCorrupt: a figure that the rows contradict, or rows that are none of the task's.
+    """
+    figures = description.get("estimate")
+    if not figures or not {"predictions", "scores", "targets"} <= set(stored):
+        return
+    try:
+        found = task.evaluate(as_lazy(stored["scores"]), stored["predictions"], stored["targets"])
+    except (IndexError, TypeError, ValueError) as error:
+        raise RunCorrupt(f"{directory.oof_path}: no rows of task {task.name}: {error}") from None
+    exact = np.dtype(stored["scores"].dtype).itemsize >= 4
+    for metric, value in figures.items():
+        if metric not in found or value is None or not (exact or metric in task.tunable_metrics):
+            continue
+        tolerance = TOLERANCE if metric in task.tunable_metrics else TOLERANCE_OF_SCORES
+        if not math.isclose(found[metric], value, rel_tol=tolerance, abs_tol=tolerance):
+            raise RunCorrupt(
+                f"{directory.json_path}: estimate.{metric}: is {value:.4g}, but its own out-of-fold rows give "
+                f"{found[metric]:.4g}; foldtune ensemble writes it again"
+            )

@@ -1,0 +1,79 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does; what is ignored at the start stays so."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from foldtune.signals import handled, interrupted_by_signals, leave_closed_terminal
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_interrupts_and_the_old_answer_returns(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+
+    def interrupted() -> None:
+        with interrupted_by_signals():
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert signal.getsignal(number) is before
+
+
+def test_what_is_ignored_at_the_start_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        got: list[int] = []
+        with interrupted_by_signals(), handled(lambda number, frame: got.append(number)):
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert got == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_nothing_is_written_to_a_terminal_that_has_closed() -> None:
+    main, side = pty.openpty()
+    kept = [os.dup(1), os.dup(2)]
+    try:
+        os.dup2(side, 1)
+        leave_closed_terminal()
+        assert os.isatty(1), "one that is open stays"
+        os.close(main)
+        leave_closed_terminal()
+        os.write(1, b"into nothing")
+    finally:
+        for number, descriptor in enumerate(kept, start=1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(side)
+
+
+COMMAND = """
+import time
+from foldtune.search.cli.app import app
+from foldtune.search.cli.main import main
+app.command("wait")(lambda: (print("waits", flush=True), time.sleep(30)))
+main(["wait"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_ends_with_130(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "waits\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
