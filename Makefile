@@ -33,7 +33,10 @@ quickstart: $(INSTALLED)  ## the whole main job on real images: search, table, e
 	$(BIN)/foldtune ensemble quickstart --top 3 --folds 3 --voting soft --output submission.csv
 	$(BIN)/foldtune score quickstart --labels quickstart/test_labels.csv
 
-test: lint types imports doctest suite  ## lint, types, import contracts, examples in docstrings and the whole suite
+# The checks use a core each; the suite uses all of them.
+test: $(INSTALLED)  ## lint, types, import contracts, examples in docstrings and the whole suite
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types imports doctest
+	@$(MAKE) --no-print-directory suite
 
 lint: $(INSTALLED)  ## ruff: rules and format
 	$(BIN)/ruff check .
