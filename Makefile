@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE ?= 1
 # Images of containers often set it; without bytecode each process compiles all that it imports anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart test test-slow lint types imports doctest suite coverage docs faults fuzz bench soak scale clean
+.PHONY: help setup quickstart test test-slow lint types imports doctest suite coverage docs faults fuzz mutants bench soak scale clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -74,6 +74,9 @@ faults: $(INSTALLED)  ## kills, lost nodes and services on a cluster of this mac
 # FOLDTUNE_FUZZ_EXAMPLES and FOLDTUNE_FUZZ_COMMANDS give other numbers of inputs.
 fuzz: $(INSTALLED)  ## any bytes as input: 10,000 for each reader, 300 for each command; an hour at most
 	$(BIN)/python -m pytest -m fuzz --timeout 3600 tests/fuzz
+
+mutants: $(INSTALLED)  ## faults put into the core one by one, which the nearest tests are to find; ten minutes
+	$(BIN)/python tests/mutants/mutate.py
 
 bench: $(INSTALLED)  ## the benchmarks of benchmarks/, as a table; a quarter of an hour
 	$(BIN)/python -m pytest -m bench
