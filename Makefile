@@ -34,7 +34,7 @@ quickstart: $(INSTALLED)  ## the whole main job on real images: search, table, e
 	$(BIN)/foldtune score quickstart --labels quickstart/test_labels.csv
 
 # The checks use a core each; the suite uses all of them.
-test: $(INSTALLED)  ## lint, types, import contracts, examples in docstrings and the whole suite
+test: $(INSTALLED)  ## lint, types, import contracts, examples in docstrings, quick and integration tests
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types imports doctest
 	@$(MAKE) --no-print-directory suite
 

@@ -142,7 +142,7 @@ def check_value(value: object, kind: type, metadata: Mapping[str, Any]) -> Any:
 
 def _check_number(value: object, kind: type, metadata: Mapping[str, Any]) -> float:
     noun = "an integer" if kind is int else "a number"
-    expected = f"must be {noun}{_describe_range(metadata)}"
+    expected = f"must be {noun}{describe_range(metadata)}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{expected}, not {shortened(repr(value))}{_quotes_hint(value)}")
     if isinstance(value, int) and abs(value) > MAX_NUMBER:
@@ -161,7 +161,8 @@ def _bounds(metadata: Mapping[str, Any]) -> tuple[float, float]:
     return metadata.get("min", -math.inf), metadata.get("max", math.inf)
 
 
-def _describe_range(metadata: Mapping[str, Any]) -> str:
+def describe_range(metadata: Mapping[str, Any]) -> str:
+    """Return the bounds of a `number` as text, such as " > 0 and <= 1"; "" without any."""
     low, high = _bounds(metadata)
     parts = []
     if math.isfinite(low):

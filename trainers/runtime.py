@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from foldtune.errors import Problem, SettingsError
+
 
 def follow_omp_threads(processes: int = 1) -> None:
     """Set torch's threads to OMP_NUM_THREADS, which torch reads at import alone while a reused worker's may change.
@@ -23,8 +25,15 @@ def follow_omp_threads(processes: int = 1) -> None:
 
 
 def choose_device(device: str | None) -> torch.device:
-    """Return the named device; None is the first GPU, or the CPU where there is none."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """Return the named device; None is the first GPU, or the CPU where there is none.
+
+    Raises:
+        SettingsError: a GPU is named, and torch finds none here.
+    """
+    available = torch.cuda.is_available()
+    if device is not None and device.startswith("cuda") and not available:
+        raise SettingsError([Problem("device", f"torch finds no GPU here, so {device} cannot be used; valid: cpu")])
+    return torch.device(device or ("cuda" if available else "cpu"))
 
 
 @contextmanager

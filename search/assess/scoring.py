@@ -75,8 +75,9 @@ def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int6
         frame: pd.DataFrame = run.task.read_frame(labels)
     except DataError as error:
         raise InputError(error.problems) from None
-    if data.id not in frame:
-        raise InputError(f"{labels}: {unknown('column', data.id, map(str, frame.columns))}")
+    for column in (data.id, data.target):
+        if column not in frame:
+            raise InputError(f"{labels}: {unknown('column', column, map(str, frame.columns))}")
     names = frame[data.id].astype(str).map(canonical_text)
     wanted_ids = [canonical_text(name) for name in ids.tolist()]
     repeated = sorted(set(names[names.duplicated()]) & set(wanted_ids))

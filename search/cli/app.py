@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 from typer.core import TyperCommand
 
+from foldtune import __version__
 from foldtune.search.cli.commands import cluster, look, prepare, search, upkeep, use, vote
 from foldtune.search.cli.tta_option import ViewsCommand
 
@@ -76,6 +78,21 @@ GROUPS: Mapping[str, Mapping[str, Group]] = {
 """Groups of commands by heading and name."""
 
 
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        typer.echo(f"foldtune {__version__}")
+        raise typer.Exit
+
+
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 def register(into: typer.Typer, function: Function, panel: str | None = None) -> None:
     """Add a command: its name, flags and help are those of the function."""
     with_tta = "tta" in inspect.signature(function).parameters
@@ -95,6 +112,7 @@ def build_app() -> typer.Typer:
         help=HELP,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(root)
     for panel, functions in FAMILIES.items():
         for function in functions:
             register(app, function, panel)

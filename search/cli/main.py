@@ -16,7 +16,7 @@ from rich.text import Text
 from foldtune.errors import FoldtuneError
 from foldtune.redaction import redacted
 from foldtune.search.cli.app import app
-from foldtune.search.cli.streams import discard_broken, flush_or_discard, prepare_streams
+from foldtune.search.cli.streams import discard_broken, flush_or_discard, is_discarded, prepare_streams
 from foldtune.search.cli.terminal import errors, shown
 from foldtune.signals import interrupted_by_signals
 
@@ -39,6 +39,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line without `foldtune`; None for that of the process.
     """
     prepare_streams()
+    unread = is_discarded(sys.stdout)
     try:
         with interrupted_by_signals():
             code = typer.main.get_command(app)(args=arguments, prog_name="foldtune", standalone_mode=False)
@@ -51,8 +52,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Typer and rich turn the first into the second.
         if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
             raise
-        # Its reader, for example `| head`, has closed the pipe; otherwise it is a connection that broke.
-        return DONE if discard_broken() else _report(BrokenPipeError(errno.EPIPE, "a connection was closed"))
+        # Its reader, for example `| head`, has closed the pipe, and rich may have discarded the rest; otherwise it is a
+        # connection that broke.
+        closed = discard_broken() or (is_discarded(sys.stdout) and not unread)
+        return DONE if closed else _report(BrokenPipeError(errno.EPIPE, "a connection was closed"))
     except Exception as error:
         return _report(error)
 

@@ -40,6 +40,14 @@ def discard(stream: IO[str]) -> None:
         os.close(descriptor)
 
 
+def is_discarded(stream: IO[str]) -> bool:
+    """Whether what is written to a stream goes to nowhere, as after `discard`."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def expendable(stream: IO[str]) -> IO[str]:
     """Return a stream for what the work does not need: discarded once it cannot be written, as on a full disk."""
     return cast("IO[str]", _Expendable(stream))

@@ -205,7 +205,7 @@ class SearchConfig(Section):
     metric: str | None = Field(None, description="what is optimised; the task's own by default")
     num_samples: int = Field(50, ge=1, le=100_000, description="trials")
     max_epochs: int = Field(12, ge=1, le=10_000, description="epochs of every trial, and of its lr schedule")
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of the folds, the proposals and every training")
     trial_scheduler: Literal["asha", "none"] = Field("asha", description="what stops weak trials early")
     grace_epochs: int | None = Field(None, ge=1, description="no trial is stopped before; max_epochs/3 by default")
     reduction_factor: float = Field(3.0, gt=1.0, le=16.0, description="of ASHA: one in so many goes on")
@@ -244,8 +244,10 @@ class SearchConfig(Section):
 class ResourcesConfig(Section):
     """What one trial takes, and how many run at a time."""
 
-    cpus_per_trial: float = Field(1.0, gt=0, le=1024)
-    gpus_per_trial: float = Field(0.0, ge=0, le=64)
+    cpus_per_trial: float = Field(1.0, gt=0, le=1024, description="CPU cores of one trial")
+    gpus_per_trial: float = Field(
+        0.0, ge=0, le=64, description="GPUs of one trial, or a part of one; 0: CPUs alone"
+    )
     max_concurrent_trials: int | None = Field(None, ge=1, description="as many as fit by default")
     autoscale_to: int | None = Field(None, ge=1, description="concurrent trials for which an autoscaler adds nodes")
     loader_workers: int = Field(0, ge=0, le=64, description="processes that augment, for each trial")

@@ -1,4 +1,4 @@
-"""Mutation of the core: `python tests/mutants/mutate.py [PART OF A NAME …]` puts the faults of mutants.yaml in one by one.
+"""Mutation of the core: `python tests/mutants/mutate.py [PART OF A NAME …]` puts faults in, one by one.
 
 Each mutant is a copy of the sources in which one text is replaced; the tests named beside it run in a process that has
 the heavy libraries loaded and foldtune not. Ends with 1 where a mutant survives that is not said to.

@@ -38,9 +38,14 @@ class Loss(ABC):
     """Form of the targets: ONE_CLASS, BINARY_LIKE, ORDERED or SPATIAL."""
     linear: ClassVar[bool]
     """Whether it is linear in the label, so that the loss of a mixed label is the mixed loss of the two labels."""
+    default: ClassVar[bool]
+    """Whether it is the one that a task with such targets has by default."""
 
-    def __init_subclass__(cls, *, name: str, needs: str, field_name: str = "", linear: bool = False) -> None:
-        cls.name, cls.needs, cls.field_name, cls.linear = name, needs, field_name or name, linear
+    def __init_subclass__(
+        cls, *, name: str, needs: str, field_name: str = "", linear: bool = False, default: bool = False
+    ) -> None:
+        cls.name, cls.needs, cls.field_name = name, needs, field_name or name
+        cls.linear, cls.default = linear, default
         LOSSES[name] = cls
 
     def constants(self, class_counts: Counts) -> Mapping[str, Floats | Tensor | float]:
@@ -59,8 +64,12 @@ class Loss(ABC):
 
 
 def losses_for(*needs: str) -> tuple[str, ...]:
-    """Names of the losses for these forms of targets, form by form; the first is the default."""
-    return tuple(name for need in needs for name, loss in LOSSES.items() if loss.needs == need)
+    """Names of the losses for these forms of targets, form by form, each form's default first."""
+    return tuple(name for need in needs for name in sorted(_of(need), key=lambda name: not LOSSES[name].default))
+
+
+def _of(need: str) -> list[str]:
+    return [name for name, loss in LOSSES.items() if loss.needs == need]
 
 
 def by_any_name(names: Iterable[str]) -> dict[str, str]:

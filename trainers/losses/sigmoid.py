@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BCE(Loss, name="bce", needs=BINARY_LIKE, field_name="cross_entropy", linear=True):
+class BCE(Loss, name="bce", needs=BINARY_LIKE, field_name="cross_entropy", linear=True, default=True):
     """``-(w·t·log p + (1-t)·log(1-p))`` with targets ``t = (1-ε)·y + ε/2``; ε 0–0.2 is usual.
 
     The positives' weights w are ``(negatives/positives)^power``, capped at 20; power 0–1.

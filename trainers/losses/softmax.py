@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CrossEntropy(Loss, name="cross_entropy", needs=ONE_CLASS, linear=True):
+class CrossEntropy(Loss, name="cross_entropy", needs=ONE_CLASS, linear=True, default=True):
     """``-log p_y``, with smoothed targets ``(1-ε)·onehot + ε/C``; ε 0–0.2 is usual."""
 
     label_smoothing: float = number(0.0, 0.0, 1.0, open_high=True)

@@ -1,0 +1,146 @@
+"""`python docs/configuration_page.py` writes docs/configuration.md: every key of a configuration, from the code."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from foldtune.search.config.schema import RunConfig
+from foldtune.spaces.presets import list_presets
+from foldtune.trainers.components import Component, describe_range
+from foldtune.trainers.losses import LOSSES
+from foldtune.trainers.settings import COMPONENTS, TrialSettings
+
+PAGE = Path(__file__).with_name("configuration.md")
+SETTINGS = {
+    "model_name": "classifier of timm, by name",
+    "pretrained": "whether it starts from timm's pretrained weights, which are downloaded once, or from random ones",
+    "drop_rate": "dropout before the head",
+    "drop_path_rate": "stochastic depth",
+    "loss": "loss, see below",
+    "optimizer": "optimizer, see below",
+    "lr": "peak learning rate",
+    "weight_decay": "weight decay, not of biases and norms",
+    "lr_scheduler": "learning rate over the epochs, see below",
+    "batch_size": "images a step; halved in parts where memory runs out",
+    "clip_grad": "largest norm of the gradient, 0: off",
+    "ema_decay": "decay of the average of weights that is validated, 0: off",
+    "sampler": "which rows an epoch draws, see below",
+    "augmentation": "random changes of training images, see below",
+    "amp": "mixed precision; auto: bf16 or fp16 on a GPU, off on a CPU",
+    "channels_last": "memory format of images and convolutions",
+    "patience": "epochs without improvement after which a trial ends, 0: off",
+    "layer_decay": "factor of lr a layer towards the input, 0: off",
+    "postprocess": "fixed thresholds, offsets or cuts, or `tuned`: fitted, cross-fitted, after each epoch",
+    "head": "layers after the pooling, see below",
+    "train_last": "layer groups that train beside the head, 0: all",
+    "tta": "views of an image in validation and prediction",
+    "crop": "part of an image that training sees, see below",
+    "mixup": "alpha of the Beta distribution that mixes pairs of images, 0: off",
+}
+"""Meaning of a trial's settings."""
+
+HEAD = """# Configuration
+
+Every key of a configuration's YAML, its default and its meaning; `foldtune validate` checks all of them, and an unknown
+name is answered with the nearest and the valid ones. Written by `docs/configuration_page.py` from the code.
+
+A table of rows is a CSV with a header: a column of image names (`data.id`, by default `image`) and one of labels
+(`data.target`):
+
+```
+image,label
+a01.png,melanoma
+a02.png,nevus
+```
+"""
+SPACE = """## `space`
+
+A constant, or what to sample: `{choice: [a, b]}`, `{uniform: [low, high]}`, `{loguniform: [low, high]}`,
+`{int: [low, high]}`; the branches of a `choice` may bring parameters of their own, as
+`loss: {choice: {focal: {gamma: {uniform: [1, 3]}}, cross_entropy: null}}`. `preset: NAME` starts from one of those at
+the end, and your own keys replace its. Models start from **random weights** unless `pretrained: true` is given.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    """Return the page as Markdown."""
+    parts = [HEAD, "## The file", keys("", RunConfig)]
+    for name, field in RunConfig.model_fields.items():
+        if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
+            doc = inspect.getdoc(field.annotation) or ""
+            parts += [f"## `{name}`", doc.split("\n\n")[0], keys(f"{name}.", field.annotation)]
+    parts += [SPACE, table("setting", setting_rows())]
+    for kind, registry in COMPONENTS.items():
+        parts += [f"### `{kind}`", components(registry)]
+    parts += ["### `preset`", table("preset", ((name, "", text) for name, text in sorted(list_presets().items())))]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def keys(prefix: str, section: type[BaseModel]) -> str:
+    """Return the table of a section's keys that are no sections themselves."""
+    rows = []
+    for name, field in section.model_fields.items():
+        if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
+            continue
+        default = "required" if field.default is PydanticUndefined else shown(field.default)
+        rows.append((prefix + name, default, field.description or ""))
+    return table("key", rows)
+
+
+def setting_rows() -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and meaning with the range of each setting of a trial."""
+    for field in dataclasses.fields(TrialSettings):
+        default = field.default if field.default is not dataclasses.MISSING else {}
+        text = default.name if isinstance(default, Component) else shown(default)
+        yield field.name, text, SETTINGS[field.name] + valid(field)
+
+
+def components(registry: Mapping[str, type]) -> str:
+    """Return the table of a kind of component: names, parameters with their defaults, first paragraph."""
+    rows = []
+    for name, cls in registry.items():
+        params = [f"{each.name}: {shown(each.default)}{valid(each)}" for each in dataclasses.fields(cls)]
+        summary = " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
+        needs = f" For {LOSSES[name].needs}." if LOSSES.get(name) is cls else ""
+        rows.append((name, "; ".join(params), summary.replace("``", "`") + needs))
+    return table("name", rows, "parameters")
+
+
+def valid(field: dataclasses.Field[Any]) -> str:
+    """Return the valid values of a field in brackets, "" without bounds."""
+    if choices := field.metadata.get("choices"):
+        return f" ({', '.join(choices)})"
+    described = describe_range(field.metadata).strip()
+    return f" ({described})" if described else ""
+
+
+def shown(value: object) -> str:
+    """Return a default as YAML has it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "{}" if value == {} else "[]" if value == () else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def table(first: str, rows: Any, second: str = "default") -> str:
+    """Return a Markdown table of rows (name, default, meaning)."""
+    cells = [[f"`{name}`", default, text] for name, default, text in rows]
+    lines = [[first, second, "meaning"], ["---"] * 3, *cells]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
