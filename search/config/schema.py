@@ -245,9 +245,7 @@ class ResourcesConfig(Section):
     """What one trial takes, and how many run at a time."""
 
     cpus_per_trial: float = Field(1.0, gt=0, le=1024, description="CPU cores of one trial")
-    gpus_per_trial: float = Field(
-        0.0, ge=0, le=64, description="GPUs of one trial, or a part of one; 0: CPUs alone"
-    )
+    gpus_per_trial: float = Field(0.0, ge=0, le=64, description="GPUs of one trial, or a part of one; 0: CPUs alone")
     max_concurrent_trials: int | None = Field(None, ge=1, description="as many as fit by default")
     autoscale_to: int | None = Field(None, ge=1, description="concurrent trials for which an autoscaler adds nodes")
     loader_workers: int = Field(0, ge=0, le=64, description="processes that augment, for each trial")

@@ -259,7 +259,7 @@ def _sixteen_bit_channels(path: Path) -> tuple[Image.Image, str]:
     """Return an image of 16-bit channels as RGB by the bits in use, and these."""
     import cv2  # heavy, and needed for such files alone
 
-    values = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    values = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3:
         raise ValueError("its 16-bit channels use few of their bits; convert the image to 8 bits")
     pixels, depth = to_uint8(values[..., 2::-1].astype(np.uint16))
