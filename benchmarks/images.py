@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from benchmarks.report import cores
 
 if TYPE_CHECKING:
-    from foldtune.trainers.data.cache import ImageSource
     from foldtune.trainers.data.table import Table
+    from foldtune.trainers.images.cache import ImageSource
     from foldtune.trainers.tasks import Task
 
 SIDE = 64
@@ -46,9 +46,9 @@ def read_images(root: Path, cache: Path) -> Images:
     Raises:
         NoData: `root` holds no HAM10000.
     """
-    from foldtune.trainers.data.cache import prepare_images
-    from foldtune.trainers.data.preprocess import ImagePreprocessing
     from foldtune.trainers.data.table import TableLayout, read_table
+    from foldtune.trainers.images.cache import prepare_images
+    from foldtune.trainers.images.preprocess import ImagePreprocessing
     from foldtune.trainers.tasks import get_task
 
     check_data(root)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from foldtune.trainers.data.cache import ImageSource
+    from foldtune.trainers.images.cache import ImageSource
 
 ROLLUP = "/proc/{}/smaps_rollup"
 _ROWS, _WARM_UP_BATCHES = 64, 4

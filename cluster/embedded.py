@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from foldtune.cluster.ray_internals import loopback_node
+from foldtune.cluster.reaper import reaper
 from foldtune.signals import own_signals
 
 PREFIX = "foldtune-r-"
@@ -22,13 +23,6 @@ SWEEP_AGE_S = 60.0
 """Age in seconds of a session folder without a live owner from which on it is removed."""
 MAX_BASE_BYTES = 20
 """Bytes of the longest path under which Ray's sockets still have room."""
-AGENT_TIMEOUT_S = 15
-"""Seconds for which Ray's processes wait for a lost head; 60 by Ray's own default.
-
-A driver that is killed takes raylet and head with it, by the kernel. Ray's agents see that within two seconds, but then
-report it to the head, which is gone: they waited for it for a minute.
-"""
-_RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
 
 
 @contextmanager
@@ -45,7 +39,8 @@ def session_folder() -> Iterator[Path]:
     lock = FileLock(folder / LOCK)
     lock.acquire(timeout=0)
     try:
-        yield folder / "r"  # Ray opens its own folder to everybody, but nobody else gets to it
+        with reaper(folder):
+            yield folder / "r"  # Ray opens its own folder to everybody, but nobody else gets to it
     finally:
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
@@ -61,7 +56,7 @@ def start(num_cpus: int | None, num_gpus: int | None, folder: Path) -> None:
 
     for last in (False, True):
         try:
-            with _quick_end(), own_signals(), loopback_node():
+            with own_signals(), loopback_node():
                 # "local": plain init would join, and refuse num_cpus, where some cluster runs already.
                 ray.init(
                     address="local",
@@ -95,16 +90,3 @@ def _sweep(base: Path) -> None:
             if own and time.time() - state.st_mtime > SWEEP_AGE_S:
                 with FileLock(folder / LOCK, timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _quick_end() -> Iterator[None]:
-    """Have the processes that start in the block give up a lost head soon; a value that the user set stays."""
-    if _RECONNECT in os.environ:
-        yield
-        return
-    os.environ[_RECONNECT] = str(AGENT_TIMEOUT_S)
-    try:
-        yield
-    finally:
-        del os.environ[_RECONNECT]

@@ -21,7 +21,6 @@ from foldtune.paths import is_inside, join_stored
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.identity import read_identity
 from foldtune.results.runs.leaderboard import leaderboard
-from foldtune.results.runs.lock import hold_run, is_run_held
 from foldtune.results.runs.names import check_name, is_run, possible_roots, run_names
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import FINISHED, TrialRecord, unreadable_record
@@ -40,6 +39,7 @@ from foldtune.results.storage.files import (
     write_sealed,
     write_yaml,
 )
+from foldtune.results.storage.lock import hold_run, is_run_held
 from foldtune.results.storage.paths import StorePath, address, as_path
 from foldtune.results.storage.retry import storage_errors
 
@@ -134,7 +134,7 @@ class RunStore:
         raise RunNotFound(f"{not_found('run', str(run), run_names(storage))} (in {storage})")
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the run's lock for writing, as long as a search lasts. As :func:`results.runs.lock.hold_run`."""
+        """Hold the run's lock for writing, as long as a search lasts. As :func:`results.storage.lock.hold_run`."""
         return hold_run(self.lock_path, f"run {self.name!r} ({self.root})")
 
     def is_locked(self) -> bool:

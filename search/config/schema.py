@@ -20,8 +20,8 @@ from foldtune.redaction import has_raw_password
 from foldtune.results.runs.names import check_name
 from foldtune.results.storage.paths import as_path
 from foldtune.search.config.secrets import RAW_PASSWORD, masked
-from foldtune.trainers.data.images import MAX_MEGAPIXELS, PixelLimits
-from foldtune.trainers.data.preprocess import Step, parse_steps, steps_to_list
+from foldtune.trainers.images.preprocess import Step, parse_steps, steps_to_list
+from foldtune.trainers.images.reading import MAX_MEGAPIXELS, PixelLimits
 from foldtune.trainers.loading.tta import views
 
 MIN_SIDE, MAX_SIDE = 8, 4096

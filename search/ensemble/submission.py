@@ -12,12 +12,12 @@ import pandas as pd
 from foldtune.errors import WorkError
 from foldtune.results.exports.submission import arrange_submission, read_sample, write_submission
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.search.checks.submission_form import takes_scores
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.predict.tables import finite_rows, named_frame, submission_frame
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
-from foldtune.search.runs.submission_form import takes_scores
 from foldtune.search.voting.estimate import EnsembleCombiner, Member
 from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.arrays.lazy import stack

@@ -9,7 +9,7 @@ from typing import Any
 from foldtune.errors import Problem, RunCorrupt, SettingsError
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.voting.combiner import METHODS
-from foldtune.trainers.data.preprocess import parse_steps
+from foldtune.trainers.images.preprocess import parse_steps
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.networks.weights import read_shapes
 from foldtune.trainers.tasks import Task

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from foldtune.trainers.data.images import image_suffixes
+from foldtune.trainers.images.reading import image_suffixes
 
 HIDDEN, OTHER = "hidden or checkpoint files", "files that are no images by their name"
 BROKEN, AGAIN, CLOSED = "links to nothing", "links to folders that are read already", "folders that cannot be read"

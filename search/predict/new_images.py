@@ -14,8 +14,8 @@ from foldtune.errors import InputError, did_you_mean, unknown
 from foldtune.paths import outside_names
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.predict.image_folder import read_folder
-from foldtune.trainers.data.images import image_suffixes
 from foldtune.trainers.data.label_columns import read_csv
+from foldtune.trainers.images.reading import image_suffixes
 
 
 @dataclass(frozen=True)

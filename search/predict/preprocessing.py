@@ -9,8 +9,8 @@ import numpy as np
 
 from foldtune.errors import DataError, WorkError
 from foldtune.search.predict.progress import SubtaskProgress
-from foldtune.trainers.data.cache import Prepared, prepare_images
-from foldtune.trainers.data.preprocess import ImagePreprocessing
+from foldtune.trainers.images.cache import Prepared, prepare_images
+from foldtune.trainers.images.preprocess import ImagePreprocessing
 
 
 def decode_images(

@@ -32,8 +32,8 @@ from foldtune.search.runs.stored_task import read_task
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
-from foldtune.trainers.data.cache import Prepared
-from foldtune.trainers.data.preprocess import ImagePreprocessing
+from foldtune.trainers.images.cache import Prepared
+from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.loading.tta import TTA

@@ -13,10 +13,10 @@ import pandas as pd
 from foldtune.canonical import Spellings
 from foldtune.errors import BrokenImage
 from foldtune.results.exports.submission import read_sample
+from foldtune.search.checks.submission_form import takes_scores
 from foldtune.search.config.schema import DataConfig
 from foldtune.search.runs.dataset import read_unlabelled
-from foldtune.search.runs.submission_form import takes_scores
-from foldtune.trainers.data.images import picture_size
+from foldtune.trainers.images.reading import picture_size
 from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]

@@ -14,15 +14,15 @@ import numpy.typing as npt
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, shortened, unknown
 from foldtune.search.config.schema import TASK_OPTIONS, DataConfig
-from foldtune.trainers.data.cache import ImageSource, Prepared, prepare_images
 from foldtune.trainers.data.folds import assign_folds
-from foldtune.trainers.data.image_files import IMAGE_SUFFIXES
 from foldtune.trainers.data.labels import LabelRules
-from foldtune.trainers.data.preprocess import ImagePreprocessing
-from foldtune.trainers.data.presence import WAITS_S
 from foldtune.trainers.data.table import Table, TableLayout, read_table
 from foldtune.trainers.detection.pages import check_pages
 from foldtune.trainers.fitting.fit_types import FoldData
+from foldtune.trainers.images.cache import ImageSource, Prepared, prepare_images
+from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
+from foldtune.trainers.images.preprocess import ImagePreprocessing
+from foldtune.trainers.images.presence import WAITS_S
 from foldtune.trainers.tasks import Task, get_task
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import names_in, read_json
 from foldtune.results.storage.paths import StorePath, as_path
+from foldtune.search.checks.warmup import short_warmup
 from foldtune.search.config.loading import check
 from foldtune.search.config.schema import DATA_PATHS, DataConfig, RunConfig
 from foldtune.search.runs.dataset import Labelled, Progress, depth_notes, image_plan, open_images, read_labels, split
@@ -28,7 +29,6 @@ from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.stored_task import read_task
 from foldtune.search.runs.unchanged import check_unchanged
 from foldtune.search.runs.validation import Checked
-from foldtune.search.runs.warmup import short_warmup
 from foldtune.spaces import Space, expand_presets
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import TASKS, Task

@@ -15,14 +15,14 @@ from foldtune.canonical import canonical_text
 from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError, unknown
 from foldtune.results.exports.submission import read_sample
 from foldtune.results.runs.ranking import Goal
+from foldtune.search.checks.positive import positive_notes
+from foldtune.search.checks.submission_form import form_notes
+from foldtune.search.checks.trainability import check_trainable
+from foldtune.search.checks.warmup import with_short_warmup
 from foldtune.search.config.loading import FormError, check, read_raw
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.dataset import read_labelled, read_unlabelled, split
 from foldtune.search.runs.goal import resolve_goal
-from foldtune.search.runs.positive import positive_notes
-from foldtune.search.runs.submission_form import form_notes
-from foldtune.search.runs.trainability import check_trainable
-from foldtune.search.runs.warmup import with_short_warmup
 from foldtune.search.voting.combiner import check_voting
 from foldtune.spaces import Space
 from foldtune.trainers.data.table import Table

@@ -29,8 +29,8 @@ from foldtune.search.workers.fold_training import train_fold
 from foldtune.search.workers.made_of import agrees, has_labels, is_made_of, settings_digest
 from foldtune.search.workers.training import TrialWork
 from foldtune.search.workers.unlabelled import Unlabelled
-from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.fitting.evaluator import Evaluator
+from foldtune.trainers.images.cache import ImageSource
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.networks.weights import load_weights

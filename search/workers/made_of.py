@@ -10,8 +10,8 @@ from foldtune.results.runs.records import Scores
 from foldtune.results.storage.files import json_text
 from foldtune.search.runs.digests import changed_labels
 from foldtune.search.workers.training import TrialWork
-from foldtune.trainers.data.preprocess import steps_to_list
 from foldtune.trainers.data.table import Table
+from foldtune.trainers.images.preprocess import steps_to_list
 
 
 def made_of(work: TrialWork, config: Mapping[str, Any]) -> dict[str, str]:

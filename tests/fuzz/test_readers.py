@@ -34,8 +34,8 @@ from foldtune.search.config.loading import check, read_raw
 from foldtune.search.config.targets import read_config_file
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.spaces import Space
-from foldtune.trainers.data.images import decode, is_deep, picture_size
 from foldtune.trainers.data.label_columns import read_csv
+from foldtune.trainers.images.reading import decode, is_deep, picture_size
 from foldtune.trainers.tasks import TASKS
 
 STORED = Path(__file__).parents[1] / "stored_runs/v0_1_0/runs/stored"

@@ -1,1 +1,1 @@
-"""Tables, folds, images and the decoded-image cache: numpy, pandas and Pillow, never torch."""
+"""Tables, labels and folds: numpy and pandas, never torch."""

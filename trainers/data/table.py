@@ -16,8 +16,8 @@ import pandas as pd
 from foldtune.canonical import canonical_text, one_spelling, spelling_notes
 from foldtune.errors import DataError, did_you_mean, shortened, unknown
 from foldtune.paths import outside_names
-from foldtune.trainers.data.image_files import beside_missing, file_keys, listed_as
 from foldtune.trainers.data.labels import LabelRules
+from foldtune.trainers.images.image_files import beside_missing, file_keys, listed_as
 
 _SHOWN = 5
 _MAX_ID = 4096

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from foldtune.errors import BrokenImage, DataError, shortened
-from foldtune.trainers.data.images import picture_size
+from foldtune.trainers.images.reading import picture_size
 
 _READERS = 8
 _SHOWN = 5

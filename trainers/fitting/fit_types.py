@@ -11,7 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from foldtune.trainers.data.cache import ImageSource
+    from foldtune.trainers.images.cache import ImageSource
     from foldtune.trainers.settings import TrialSettings
     from foldtune.trainers.tasks.base import Task
 

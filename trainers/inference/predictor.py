@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from foldtune.errors import TrialFailed
 from foldtune.trainers.arrays.spill import SpilledArray
-from foldtune.trainers.data.cache import ImageSource
+from foldtune.trainers.images.cache import ImageSource
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.loading.crops import evaluation_crop
 from foldtune.trainers.loading.loader import Batches, BatchReader

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from foldtune.trainers.data.cache import ImageSource
+from foldtune.trainers.images.cache import ImageSource
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import Progress, eval_batch_size, predict_logits
 from foldtune.trainers.networks.weights import load_into

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from foldtune.trainers.data.cache import ImageSource
 from foldtune.trainers.deferred import cv2
+from foldtune.trainers.images.cache import ImageSource
 from foldtune.trainers.parallel.batch_shard import BatchShard
 
 Batch: TypeAlias = tuple[torch.Tensor, Any, npt.NDArray[np.int64]]

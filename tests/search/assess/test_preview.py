@@ -14,7 +14,7 @@ from PIL import Image
 from foldtune.results.exports.contact_sheet import ColumnGroup, Row, Sheet, draw
 from foldtune.search.assess.preview import choose_rows, preview, variants
 from foldtune.search.runs.validation import Checked, check_file
-from foldtune.trainers.data.images import decode
+from foldtune.trainers.images.reading import decode
 from foldtune.trainers.tasks import get_task
 
 Command = Callable[..., tuple[int, str, str]]

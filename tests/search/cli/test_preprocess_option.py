@@ -12,8 +12,8 @@ from foldtune.search.config.loading import load_config
 from foldtune.search.runs.dataset import open_once
 from foldtune.search.runs.run import extend, new_store, open_run, start_run
 from foldtune.search.runs.validation import check_run
-from foldtune.trainers.data.images import decode
-from foldtune.trainers.data.preprocess import Clahe
+from foldtune.trainers.images.preprocess import Clahe
+from foldtune.trainers.images.reading import decode
 
 CHANGES = {"data.preprocess": {"clahe": {"clip_limit": 3.0, "tile": 4}}}
 

@@ -15,8 +15,8 @@ from foldtune.files import scratch_folder
 from foldtune.results.runs.model_dir import PROMOTED, ModelDir
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import write_json
-from foldtune.trainers.data.cache import prepare_images
-from foldtune.trainers.data.preprocess import ImagePreprocessing
+from foldtune.trainers.images.cache import prepare_images
+from foldtune.trainers.images.preprocess import ImagePreprocessing
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -22,7 +22,7 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.predict import stored_ensemble as prediction
 from foldtune.search.predict.new_images import NewImages, find_images
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
-from foldtune.trainers.data.preprocess import Clahe
+from foldtune.trainers.images.preprocess import Clahe
 from foldtune.trainers.networks.weights import save_weights
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -182,7 +182,7 @@ def test_progress_ends_at_its_total(stored: StoredEnsemble, images: Path) -> Non
 
 
 def test_each_image_is_decoded_once(stored: StoredEnsemble, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from foldtune.trainers.data import preprocess
+    from foldtune.trainers.images import preprocess
 
     opened: list[Path] = []
     real = preprocess.decode_with_depth

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import DataError, InputError
+from foldtune.search.checks.submission_form import form_notes, takes_scores
+from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.config.loading import load_config
 from foldtune.search.runs.run import check_same, new_store, open_run, start_run
-from foldtune.search.runs.submission_form import form_notes, takes_scores
-from foldtune.search.runs.trainability import check_trainable
 from foldtune.search.runs.validation import Checked, check_run
 from foldtune.spaces import Space, list_presets
 from foldtune.trainers.detection.pages import check_pages
@@ -164,7 +164,7 @@ def test_a_preset_trains_for_one_epoch(project: Any, preset: str) -> None:
     space = {"preset": preset, "model_name": "test_resnet"}
     config = load_config(Path(project.config({"space": space, "search.max_epochs": 1})))
     short = config.model_copy(update={"space": Space.parse(space) and space})
-    from foldtune.search.runs.warmup import with_short_warmup
+    from foldtune.search.checks.warmup import with_short_warmup
 
     fitted, notes = with_short_warmup(short)
     schedule = fitted.space.get("lr_scheduler", {})

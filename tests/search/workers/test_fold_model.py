@@ -10,8 +10,8 @@ from foldtune.search.ensemble.fold_tasks import Missing
 from foldtune.search.runs.dataset import ImagePlan
 from foldtune.search.workers.fold_model import FoldModelStatus
 from foldtune.search.workers.unlabelled import Unlabelled
-from foldtune.trainers.data.preprocess import ImagePreprocessing
 from foldtune.trainers.data.table import Table
+from foldtune.trainers.images.preprocess import ImagePreprocessing
 
 
 def test_unreadable_rows_get_the_mean_of_the_others() -> None:

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from foldtune.errors import MemoryExhausted, ProcessLost, TrialFailed
-from foldtune.trainers.data.sources import CachedImages
 from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.fitting.worker_pool import WorkerPool
+from foldtune.trainers.images.sources import CachedImages
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 

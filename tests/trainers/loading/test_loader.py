@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from foldtune.trainers.data.cache import prepare_images
-from foldtune.trainers.data.preprocess import ImagePreprocessing
+from foldtune.trainers.images.cache import prepare_images
+from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.loading.augment import build_augmentation
 from foldtune.trainers.loading.loader import Batches, BatchReader, Reseedable
 

@@ -13,6 +13,7 @@ from foldtune.errors import WorkError
 from foldtune.results.exports.submission import read_sample, write_submission
 from foldtune.results.storage.files import write_csv
 from foldtune.results.tables.formatting import counted
+from foldtune.search.checks.submission_form import takes_scores
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import note
@@ -21,7 +22,6 @@ from foldtune.search.predict.new_images import NewImages, check_inside, find_ima
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
 from foldtune.search.runs.lookup import find_ensembles
-from foldtune.search.runs.submission_form import takes_scores
 
 Ensembles = Mapping[str | None, StoredEnsemble]
 """Ensembles by target; the target of one that belongs to no group is None."""

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import SettingsError
-from foldtune.trainers.data.cache import prepare_images
-from foldtune.trainers.data.images import decode
-from foldtune.trainers.data.preprocess import Clahe, ImagePreprocessing, apply_steps, parse_steps, steps_to_list
+from foldtune.trainers.images.cache import prepare_images
+from foldtune.trainers.images.preprocess import Clahe, ImagePreprocessing, apply_steps, parse_steps, steps_to_list
+from foldtune.trainers.images.reading import decode
 
 SIZE = (24, 40)
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import BrokenImage, SurroundingsFailed
-from foldtune.trainers.data import cache
-from foldtune.trainers.data.cache import prepare_images
-from foldtune.trainers.data.preprocess import ImagePreprocessing
-from foldtune.trainers.data.presence import present_states, read_present
+from foldtune.trainers.images import cache
+from foldtune.trainers.images.cache import prepare_images
+from foldtune.trainers.images.preprocess import ImagePreprocessing
+from foldtune.trainers.images.presence import present_states, read_present
 
 SHORT_S = (0.05,) * 20
 

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.cache import CachedImages, DecodedImages, prepare_images
-from foldtune.trainers.data.images import PixelLimits, decode
-from foldtune.trainers.data.preprocess import ImagePreprocessing
+from foldtune.trainers.images.cache import CachedImages, DecodedImages, prepare_images
+from foldtune.trainers.images.preprocess import ImagePreprocessing
+from foldtune.trainers.images.reading import PixelLimits, decode
 
 SIZE = (6, 9)
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -126,8 +126,8 @@ def test_a_build_that_was_killed_leaves_nothing_that_is_used(paths: list[Path], 
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from foldtune.trainers.data.cache import prepare_images\n"
-        "from foldtune.trainers.data.preprocess import ImagePreprocessing\n"
+        "from foldtune.trainers.images.cache import prepare_images\n"
+        "from foldtune.trainers.images.preprocess import ImagePreprocessing\n"
         "paths = [Path(p) for p in sys.argv[2:]]\n"
         "die = lambda done, total: os._exit(9)\n"  # after the first block, as if killed
         "prepare_images(paths, ImagePreprocessing((6, 9)), cache_dir=Path(sys.argv[1]), progress=die)\n"
@@ -144,8 +144,8 @@ def test_concurrent_processes_build_once(paths: list[Path], cache: Path) -> None
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from foldtune.trainers.data.cache import prepare_images\n"
-        "from foldtune.trainers.data.preprocess import ImagePreprocessing\n"
+        "from foldtune.trainers.images.cache import prepare_images\n"
+        "from foldtune.trainers.images.preprocess import ImagePreprocessing\n"
         "built = []\n"
         "paths = [Path(p) for p in sys.argv[2:]]\n"
         "progress = lambda done, total: built.append(done)\n"
@@ -266,8 +266,8 @@ def test_decoding_processes_end_with_a_builder_that_is_killed(paths: list[Path],
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from foldtune.trainers.data.cache import prepare_images\n"
-        "from foldtune.trainers.data.preprocess import ImagePreprocessing\n"
+        "from foldtune.trainers.images.cache import prepare_images\n"
+        "from foldtune.trainers.images.preprocess import ImagePreprocessing\n"
         "paths = [Path(p) for p in sys.argv[2:]] * 200\n"
         "die = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)\n"
         "prepare_images(paths, ImagePreprocessing((6, 9)), cache_dir=Path(sys.argv[1]), workers=2, progress=die)\n"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from foldtune.errors import BrokenImage
-from foldtune.trainers.data.images import PixelLimits, decode, image_suffixes, picture_size
+from foldtune.trainers.images.reading import PixelLimits, decode, image_suffixes, picture_size
 
 SIZE = (8, 8)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from foldtune.errors import Problem, SettingsError, unknown
 from foldtune.trainers.components import number, read_component
-from foldtune.trainers.data.images import DEFAULT_LIMITS, MAX_MEGAPIXELS, PixelLimits, Uint8Array, decode_with_depth
+from foldtune.trainers.images.reading import DEFAULT_LIMITS, MAX_MEGAPIXELS, PixelLimits, Uint8Array, decode_with_depth
 
 
 class Step(Protocol):
@@ -101,7 +101,7 @@ class ImagePreprocessing:
 
     Attributes:
         size: (height, width) in pixels.
-        resize: how an image is fitted into its size, one of ``trainers.data.images.RESIZES``.
+        resize: how an image is fitted into its size, one of ``trainers.images.reading.RESIZES``.
         steps: changes of each resized image, in order.
         limits: what becomes of pixels that are deep or many.
     """

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from foldtune.errors import BrokenImage, DataError, unknown
-from foldtune.trainers.data.cache_listing import mark_used
-from foldtune.trainers.data.decoding import Decoded, decode_all
-from foldtune.trainers.data.images import MAX_MEGAPIXELS, is_deep
-from foldtune.trainers.data.preprocess import ImagePreprocessing, steps_to_list
-from foldtune.trainers.data.presence import State, file_state, present_states
-from foldtune.trainers.data.sources import CachedImages, DecodedImages, ImageSource
+from foldtune.trainers.images.cache_listing import mark_used
+from foldtune.trainers.images.decoding import Decoded, decode_all
+from foldtune.trainers.images.preprocess import ImagePreprocessing, steps_to_list
+from foldtune.trainers.images.presence import State, file_state, present_states
+from foldtune.trainers.images.reading import MAX_MEGAPIXELS, is_deep
+from foldtune.trainers.images.sources import CachedImages, DecodedImages, ImageSource
 
 __all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_images"]
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from foldtune.errors import BrokenImage, DataError
 from foldtune.signals import ignore_interrupts
-from foldtune.trainers.data.images import Uint8Array
-from foldtune.trainers.data.preprocess import ImagePreprocessing
+from foldtune.trainers.images.preprocess import ImagePreprocessing
+from foldtune.trainers.images.reading import Uint8Array
 
 _BLOCK = 64  # images a task: long enough to hide the messages, short enough for a smooth progress bar
 _MIN_IMAGES_A_PROCESS = 64  # a process takes ~0.4 s to start; this many photographs take about that

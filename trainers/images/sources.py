@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.images import Uint8Array
-from foldtune.trainers.data.preprocess import ImagePreprocessing
-from foldtune.trainers.data.presence import read_present
+from foldtune.trainers.images.preprocess import ImagePreprocessing
+from foldtune.trainers.images.presence import read_present
+from foldtune.trainers.images.reading import Uint8Array
 
 Rows = npt.NDArray[np.integer[Any]]
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from foldtune.errors import BrokenImage, unknown
-from foldtune.trainers.data.deep_pixels import PIXEL_RANGES, to_uint8
+from foldtune.trainers.images.deep_pixels import PIXEL_RANGES, to_uint8
 
 Uint8Array = npt.NDArray[np.uint8]
 
