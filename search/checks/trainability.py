@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def check_trainable(
             if time.monotonic() - begun > MAX_S:
                 late.add(settings.model_name)
                 continue
-            networks[form] = DryRun(task, settings, image_size)
+            networks[form] = _dry_run(task, settings, image_size)
         network = networks[form]
         if (problem := network.problem or network.batch_problem(settings, trainings)) is not None:
             problems.setdefault(_named(space, params, problem))
@@ -70,6 +71,12 @@ def check_trainable(
     if late:
         notes.setdefault(f"not tried whether they can train, for want of time: {', '.join(sorted(late))}")
     return tuple(notes)
+
+
+@lru_cache(maxsize=32)
+def _dry_run(task: Task, settings: TrialSettings, image_size: tuple[int, int]) -> DryRun:
+    """Return a network without memory; targets of a group, and checks in one process, have many in common."""
+    return DryRun(task, settings, image_size)
 
 
 def _configurations(

@@ -69,7 +69,7 @@ def usable_path(value: Any) -> Any:
     except UnicodeEncodeError:
         raise ValueError("holds characters that no path has") from None
     except RuntimeError:
-        raise ValueError(f"there is no home folder of {Path(text).parts[0]!r} on this machine") from None
+        raise ValueError(f"there is no home folder {Path(text).parts[0]!r} here") from None
     if len(text.encode()) > MAX_PATH or max(map(len, parts), default=0) > 255:
         raise ValueError("is longer than a path can be")
     return value

@@ -47,7 +47,7 @@ FORM = {
         ["ensemble.min_votes: each of 2 configurations", "give 1 to 2"],
     ),
     "a URL of no protocol": ({"storage": "s4://bucket/runs"}, ["storage: 's4://bucket/runs': there", "mean s3://…?"]),
-    "a URL with a password": ({"storage": "ftp://me:pw@host/runs"}, ["storage: 'ftp://…@host/runs'", "environment"]),
+    "a URL with a password": ({"storage": "ftp://me:pw@host/runs"}, ["storage: 'ftp://host/runs'", "environment"]),
     "a URL of one process": ({"storage": "memory://runs"}, ["storage: lives in one process", "s3://bucket/prefix"]),
 }
 

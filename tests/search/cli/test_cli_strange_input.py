@@ -22,7 +22,7 @@ def yaml_with(project: Any, old: str, new: str) -> str:
     [
         ("train: train.csv", "train: !!bool z", "tag"),
         ("train: train.csv", 'train: "a\\0b.csv"', "data.train: a path holds no NUL"),
-        ("train: train.csv", "train: ~nobody_here/x.csv", "data.train: there is no home folder of '~nobody_here'"),
+        ("train: train.csv", "train: ~nobody_here/x.csv", "data.train: there is no home folder '~nobody_here' here"),
         ("train: train.csv", "train: train.csv\n  root: ~nobody_here/x", "data.root: there is no home folder"),
         ("train: train.csv", "train: train.csv\n  cache: ~nobody_here/x", "data.cache: there is no home folder"),
         ("train: train.csv", f"train: {'x' * 5000}.csv", "data.train: is longer than a path can be"),

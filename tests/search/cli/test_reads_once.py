@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
+
+from foldtune import csv_files
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -17,18 +18,18 @@ Command = Callable[..., tuple[int, str, str]]
 def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Number of reads by file name, of texts and of tables."""
     counts: Counter[str] = Counter()
-    read_text, read_csv = Path.read_text, pd.read_csv
+    read_text, read_table = Path.read_text, csv_files._read
 
     def counting_text(path: Path, *arguments: Any, **options: Any) -> str:
         counts[path.name] += 1
         return read_text(path, *arguments, **options)
 
-    def counting_csv(path: Any, *arguments: Any, **options: Any) -> Any:
-        counts[Path(str(path)).name] += 1
-        return read_csv(path, *arguments, **options)
+    def counting_table(path: Path) -> bytes:
+        counts[path.name] += 1
+        return read_table(path)
 
     monkeypatch.setattr(Path, "read_text", counting_text)
-    monkeypatch.setattr(pd, "read_csv", counting_csv)
+    monkeypatch.setattr(csv_files, "_read", counting_table)
     return counts
 
 
