@@ -24,6 +24,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.metrics import f1_score
 
+from foldtune.results.runs.store import RunStore
+from foldtune.results.storage.files import json_text, read_json
 from foldtune.trainers.data.digits import write_digits
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -94,7 +96,16 @@ def copy(home: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str],
 
 
 def ensemble_of(run: Path) -> dict[str, Any]:
-    return dict(json.loads((run / "ensemble/ensemble.json").read_text()))
+    stored = read_json(run / "ensemble/ensemble.json")
+    assert stored is not None
+    return stored
+
+
+def change_config(run: Path, **data: Any) -> None:
+    """Change keys of `data` in a run's stored configuration, as the store writes it."""
+    store = RunStore(run)
+    config = store.read_config()
+    store.write_config({**config, "data": {**config["data"], **data}})
 
 
 def arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -241,9 +252,9 @@ def test_fewer_members_another_vote_then_again(foldtune_in: Here, home: Path, co
 
     assert "starting Ray" not in foldtune_in(home, "ensemble", run).stderr, "nothing is left to train"
     base = home / "runs/base/ensemble"
-    for name in ("submission.csv", "ensemble.json"):
-        again = (run / "ensemble" / name).read_bytes().replace(run.name.encode(), b"base")
-        assert again == (base / name).read_bytes()
+    assert (run / "ensemble/submission.csv").read_bytes() == (base / "submission.csv").read_bytes()
+    own_name = json_text(ensemble_of(run)).replace(run.name, "base")
+    assert own_name == json_text(ensemble_of(home / "runs/base"))
     for name in ("oof.npz", "test.npz"):
         again, first = arrays(run / "ensemble" / name), arrays(base / name)
         assert again.keys() == first.keys()
@@ -259,9 +270,7 @@ def test_a_wrong_sample_is_found_before_any_training(
     sample = pd.read_csv(home / "sample.csv", dtype=str)
     path = run / "wrong.csv"
     sample.iloc[1:].to_csv(path, index=False)
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    config["data"]["sample_submission"] = str(path)
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    change_config(run, sample_submission=str(path))
     done = foldtune_in(home, "ensemble", run, "--output", run / "out.csv", code=2)
     assert f"1 id predicted but not in the sample: {sample['image'][0]}" in done.stderr
     assert not (run / "out.csv").exists()
@@ -285,10 +294,8 @@ def test_unreadable_images_to_submit_are_set_apart(
     table = pd.DataFrame({"image": [ids[0], str(broken), ids[1]]})
     table.to_csv(run / "test.csv", index=False)
     table.assign(label="0").to_csv(run / "sample.csv", index=False)
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    config["data"] |= {"test": str(run / "test.csv"), "sample_submission": str(run / "sample.csv")}
-    config["data"]["on_broken"] = "skip"
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    tables = {"test": str(run / "test.csv"), "sample_submission": str(run / "sample.csv")}
+    change_config(run, **tables, on_broken="skip")
     monkeypatch.setenv("FOLDTUNE_CACHE", str(home / "cache"))
     opened = open_run(str(run), "runs")
     test = read_source(opened).test

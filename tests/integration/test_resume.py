@@ -82,7 +82,7 @@ def test_ctrl_c_then_resume_and_extend_equals_a_search_that_ran_through(
     ended = started.end()
     assert ended.code == 130
     assert "Traceback" not in ended.stderr
-    assert "running" in ended.stdout, "a table, with the interrupted trial"
+    assert "interrupted" in ended.stdout, "a table, with the interrupted trial"
     assert "foldtune search paused.yaml --resume" in ended.stderr
     wait_for(lambda: not started.left_behind(), "the end of Ray's processes")
     done, before = run.finished(), run.stamps(run.finished())
