@@ -70,7 +70,7 @@ def session_processes(driver: int, folder: str) -> set[Process]:
     while new:
         new = {pid for pid, (parent, _) in parents.items() if parent in new}
         found = found | new
-    return {(pid, parents[pid][1]) for pid in found}
+    return {(pid, parents[pid][1]) for pid in found - {os.getpid()}}
 
 
 def _parent_and_start(pid: int) -> tuple[int, int]:
