@@ -288,10 +288,10 @@ def test_unreadable_images_to_submit_are_set_apart(
     from foldtune.search.workers.unlabelled import Unlabelled
 
     run = copy("searched")
-    broken = run / "broken.png"
+    broken = home / "digits/images/broken.png"
     broken.write_bytes(b"no image")
     ids = pd.read_csv(home / "sample.csv", dtype=str)["image"].tolist()
-    table = pd.DataFrame({"image": [ids[0], str(broken), ids[1]]})
+    table = pd.DataFrame({"image": [ids[0], broken.name, ids[1]]})
     table.to_csv(run / "test.csv", index=False)
     table.assign(label="0").to_csv(run / "sample.csv", index=False)
     tables = {"test": str(run / "test.csv"), "sample_submission": str(run / "sample.csv")}

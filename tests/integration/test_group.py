@@ -13,8 +13,9 @@ import yaml
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
+@pytest.mark.parametrize("interrupted", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_group_from_search_to_score(
-    foldtune: Any, foldtune_in: Callable[..., Any], wait_for: Callable[..., Any]
+    foldtune: Any, foldtune_in: Callable[..., Any], wait_for: Callable[..., Any], interrupted: bool
 ) -> None:
     digits = foldtune.folder / "digits"
     train = pd.read_csv(digits / "train.csv", dtype=str)
@@ -49,17 +50,18 @@ def test_a_group_from_search_to_score(
     (foldtune.folder / "both.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     runs = foldtune.folder / "runs"
 
-    started = foldtune.start("search", "both.yaml")
-    first = runs / "both.label/trials/0000/metrics.jsonl"
-    wait_for(lambda: started.workers() and first.is_file(), "an epoch of the first target")
-    started.interrupt()
-    ended = started.end()
-    assert ended.code == 130
-    assert "foldtune search both.yaml --resume" in ended.stderr
-    wait_for(lambda: not started.left_behind(), "the end of Ray's processes")
-    assert not (runs / "both.odd").exists()
+    if interrupted:
+        started = foldtune.start("search", "both.yaml")
+        first = runs / "both.label/trials/0000/metrics.jsonl"
+        wait_for(lambda: started.workers() and first.is_file(), "an epoch of the first target")
+        started.interrupt()
+        ended = started.end()
+        assert ended.code == 130
+        assert "foldtune search both.yaml --resume" in ended.stderr
+        wait_for(lambda: not started.left_behind(), "the end of Ray's processes")
+        assert not (runs / "both.odd").exists()
 
-    resumed = foldtune_in(foldtune.folder, "search", "both.yaml", "--resume")
+    resumed = foldtune_in(foldtune.folder, "search", "both.yaml", *(["--resume"] if interrupted else []))
     assert resumed.stdout.count("best trial: ") == 2
     assert resumed.stderr.count("starting Ray") == 1
     assert "3 rows are left out: 3 with no label" in resumed.stderr
