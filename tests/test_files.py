@@ -16,7 +16,7 @@ from tests.power import Disk
 @pytest.mark.parametrize(
     "name",
     [
-        temporary_beside(Path("scores.npz")).name,
+        ".scores.npz.0123456789ab.tmp",
         ".weights.safetensors.a1b2c3d_",  # as version 0.2 wrote it
         ".checkpoint.pt.abcdefgh",
         ".fold_12.safetensors.abcdefgh",
@@ -25,6 +25,10 @@ from tests.power import Disk
 )
 def test_names_of_temporary_files_of_every_version_are_known(name: str) -> None:
     assert is_temporary(name)
+
+
+def test_a_new_temporary_name_is_known() -> None:
+    assert is_temporary(temporary_beside(Path("scores.npz")).name)
 
 
 @pytest.mark.parametrize("name", [".lock", ".next", "scores.npz", "weights.safetensors", ".config.yaml", "a.tmp"])

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("mutants.yaml")
 SOURCES = ("foldtune", "search", "trainers", "spaces", "results", "cluster", "benchmarks", "examples", "tests")
 HEAVY = ("pandas", "sklearn.model_selection", "scipy.stats", "torch", "timm", "albumentations", "optuna", "hypothesis")
-QUICK = "not integration and not faults and not bench and not slow"
+QUICK = "not integration and not faults and not bench and not slow and not fuzz"
 OUTCOMES = {0: "survived", 1: "killed"}
 """Outcome by pytest's exit code; any other means that the tests did not run."""
 
