@@ -37,6 +37,15 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks select
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the object store's server is slow; its twin on a folder, and in memory, is not."""
+    for item in items:
+        called = getattr(item, "callspec", None)
+        if "s3" in getattr(item, "fixturenames", ()) or (called is not None and "s3" in called.params.values()):
+            item.add_marker(pytest.mark.slow)
+
+
 class S3Server:
     """A real S3 server on a local port, in a thread of this process; its content outlasts outages."""
 

@@ -134,6 +134,7 @@ def test_known_inputs(home: Path, name: str, content: bytes, command: tuple[str,
         end(*command)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", JSONS, ids=range(len(JSONS)))
 @pytest.mark.parametrize("file", ["task.json", "driver.json", "trials/0001/trial.json"])
 def test_known_stored_files(home: Path, file: str, content: bytes) -> None:
@@ -142,6 +143,7 @@ def test_known_stored_files(home: Path, file: str, content: bytes) -> None:
         end("runs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), ENVIRONMENT)
 def test_known_environments(home: Path, name: str, value: str) -> None:
     with mock.patch.dict(os.environ, {name: value}):

@@ -120,7 +120,7 @@ def test_help_teaches_and_imports_nothing_heavy() -> None:
         assert max(map(len, shown.splitlines())) <= 80, command
 
 
-@pytest.mark.parametrize("form", ["table", "csv", "json"])
+@pytest.mark.parametrize("form", ["table", *(pytest.param(form, marks=pytest.mark.slow) for form in ("csv", "json"))])
 def test_nothing_is_written_to_a_closed_pipe(project: Any, form: str) -> None:
     project.stored_run()
     reader, writer = os.pipe()
@@ -136,7 +136,9 @@ def test_nothing_is_written_to_a_closed_pipe(project: Any, form: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(("extra", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+@pytest.mark.parametrize(
+    ("extra", "coloured"), [({}, True), pytest.param({"NO_COLOR": "1"}, False, marks=pytest.mark.slow)]
+)
 def test_colours_in_a_terminal_unless_refused(
     project: Any, terminal: Callable[..., Terminal], extra: dict[str, str], coloured: bool
 ) -> None:

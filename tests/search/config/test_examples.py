@@ -39,6 +39,7 @@ def task_of(name: str) -> Task:
     return get_task(name).from_frame(pd.DataFrame({"label": LABELS.get(name, ["a", "b", "c"])}), "label")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_each_example_is_valid_and_opens_with_its_command(path: Path) -> None:
     first = path.read_text().splitlines()[0]

@@ -90,7 +90,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("word", ["S3cret%40Word", "S3cret@W/o rd"])
+@pytest.mark.parametrize("word", [pytest.param("S3cret%40Word", marks=pytest.mark.slow), "S3cret@W/o rd"])
 @pytest.mark.parametrize("key", PLACES)
 def test_no_command_prints_a_password(project: Any, foldtune: Any, key: str, word: str) -> None:
     url = PLACES[key].replace("{}", word)

@@ -103,7 +103,13 @@ def peak(work: Callable[[Path, np.ndarray], None], folder: Path, count: int) -> 
 
 
 @pytest.mark.parametrize(
-    "work", [thresholds, grid, ensemble("soft"), ensemble("hard")], ids=["thresholds", "grid", "soft", "hard"]
+    "work",
+    [
+        pytest.param(thresholds, id="thresholds"),
+        pytest.param(grid, id="grid"),
+        pytest.param(ensemble("soft"), id="soft", marks=pytest.mark.slow),
+        pytest.param(ensemble("hard"), id="hard"),
+    ],
 )
 def test_more_images_take_no_more_maps_in_memory(work: Any, tmp_path: Path) -> None:
     few, many = (peak(work, tmp_path / str(count), count) for count in (FEW, MANY))

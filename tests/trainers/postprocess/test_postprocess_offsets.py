@@ -49,7 +49,9 @@ def brute_force(logs: np.ndarray, targets: np.ndarray, metric: str, offsets: np.
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize(("n", "classes"), [(1, 2), (1, 4), (2, 3), (7, 2), (12, 3), (25, 5)])
+@pytest.mark.parametrize(
+    ("n", "classes"), [(1, 2), (1, 4), (2, 3), (7, 2), (12, 3), pytest.param(25, 5, marks=pytest.mark.slow)]
+)
 def test_a_cut_is_the_best_of_all_cuts(metric: str, n: int, classes: int) -> None:
     for seed in range(8):
         logs, targets, offsets = small_case(seed, n, classes)
