@@ -42,8 +42,7 @@ def test_a_search_leaves_no_secret(
         {"lr": {"loguniform": [0.001, 0.02]}},
         search={"num_samples": 2, "max_epochs": 100, "trial_scheduler": "none"},
     )
-    # sqlite takes parameters of its driver alone; the password stands where a database's would.
-    url = f"sqlite:///{foldtune.folder}/study.db?timeout=20&password={TYPED}"
+    url = f"postgresql://me:{TYPED}@of@db/x?password={TYPED}"  # a raw @ in a password is refused
     refused = foldtune.run("search", config, "--set", f"search.study_storage={url}", code=2)
     search = foldtune.start("search", config, "--set", "search.study_storage=sqlite:///study.db")
     epochs = foldtune.folder / "runs/secret/trials/0000/metrics.jsonl"
