@@ -43,7 +43,7 @@ lint: $(INSTALLED)  ## ruff: rules and format
 	$(BIN)/ruff format --check .
 
 types: $(INSTALLED)  ## mypy, strict
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 
 imports: $(INSTALLED)  ## which part may import which
 	$(BIN)/lint-imports

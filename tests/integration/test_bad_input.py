@@ -60,6 +60,7 @@ def test_broken_images_then_too_many_gpus_then_resume(
     assert sorted(folds["id"]) == sorted(table["image"])
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_search_and_spoils_nothing(
     foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str], small_disk: Path
 ) -> None:

@@ -13,7 +13,8 @@ import yaml
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("interrupted", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("interrupted", [False, True])
 def test_a_group_from_search_to_score(
     foldtune: Any, foldtune_in: Callable[..., Any], wait_for: Callable[..., Any], interrupted: bool
 ) -> None:

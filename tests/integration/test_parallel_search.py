@@ -29,6 +29,7 @@ def members(started: Any) -> set[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 def test_trials_of_two_processes_each(
     foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str], watch: type[Any]
 ) -> None:

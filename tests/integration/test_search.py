@@ -217,6 +217,7 @@ def test_optuna_dashboard_serves_the_study(dashboard: str, wait_for: Callable[..
     assert [study["study_name"] for study in wait_for(studies, "the dashboard's answer")] == ["whole"]
 
 
+@pytest.mark.slow
 def test_a_search_in_which_every_trial_fails_is_given_up(
     foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]
 ) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from foldtune.search.assess.gates import CLASS_FIGURES, evaluate_gates, parse_gates
+from foldtune.search.config.loading import load_config
 from foldtune.search.config.targets import read_targets
+from foldtune.search.runs.dataset import read_labelled
 from foldtune.search.runs.target_checks import check_targets
 from foldtune.search.runs.validation import check_file, check_space
 from foldtune.spaces import Space, list_presets
@@ -65,7 +67,8 @@ def test_gates_name_metrics_and_classes_of_their_example(path: Path) -> None:
     data = parse_yaml(example.read_text(), str(example))["data"]
     if not (example.parent / data["root"] / data["train"]).is_file():
         pytest.skip(f"{data['root']} is not there")
-    task = check_file(example).task
+    config = load_config(example)
+    task, _ = read_labelled(config.data, config.task)
     estimate = dict.fromkeys(task.metrics, 0.0)
     per_class = [{"label": label} | dict.fromkeys(CLASS_FIGURES, 0.0) for label in task.label_names]
     assert evaluate_gates(
