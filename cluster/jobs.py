@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foldtune.cluster.addresses import parse_address, require_answer
+from foldtune.cluster.access.addresses import parse_address, require_answer
+from foldtune.cluster.access.tokens import require_token
 from foldtune.cluster.ray_internals import PACKAGING_LOGGER, reload_auth_mode
 from foldtune.cluster.shipping import runtime_env
-from foldtune.cluster.tokens import require_token
 from foldtune.errors import ClusterError, JobNotFound
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import ray
 
-from foldtune.cluster.addresses import Address, require_answer
+from foldtune.cluster.access.addresses import Address, require_answer
+from foldtune.cluster.access.tokens import require_token
 from foldtune.cluster.ray_internals import reload_auth_mode
 from foldtune.cluster.shipping import runtime_env
-from foldtune.cluster.tokens import require_token
 from foldtune.errors import ClusterError
 from foldtune.redaction import redacted
 from foldtune.signals import own_signals

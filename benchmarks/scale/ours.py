@@ -18,7 +18,7 @@ from ray import tune
 
 from benchmarks.scale.replay import METRIC, SPACE, curve_of
 from benchmarks.scale.usage import Usage
-from foldtune.cluster.sessions import session
+from foldtune.cluster.sessions.session import session
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore

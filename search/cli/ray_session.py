@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 
 from foldtune.cluster.resources import TrialResources, require_slot
-from foldtune.cluster.sessions import session
+from foldtune.cluster.sessions.session import session
 from foldtune.search.cli.terminal import note
 from foldtune.search.config.schema import ResourcesConfig
 

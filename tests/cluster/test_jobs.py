@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foldtune.cluster import jobs, tokens
+from foldtune.cluster import jobs
+from foldtune.cluster.access import tokens
 from foldtune.cluster.jobs import NO_AGENT, JobServer
 from foldtune.errors import ClusterError
 from tests.cluster.servers import Quiet, serving

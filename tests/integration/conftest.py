@@ -20,7 +20,7 @@ import psutil
 import pytest
 import yaml
 
-from foldtune.cluster.sessions import session
+from foldtune.cluster.sessions.session import session
 from foldtune.search.cli.main import run
 from foldtune.trainers.data.digits import write_digits
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import typer
 
-from foldtune.cluster.addresses import Address, parse_address
+from foldtune.cluster.access.addresses import Address, parse_address
+from foldtune.cluster.access.trusted import remember_address
 from foldtune.cluster.jobs import FAILED, STOPPED, Job, JobServer
-from foldtune.cluster.trusted import remember_address
 from foldtune.files import scratch_folder
 from foldtune.search.cli.terminal import note, output, plain
 from foldtune.search.config.packaging import CONFIG, absolute_storage, job_environment, new_job_id

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from foldtune.cluster.trusted import remember_address
+from foldtune.cluster.access.trusted import remember_address
 from foldtune.results.runs.driver_file import Driver, read_driver, write_driver
 from foldtune.results.runs.store import RunStore
 
@@ -22,7 +22,7 @@ Command = Callable[..., tuple[int, str, str]]
 HOLDER = """
 import signal, sys
 from pathlib import Path
-from foldtune.cluster.trusted import remember_address
+from foldtune.cluster.access.trusted import remember_address
 from foldtune.results.runs.driver_file import Driver, write_driver
 from foldtune.results.runs.store import RunStore
 signal.signal(signal.SIGINT, signal.default_int_handler)

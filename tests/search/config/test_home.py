@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foldtune.cluster.tokens import has_token
+from foldtune.cluster.access.tokens import has_token
 from foldtune.errors import InputError
 from foldtune.home import expanded, user_cache_folder
 from foldtune.search.config.schema import DataConfig

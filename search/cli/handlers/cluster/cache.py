@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
-from foldtune.cluster.leftovers import abandoned_sessions, remove_sessions
+from foldtune.cluster.sessions.leftovers import abandoned_sessions, remove_sessions
 from foldtune.files import scratch_folders, sweep_scratch
 from foldtune.results.storage.files import tree_size
 from foldtune.results.tables.formatting import counted

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foldtune.cluster.sessions import session
+from foldtune.cluster.sessions.session import session
 from foldtune.errors import WorkError
 from foldtune.search.cli.display.cluster_table import check_table
 from foldtune.search.cli.remote.command import RemoteCommand, remote_address, run_remote

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from foldtune.cluster.nodes import nodes, pending_groups
-from foldtune.cluster.sessions import session
+from foldtune.cluster.sessions.session import session
 from foldtune.search.cli.display.cluster_table import nodes_table, workers_line
 from foldtune.search.cli.options import Format
 from foldtune.search.cli.remote.command import RemoteCommand, remote_address, run_remote

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 
 import pandas as pd
 
+from foldtune.cluster.access.trusted import was_given
 from foldtune.cluster.jobs import JobServer
-from foldtune.cluster.trusted import was_given
 from foldtune.errors import ClusterError
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.summaries import RunSummary, list_runs

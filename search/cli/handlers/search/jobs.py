@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import psutil
 import typer
 
+from foldtune.cluster.access.trusted import remember_address, require_given
 from foldtune.cluster.jobs import Job, JobServer
-from foldtune.cluster.trusted import remember_address, require_given
 from foldtune.errors import InputError, JobNotFound, WorkError, unknown
 from foldtune.results.runs.driver_file import Driver, read_driver
 from foldtune.search.cli.remote.command import INTERRUPTED, exit_code, follow_log

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from foldtune.cluster.ray_internals import loopback_node
-from foldtune.cluster.reaper import reaper
+from foldtune.cluster.sessions.reaper import reaper
 from foldtune.signals import own_signals
 
 PREFIX = "foldtune-r-"

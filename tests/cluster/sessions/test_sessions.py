@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foldtune.cluster.sessions import session
+from foldtune.cluster.sessions.session import session
 from foldtune.errors import ClusterError, StartFailed
 from foldtune.search.cli.main import exit_code
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foldtune.cluster.addresses import parse_address, require_answer
+from foldtune.cluster.access.addresses import parse_address, require_answer
 from foldtune.errors import ClusterError
 
 

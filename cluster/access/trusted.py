@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from foldtune.cluster.addresses import parse_address
+from foldtune.cluster.access.addresses import parse_address
 from foldtune.errors import ClusterError
 
 FROM_ENVIRONMENT = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")

@@ -11,7 +11,7 @@ import secrets
 import urllib.request
 from pathlib import Path
 
-from foldtune.cluster.addresses import CONNECT_TIMEOUT_S, Address
+from foldtune.cluster.access.addresses import CONNECT_TIMEOUT_S, Address
 from foldtune.errors import ClusterError
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"

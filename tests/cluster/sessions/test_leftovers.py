@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from foldtune.cluster.leftovers import abandoned_sessions, remove_sessions
+from foldtune.cluster.sessions.leftovers import abandoned_sessions, remove_sessions
 
 
 def test_only_abandoned_sessions_are_removed(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from foldtune.cluster import tokens
-from foldtune.cluster.addresses import Address, parse_address
+from foldtune.cluster.access import tokens
+from foldtune.cluster.access.addresses import Address, parse_address
 from foldtune.errors import ClusterError
 from tests.cluster.servers import Quiet, serving
 

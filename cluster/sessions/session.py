@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from foldtune.cluster import embedded
-from foldtune.cluster.addresses import Address, parse_address, require_answer
+from foldtune.cluster.access.addresses import Address, parse_address, require_answer
+from foldtune.cluster.access.tokens import ensure_local_token, require_token
 from foldtune.cluster.ray_internals import reload_auth_mode
+from foldtune.cluster.sessions import embedded
 from foldtune.cluster.shipping import in_job, runtime_env
-from foldtune.cluster.tokens import ensure_local_token, require_token
 from foldtune.errors import ClusterError, StartFailed
 from foldtune.redaction import redacted
 from foldtune.signals import own_signals
