@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -71,6 +72,12 @@ class Outcome:
     time_s: float
     printed: str
 
+    @property
+    def by(self) -> str:
+        """The test that failed, else why none did."""
+        failed = re.search(r"^(?:FAILED|ERROR) \S*?(\w+\.py::\S+)", self.printed, re.MULTILINE)
+        return failed[1] if failed else self.mutant.survives
+
 
 def read_mutants(table: Path = TABLE) -> list[Mutant]:
     """Return the mutants of a table."""
@@ -96,18 +103,18 @@ def _run_tests(root: Path, tests: Sequence[str]) -> tuple[int, str]:
     os.chdir(root)
     sys.path.insert(0, str(root))
     printed = io.StringIO()
-    options = ["-x", "--quiet", "-p", "no:cacheprovider", "-m", QUICK, f"--basetemp={root}/tmp"]
+    options = ["-x", "-qq", "--disable-warnings", "-p", "no:cacheprovider", "-m", QUICK, f"--basetemp={root}/tmp"]
     with redirect_stdout(printed), redirect_stderr(printed):
         code = pytest.main([*options, *tests])
     return int(code), printed.getvalue()
 
 
 def run_all(mutants: Sequence[Mutant]) -> Iterator[Outcome]:
-    """Run mutants side by side, one a core, each in a process of its own; yield them as they end."""
+    """Run mutants side by side, one a core of this process, each in its own; yield them as they end."""
     for name in HEAVY:
         import_module(name)
     fork = multiprocessing.get_context("fork")
-    with fork.Pool(os.cpu_count(), maxtasksperchild=1) as pool:
+    with fork.Pool(len(os.sched_getaffinity(0)), maxtasksperchild=1) as pool:
         yield from pool.imap_unordered(run_mutant, mutants, chunksize=1)
 
 
@@ -122,10 +129,9 @@ def main(parts: Sequence[str]) -> int:
         track(run_all(mutants), "mutants", total=len(mutants), console=console),
         key=lambda each: mutants.index(each.mutant),
     )
-    table = Table("fault", "file", "outcome", "s")
+    table = Table("fault", "outcome", "by, or why not", "s")
     for each in done:
-        explained = f" ({each.mutant.survives})" if each.mutant.survives else ""
-        table.add_row(escape(each.mutant.name), each.mutant.file, each.ended + explained, f"{each.time_s:.0f}")
+        table.add_row(escape(each.mutant.name), each.ended, escape(each.by), f"{each.time_s:.0f}")
     console.print(table)
     unexplained = [each for each in done if each.ended != "killed" and not each.mutant.survives]
     for each in unexplained:

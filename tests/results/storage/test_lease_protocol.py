@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -122,6 +124,38 @@ class Process:
         assert self._waits.acquire(timeout=PATIENCE_S)
 
 
+def use(storage: Storage, patch: pytest.MonkeyPatch, offsets: Sequence[float] = (0.0,)) -> None:
+    """Put the leases there, on machines whose clocks differ by `offsets`."""
+    for name, own in (
+        ("names_in", storage.names),
+        ("file_state", storage.state),
+        ("read_json", storage.read),
+        ("remove_file", storage.remove),
+        ("write_bytes_atomic", storage.write),
+    ):
+        patch.setattr(leases, name, own)
+
+    class Backend:
+        def __init__(self, path: Path) -> None:
+            self.path = path
+
+        def names(self) -> list[str]:
+            return storage.names(self.path)
+
+        def write_new(self, data: bytes) -> bool:
+            return storage.create(self.path, data)
+
+        def write(self, save: Any) -> None:
+            file = io.BytesIO()
+            save(file)
+            storage.write(self.path, file.getvalue())
+
+    patch.setattr(leases, "ObjectBackend", Backend)
+    clock = iter(range(10**9))
+    patch.setattr(leases.time, "time", lambda: storage.clock + offsets[next(clock) % len(offsets)])
+    patch.setattr(leases, "_machine", lambda: None)  # no process of another machine can be seen to have ended
+
+
 class LockMachine(RuleBasedStateMachine):
     """Processes of three machines that ask for the lock, renew, release, are suspended or killed."""
 
@@ -132,37 +166,8 @@ class LockMachine(RuleBasedStateMachine):
         self.held: dict[str, tuple[Any, Any]] = {}
         self.renewed: dict[str, float] = {}
         self.lapsed: set[str] = set()
-        self.patch = patch = pytest.MonkeyPatch()
-        for name, own in (
-            ("names_in", storage.names),
-            ("file_state", storage.state),
-            ("read_json", storage.read),
-            ("remove_file", storage.remove),
-            ("write_bytes_atomic", storage.write),
-        ):
-            patch.setattr(leases, name, own)
-
-        class Backend:
-            def __init__(self, path: Path) -> None:
-                self.path = path
-
-            def names(self) -> list[str]:
-                return storage.names(self.path)
-
-            def write_new(self, data: bytes) -> bool:
-                return storage.create(self.path, data)
-
-            def write(self, save: Any) -> None:
-                import io
-
-                file = io.BytesIO()
-                save(file)
-                storage.write(self.path, file.getvalue())
-
-        patch.setattr(leases, "ObjectBackend", Backend)
-        clock = iter(range(10**9))
-        patch.setattr(leases.time, "time", lambda: storage.clock + offsets[next(clock) % len(offsets)])
-        patch.setattr(leases, "_machine", lambda: None)  # no process of another machine can be seen to have ended
+        self.patch = pytest.MonkeyPatch()
+        use(storage, self.patch, offsets)
 
     def teardown(self) -> None:
         for process in getattr(self, "asking", {}).values():
@@ -209,7 +214,9 @@ class LockMachine(RuleBasedStateMachine):
     def beat(self, data: st.DataObject) -> None:
         actor = data.draw(st.sampled_from(sorted(self.held)))
         path, mine = self.held[actor]
+        later = [name for name in self.storage.files if name > path.name and name.endswith(".json")]
         if leases.renew(path, mine):
+            assert not later, f"{actor} renewed a lock that was taken over"
             self.renewed[actor] = self.storage.clock
         else:
             assert actor in self.lapsed, f"{actor} lost a lock that it kept renewing"
@@ -254,3 +261,46 @@ def test_who_asks_for_a_held_lock_and_dies_does_not_stop_its_holder(storage: Any
     assert leases.renew(*lease)
     leases.release(*lease)
     assert not leases.is_held(folder)
+
+
+def test_a_lease_that_was_taken_over_is_not_renewed_and_its_release_frees_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage, folder = Storage(), Path()
+    use(storage, monkeypatch)
+    suspended = leases.acquire(folder, "it", LEASE_S)
+    storage.clock += LEASE_S
+    holder = leases.acquire(folder, "it", LEASE_S)
+    before = dict(storage.files)
+    assert not leases.renew(*suspended)
+    leases.release(*suspended)
+    assert storage.files == before
+    assert leases.is_held(folder)
+    assert leases.renew(*holder)
+
+
+def test_who_is_suspended_at_any_step_of_taking_the_lock_does_not_hold_it_beside_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Meanwhile another process takes the lock and releases it, and a third one takes it."""
+    ends = []
+    for steps in itertools.count():
+        storage, folder = Storage(), Path()
+        use(storage, monkeypatch)
+        slow = Process(storage, lambda folder=folder: leases.acquire(folder, "it", LEASE_S))
+        for _ in range(steps):
+            slow.go_on()
+        if slow.ended:
+            break
+        with suppress(RunBusy):
+            leases.release(*leases.acquire(folder, "it", LEASE_S))
+        third: Any = None
+        with suppress(RunBusy):
+            third = leases.acquire(folder, "it", LEASE_S)
+        while not slow.ended:
+            slow.go_on()
+        slow_holds = not isinstance(slow.result, RunBusy)
+        assert slow_holds != (third is not None)
+        assert leases.renew(*(slow.result if slow_holds else third))
+        ends.append(slow_holds)
+    assert set(ends) == {False, True}

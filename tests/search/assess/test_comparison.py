@@ -159,13 +159,31 @@ def test_the_command_compares_trials_runs_and_ensembles(project: Any, foldtune: 
     assert own["low"] <= own["difference"] <= own["high"]
 
 
-def test_groups_come_from_the_run_of_an_ensemble(project: Any) -> None:
-    groups = [f"g{row // 2}" for row in range(len(project.rows))]
+def grouped_run(project: Any, size: int) -> tuple[RunStore, list[str]]:
+    """A stored run of groups of `size` rows that follow each other, and the group of each row."""
+    groups = [f"g{row // size}" for row in range(len(project.rows))]
     lines = [f"{name},{label},{group}" for (name, label), group in zip(project.rows, groups, strict=True)]
     store = project.stored_run()
     Path("train.csv").write_text("image,label,patient\n" + "\n".join(lines) + "\n")
     config = store.read_config()
     store.write_config({**config, "data": {**config["data"], "group": "patient"}})
+    return store, groups
+
+
+def test_no_row_of_a_group_helps_to_predict_another_one(project: Any) -> None:
+    store, groups = grouped_run(project, 4)
+    logits = scored_trial(project, store, 3, 0.5)
+    task, targets = open_run("tiny", "runs").task, np.array([int(label[1]) for _, label in project.rows])[::2]
+    together, apart = (
+        cross_fitted_predictions(task, task.scores(logits), targets, "macro_f1", make_splits(targets, each))
+        for each in (np.array(groups[::2]), None)
+    )
+    assert (together != apart).any(), "groups must matter here"
+    np.testing.assert_array_equal(find_held_out("tiny/trials/0003", "runs").predictions, together)
+
+
+def test_groups_come_from_the_run_of_an_ensemble(project: Any) -> None:
+    store, groups = grouped_run(project, 2)
     stored_ensemble(project, store)
     found = find_held_out("tiny/ensemble", "runs")
     assert found.groups is not None

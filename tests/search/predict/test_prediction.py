@@ -83,8 +83,9 @@ def predict(stored: StoredEnsemble, images: NewImages, **changes: Any) -> pd.Dat
     return stored.predict(images, options, changes.pop("progress", quiet), **changes)
 
 
-def by_hand(root: Path, paths: list[Path]) -> npt.NDArray[np.float64]:
-    """Member scores (M, N, 3) in plain timm and torch."""
+def by_hand(root: Path, paths: list[Path], offsets: npt.ArrayLike = 0.0) -> npt.NDArray[np.float64]:
+    """Member scores (M, N, 3) in plain timm and torch, with offsets (M, FOLDS, 3) of the logits."""
+    offsets = torch.from_numpy(np.broadcast_to(offsets, (MEMBERS, FOLDS, 3)).copy())
     from safetensors.torch import load_file
 
     pixels = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
@@ -97,7 +98,8 @@ def by_hand(root: Path, paths: list[Path]) -> npt.NDArray[np.float64]:
             model.load_state_dict(load_file(root / "weights" / f"{member:04d}" / f"fold_{fold}.safetensors"))
             mean, std = (torch.tensor(model.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
             with torch.no_grad():
-                folds.append(torch.softmax(model((batch - mean) / std).double(), dim=1).numpy())
+                logits = model((batch - mean) / std).double() + offsets[member, fold]
+                folds.append(torch.softmax(logits, dim=1).numpy())
         members.append(np.mean(folds, axis=0))
     return np.stack(members)
 
@@ -119,6 +121,17 @@ def test_a_folder_against_plain_torch(stored: StoredEnsemble, root: Path, images
         assert frame.loc[name, "votes"] == counts[winner]
         assert frame.loc[name, "score"] == pytest.approx(mean[row, winner], abs=1e-5)
     assert frame.loc[list(NAMES), "error"].isna().all()
+
+
+def test_each_fold_model_has_its_own_offset_of_the_logits(root: Path, images: Path, tmp_path: Path) -> None:
+    offsets = np.random.default_rng(0).normal(size=(MEMBERS, FOLDS, 3)).round(2)
+    members = (EnsembleDir(root).read() or {})["members"]
+    shifted = [{**member, "fold_offsets": own.tolist()} for member, own in zip(members, offsets, strict=True)]
+    copy = StoredEnsemble.open(damaged(root, tmp_path, members=shifted))
+    found = NewImages(NAMES, tuple(images / name for name in NAMES))
+    scores = predict(copy, found)[["score_ash", "score_birch", "score_Ölbaum"]].to_numpy(dtype=float)
+    np.testing.assert_allclose(scores, by_hand(root, list(found.paths), offsets).mean(axis=0), atol=1e-5)
+    assert np.abs(scores - by_hand(root, list(found.paths)).mean(axis=0)).max() > 0.01
 
 
 def test_new_images_are_preprocessed_as_the_training_images_were(root: Path, images: Path, tmp_path: Path) -> None:

@@ -141,6 +141,19 @@ def test_a_failure_and_a_nan_neither_stop_nor_move_the_cut() -> None:
     assert not asha.replay("good", {GRACE: 0.95})
 
 
+def test_a_training_that_its_patience_ends_counts_in_the_rung_of_its_last_epoch() -> None:
+    """Its last report has `done` before the budget is spent, as Ray's own ASHA counts it."""
+    ours, rays = resumable(), stock()
+    weak = RayTrial("weak")
+    for asha in (ours, rays):
+        for number in range(1, 7):
+            trial = RayTrial(f"ray-{number}")
+            assert not answer(asha, trial, result(number, 1, 0.8))
+            assert answer(asha, trial, {**result(number, GRACE, 0.9), "done": True})
+        assert not answer(asha, weak, result(0, 1, 0.5))
+        assert answer(asha, weak, result(0, GRACE, 0.5))
+
+
 def test_a_worker_that_died_may_repeat_an_epoch() -> None:
     asha, trial = resumable(), RayTrial("a")
     asha.on_trial_add(None, trial)

@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from foldtune.errors import SettingsError
 from foldtune.trainers.arrays import voting
-from foldtune.trainers.arrays.voting import check_voting, hard_vote, mean_scores, rank_reference, ranked
+from foldtune.trainers.arrays.voting import check_voting, hard_vote, hard_vote_on, mean_scores, rank_reference, ranked
 
 P = np.array(
     [
@@ -54,6 +54,15 @@ def test_a_tied_vote_goes_by_the_mean_score_among_the_tied() -> None:
     votes = np.array([[0], [1]])
     assert hard_vote(votes, np.array([[0.3, 0.34, 0.36]])).tolist() == [1]  # class 2 has no vote
     assert hard_vote(votes, np.array([[0.4, 0.4, 0.2]])).tolist() == [0]  # tied in everything: the lower
+
+
+def test_a_tie_of_yes_and_no_goes_by_the_mean_score() -> None:
+    votes = np.array([[1, 1, 0, 0], [0, 0, 0, 1]])
+    soft = np.array([1, 0, 1, 0])
+    assert hard_vote_on(votes, soft).tolist() == [1, 0, 0, 0]
+    assert hard_vote_on(np.concatenate([votes, [[0, 1, 1, 1]]]), soft).tolist() == [0, 1, 0, 1]
+    assert hard_vote_on(votes, soft, min_votes=1).tolist() == [1, 1, 0, 1]
+    assert hard_vote_on(votes, soft, min_votes=2).tolist() == [0, 0, 0, 0]
 
 
 def test_a_vote_equals_counting_by_hand() -> None:

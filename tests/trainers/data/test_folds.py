@@ -56,6 +56,14 @@ def test_a_small_class_of_few_groups_is_in_every_fold() -> None:
         assert pd.Series(folds).groupby(groups).nunique().max() == 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_large_group_is_placed_first_so_that_small_ones_make_up_for_it(seed: int) -> None:
+    groups = np.concatenate([np.zeros(10, dtype=np.int64), np.arange(1, 21)])
+    folds = assign_folds(np.ones((30, 1), dtype=np.int64), groups, 2, seed=seed)
+    assert np.bincount(folds).tolist() == [15, 15]
+    assert len(set(folds[:10])) == 1
+
+
 def test_several_labels_are_stratified_better_than_by_chance(shared_data: Path) -> None:
     labels = pd.read_csv(shared_data / "mosaic" / "train.csv").labels.str.get_dummies("|").to_numpy()
     folds = assign_folds(labels, None, 5, seed=0)

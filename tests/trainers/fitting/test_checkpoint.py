@@ -163,6 +163,23 @@ def test_a_checkpoint_of_other_data_is_refused(
         start(data=make_fold(23, 13)).restore(tmp_path / "checkpoint.pt")
 
 
+@pytest.mark.parametrize("what", ["targets", "ids"])
+@pytest.mark.parametrize("rows", ["train_rows", "valid_rows"])
+def test_a_checkpoint_of_other_labels_or_other_rows_is_refused(
+    what: str, rows: str, start: Start, fold: FoldData, tmp_path: Path
+) -> None:
+    """Two rows have exchanged their labels, or their ids: no count of a class and no number of rows differs."""
+    first = start()
+    first.step()
+    first.save(tmp_path / "checkpoint.pt")
+    one, two = getattr(fold, rows)[:2]
+    values = getattr(fold, what).copy()
+    values[[one, two]] = values[[two, one]]
+    assert values[one] != values[two]
+    with pytest.raises(CheckpointError, match="other settings, data, epochs or seed"):
+        start(data=dataclasses.replace(fold, **{what: values})).restore(tmp_path / "checkpoint.pt")
+
+
 def test_a_damaged_or_missing_checkpoint_leaves_the_training_fresh(start: Start, tmp_path: Path) -> None:
     first = start()
     first.step()

@@ -192,6 +192,24 @@ def test_clip_grad_bounds_the_step(start: Start) -> None:
     assert moved[0.0] > 0.1
 
 
+def test_a_gradient_is_clipped_at_its_own_scale(start: Start) -> None:
+    training = start(
+        batch_size=24, lr=1.0, weight_decay=0.0, optimizer={"name": "sgd", "momentum": 0.0}, clip_grad=1e-3
+    )
+    training._learner.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)  # as float16 has it on a GPU
+    before = flat_parameters(training)
+    training.step()
+    assert float((flat_parameters(training) - before).norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_the_loss_of_an_epoch_is_the_mean_of_its_images_whatever_the_batches(start: Start) -> None:
+    losses = [
+        start(model_name="test_vit", batch_size=size, **FROZEN).step().metrics["train_loss"]
+        for size in (24, 10)  # of 24 images, so that the last batch has 4
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
 def test_ema_weights_follow_the_recursion_and_are_those_validated_and_kept(start: Start) -> None:
     decay, name = 0.3, "fc.weight"
     training = start(batch_size=24, epochs=3, metric="loss", ema_decay=decay, lr=1e-2)

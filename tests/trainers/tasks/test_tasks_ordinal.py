@@ -15,6 +15,7 @@ from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.inference.options import InferenceOptions
 from foldtune.trainers.inference.predictor import predict_logits
 from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS
+from foldtune.trainers.postprocess.cuts import expected_levels, fit_cuts
 from foldtune.trainers.settings import settings_to_dict
 from foldtune.trainers.tasks.crossfit import cross_fitted_score
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -143,6 +144,18 @@ def test_by_accuracy_cuts_must_be_surely_better_than_the_likeliest_level() -> No
     fitted = TASK.fit_postprocess(upper, targets, "accuracy")["cuts"]
     assert isinstance(fitted, list)
     assert (np.searchsorted(fitted, expected, side="right") == targets).mean() > 0.99
+
+
+def test_by_accuracy_cuts_that_are_better_by_two_rows_are_not_taken() -> None:
+    better = 0
+    for seed in range(10):
+        scores, targets = unsure_scores(12, seed)
+        cuts = fit_cuts(expected_levels(scores), targets, "accuracy", 4).tolist()
+        hits = [(TASK.predict(scores, {"cuts": each}) == targets).sum() for each in (cuts, "argmax", "rounding")]
+        if 0 < hits[0] - max(hits[1:]) <= 2:
+            better += 1
+            assert TASK.fit_postprocess(scores, targets, "accuracy")["cuts"] in ("argmax", "rounding")
+    assert better
 
 
 def test_fitting_pays_on_rows_that_it_has_not_seen() -> None:
