@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import warnings
 import zipfile
 import zlib
@@ -23,8 +24,13 @@ MAX_TABLE_BYTES = 1 << 30
 """Size of a table, unpacked."""
 MAX_CELL = 1 << 17
 """Characters of a cell."""
+MAX_CELLS = 50_000_000
+"""Cells of a table."""
+MAX_COLUMNS = 10_000
+"""Columns of a table."""
 _DELIMITERS = "\t;|"
 """Delimiters of a table whose header has no comma, the most frequent first."""
+_HEADER = re.compile(r"[^\r\n]*[^\s][^\r\n]*")
 _SHOWN = 3
 _MAGIC = {
     b"PK\x03\x04": "a ZIP archive or an Excel workbook",
@@ -55,6 +61,14 @@ def read_csv(path: Path, *, empty_is_missing: bool = True) -> pd.DataFrame:
     text = _decode(path, _read(path))
     delimiter = _delimiter(text)
     missing = [""] if empty_is_missing else []
+    _check_counts(path, text, delimiter)
+    frame = _parse(path, text, delimiter, missing)
+    if len(text) > MAX_CELL:
+        _check_cells(path, frame)
+    return frame
+
+
+def _parse(path: Path, text: str, delimiter: str, missing: list[str]) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -127,6 +141,29 @@ def _delimiter(text: str) -> str:
     return next((each for each in _DELIMITERS if each in header), ",")
 
 
+def _check_counts(path: Path, text: str, delimiter: str) -> None:
+    """Refuse more columns and cells than a table may have, before any of them takes memory."""
+    header = _HEADER.search(text)
+    for name, number, most in (
+        ("columns", header[0].count(delimiter) + 1 if header else 0, MAX_COLUMNS),
+        ("cells", text.count(delimiter) + text.count("\n"), MAX_CELLS),
+    ):
+        if number > most:
+            raise _refused(path, f"it has {number:,} {name}; a table may have {most:,}")
+
+
+def _check_cells(path: Path, frame: pd.DataFrame) -> None:
+    for name, column in frame.items():
+        lengths = column.map(len, na_action="ignore")
+        if lengths.max() > MAX_CELL:
+            where = f"data row {int(lengths.argmax()) + 1}, column '{shortened(str(name))}'"
+            raise _refused(path, _long_cell_reason(where))
+
+
+def _long_cell_reason(where: str) -> str:
+    return f"{where}: a cell of more than {MAX_CELL:,} characters; is a quote not closed?"
+
+
 def _without_ragged_ends(path: Path, text: str, delimiter: str, missing: list[str], error: Exception) -> pd.DataFrame:
     """Return the table whose rows have empty cells beyond the header. Raises DataError for any other fault."""
     rows: list[list[str]] = []
@@ -157,9 +194,7 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str
                 yield reader.line_num, row
     except csv.Error as error:
         if "field limit" in str(error):
-            raise _refused(
-                path, f"line {reader.line_num}: a cell of more than {MAX_CELL:,} characters; is a quote not closed?"
-            ) from None
+            raise _refused(path, _long_cell_reason(f"line {reader.line_num}")) from None
         raise _refused(path, f"line {reader.line_num}: {_one_line(error)}") from None
     finally:
         csv.field_size_limit(before)

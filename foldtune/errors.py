@@ -37,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 
@@ -254,6 +255,7 @@ class StartFailed(ClusterError):
 MAX_SHOWN = 60
 """Characters of a value in a message."""
 _MAX_NAMES = 50
+_MAX_COMPARED = 5000
 
 
 def shortened(text: str, most: int = MAX_SHOWN) -> str:
@@ -275,7 +277,8 @@ def close_matches(given: str, valid: Iterable[str], n: int = 1, cutoff: float = 
     for name in valid:
         folded.setdefault(name.casefold(), name)
     wanted = given[: 4 * MAX_SHOWN].casefold()
-    close = get_close_matches(wanted, folded, n=n, cutoff=cutoff)
+    compared = list(islice((name for name in folded if len(name) <= 8 * MAX_SHOWN), _MAX_COMPARED))
+    close = [wanted] if n == 1 and wanted in folded else get_close_matches(wanted, compared, n=n, cutoff=cutoff)
     close = close or [name for name in folded if wanted and name.startswith(wanted)][:n]
     return [folded[name] for name in close]
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from io import StringIO
-from typing import Any
+from typing import Any, ClassVar
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 from ruamel.yaml.resolver import BaseResolver
+from ruamel.yaml.scanner import Scanner
 
 from foldtune.errors import InputError, shortened
 
@@ -32,18 +34,20 @@ _SCALARS = (
     ("merge", "<<", "<"),
 )
 """Tag, pattern and first characters of plain scalars that are not text; the first pattern that matches counts."""
+_PLAIN_TAGS = {_TAG + kind for kind in ("bool", "float", "int", "map", "null", "seq", "str")}
 _AMBIGUOUS = re.compile("[-+.0-9].*|y|n|yes|no|on|off|=", re.IGNORECASE)
 """Text that YAML 1.1 may read as another type where it stands without quotes."""
 
 
-MAX_CHARACTERS = 4_000_000
+MAX_CHARACTERS = 1_000_000
 """Length of a text in YAML."""
-MAX_VALUES = 200_000
+MAX_VALUES = 50_000
 """Values of a text, where each alias counts as what it names."""
 MAX_DEPTH = 64
 """Lists and mappings inside one another."""
 MAX_DIGITS = 200
 """Characters of an integer."""
+_TOO_DEEP = f"lists and mappings more than {MAX_DEPTH} deep inside one another"
 
 
 class _Refused(MarkedYAMLError):
@@ -63,7 +67,39 @@ for _name, _pattern, _first in _SCALARS:
     _Resolver.add_implicit_resolver_base(_TAG + _name, re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
+class _Scanner(Scanner):
+    """Refuses what is too deep where it opens: the parser's time grows with the square of the depth."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:
+        super().fetch_flow_collection_start(TokenClass, to_push)
+        self._check_depth()
+
+    def add_indent(self, column: int) -> bool:
+        added = super().add_indent(column)
+        self._check_depth()
+        return added
+
+    def _check_depth(self) -> None:
+        if len(self.flow_context) + len(self.indents) > MAX_DEPTH:
+            raise _Refused(problem=_TOO_DEEP, problem_mark=self.reader.get_mark())
+
+
+class _Composer(Composer):
+    """Refuses too many values as soon as they are read."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._count = getattr(self, "_count", 0) + 1
+        if self._count > MAX_VALUES:
+            text = f"more than {MAX_VALUES:,} values, the most that can be read"
+            raise _Refused(problem=text, problem_mark=self.parser.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
 class _Constructor(SafeConstructor):
+    yaml_constructors: ClassVar = {
+        tag: make for tag, make in SafeConstructor.yaml_constructors.items() if tag is None or tag in _PLAIN_TAGS
+    }
+
     def construct_document(self, node: Node) -> Any:
         _Sizes().check(node)
         return super().construct_document(node)
@@ -108,8 +144,7 @@ class _Sizes:
             text = "an alias (*name) stands inside the value that it names"
             raise _Refused(problem=text, problem_mark=node.start_mark)
         if depth > MAX_DEPTH:
-            text = f"lists and mappings more than {MAX_DEPTH} deep inside one another"
-            raise _Refused(problem=text, problem_mark=node.start_mark)
+            raise _Refused(problem=_TOO_DEEP, problem_mark=node.start_mark)
         if id(node) not in self._counts:
             self._open.add(id(node))
             inner = [part for pair in node.value for part in pair] if isinstance(node, MappingNode) else node.value
@@ -154,13 +189,14 @@ def parse_yaml(text: str, source: str) -> Any:
         raise InputError(f"{source}: {len(text):,} characters; at most {MAX_CHARACTERS:,} can be read")
     yaml = YAML(typ="safe", pure=True)
     yaml.Resolver, yaml.Constructor = _Resolver, _Constructor
+    yaml.Scanner, yaml.Composer = _Scanner, _Composer
     yaml.composer.warn_double_anchors = False
     try:
         return yaml.load(text)
     except YAMLError as error:
         raise InputError(f"{source}{_line(error)}: {_reason(error)}") from None
     except RecursionError:
-        raise InputError(f"{source}: lists and mappings more than {MAX_DEPTH} deep inside one another") from None
+        raise InputError(f"{source}: {_TOO_DEEP}") from None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         # A tag whose value is none of its kind, as in `!!bool z`; a character that no text has.
         reason = shortened(" ".join(str(error).split()))

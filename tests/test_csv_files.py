@@ -6,6 +6,7 @@ import gzip
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from foldtune import csv_files
@@ -71,6 +72,11 @@ def test_packed_tables(tmp_path: Path) -> None:
         (b"PAR1rest", "a Parquet file"),
         (b"", "it is empty"),
         (f'{HEADER}\na.png,"{"x" * 200_000}\n', "a cell of more than 131,072 characters"),
+        (
+            f'{HEADER}\na.png,cat,\nb.png,"{"x" * 200_000}",\n',
+            "data row 2, column 'label': a cell of more than 131,072",
+        ),
+        ("a," * 20_000 + "a\n" + "1," * 20_000 + "1\n", "it has 20,001 columns; a table may have 10,000"),
     ],
 )
 def test_refused_by_the_cause(tmp_path: Path, content: str | bytes, part: str) -> None:
@@ -85,3 +91,9 @@ def test_an_archive_that_unpacks_to_more_than_the_bound_is_refused(
     assert len(bomb) < 1 << 15
     assert "holds more than 1 MB" in refused(tmp_path, bomb, "t.csv.gz")
     assert "cannot be unpacked" in refused(tmp_path, b"\x1f\x8bno", "u.csv.gz")
+
+
+def test_cells_are_counted_before_any_takes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_files, "MAX_CELLS", 1000)
+    monkeypatch.setattr(pd, "read_csv", lambda *_, **__: pytest.fail("parsed"))
+    assert "it has 1,002 cells; a table may have 1,000" in refused(tmp_path, "a,b\n" + "1,2\n" * 500)

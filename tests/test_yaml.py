@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml as yaml_1_1  # PyYAML, with which earlier versions read and wrote
+from ruamel.yaml.scanner import Scanner
 
 from foldtune.errors import InputError, RunCorrupt
 from foldtune.results.storage.files import read_yaml, write_yaml
@@ -104,9 +105,10 @@ MERGED = "\n".join(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (NINE_LINES, "values once its aliases (*name) are filled in; at most 200,000"),
-        (MERGED, "values once its aliases (*name) are filled in; at most 200,000"),
+        (NINE_LINES, "values once its aliases (*name) are filled in; at most 50,000"),
+        (MERGED, "values once its aliases (*name) are filled in; at most 50,000"),
         ("[" * 100_000, "deep inside one another"),
+        ("\n".join(" " * depth + "a:" for depth in range(70)), "more than 64 deep inside one another"),
         ("[" * 70 + "]" * 70, "more than 64 deep inside one another"),
         ("- " * 70 + "x", "more than 64 deep inside one another"),
         ("a: !!bool z", "tag"),
@@ -114,11 +116,13 @@ MERGED = "\n".join(
         ("a: !!float z", "tag"),
         ("a: !!timestamp z", "not YAML"),
         ("a: !!binary z", ""),
-        ("a: !!omap z", ""),
+        ("a: !!omap z", "tag"),
+        ("a: !!omap [{b: 1}]", "tag"),
+        ("a: !!set {b, c}", "tag"),
         (f"a: 1{'0' * 400}", "a number of 401 digits"),
         (f"a: 1{'0' * 5000}", "a number of 5001 digits"),
         (f"a: 0x{'f' * 5000}", "digits"),
-        (f"a: '{'x' * 4_000_000}'", "characters; at most 4,000,000"),
+        (f"a: '{'x' * 1_000_000}'", "characters; at most 1,000,000"),
     ],
 )
 def test_what_costs_too_much_or_is_no_value_is_refused_at_once(text: str, message: str) -> None:
@@ -126,6 +130,28 @@ def test_what_costs_too_much_or_is_no_value_is_refused_at_once(text: str, messag
         parse_yaml(text, "f.yaml")
     assert message in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("opening", ["[", "{", "[[], ", "[a: ", "{a: ", "? [", "- ", "? ", "[\n"])
+def test_what_never_closes_is_refused_where_it_gets_too_deep(opening: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+    fetch = Scanner.fetch_more_tokens
+
+    def counted(scanner: Scanner) -> Any:
+        nonlocal read
+        read += 1
+        return fetch(scanner)
+
+    monkeypatch.setattr(Scanner, "fetch_more_tokens", counted)
+    with pytest.raises(InputError):
+        parse_yaml(opening * 2_000, "f.yaml")
+    assert read < 500, "each token costs as much time as brackets are open"
+
+
+def test_values_beyond_the_bound_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foldtune.yaml.MAX_VALUES", 50)
+    with pytest.raises(InputError, match="line 50: more than 50 values"):
+        parse_yaml("- a\n" * 60 + "[", "f.yaml")  # the error at the end is never reached
 
 
 def test_aliases_and_depth_within_the_bounds_are_read() -> None:

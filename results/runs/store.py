@@ -117,6 +117,14 @@ class RunStore:
                 with suppress(OSError):  # something else lies in it
                     folder.rmdir()
 
+    def withdraw_start(self) -> None:
+        """Make no run of a folder that has no trial yet; `discard_start` removes the rest.
+
+        Only for the holder of the lock.
+        """
+        if not self.trials():
+            remove_file(self.config_path)
+
     @classmethod
     def open(cls, run: StorePath | str, storage: StorePath | str = "runs") -> RunStore:
         """Return a stored run, a name under ``storage``, a path or a URL.

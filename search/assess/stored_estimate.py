@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import RunCorrupt
+from foldtune.errors import RunCorrupt, shortened
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.search.assess.gates import CLASS_FIGURES
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.tasks import Task
 
@@ -45,13 +46,42 @@ def check_estimate(
         found = task.evaluate(as_lazy(stored["scores"]), stored["predictions"], stored["targets"])
     except (IndexError, TypeError, ValueError) as error:
         raise RunCorrupt(f"{directory.oof_path}: no rows of task {task.name}: {error}") from None
-    exact = np.dtype(stored["scores"].dtype).itemsize >= 4
     for metric, value in figures.items():
-        if metric not in found or value is None or not (exact or metric in task.tunable_metrics):
+        if value is None or not _is_comparable(metric, found, task, stored):
             continue
         tolerance = TOLERANCE if metric in task.tunable_metrics else TOLERANCE_OF_SCORES
         if not math.isclose(found[metric], value, rel_tol=tolerance, abs_tol=tolerance):
             raise RunCorrupt(
                 f"{directory.json_path}: estimate.{metric}: is {value:.4g}, but its own out-of-fold rows give "
                 f"{found[metric]:.4g}; foldtune ensemble writes it again"
+            )
+    _check_classes(task, description.get("per_class") or (), stored, directory)
+
+
+def unverified(task: Task, description: Mapping[str, Any], stored: Mapping[str, npt.NDArray[Any]]) -> frozenset[str]:
+    """Return the metrics of the estimate that `check_estimate` cannot compare with the stored rows."""
+    figures = description.get("estimate") or {}
+    if not {"predictions", "scores", "targets"} <= set(stored):
+        return frozenset(figures)
+    return frozenset(metric for metric in figures if not _is_comparable(metric, task.metrics, task, stored))
+
+
+def _is_comparable(metric: str, found: Container[str], task: Task, stored: Mapping[str, npt.NDArray[Any]]) -> bool:
+    exact = np.dtype(stored["scores"].dtype).itemsize >= 4
+    return metric in found and (exact or metric in task.tunable_metrics)
+
+
+def _check_classes(
+    task: Task, classes: Iterable[Mapping[str, Any]], stored: Mapping[str, npt.NDArray[Any]], directory: EnsembleDir
+) -> None:
+    found = {str(row["label"]): row for row in task.per_class(stored["predictions"], stored["targets"])}
+    for row in classes:
+        label = str(row["label"])
+        for name in CLASS_FIGURES:
+            value, own = row.get(name), found.get(label, {}).get(name)
+            if value is None or own is None or math.isclose(own, value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+                continue
+            raise RunCorrupt(
+                f"{directory.json_path}: per_class: {name} of {shortened(repr(label))} is {value:.4g}, but its own "
+                f"out-of-fold rows give {own:.4g}; foldtune ensemble writes it again"
             )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from foldtune.canonical import canonical_text
 from foldtune.errors import InputError, did_you_mean, unknown
 from foldtune.paths import outside_names
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.predict.image_folder import read_folder
 from foldtune.trainers.data.label_columns import read_csv
+from foldtune.trainers.data.table import locate
 from foldtune.trainers.images.reading import image_suffixes
 
 
@@ -62,7 +64,12 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
     if names.empty:
         raise InputError(f"{source}: holds no rows")
     folder = root or source.parent
-    return NewImages(tuple(names), tuple(folder / name for name in names))
+    return NewImages(tuple(names), _files(folder, names))
+
+
+def _files(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
+    """Return the file of each name, however it is spelled (blanks around it, another Unicode form)."""
+    return locate(folder, [canonical_text(name) for name in names])[0]
 
 
 def _writable(name: str) -> str:
@@ -106,10 +113,11 @@ def sample_images(sample: Path, folder: Path) -> NewImages:
     if repeated:
         raise InputError(f"{sample}: {len(repeated)} images are in it more than once (first: {repeated[0]})")
     check_inside(NewImages(tuple(names), ()), folder, sample)
-    missing = [name for name in names if not (folder / name).is_file()]
+    paths = _files(folder, names)
+    missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
     if missing:
         hint = did_you_mean(missing[0], [path.name for path in folder.iterdir()])
         raise InputError(
             f"{folder}: {len(missing)} of {len(names)} images of {sample} are not there (first: {missing[0]}{hint})"
         )
-    return NewImages(tuple(names), tuple(folder / name for name in names))
+    return NewImages(tuple(names), paths)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from foldtune.errors import InputError, RunCorrupt, RunExists, RunNameInvalid, R
 from foldtune.results.exports.submission import write_submission
 from foldtune.results.runs.names import check_name, is_run, possible_roots
 from foldtune.results.runs.store import RunStore
-from foldtune.results.storage.files import is_file, read_json, write_json
+from foldtune.results.storage.files import is_file, names_in, read_json, remove_file, write_json
 from foldtune.results.storage.paths import StorePath, as_path
 from foldtune.search.config.targets import TargetsFile
 from foldtune.search.runs.run import GROUP_FILE, Run, open_run
@@ -57,6 +57,15 @@ class RunGroup:
     def has_run(self, target: str) -> bool:
         """Whether the target's search was started."""
         return is_run(self.root.parent / self.runs[target])
+
+    def discard_start(self, folders: Sequence[StorePath]) -> None:
+        """Remove a new group of which no run was started, and those of `folders` that are empty then.
+
+        Only for the holder of the lock.
+        """
+        if not any(map(self.has_run, self.runs)):
+            remove_file(self.root / GROUP_FILE)
+            RunStore(self.root).discard_start(folders)
 
     def open(self) -> dict[str, Run]:
         """The run of each target whose search was started.
@@ -131,6 +140,26 @@ def _read(root: StorePath) -> RunGroup:
         raise RunCorrupt(f"{path}: runs: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise RunCorrupt(f"{path} lacks {error}") from None
+
+
+@contextmanager
+def starting_group(checked: CheckedTargets) -> Iterator[RunGroup]:
+    """A new group, locked; a start that is refused before its first run leaves no folder.
+
+    Raises:
+        RunBusy: another process is starting it.
+        RunExists: the name of the group, or of one of its runs, is taken.
+    """
+    first = next(iter(checked.targets.values())).config
+    storage = as_path(first.storage)
+    absent = [folder for folder in (storage / checked.name, storage) if names_in(folder) is None]
+    group = new_group(checked)
+    with group.lock():
+        try:
+            yield group
+        except BaseException:
+            group.discard_start(absent)
+            raise
 
 
 def new_group(checked: CheckedTargets) -> RunGroup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import DataError, InputError, RunCorrupt
+from foldtune.errors import DataError, InputError, RunCorrupt, shortened
+from foldtune.paths import leads_out, outside_names
 from foldtune.results.runs.digests_file import write_digests
 from foldtune.results.runs.identity import RunIdentity, write_identity
 from foldtune.results.runs.names import possible_roots
@@ -209,8 +211,19 @@ def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Label
     plan = image_plan(data, decoders)
     prepared = open_images(plan, table, progress)
     folds_of_rows = folds["fold"].to_numpy(dtype=np.int64)
-    labelled = Labelled(run.task, table, folds_of_rows, plan, notes=depth_notes(prepared.deep))
+    notes = (*depth_notes(prepared.deep), *_outside_notes(table, data))
+    labelled = Labelled(run.task, table, folds_of_rows, plan, notes=notes)
     return check_unchanged(run.store, labelled, prepared.folder, moved=run.moved)
+
+
+def _outside_notes(table: Table, data: DataConfig) -> tuple[str, ...]:
+    """The line on images by which the table that a stored run names leads out of its folder of images."""
+    leading = (name for name in table.ids.tolist() if leads_out(name))
+    outside = outside_names(islice(leading, 1000), data.images)  # each is followed on the disk
+    if not outside:
+        return ()
+    first = shortened(str(data.images / outside[0]), 200)
+    return (f"images of {data.train}, which the run names, lie outside of {data.images} (first: {first})",)
 
 
 def _rows(table: Table, ids: Any, source: Path) -> Table:

@@ -138,7 +138,9 @@ CONFIGS = (
     CONFIG.replace(b"lr:", b"1:"), CONFIG.replace(b"seed: 0", b"seed: .nan"), CONFIG.replace(b"multiclass", b"[a]"),
     CONFIG.replace(b"task: multiclass", b"targets: {label: multiclass, other: {task: [x], data: 3}}"),
     CONFIG.replace(b"name: tiny", "name: \u202eynit".encode()), CONFIG.replace(b"tiny", b"!!timestamp 2024-13-45"),
-    CONFIG.replace(b"0.1", b"2001-01-01"), b"[" * 300, b"{a: " * 200,
+    CONFIG.replace(b"0.1", b"2001-01-01"), b"[" * 5_000, b"{a: " * 5_000, b"- " * 5_000,
+    CONFIG + b"x: !!omap [{a: 1}]\n", CONFIG + b"x: !!set {a}\n",
+    CONFIG + b"x: !!pairs [a: 1]\n", b"a: &a {b: 1}\n" + b"c: {<<: [*a, *a]}\n",
 )  # fmt: skip
 OVERRIDES = (
     "", "=", "a", "data=1", "data.image_size=[", "search.seed=" + "9" * 400, "a.b.c=1", "data..x=1", "x=!!set {a}",

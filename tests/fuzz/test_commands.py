@@ -37,7 +37,7 @@ from foldtune.search.cli.main import run
 STORED = Path(__file__).parents[1] / "stored_runs/v0_1_0/runs/stored"
 ENDINGS = (0, 1, 2, 130)
 MAX_MESSAGE = 20_000
-OUTPUTS = ("board.csv", "predictions.csv", "report")
+OUTPUTS = ("board.csv", "predictions.csv", "report", "model")
 LOOK = (
     ("results", "stored"),
     ("results", "stored", "--trial", "0001"),
@@ -47,6 +47,7 @@ LOOK = (
     ("thresholds", "stored"),
     ("compare", "stored", "stored/ensemble"),
     ("gate", "stored", "gates.yaml"),
+    ("promote", "stored", "--to", "model", "--gates", "gates.yaml"),
     ("score", "stored", "--labels", "labels.csv"),
     ("report", "stored", "--output", "report"),
     ("predict", "stored", "new", "--output", "predictions.csv", "--device", "cpu"),
@@ -178,7 +179,7 @@ def test_any_stored_file(home: Path, command: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("name", "corpus", "command"),
     [
-        ("tiny.yaml", CONFIGS[:-2], ("validate", "tiny.yaml")),
+        ("tiny.yaml", CONFIGS, ("validate", "tiny.yaml")),
         ("train.csv", TABLES, ("validate", "tiny.yaml")),
         ("test.csv", TABLES, ("validate", "tiny.yaml")),
         ("gates.yaml", GATES, ("gate", "stored", "gates.yaml")),

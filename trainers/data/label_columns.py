@@ -20,6 +20,8 @@ Labels = npt.NDArray[np.object_]
 """Texts (N,)."""
 
 _SHOWN = 5
+_MAX_LABELS = 20_000_000
+"""Labels of all cells of a table together."""
 _POSITIVES = {"0": "1", "no": "yes", "false": "true", "negative": "positive"}
 """Negative → positive label, whatever their case, of pairs whose positive one is beyond doubt."""
 _SEPARATORS = ("|", ",", ";", "/", " ")
@@ -38,6 +40,8 @@ def label_sets(
     if column not in frame:
         raise DataError([f"{source}: {unknown('column', column, map(str, frame.columns))}"])
     cells = frame[column].fillna("").astype(str)
+    if (number := sum(cell.count(separator) + 1 for cell in cells)) > _MAX_LABELS:
+        raise DataError([f"{source}: column '{column}' has {number:,} labels; {_MAX_LABELS:,} can be read"])
     pairs = [
         (name, row)
         for row, cell in enumerate(cells)

@@ -25,7 +25,7 @@ _MAX_ID = 4096
 _MAX_PART = 255
 """Bytes of a file's or folder's name."""
 _MAX_TEXT_BYTES = 1 << 28
-"""Memory of a column of groups as written; of more, long ones are named by a digest."""
+"""Memory of a column of names or groups; of more, long names are refused, long groups named by a digest."""
 _WHOLE = 150
 
 
@@ -136,10 +136,10 @@ def read_table(
     paths: tuple[Path, ...] = ()
     if id_column in frame:
         ids = [canonical_text(str(name)) for name in frame[id_column].fillna("")]
-        unusable = _unusable_ids(frame[id_column], ids)
+        unusable = _unusable_ids(frame[id_column], ids) + _too_long_ids(frame[id_column], ids)
         problems += [f"{path}: {text}" for text in [*_id_problems(frame[id_column], ids), *unusable]]
         if not unusable:
-            paths, missing = _locate(images, ids)
+            paths, missing = locate(images, ids)
             problems += _missing_images(path, images, missing, sum(map(bool, ids)))
             problems += _outside_images(path, layout, [name for name in ids if name])
     if group_column is not None and group_column in frame:
@@ -247,6 +247,21 @@ def _unusable_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
     return [f"column '{column.name}' has {len(strange)} names that no file has ({shown}; data row {strange[0] + 1})"]
 
 
+def _too_long_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
+    """Problem of a name so long that the array of all names, each of which takes its length, has no bound."""
+    lengths = [len(name) for name in ids]
+    longest = max(lengths, default=0)
+    if longest <= _MAX_PART or longest * len(ids) * 4 <= _MAX_TEXT_BYTES:
+        return []
+    row = lengths.index(longest)
+    shown = shortened(repr(ids[row]))
+    most = max(_MAX_PART, _MAX_TEXT_BYTES // 4 // len(ids))
+    return [
+        f"column '{column.name}': a name of {longest:,} characters among {len(ids):,} rows ({shown}; data row "
+        f"{row + 1}); names of a table of this size may have {most:,}"
+    ]
+
+
 def _is_file_name(name: str) -> bool:
     if len(name) > _MAX_ID or "\0" in name or Path(name).name in ("", ".."):
         return False
@@ -256,7 +271,7 @@ def _is_file_name(name: str) -> bool:
         return False
 
 
-def _locate(images: Path, ids: Sequence[str]) -> tuple[tuple[Path, ...], list[Path]]:
+def locate(images: Path, ids: Sequence[str]) -> tuple[tuple[Path, ...], list[Path]]:
     """Return the file of each name, and those that do not exist; a name is compared in its canonical form."""
     paths = [images / name for name in ids]
     folders = {folder: _files_of(folder) for folder in {path.parent for path in paths}}

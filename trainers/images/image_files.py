@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from foldtune.canonical import canonical_text
 
@@ -32,23 +35,52 @@ def listed_as(names: Iterable[str]) -> dict[str, str]:
 
 
 def file_keys(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Yield a key a path that is the same for all paths of one file: through `..`, absolute, by a symbolic link."""
+    """Yield a key a path that is the same for all paths of one file: through `..`, absolute, by a link of any kind."""
+    listings = {folder: _Listing.of(folder) for folder in {path.parent for path in paths}}
+    numbers = [listings[path.parent].number(path) for path in paths]
+    times = Counter(numbers)
+    for path, number in zip(paths, numbers, strict=True):
+        listing = listings[path.parent]
+        plain = os.path.split(os.path.realpath(path)) if path.name in listing.links else (listing.folder, path.name)
+        # A number of several paths may be that of files on several disks, or of one path that is spelled in two ways.
+        yield _hard_link(path) or plain if number and times[number] > 1 else plain
 
-    @cache
-    def folder_of(folder: Path) -> tuple[str, frozenset[str]]:
-        return os.path.realpath(folder), _links(folder)
 
-    for path in paths:
-        folder, links = folder_of(path.parent)
-        yield os.path.split(os.path.realpath(path)) if path.name in links else (folder, path.name)
+@dataclass(frozen=True)
+class _Listing:
+    """A folder: its place, the inode of each file in it, and which of them are symbolic links."""
+
+    folder: str
+    inodes: Mapping[str, int]
+    links: frozenset[str]
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        inodes, links = {}, set()
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                inodes[entry.name] = entry.inode()
+                if entry.is_symlink():
+                    links.add(entry.name)
+        return cls(os.path.realpath(folder), inodes, frozenset(links))
+
+    def number(self, path: Path) -> int:
+        """Return the inode of a path, that of its target for a link; 0 where there is none."""
+        if path.name not in self.links:
+            return self.inodes.get(path.name, 0)
+        try:
+            return path.stat().st_ino
+        except OSError:
+            return 0
 
 
-def _links(folder: Path) -> frozenset[str]:
+def _hard_link(path: Path) -> tuple[str, str] | None:
+    """Return a key of the file that a path is one of several names of, None where it is the only one."""
     try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if entry.is_symlink())
+        state = path.stat()
     except OSError:
-        return frozenset()
+        return None
+    return (f"device {state.st_dev}", str(state.st_ino)) if state.st_nlink > 1 else None
 
 
 def beside_missing(images: Path, missing: Sequence[Path]) -> str:

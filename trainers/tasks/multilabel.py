@@ -36,6 +36,9 @@ from foldtune.trainers.postprocess.thresholds import (
 )
 from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 
+_MAX_TARGETS_BYTES = 4 << 30
+"""Memory of the targets."""
+
 
 @dataclass(frozen=True)
 class Multilabel(Task):
@@ -84,6 +87,7 @@ class Multilabel(Task):
         if len(np.unique(rows)) == len(rows) and (other := _more_plausible_separator(names, separator)):
             given = f"column '{target}' has no '{separator}' in it, but labels like '{other[1]}'"
             raise DataError([f"{given}; is data.label_separator '{other[0]}'?"])
+        _check_size(target, len(frame), len(names), rows)
         return cls(target, names, separator)
 
     def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
@@ -244,6 +248,19 @@ class Multilabel(Task):
             raise DataError([f"not a multilabel task: no {', '.join(missing)}"])
         labels = tuple(map(str, values["labels"]))
         return cls(str(values["target"]), labels, str(values["label_separator"]))
+
+
+def _check_size(target: str, rows: int, labels: int, row_of_label: npt.NDArray[np.int64]) -> None:
+    """Refuse a slip of one cell that makes thousands of labels, before there is a column for each."""
+    if rows * labels * 8 <= _MAX_TARGETS_BYTES:
+        return
+    counts = np.bincount(row_of_label, minlength=1)
+    raise DataError(
+        [
+            f"column '{target}': {labels:,} labels in {rows:,} rows take more than {_MAX_TARGETS_BYTES >> 30} GB; "
+            f"data row {int(counts.argmax()) + 1} has {int(counts.max()):,} of them"
+        ]
+    )
 
 
 def _more_plausible_separator(names: Sequence[str], separator: str) -> tuple[str, str] | None:

@@ -16,6 +16,7 @@ from foldtune.results.runs.model_dir import ModelDir
 from foldtune.search.assess.gates import parse_gates
 from foldtune.search.assess.promotion import decide_promotion, promote
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
+from foldtune.search.runs.stored_task import read_task
 from foldtune.trainers.tasks.multiclass import Multiclass
 
 Command = Callable[..., tuple[int, str, str]]
@@ -276,6 +277,40 @@ def test_an_estimate_that_its_rows_contradict_is_refused(foldtune: Command, comm
     assert code == 1
     assert "estimate.accuracy: is 0.99, but its own out-of-fold rows give 0.7" in err
     assert not Path("model").exists()
+
+
+def test_figures_of_a_class_that_the_rows_contradict_are_refused(foldtune: Command) -> None:
+    ensemble = stored("good", 0.7)
+    description = ensemble.read() or {}
+    task, oof = read_task(description["task"], "task"), ensemble.read_oof() or {}
+    rows = task.per_class(oof["predictions"], oof["targets"])
+    Path("gates.yaml").write_text(f"- recall of {rows[0]['label']} > 0.01\n")
+    ensemble.write({**description, "per_class": rows})
+    assert foldtune("gate", "runs/good/ensemble", "gates.yaml")[0] == 0
+    ensemble.write({**description, "per_class": [{**rows[0], "recall": 0.999}, *rows[1:]]})
+    code, _, err = foldtune("gate", "runs/good/ensemble", "gates.yaml")
+    assert code == 1
+    assert f"per_class: recall of '{rows[0]['label']}' is 0.999, but its own out-of-fold rows give" in err
+
+
+def test_an_estimate_without_its_rows_passes_no_gate(foldtune: Command) -> None:
+    ensemble = stored("good", 0.7)
+    Path("gates.yaml").write_text("- accuracy > 0.1\n")
+    assert foldtune("gate", "runs/good/ensemble", "gates.yaml")[0] == 0
+    ensemble.oof_path.unlink()
+    code, _, err = foldtune("gate", "runs/good/ensemble", "gates.yaml")
+    assert code == 1
+    assert "oof.npz: no such file, so nothing proves the figures of ensemble.json" in err
+
+
+def test_a_figure_that_no_row_proves_is_named(foldtune: Command) -> None:
+    ensemble = stored("good", 0.7)
+    description = ensemble.read() or {}
+    ensemble.write({**description, "estimate": {**description["estimate"], "own_metric": 0.9}})
+    Path("gates.yaml").write_text("- own_metric > 0.1\n- accuracy > 0.1\n")
+    code, _, err = foldtune("gate", "runs/good/ensemble", "gates.yaml")
+    assert code == 0
+    assert "own_metric: as stated by ensemble.json; its out-of-fold rows cannot prove it" in err
 
 
 def test_rows_of_other_lengths_are_refused(foldtune: Command) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from foldtune.errors import ClusterError
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
+from foldtune.search.cli.ray_session import RaySession
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -113,6 +115,23 @@ def test_a_folder_that_is_no_run(project: Any, foldtune: Command) -> None:
     code, _, err = foldtune("results", "images")
     assert code == 2
     assert "images is not a run: it has no config.yaml" in err
+
+
+def test_a_start_for_which_there_is_no_room_leaves_no_folder(
+    project: Any, foldtune: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ClusterError("no node holds a trial")
+
+    monkeypatch.setattr(RaySession, "connect", refuse)
+    code, _, err = foldtune("search", project.config())
+    assert code == 2, err
+    assert "no node holds a trial" in err
+    assert not Path("runs").exists()
+    project.stored_run()
+    before = contents(Path("runs"))
+    assert foldtune("search", project.config(), "--resume", "--trials", "1")[0] == 2
+    assert contents(Path("runs")).keys() >= before.keys(), "a run that had started stays"
 
 
 def test_a_taken_name_is_refused_with_the_options(project: Any, foldtune: Command) -> None:

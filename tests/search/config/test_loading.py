@@ -98,5 +98,14 @@ def test_close_matches(given: str, valid: list[str], expected: str | None) -> No
     assert close_matches(given, valid) == ([expected] if expected else [])
 
 
+def test_a_name_is_compared_with_a_bounded_number_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    monkeypatch.setattr("foldtune.errors.get_close_matches", lambda _, names, **__: compared.extend(names) or [])
+    names = [f"img_{number}.png" for number in range(50_000)] + ["x" * 100_000, "Last.png"]
+    assert close_matches("last.png", names) == ["Last.png"]
+    assert close_matches("img_77777.png", names) == []
+    assert len(compared) <= 5000
+
+
 def test_unknown_names_all_that_is_valid() -> None:
     assert unknown("voting", "x", ["soft", "hard"]) == "unknown voting 'x'; valid: soft, hard"

@@ -12,9 +12,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
-from foldtune.errors import InputError, RunExists, RunNotFound, SubmissionError
+from foldtune.errors import ClusterError, InputError, RunExists, RunNotFound, SubmissionError
 from foldtune.results.runs.records import EpochRow
+from foldtune.search.cli.ray_session import RaySession
 from foldtune.search.config.targets import TargetsFile, expand, read_targets
 from foldtune.search.runs.group import find_group, new_group, reopen_group
 from foldtune.search.runs.run import new_store, open_run, reopen_labelled, start_run
@@ -190,6 +192,46 @@ def test_one_process_searches_a_group_at_a_time(several: Any, foldtune: Command)
     assert code == 1
     assert "another process" in err
     assert not group.has_run("label")
+
+
+def test_a_group_for_which_there_is_no_room_leaves_no_folder(
+    several: Any, foldtune: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ClusterError("no room")
+
+    monkeypatch.setattr(RaySession, "connect", refuse)
+    code, _, err = foldtune("search", several())
+    assert code == 2, err
+    assert "no room" in err
+    assert not Path("runs").exists()
+    start(check_targets(read(several())), "label")  # an earlier target, which stays
+    Path("runs/many.label").rename("runs/kept")
+    assert foldtune("search", several())[0] == 2
+    assert [path.name for path in Path("runs").iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("changed", ["label", "image"])
+def test_all_data_of_a_group_are_compared_before_a_target_goes_on(
+    several: Any, project: Any, foldtune: Command, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    monkeypatch.setattr(RaySession, "connect", lambda *_: pytest.fail("went on"))
+    path = several()
+    checked = check_targets(read(path))
+    new_group(checked)
+    start(checked, "label", "grade")
+    name = project.rows[3][0]
+    if changed == "image":
+        Image.new("RGB", (16, 16), "red").save(project.folder / "images" / name)
+    else:
+        table = pd.read_csv("train.csv", dtype=str)
+        table.loc[3, "grade"] = "0" if table.loc[3, "grade"] == "1" else "1"
+        table.to_csv("train.csv", index=False)
+    code, _, err = foldtune("search", path, "--resume")
+    assert code == 2, err
+    assert name in err
+    assert ("targets.label" in err, "targets.grade" in err) == (changed == "image", True)
+    assert not Path("runs/many.sick").exists()
 
 
 def test_a_name_of_a_run_that_exists_is_taken(several: Any) -> None:

@@ -25,6 +25,8 @@ from foldtune.errors import InputError
 from foldtune.results.storage.files import remove_tree
 from foldtune.search.assess.held_out import of_trial
 from foldtune.search.assess.scoring import score_ensemble
+from foldtune.search.cli.handlers.vote.score import score_run
+from foldtune.search.cli.options import TableOrJson
 from foldtune.search.config.loading import check
 from foldtune.search.ensemble.build import Ensemble, Train, build_ensemble
 from foldtune.search.ensemble.candidates import check_runs, choose_finalists
@@ -406,6 +408,8 @@ def test_replaced_images_to_submit_are_predicted_again_and_nothing_is_trained(ho
     try:
         for path, other in zip(images, [*kept[3:], *kept[:3]], strict=True):
             path.write_bytes(other)  # of another class each
+        with pytest.raises(InputError, match="images to submit have changed since they were predicted"):
+            score_run(str(run.store.root), ".", home / "test.csv", TableOrJson.json)
         source = open_source(run, 1, None)
         assert ["to submit, images of 9 rows" in text for text in source.notes] == [True]
         ensemble([run])

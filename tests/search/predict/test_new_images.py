@@ -10,7 +10,7 @@ from PIL import Image
 
 from foldtune.errors import InputError
 from foldtune.search.predict.image_folder import AGAIN, BROKEN, CLOSED, HIDDEN, OTHER
-from foldtune.search.predict.new_images import find_images
+from foldtune.search.predict.new_images import find_images, sample_images
 
 
 def image(path: Path) -> Path:
@@ -86,3 +86,13 @@ def test_a_name_that_is_no_utf8_can_be_written(tmp_path: Path) -> None:
     found = find_images(tmp_path, None, "image")
     assert found.ids == ("\\xff.png",)
     assert found.paths[0].is_file()
+
+
+@pytest.mark.parametrize("written", [" a.png", "a.png\u200b", "e\u0301.png", "\u00e9.png"])
+def test_names_of_a_table_find_their_file_in_any_spelling(tmp_path: Path, written: str) -> None:
+    for name in ("a.png", "e\u0301.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    (tmp_path / "new.csv").write_text(f"image\n{written}\n")
+    for images in (find_images(tmp_path / "new.csv", None, "image"), sample_images(tmp_path / "new.csv", tmp_path)):
+        assert images.ids == (written,), "as written, since the output is joined to the table"
+        assert images.paths[0].is_file()

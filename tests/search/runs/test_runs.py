@@ -149,6 +149,18 @@ def test_broken_images_are_left_out_where_that_is_allowed(project: Any) -> None:
     assert np.array_equal(reopened.table.ids, labelled.table.ids)
 
 
+def test_images_by_which_a_stored_table_leads_out_are_named(
+    project: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "images"
+    (project.folder / "images").rename(elsewhere)
+    rows = [(str(elsewhere / name), label) for name, label in project.rows]
+    project.table(rows, "train.csv")
+    start(project, {"data.images": "."})
+    notes = reopen_labelled(open_run("tiny", "runs"), 1, None).notes
+    assert any(f"lie outside of {project.folder.resolve()} (first: {rows[0][0]})" in note for note in notes), notes
+
+
 def test_the_command_that_resumes_can_be_pasted_into_a_shell() -> None:
     request = SearchRequest(Path("my runs/a.yaml"), ("space.lr=0.01",), name="b", address="auto")
     command = request.resume_command()
@@ -165,6 +177,22 @@ def test_the_command_that_resumes_has_all_that_was_given() -> None:
     )
     further = SearchRequest(Path("a.yaml"), trials=9, resume=True)  # the run holds their number by then
     assert further.resume_command() == "foldtune search a.yaml --resume"
+
+
+@pytest.mark.parametrize(
+    ("override", "shown"),
+    [
+        ("search.study_storage=postgresql://me:secret@db/x", True),
+        ("search.study_storage=postgresql://me:a@b@db/x", True),
+        ("search.study_storage=postgresql://me@db/x?password=secret", True),
+        ("search.study_storage=postgresql://me:${PGPASSWORD}@db/x", False),
+        ("search.study_storage=postgresql://db/x", False),
+        ("storage=s3://bucket/runs", False),
+        ("space.lr=0.01", False),
+    ],
+)
+def test_a_password_on_the_command_line_is_noticed(override: str, shown: bool) -> None:
+    assert SearchRequest(Path("a.yaml"), ("space.lr=0.01", override)).shows_password is shown
 
 
 def test_deep_pixels_are_counted_by_their_range(project: Any) -> None:

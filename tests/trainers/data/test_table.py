@@ -135,9 +135,16 @@ def test_groups_in_two_spellings_are_one_and_named(folder: Path) -> None:
     assert table.groups.tolist() == ["7.0", "8.0"], "what is written in one way stays"
 
 
-@pytest.mark.parametrize("other", ["./a.png", "../images/a.png", "{folder}/images/a.png", "link.png"])
+@pytest.mark.parametrize(
+    "other",
+    ["./a.png", "../images/a.png", "{folder}/images/a.png", "link.png", "hard.png", "more/hard.png", "more/link.png"],
+)
 def test_one_file_under_two_names_is_one_row_or_refused(folder: Path, other: str) -> None:
     (folder / "images" / "link.png").symlink_to("a.png")
+    (folder / "images" / "more").mkdir()
+    for linked in ("hard.png", "more/hard.png"):
+        (folder / "images" / linked).hardlink_to(folder / "images" / "a.png")
+    (folder / "images" / "more" / "link.png").symlink_to("hard.png")
     name = other.format(folder=folder)
     table = read(folder, f"image,label\na.png,cat\n{name},cat\nb.png,dog\n")
     assert table.ids.tolist() == ["a.png", "b.png"]
@@ -175,6 +182,14 @@ def test_one_very_long_group_does_not_lengthen_all(folder: Path) -> None:
     groups = table_module._groups(frame["patient"].tolist())
     assert groups.nbytes < 1 << 28
     assert len(np.unique(groups)) == rows
+
+
+def test_one_very_long_name_does_not_lengthen_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_module, "_MAX_TEXT_BYTES", 3000)
+    name = "./" * 200 + "b.png"
+    found = problems(folder, f"image,label\na.png,cat\n{name},dog\n")
+    assert "a name of 405 characters among 2 rows" in found
+    assert "data row 2); names of a table of this size may have 375" in found
 
 
 def test_a_missing_image_folder_is_named_with_its_neighbour(folder: Path) -> None:

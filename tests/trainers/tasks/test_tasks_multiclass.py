@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +230,15 @@ def test_the_classes_of_a_real_table(shared_data: Path) -> None:
     assert len(task.labels) == 7
     with pytest.raises(DataError, match="column 'sex' is empty"):
         Multiclass.from_frame(frame, "sex")
+
+
+def test_one_very_long_label_does_not_lengthen_all() -> None:
+    rows = 20_000
+    frame = pd.DataFrame({"label": [f"c{row % 3}" for row in range(rows)]})
+    frame.loc[5, "label"] = "x" * 3000
+    tracemalloc.start()
+    task = Multiclass.from_frame(frame, "label")
+    assert len(np.unique(task.encode(frame))) == 4
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < rows * 500, "an array of fixed width takes 12,000 bytes a row"

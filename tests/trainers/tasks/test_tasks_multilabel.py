@@ -34,6 +34,13 @@ def test_a_table_unfit_for_learning_is_refused_with_the_reason() -> None:
         Multilabel.from_frame(pd.DataFrame({"labels": ["a"]}), "labels", positive="a")
 
 
+def test_one_cell_of_very_many_labels_is_refused_before_there_is_a_column_for_each() -> None:
+    slip = "|".join(map(str, range(20_000)))
+    frame = pd.DataFrame({"labels": ["a|b", "b", slip] + ["a"] * 50_000})
+    with pytest.raises(DataError, match=r"20,002 labels in 50,003 rows take more than 4 GB; data row 3 has 20,000"):
+        Multilabel.from_frame(frame, "labels")
+
+
 def test_commas_within_labels_are_no_separators() -> None:
     frame = pd.DataFrame({"labels": ["eczema, acute", "naevus", "eczema, acute"]})
     assert Multilabel.from_frame(frame, "labels").labels == ("eczema, acute", "naevus")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.secrets import expanded
 from foldtune.search.config.targets import TARGETS, TargetsFile, read_config_file
 from foldtune.search.runs.dataset import Labelled, image_plan, open_images
-from foldtune.search.runs.group import RunGroup, new_group, reopen_group
+from foldtune.search.runs.group import RunGroup, reopen_group, starting_group
 from foldtune.search.runs.run import (
     Run,
     check_same,
@@ -98,10 +98,9 @@ def _search_targets(file: TargetsFile, ray: RaySession, work: LocalSearch) -> No
     checked = None if work.request.resume else check_targets(file)
     if checked is not None:
         _open_all_images(checked.targets)
-    group = reopen_group(file) if checked is None else new_group(checked)
     failed = []
-    with group.lock():
-        fresh = dict(checked.targets) if checked is not None else _check_resumed(file, group)
+    with _reopened(file) if checked is None else starting_group(checked) as group:
+        fresh = dict(checked.targets) if checked is not None else _check_resumed(file, group, work.request)
         for target in group.runs:
             resumed = target not in fresh
             if resumed:
@@ -117,8 +116,15 @@ def _search_targets(file: TargetsFile, ray: RaySession, work: LocalSearch) -> No
         raise WorkError("\n".join(failed))
 
 
-def _check_resumed(file: TargetsFile, group: RunGroup) -> dict[str, Checked]:
-    """Check every target of a group that is resumed; return those whose search was not started yet.
+@contextmanager
+def _reopened(file: TargetsFile) -> Iterator[RunGroup]:
+    group = reopen_group(file)
+    with group.lock():
+        yield group
+
+
+def _check_resumed(file: TargetsFile, group: RunGroup, request: SearchRequest) -> dict[str, Checked]:
+    """Check every target of a group that is resumed, its data too; return those whose search was not started yet.
 
     Raises:
         InputError: every problem of every target.
@@ -128,7 +134,7 @@ def _check_resumed(file: TargetsFile, group: RunGroup) -> dict[str, Checked]:
     for target, name in group.runs.items():
         try:
             if group.has_run(target):
-                check_same(file.config(target)[0], open_run(name, group.root.parent).config)
+                _check_unchanged(file.config(target)[0], open_run(name, group.root.parent), request)
             else:
                 fresh[target] = check_target(file, target)
         except InputError as error:
@@ -137,6 +143,18 @@ def _check_resumed(file: TargetsFile, group: RunGroup) -> dict[str, Checked]:
         raise InputError(problems)
     _open_all_images(fresh)
     return fresh
+
+
+def _check_unchanged(given: RunConfig, stored: Run, request: SearchRequest) -> None:
+    """Raise InputError where a run was started with other settings, labels or images."""
+    with stored.store.lock():
+        check_same(given, stored.config)
+        with progress_bar("decoding images") as progress:
+            reopen_labelled(_with_request(given, stored, request), decoder_processes(), progress)
+
+
+def _with_request(given: RunConfig, stored: Run, request: SearchRequest) -> Run:
+    return with_paths(stored, given.data) if request.data is None else with_data(stored, request.data)
 
 
 def _open_all_images(targets: Mapping[str, Checked]) -> None:
@@ -162,8 +180,10 @@ def _search(prepare: Prepare, ray: RaySession, resumed: bool, resume_command: st
                 ray.connect(run.config.resources, f"run {run.store.root}: starting Ray …")
                 if resumed and ray.joins:
                     require_ready_nodes(run.config, labelled.table.paths)
-            except ClusterError as error:
-                raise type(error)(f"{error}; the run is prepared: correct this and add --resume") from None
+            except ClusterError:
+                if not resumed:
+                    run.store.withdraw_start()
+                raise
         write_driver(run.store, this_driver())
         with ray.ending_workers(), show_search(errors()) as observer:
             end = search.run(observer)
@@ -195,7 +215,7 @@ def _resume(given: RunConfig, request: SearchRequest, stack: ExitStack) -> tuple
     stored = open_run(given.name, given.storage)
     stack.enter_context(stored.store.lock())
     check_same(given, stored.config)
-    run = with_paths(stored, given.data) if request.data is None else with_data(stored, request.data)
+    run = _with_request(given, stored, request)
     with progress_bar("decoding images") as progress:
         labelled = reopen_labelled(run, decoder_processes(), progress)
     if again := reopen_failed(run.store, every=request.retry_failed):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foldtune.redaction import redacted
-from foldtune.search.config.secrets import masked
+from foldtune.search.config.secrets import has_password, masked
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class SearchRequest:
     def further_trials(self) -> int:
         """Trials to add to a run that is resumed."""
         return self.trials or 0 if self.resume else 0
+
+    @property
+    def shows_password(self) -> bool:
+        """Whether a password stands in a flag, where every user of the machine sees it while the command runs."""
+        values = [text.partition("=")[2] for text in self.override]
+        return any("://" in value and has_password(value) for value in values)
 
     def resume_command(self) -> str:
         """Return the command line that goes on with the run, to the number of trials that it has by then.

@@ -6,6 +6,7 @@ import os
 
 from foldtune.search.cli.handlers.search.request import SearchRequest
 from foldtune.search.cli.remote.command import RemoteCommand, remote_address, run_remote
+from foldtune.search.cli.terminal import note
 from foldtune.search.config.loading import check
 from foldtune.search.config.packaging import CONFIG, RESUME_COMMAND, leave_job_folder, pack_job, search_arguments
 from foldtune.search.config.targets import read_config_file
@@ -18,6 +19,8 @@ __all__ = ["SearchRequest", "run_search_command"]
 
 def run_search_command(request: SearchRequest) -> None:
     """Search on this machine or from it, or send the search to a cluster."""
+    if request.shows_password:
+        note("--set: every user of this machine can see a password on a command line (ps); write ${VARIABLE} for it")
     remote = remote_address(request.address)
     if remote is not None:
         run_remote(remote, remote_search(request), allow_no_token=request.allow_no_token)

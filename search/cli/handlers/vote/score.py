@@ -6,8 +6,9 @@ from pathlib import Path
 
 from foldtune.results.tables.scores_table import scores_table
 from foldtune.search.assess.scoring import score_ensemble
+from foldtune.search.assess.sweep_files import check_test_images
 from foldtune.search.cli.options import TableOrJson
-from foldtune.search.cli.terminal import heading, output, print_json
+from foldtune.search.cli.terminal import heading, note, output, print_json
 from foldtune.search.runs.group import find_group
 from foldtune.search.runs.run import open_run
 
@@ -20,10 +21,16 @@ def score_run(name: str, storage: str, labels: Path, format: TableOrJson) -> Non
         storage: folder or URL of the runs.
         labels: CSV of the test rows with their labels.
         format: form of the output.
+
+    Raises:
+        InputError: labels that do not fit, or images that have changed since they were predicted.
     """
     group = find_group(name, storage)
     runs = {name: open_run(name, storage)} if group is None else group.open_all()
     figures = {target: score_ensemble(run, labels) for target, run in runs.items()}
+    unknown = [text for run in runs.values() if (text := check_test_images(run, None))]
+    for text in dict.fromkeys(unknown):
+        note(text)
     if format is TableOrJson.json:
         print_json(figures[name] if group is None else figures)
         return
