@@ -7,6 +7,7 @@ was written before another is there if the other is.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -49,6 +50,19 @@ def is_temporary(name: str) -> bool:
     (False, True)
     """
     return _TEMPORARY.fullmatch(name) is not None
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a file that somebody else may have made: a device or a pipe, which may never end, is none.
+
+    Raises:
+        OSError: no such file, one that cannot be read, a device or a pipe.
+    """
+    # Opening a pipe would wait for its writer.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "a device or a pipe, not a file", str(path))
+        return file.read()
 
 
 @contextmanager

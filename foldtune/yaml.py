@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from io import StringIO
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
@@ -96,10 +97,6 @@ class _Composer(Composer):
 
 
 class _Constructor(SafeConstructor):
-    yaml_constructors: ClassVar = {
-        tag: make for tag, make in SafeConstructor.yaml_constructors.items() if tag is None or tag in _PLAIN_TAGS
-    }
-
     def construct_document(self, node: Node) -> Any:
         _Sizes().check(node)
         return super().construct_document(node)
@@ -118,6 +115,11 @@ class _Constructor(SafeConstructor):
                 raise _Refused(problem=text, problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+_Constructor.yaml_constructors = {
+    tag: make for tag, make in SafeConstructor.yaml_constructors.items() if tag is None or tag in _PLAIN_TAGS
+}
 
 
 class _Sizes:
@@ -169,6 +171,24 @@ class _Representer(SafeRepresenter):
 
 _Representer.add_representer(str, _Representer._text)
 _Representer.add_representer(float, _Representer._float)
+
+
+def read_yaml_text(path: Path) -> str:
+    """Return the text of a YAML file or a pipe of the user's, of which no more is read than may be parsed.
+
+    Raises:
+        InputError: not UTF-8, or more than `MAX_CHARACTERS`.
+        OSError: it cannot be read.
+    """
+    most = 4 * MAX_CHARACTERS  # bytes of so many characters
+    with path.open("rb") as file:
+        raw = file.read(most + 1)
+    if len(raw) > most:
+        raise InputError(f"{path}: more than {MAX_CHARACTERS:,} characters, the most that can be read")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
 
 
 def parse_yaml(text: str, source: str) -> Any:

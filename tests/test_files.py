@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from foldtune.files import is_temporary, scratch_folder, sweep, sweep_scratch, temporary_beside, whole_file
+from foldtune.files import (
+    is_temporary,
+    read_regular,
+    scratch_folder,
+    sweep,
+    sweep_scratch,
+    temporary_beside,
+    whole_file,
+)
 from tests.power import Disk
 
 
@@ -90,3 +98,10 @@ def test_scratch_folders_of_killed_processes_are_removed_and_no_others(
         sweep_scratch()
         assert sorted(tmp_path.iterdir()) == sorted([fresh, foreign, live])
     assert not live.exists()
+
+
+@pytest.mark.parametrize("endless", ["pipe", "/dev/zero"])
+def test_what_never_ends_is_no_stored_file(tmp_path: Path, endless: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a device or a pipe, not a file"):
+        read_regular(tmp_path / endless)

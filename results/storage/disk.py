@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from foldtune.files import make_folder, sync_folder, temporary_beside, whole_file
+from foldtune.files import make_folder, read_regular, sync_folder, temporary_beside, whole_file
 from foldtune.results.storage.backend import FileState, Save, StorageBackend
 from foldtune.results.storage.paths import StorePath
 
@@ -25,8 +25,8 @@ class DiskBackend(StorageBackend):
 
     def read(self) -> bytes | None:
         try:
-            return self._path.read_bytes()
-        except FileNotFoundError:
+            return read_regular(self._path)
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def write(self, save: Save) -> None:

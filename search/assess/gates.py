@@ -24,7 +24,7 @@ from typing import Any
 from foldtune.errors import InputError, unknown
 from foldtune.search.config.loading import beside
 from foldtune.search.config.messages import shown
-from foldtune.yaml import parse_yaml
+from foldtune.yaml import parse_yaml, read_yaml_text
 
 CLASS_FIGURES = ("precision", "recall", "f1", "support")
 """Metrics of a single class that a gate may refer to."""
@@ -88,9 +88,7 @@ def read_gates(path: Path) -> list[Gate]:
         InputError: no such file, or not a list of gates: every problem.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+        text = read_yaml_text(path)
     except OSError as error:
         raise InputError(f"cannot read the gates {path}: {error.strerror}{beside(path)}") from None
     return parse_gates(parse_yaml(text, str(path)), str(path))

@@ -12,7 +12,7 @@ from foldtune.errors import InputError, close_matches, did_you_mean
 from foldtune.redaction import redacted
 from foldtune.search.config.messages import describe, shown
 from foldtune.search.config.schema import RunConfig
-from foldtune.yaml import parse_yaml
+from foldtune.yaml import parse_yaml, read_yaml_text
 
 KINDS = {list: "a list", str: "text", type(None): "empty"}
 
@@ -97,9 +97,7 @@ def _sound_part(raw: Mapping[str, Any], unsound: Collection[str], folder: Path) 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+        return read_yaml_text(path)
     except OSError as error:
         raise InputError(f"cannot read the configuration {path}: {error.strerror}{beside(path)}") from None
 

@@ -68,8 +68,15 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
 
 
 def _files(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
-    """Return the file of each name, however it is spelled (blanks around it, another Unicode form)."""
-    return locate(folder, [canonical_text(name) for name in names])[0]
+    """Return the file of each name, however it is spelled (blanks around it, another Unicode form).
+
+    Raises InputError for a device or a pipe, which may never end.
+    """
+    paths, missing = locate(folder, [canonical_text(name) for name in names])
+    for path in missing:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path}: is a device or a pipe, not an image")
+    return paths
 
 
 def _writable(name: str) -> str:

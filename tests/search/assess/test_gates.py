@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from foldtune.errors import InputError
 from foldtune.search.assess.gates import Gate, evaluate_gates, parse_gates
+from foldtune.trainers.tasks.multiclass import Multiclass
 
 Command = Callable[..., tuple[int, str, str]]
 DESCRIPTION: dict[str, Any] = {
@@ -116,7 +118,17 @@ def test_the_exit_code_depends_on_the_gates(project: Any, foldtune: Command) -> 
     code, out, err = foldtune("gate", "tiny", "gates.yaml")
     assert (code, out) == (2, "")
     assert "no ensemble" in err
-    store.ensemble.write(DESCRIPTION)
+    task = Multiclass("label", ("mel", "a > b", "3"), (4, 4, 4))
+    targets, predictions = np.repeat([0, 1, 2], 4), np.array([0] * 4 + [1] * 4 + [2, 0, 0, 0])
+    scores = np.eye(3)[predictions] * 0.7 + 0.1
+    store.ensemble.write_oof(
+        {"ids": np.arange(12).astype(str), "targets": targets, "scores": scores, "predictions": predictions}
+    )
+    figures = {
+        "estimate": task.evaluate(scores, predictions, targets),
+        "per_class": task.per_class(predictions, targets),
+    }
+    store.ensemble.write({"task": task.to_dict(), "metric": "macro_f1", **figures})
     code, out, err = foldtune("gate", "tiny", "gates.yaml")
     assert (code, err) == (0, "")
     assert "recall of mel > 0.7" in out

@@ -130,8 +130,19 @@ def test_a_start_for_which_there_is_no_room_leaves_no_folder(
     assert not Path("runs").exists()
     project.stored_run()
     before = contents(Path("runs"))
-    assert foldtune("search", project.config(), "--resume", "--trials", "1")[0] == 2
+    assert foldtune("search", project.config(), "--resume", "--trials", "9")[0] == 2
     assert contents(Path("runs")).keys() >= before.keys(), "a run that had started stays"
+
+
+@pytest.mark.parametrize("command", ["results", "ensemble", "thresholds", "leaderboard", "report", "gate"])
+def test_a_file_in_place_of_a_run_is_refused_by_its_name(project: Any, foldtune: Command, command: str) -> None:
+    project.stored_run()
+    more = {"leaderboard": ["--output", "l.csv"], "report": ["--output", "r"], "gate": ["gates.yaml"]}.get(command, [])
+    Path("gates.yaml").write_text("- accuracy > 0.1\n")
+    code, _, err = foldtune(command, project.config(), *more)
+    assert code == 2
+    assert "Not a directory" not in err
+    assert "there are: tiny" in err
 
 
 def test_a_taken_name_is_refused_with_the_options(project: Any, foldtune: Command) -> None:

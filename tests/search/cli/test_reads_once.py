@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from foldtune import csv_files
+from foldtune.search.config import loading
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -18,17 +19,17 @@ Command = Callable[..., tuple[int, str, str]]
 def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Number of reads by file name, of texts and of tables."""
     counts: Counter[str] = Counter()
-    read_text, read_table = Path.read_text, csv_files._read
+    read_text, read_table = loading.read_yaml_text, csv_files._read
 
-    def counting_text(path: Path, *arguments: Any, **options: Any) -> str:
+    def counting_text(path: Path) -> str:
         counts[path.name] += 1
-        return read_text(path, *arguments, **options)
+        return read_text(path)
 
     def counting_table(path: Path) -> bytes:
         counts[path.name] += 1
         return read_table(path)
 
-    monkeypatch.setattr(Path, "read_text", counting_text)
+    monkeypatch.setattr(loading, "read_yaml_text", counting_text)
     monkeypatch.setattr(csv_files, "_read", counting_table)
     return counts
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from foldtune.errors import InputError, close_matches, unknown
-from foldtune.search.config.loading import FormError, check, load_config
+from foldtune.search.assess.gates import read_gates
+from foldtune.search.config.loading import FormError, check, load_config, read_raw
 from foldtune.yaml import parse_yaml
 
 RAW: dict[str, Any] = {
@@ -109,3 +110,9 @@ def test_a_name_is_compared_with_a_bounded_number_of_others(monkeypatch: pytest.
 
 def test_unknown_names_all_that_is_valid() -> None:
     assert unknown("voting", "x", ["soft", "hard"]) == "unknown voting 'x'; valid: soft, hard"
+
+
+def test_no_more_of_a_configuration_is_read_than_may_be_parsed() -> None:
+    for read in (read_raw, read_gates):
+        with pytest.raises(InputError, match="/dev/zero: more than 1,000,000 characters"):
+            read(Path("/dev/zero"))

@@ -96,3 +96,12 @@ def test_names_of_a_table_find_their_file_in_any_spelling(tmp_path: Path, writte
     for images in (find_images(tmp_path / "new.csv", None, "image"), sample_images(tmp_path / "new.csv", tmp_path)):
         assert images.ids == (written,), "as written, since the output is joined to the table"
         assert images.paths[0].is_file()
+
+
+@pytest.mark.parametrize("name", ["pipe.png", "/dev/zero", "link.png"])
+def test_a_device_or_a_pipe_is_no_image(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("/dev/zero")
+    (tmp_path / "new.csv").write_text(f"image\n{name}\n")
+    with pytest.raises(InputError, match="a device or a pipe, not an image"):
+        find_images(tmp_path / "new.csv", None, "image")
