@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import DataError, InputError, RunCorrupt
+from foldtune.errors import DataError, InputError, RunCorrupt, unknown
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.names import is_run, possible_roots
 from foldtune.results.runs.ranking import finalists
@@ -137,6 +137,8 @@ def of_stored(
         raise RunCorrupt(f"{directory.oof_path} lacks {', '.join(sorted(needed))}; run foldtune ensemble again")
     require(description, ("task", "metric"), directory.json_path)
     task, metric = read_task(description["task"], directory.json_path), str(description["metric"])
+    if metric not in task.metrics:
+        raise RunCorrupt(f"{directory.json_path}: metric: {unknown('metric', metric, task.metrics)}")
     check_lengths(stored, directory)
     groups = stored.get("groups")
     if groups is None and is_run(directory.root.resolve().parent):

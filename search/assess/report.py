@@ -15,7 +15,9 @@ from foldtune.errors import InputError, RunCorrupt
 from foldtune.results.runs.ranking import finalists
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.storage.files import write_csv, write_json
+from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.held_out import held_out_predictions
+from foldtune.search.assess.stored_estimate import check_estimate, check_lengths
 from foldtune.search.runs.run import Run
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
@@ -142,6 +144,9 @@ def confusion_table(run: Run, description: Mapping[str, Any]) -> pd.DataFrame | 
     """Return rows of each true class (column `true`) by predicted class, of the ensemble's cross-fitted predictions.
 
     They are computed again from oof.npz exactly as the estimate was. None where images have no single label.
+
+    Raises:
+        RunCorrupt: rows that are gone, are none of the task's, or contradict the estimate.
     """
     stored = run.store.ensemble.read_oof()
     needed = {"targets", "folds", "member_scores"}
@@ -149,10 +154,21 @@ def confusion_table(run: Run, description: Mapping[str, Any]) -> pd.DataFrame | 
         raise RunCorrupt(
             f"{run.store.ensemble.oof_path} lacks {', '.join(sorted(needed))}; run foldtune ensemble again"
         )
+    check_lengths(stored, run.store.ensemble)
+    check_estimate(run.task, description, stored, run.store.ensemble)
     targets = stored["targets"]
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
         return None
-    return _crossed(run.task.label_names, targets, held_out_predictions(run.task, description, stored))
+    names, path = run.task.label_names, run.store.ensemble.oof_path
+    _check_classes(targets, len(names), path)
+    predictions = held_out_predictions(run.task, description, stored)
+    _check_classes(predictions, len(names), path)
+    return _crossed(names, targets, predictions)
+
+
+def _check_classes(classes: npt.NDArray[np.int64], number: int, path: StorePath) -> None:
+    if classes.min() < 0 or classes.max() >= number:
+        raise RunCorrupt(f"{path}: holds classes that the task, of {number}, has not")
 
 
 def _crossed(names: Sequence[str], targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import RunCorrupt, shortened
+from foldtune.errors import RunCorrupt, shortened, unknown
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.assess.gates import CLASS_FIGURES
 from foldtune.trainers.arrays.lazy import as_lazy
@@ -77,8 +77,10 @@ def _check_classes(
     found = {str(row["label"]): row for row in task.per_class(stored["predictions"], stored["targets"])}
     for row in classes:
         label = str(row["label"])
+        if label not in found:
+            raise RunCorrupt(f"{directory.json_path}: per_class: {unknown('class', label, found)}")
         for name in CLASS_FIGURES:
-            value, own = row.get(name), found.get(label, {}).get(name)
+            value, own = row.get(name), found[label].get(name)
             if value is None or own is None or math.isclose(own, value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
                 continue
             raise RunCorrupt(

@@ -74,7 +74,7 @@ def _files(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
     """
     paths, missing = locate(folder, [canonical_text(name) for name in names])
     for path in missing:
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # of any name, also too long
             raise InputError(f"{path}: is a device or a pipe, not an image")
     return paths
 
@@ -104,6 +104,19 @@ def check_inside(images: NewImages, folder: Path, source: Path) -> None:
             f"{source}: {len(outside)} of {len(images.ids)} images lie outside of {folder} (first: {outside[0]}); "
             "name them relative to it, or give the folder that holds all of them"
         )
+
+
+def check_not_replaced(output: Path, images: NewImages, *tables: Path | None) -> None:
+    """Check that a file to write is none of those that are read.
+
+    Raises:
+        InputError: it is a table or an image.
+    """
+    if not output.is_file():
+        return
+    read = [path for path in (*tables, *images.paths) if path is not None and path.name == output.name]
+    if any(path.is_file() and path.samefile(output) for path in read):
+        raise InputError(f"{output}: is read, and would be replaced by the predictions; name another file")
 
 
 def sample_images(sample: Path, folder: Path) -> NewImages:

@@ -293,6 +293,23 @@ def test_figures_of_a_class_that_the_rows_contradict_are_refused(foldtune: Comma
     assert f"per_class: recall of '{rows[0]['label']}' is 0.999, but its own out-of-fold rows give" in err
 
 
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"metric": "acuracy"}, "metric: unknown metric 'acuracy'; did you mean 'accuracy'?"),
+        ({"per_class": [{"label": "oak", "recall": 0.99}]}, "per_class: unknown class 'oak'"),
+    ],
+)
+def test_figures_of_what_the_task_has_not_are_refused(foldtune: Command, changes: dict[str, Any], word: str) -> None:
+    ensemble = stored("good", 0.7)
+    ensemble.write({**(ensemble.read() or {}), **changes})
+    Path("gates.yaml").write_text("- accuracy > 0.1\n")
+    for command in (["gate", "runs/good/ensemble", "gates.yaml"], ["promote", "runs/good/ensemble", "--to", "model"]):
+        code, _, err = foldtune(*command)
+        assert code == 1
+        assert word in err
+
+
 def test_an_estimate_without_its_rows_passes_no_gate(foldtune: Command) -> None:
     ensemble = stored("good", 0.7)
     Path("gates.yaml").write_text("- accuracy > 0.1\n")

@@ -129,6 +129,19 @@ def test_images_of_several_labels_have_no_confusion_of_classes(project: Any) -> 
     assert confusion_table(open_run("tiny", "runs"), description) is None
 
 
+@pytest.mark.parametrize("predictions", [False, True])
+def test_rows_of_no_class_are_refused(project: Any, foldtune: Command, predictions: bool) -> None:
+    store = project.stored_run()
+    stored_ensemble(store, "soft")
+    arrays = store.ensemble.read_oof() or {}
+    targets = arrays["targets"]
+    foreign = {"predictions": targets - 1} if predictions else {"targets": targets + 77}
+    store.ensemble.write_oof({**arrays, **foreign})
+    code, _, err = foldtune("report", "tiny", "-o", "out", "--no-timing")
+    assert code == 1
+    assert "holds classes that the task, of 3, has not" in err
+
+
 def test_files_of_an_earlier_report_are_replaced(project: Any, foldtune: Command) -> None:
     store = project.stored_run()
     stored_ensemble(store, "soft")

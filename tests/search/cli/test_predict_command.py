@@ -169,6 +169,25 @@ def test_nothing_to_predict_with(project: Any, foldtune: Command) -> None:
         assert (code, word in err) == (2, True), err
 
 
+@pytest.mark.parametrize("output", ["new.csv", "images/a.png", "./images/../new.csv"])
+def test_what_is_read_is_not_replaced(ensemble: EnsembleDir, foldtune: Command, output: str) -> None:
+    Path("new.csv").write_text("image\na.png\n")
+    before = {path: path.read_bytes() for path in (Path("new.csv"), Path("images/a.png"))}
+    code, _, err = foldtune("predict", str(ensemble.root), "new.csv", "--images", "images", "-o", output)
+    assert code == 2
+    assert "is read, and would be replaced by the predictions" in err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, "a/" * 200 + "b.png"])
+def test_names_that_no_file_has_are_an_error_a_row(ensemble: EnsembleDir, foldtune: Command, name: str) -> None:
+    Path("new.csv").write_text(f"image\n{name}\na.png\n")
+    code, _, err = foldtune("predict", str(ensemble.root), "new.csv", "--images", "images", "-o", "p.csv")
+    assert code == 0, err
+    assert len(err) < 1000
+    assert pd.read_csv("p.csv")["error"].notna().tolist() == [True, False]
+
+
 def test_a_folder_in_place_of_the_file_is_refused_before_any_work(ensemble: EnsembleDir, foldtune: Command) -> None:
     for command in (("predict", str(ensemble.root), "images"), ("ensemble", "tiny")):
         code, _, err = foldtune(*command, "--output", "images")

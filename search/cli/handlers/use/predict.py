@@ -18,7 +18,13 @@ from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import note
 from foldtune.search.predict.drawing import Drawing, start_drawing
-from foldtune.search.predict.new_images import NewImages, check_inside, find_images, sample_images
+from foldtune.search.predict.new_images import (
+    NewImages,
+    check_inside,
+    check_not_replaced,
+    find_images,
+    sample_images,
+)
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
 from foldtune.search.runs.lookup import find_ensembles
@@ -97,6 +103,7 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
     images = find_images(request.images, request.root, request.id_column)
     if request.root is not None:
         check_inside(images, request.root, request.images)
+    check_not_replaced(request.file, images, request.images, request.labels)
     drawing = None if request.draw is None else _drawing(ensembles, images, request, request.draw)
     frames: dict[str | None, pd.DataFrame] = {}
     for target, ensemble in ensembles.items():
@@ -130,6 +137,7 @@ def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, f
 
 def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Path) -> None:
     images = sample_images(sample, request.images)
+    check_not_replaced(request.file, images, sample)
     form = read_sample(sample)
     columns = list(form.columns)
     frames: dict[str | None, pd.DataFrame] = {}
