@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import shutil
@@ -45,6 +46,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         given = [] if called is None else [value for value in called.params.values() if isinstance(value, str)]
         if "s3" in (*getattr(item, "fixturenames", ()), *given):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Set the imported libraries and the collected tests, millions of objects, apart from Python's garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let Python clear up at its end as ever."""
+    gc.unfreeze()
 
 
 class S3Server:
