@@ -73,7 +73,7 @@ faults: $(INSTALLED)  ## kills, lost nodes and services on a cluster of this mac
 
 # FOLDTUNE_FUZZ_EXAMPLES and FOLDTUNE_FUZZ_COMMANDS give other numbers of inputs.
 fuzz: $(INSTALLED)  ## any bytes as input: 10,000 for each reader, 300 for each command; an hour at most
-	$(BIN)/python -m pytest -m fuzz --timeout 3600 tests/fuzz
+	$(BIN)/python -m pytest -m fuzz --numprocesses auto --timeout 3600 tests/fuzz
 
 mutants: $(INSTALLED)  ## faults put into the core one by one, which the nearest tests are to find; ten minutes
 	$(BIN)/python tests/mutants/mutate.py

@@ -108,6 +108,7 @@ def test_rows_of_a_group_are_never_on_both_sides(store: RunStore, tmp_path: Path
     assert refit(open_run("r", tmp_path))[0].tuned == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         write_trial(store, number, 1.0 + number)

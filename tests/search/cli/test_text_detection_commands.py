@@ -206,6 +206,7 @@ def searched(name: str, model_name: str) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_two_encoders_with_odd_labels_train_vote_and_submit(
     pages: dict[str, Any], foldtune: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

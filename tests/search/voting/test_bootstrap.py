@@ -46,6 +46,7 @@ def test_drawing_fewer_rows_gives_the_same_width() -> None:
     assert found.low < found.value < found.high
 
 
+@pytest.mark.slow
 def test_the_interval_has_its_nominal_coverage() -> None:
     scores, targets = draw(200_000, 0)
     truth = TASK.evaluate(scores, TASK.predict(scores), targets)["f1"]

@@ -66,7 +66,7 @@ def test_reference_numbers(term, threshold: float, value: float) -> None:
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes", "ignore:A single label")
 @pytest.mark.parametrize("metric", BINARY_TERMS)
-@pytest.mark.parametrize("rows", [1, 2, 5, 17])
+@pytest.mark.parametrize("rows", [1, 2, 5, pytest.param(17, marks=pytest.mark.slow)])
 def test_one_threshold_is_the_best_of_all_cuts(metric: str, rows: int) -> None:
     for seed in range(25):
         scores, targets = small_case(seed, rows)
