@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Set the imported libraries and the collected tests, millions of objects, apart from Python's garbage collection."""
+    """Set what is loaded by now, millions of objects, apart from Python's garbage collection."""
     gc.collect()
     gc.freeze()
 

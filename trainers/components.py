@@ -8,6 +8,7 @@ reported at once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -99,12 +100,15 @@ def read_component(
     return (None, problems) if problems else (Component(name, params), [])
 
 
+_type_hints = functools.cache(typing.get_type_hints)  # evaluated once a class: a validation reads each many times
+
+
 def read_fields(
     cls: type, given: Mapping[str, object], path: str = "", *, owner: str
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Values for the fields of `cls`: the given ones checked, the others at their defaults."""
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(cls)
     values = {name: field.default for name, field in fields.items()}
     problems = []
     for name, value in given.items():

@@ -8,6 +8,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import typer
@@ -42,7 +43,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     unread = is_discarded(sys.stdout)
     try:
         with interrupted_by_signals():
-            code = typer.main.get_command(app)(args=arguments, prog_name="foldtune", standalone_mode=False)
+            code = _command()(args=arguments, prog_name="foldtune", standalone_mode=False)
             sys.stdout.flush()  # a closed pipe shows here, not while Python exits
         return code if isinstance(code, int) else DONE
     except (KeyboardInterrupt, typer.Abort):
@@ -58,6 +59,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return DONE if closed else _report(BrokenPipeError(errno.EPIPE, "a connection was closed"))
     except Exception as error:
         return _report(error)
+
+
+@cache
+def _command() -> Any:
+    """Return the tree of all commands; typer builds it anew each time, which takes longer than most commands' work."""
+    return typer.main.get_command(app)
 
 
 def exit_code(error: Exception) -> int | None:
