@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -117,9 +118,10 @@ def _floats(values: Iterable[float | None]) -> pd.Series[Any]:
 def _parameter(values: Sequence[Any]) -> pd.Series[Any]:
     """Return a parameter's column: numeric where possible, integers nullable, lists and mappings as JSON."""
     kinds = {type(value) for value in values if value is not None}
-    if kinds == {int}:
-        return pd.Series(values, dtype="Int64")
-    if kinds and kinds <= {int, float}:
-        return _floats(values)
+    with suppress(OverflowError):  # integers of more than 64 bits
+        if kinds == {int}:
+            return pd.Series(values, dtype="Int64")
+        if kinds and kinds <= {int, float}:
+            return _floats(values)
     cells = [json_text(value) if isinstance(value, list | dict | tuple) else value for value in values]
     return pd.Series(cells, dtype=object)

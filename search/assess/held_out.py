@@ -17,7 +17,7 @@ from foldtune.results.runs.names import is_run, possible_roots
 from foldtune.results.runs.ranking import finalists
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.stored_json import require
-from foldtune.search.assess.stored_estimate import check_estimate, check_lengths
+from foldtune.search.assess.stored_estimate import check_estimate, check_lengths, check_trial_scores
 from foldtune.search.runs.dataset import read_labels
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run, open_run
@@ -100,6 +100,7 @@ def of_trial(run: Run, trial_id: str) -> HeldOut:
     record, stored = trial.record(), trial.read_scores()
     if record is None or stored is None or stored.targets is None:
         raise InputError(f"trial {trial_id} of run {run.store.name!r} has no stored scores")
+    check_trial_scores(run.task, stored, trial.scores_path)
     scores = run.task.scores(stored.logits)
     groups = groups_of(groups_by_id(run), stored.ids)
     if run.goal.metric in run.task.tunable_metrics:

@@ -14,6 +14,7 @@ from foldtune.results.runs.ranking import Goal, finalists
 from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.search.assess.held_out import groups_by_id, groups_of
+from foldtune.search.assess.stored_estimate import check_trial_scores
 from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.evaluation import metric_of
@@ -60,6 +61,7 @@ class _Job:
         stored = directory.read_scores()
         if stored is None or stored.targets is None:
             return None
+        check_trial_scores(self.task, stored, directory.scores_path)
         scores, targets = self.task.scores(stored.logits), stored.targets
         splits = make_splits(self.task.strata(targets), groups_of(self.groups, stored.ids))
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from foldtune.errors import RunCorrupt, shortened, unknown
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.records import Scores
+from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.gates import CLASS_FIGURES
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.tasks import Task
@@ -29,6 +31,22 @@ def check_lengths(stored: Mapping[str, npt.NDArray[Any]], directory: EnsembleDir
     if len(set(rows.values())) > 1 or not all(rows.values()):
         listed = ", ".join(f"{name} {number}" for name, number in rows.items())
         raise RunCorrupt(f"{directory.oof_path}: its arrays have other numbers of rows: {listed}")
+
+
+def check_trial_scores(task: Task, stored: Scores, path: StorePath) -> None:
+    """Raise RunCorrupt where a trial's validation scores are not those of a task of labels with these labels."""
+    if task.has_spatial_targets:
+        return
+    targets, labels = stored.targets, len(task.label_names)
+    rows = {len(each) for each in (stored.ids, stored.logits, targets) if each is not None}
+    width = stored.logits.shape[1] if stored.logits.ndim > 1 else 1
+    if len(rows) > 1 or width != task.head_size:
+        raise RunCorrupt(f"{path}: {len(stored.logits)} rows of {width} outputs are none of task {task.name}")
+    if targets is None or not targets.size:
+        return
+    fits = targets.shape[1] == labels if targets.ndim > 1 else targets.min() >= 0 and targets.max() < labels
+    if not fits:
+        raise RunCorrupt(f"{path}: holds labels that the task, of {labels}, has not")
 
 
 def check_estimate(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from foldtune.errors import InputError, RunCorrupt, unknown
+from foldtune.search.assess.stored_estimate import check_trial_scores
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.estimate import EnsembleCombiner
@@ -146,9 +147,11 @@ def trial_source(run: Run, trial_id: str) -> Source:
         TrialNotFound: no such trial.
         InputError: it has no stored scores.
     """
-    stored = run.store.find_trial(trial_id).read_scores()
+    trial = run.store.find_trial(trial_id)
+    stored = trial.read_scores()
     if stored is None or stored.targets is None:
         raise InputError(f"trial {trial_id} of run {run.store.name!r} has no stored scores")
+    check_trial_scores(run.task, stored, trial.scores_path)
     return Source(f"trial {trial_id}", run.task, [run.task.scores(stored.logits)], stored.targets)
 
 

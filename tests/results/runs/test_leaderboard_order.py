@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -48,6 +49,12 @@ def test_columns_in_the_promised_order(make_record: Make) -> None:
     assert metric_columns(frame) == ["accuracy", "accuracy_tuned", "macro_f1", "loss"]
     assert param_columns(frame)[0] == "params_batch_size"
     assert column_modes(frame, GOAL, {"loss": "min"})["loss"] == "min"
+
+
+@pytest.mark.parametrize("values", [(10**400, 1), (10**400, 0.5), (2**63, None)])
+def test_a_stored_number_may_be_larger_than_any_that_is_sampled(make_record: Make, values: tuple[Any, Any]) -> None:
+    frame = leaderboard([make_record(row, 0.5, params={"lr": value}) for row, value in enumerate(values)], GOAL)
+    assert frame["params_lr"].tolist() == list(values)
 
 
 def test_a_run_without_trials_has_the_columns() -> None:

@@ -131,6 +131,28 @@ def stored_ensemble(project: Any, store: RunStore) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("outputs", "label", "word"),
+    [(4, 0, "12 rows of 4 outputs are none of task multiclass"), (3, 7, "holds labels that the task, of 3, has not")],
+)
+def test_scores_of_another_task_are_refused(
+    project: Any, foldtune: Command, outputs: int, label: int, word: str
+) -> None:
+    store = project.stored_run()
+    scored_trial(project, store, 3, 3.0)
+    trial = store.trial("0003")
+    ids = np.array([name for name, _ in project.rows])[::2]
+    trial.write_scores(ids, np.zeros((len(ids), outputs), np.float32), np.full(len(ids), label), 1)
+    for command in (
+        ["compare", "tiny/trials/0003", "tiny/trials/0003"],
+        ["thresholds", "tiny", "--trial", "0003"],
+        ["thresholds", "tiny"],
+    ):
+        code, _, err = foldtune(*command)
+        assert code == 1, command
+        assert word in err
+
+
 def test_the_command_compares_trials_runs_and_ensembles(project: Any, foldtune: Command) -> None:
     store = project.stored_run()
     logits = {number: scored_trial(project, store, number, float(number)) for number in (3, 4)}

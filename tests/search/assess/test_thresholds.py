@@ -222,7 +222,7 @@ def test_no_refit_has_seen_a_row_of_a_group_that_it_predicts() -> None:
 
     numbers = np.stack([np.arange(rows), np.zeros(rows), np.zeros(rows)], axis=1)
     stored = Scores(np.arange(rows).astype(str), numbers, np.arange(rows) % 3, 1)
-    directory = SimpleNamespace(trial_id="0000", read_scores=lambda: stored)
+    directory = SimpleNamespace(trial_id="0000", scores_path=Path("scores.npz"), read_scores=lambda: stored)
     job = thresholds._Job(Spied("y", ("a", "b", "c"), (20, 20, 20)), "accuracy", "accuracy", groups)
     job(directory, "tuned")  # type: ignore[arg-type]
     *crossed, _ = seen  # the last fit is of all rows, for new ones

@@ -16,6 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from foldtune.search.cli.handlers.look.frames import frame_rows
 from foldtune.search.cli.terminal import TextConsole, note, plain, print_csv, print_json, shown
 
 Command = Callable[..., tuple[int, str, str]]
@@ -123,3 +124,10 @@ def test_wrong_usage_is_shown_as_it_is(foldtune: Command) -> None:
         assert code == 2
         assert not {"\x1b", "\x9b"} & set(err)
         assert argument[:4].rstrip("\x1b\x9b") in err
+
+
+def test_half_a_character_in_a_frame_is_escaped_in_json() -> None:
+    assert frame_rows(pd.DataFrame({"error": ["\ud800", "a"], "rank": [1, 2]}, dtype=object)) == [
+        {"error": "\\ud800", "rank": 1},
+        {"error": "a", "rank": 2},
+    ]

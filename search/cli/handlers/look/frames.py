@@ -21,4 +21,11 @@ def print_frame(frame: pd.DataFrame, format: Format) -> None:
 
 def frame_rows(frame: pd.DataFrame) -> Any:
     """Return one mapping a row, of values that JSON has; missing ones are None."""
-    return json.loads(frame.to_json(orient="records", date_format="iso"))
+    try:
+        return json.loads(frame.to_json(orient="records", date_format="iso"))
+    except UnicodeEncodeError:  # a text with half a character
+        return json.loads(frame.map(_whole).to_json(orient="records", date_format="iso"))
+
+
+def _whole(value: Any) -> Any:
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
