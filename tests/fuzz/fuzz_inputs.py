@@ -94,6 +94,11 @@ def _changed(original: Any, changes: list[tuple[tuple[Any, ...], Any]]) -> bytes
     return json.dumps(root[""]).encode(errors="surrogatepass")
 
 
+def with_value(original: bytes, path: tuple[Any, ...], value: Any) -> bytes:
+    """JSON with another value at a place."""
+    return _changed(json.loads(original), [(path, value)])
+
+
 def image(format: str, mode: str = "RGB", **options: Any) -> bytes:
     """The bytes of a small image file."""
     buffer = io.BytesIO()

@@ -26,6 +26,7 @@ from fuzz_inputs import (
     edited,
     many,
     texts,
+    with_value,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,10 +123,25 @@ def changed(file: str) -> st.SearchStrategy[bytes]:
     return edited(original)
 
 
+def stored(file: str) -> bytes:
+    return (STORED / file).read_bytes()
+
+
 KNOWN: list[tuple[str, bytes, tuple[str, ...]]] = [
     *(("tiny.yaml", content, ("validate", "tiny.yaml")) for content in CONFIGS),
     *(("train.csv", content, ("validate", "tiny.yaml")) for content in TABLES),
     *(("gates.yaml", content, ("gate", "stored", "gates.yaml")) for content in GATES),
+    # Found by the properties below.
+    (
+        "runs/stored/task.json",
+        b'{"task": "multiclass", "target": "label", "labels": ["2", "4", "6"], "counts": [15, 15, 15]}',
+        ("compare", "stored", "stored"),
+    ),
+    (
+        "runs/stored/trials/0001/config.json",
+        with_value(stored("trials/0001/config.json"), ("params", "lr"), 10**400),
+        ("results", "stored", "--format", "json"),
+    ),
 ]
 
 
