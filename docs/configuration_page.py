@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from foldtune.search.config.schema import RunConfig
-from foldtune.spaces.presets import list_presets
+from foldtune.spaces.presets import list_presets, tasks_of
 from foldtune.trainers.components import Component, describe_range
 from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.settings import COMPONENTS, TrialSettings
@@ -84,7 +84,9 @@ def page() -> str:
     parts += [SPACE, table("setting", setting_rows())]
     for kind, registry in COMPONENTS.items():
         parts += [f"### `{kind}`", components(registry)]
-    parts += ["### `preset`", table("preset", ((name, "", text) for name, text in sorted(list_presets().items())))]
+    presets = sorted(list_presets().items())
+    rows = ((name, "", f"{text} For {', '.join(tasks_of(name))}.") for name, text in presets)
+    parts += ["### `preset`", table("preset", rows)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

@@ -293,6 +293,31 @@ def did_you_mean(given: str, valid: Iterable[str], n: int = 1) -> str:
     return f"; did you mean {' or '.join(shortened(repr(name), 4 * MAX_SHOWN) for name in near)}?" if near else ""
 
 
+def did_you_mean_file(given: str, existing: Iterable[str]) -> str:
+    """Return "; did you mean 'a.csv'?" for the name of a file, "" where none is near.
+
+    Names are compared without their suffix, which all of a kind have, and numbers in them must be the same: another
+    image of a series is not the one that was meant.
+
+    >>> did_you_mean_file("trian.csv", ["train.csv", "test.csv"]), did_you_mean_file("a1.png", ["a2.png"])
+    ("; did you mean 'train.csv'?", '')
+    """
+    stems: dict[str, str] = {}
+    for name in existing:
+        if _digits(name) == _digits(given):
+            stems.setdefault(_stem(name), name)
+    near = close_matches(_stem(given), stems)
+    return f"; did you mean {shortened(repr(stems[near[0]]), 4 * MAX_SHOWN)}?" if near else ""
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdigit, _stem(name)))
+
+
 def unknown(kind: str, given: object, valid: Iterable[object]) -> str:
     """Return the line for a name that is not one of a fixed set: the nearest valid one, then all.
 

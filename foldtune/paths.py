@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from foldtune.errors import InputError, RunCorrupt
+from foldtune.errors import InputError, RunCorrupt, StorageDenied
 
 
 def leads_out(name: str) -> bool:
@@ -91,3 +91,31 @@ def join_stored(folder: Path, *names: str) -> Path:
             f"{path}: leads out of {folder}, and nothing of a stored run or model is read or written there"
         )
     return path
+
+
+def check_output(path: Path, *, is_folder: bool, name: str) -> None:
+    """Refuse a path at which no file, or no folder, can be written. Folders on the way to it need not exist.
+
+    Args:
+        name: flag or argument for the message.
+
+    Raises:
+        InputError: a folder in the place of a file, or the reverse, or a path that no file has.
+        StorageDenied: no permission.
+    """
+    try:
+        if path.is_dir() if not is_folder else path.exists() and not path.is_dir():
+            kinds = ("a file", "a folder") if is_folder else ("a folder", "a file")
+            raise InputError(f"{name}: {path} is {kinds[0]}; name {kinds[1]}")
+        holder = path if is_folder and path.is_dir() else _holder(path)
+        if not holder.is_dir():
+            raise InputError(f"{name}: {holder} is a file, so nothing can lie in it")
+    except (OSError, ValueError) as error:  # a name that is too long, or holds NUL
+        raise InputError(f"{name}: {path}: {getattr(error, 'strerror', None) or error}") from None
+    if not os.access(holder, os.W_OK | os.X_OK):
+        raise StorageDenied(f"cannot write {path}: Permission denied")
+
+
+def _holder(path: Path) -> Path:
+    """Return the nearest folder above a path that exists, or the file in its place."""
+    return next(each for each in path.absolute().parents if os.path.lexists(each))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from foldtune.errors import Problem, SettingsError
+from foldtune.errors import Problem, SettingsError, unknown
 
 
 def follow_omp_threads(processes: int = 1) -> None:
@@ -28,12 +28,21 @@ def choose_device(device: str | None) -> torch.device:
     """Return the named device; None is the first GPU, or the CPU where there is none.
 
     Raises:
-        SettingsError: a GPU is named, and torch finds none here.
+        SettingsError: a GPU that torch does not find here, or a name that is no device's.
     """
-    available = torch.cuda.is_available()
-    if device is not None and device.startswith("cuda") and not available:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device is None:
+        return torch.device("cuda" if gpus else "cpu")
+    valid = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))]
+    if device.startswith("cuda") and not gpus:
         raise SettingsError([Problem("device", f"torch finds no GPU here, so {device} cannot be used; valid: cpu")])
-    return torch.device(device or ("cuda" if available else "cpu"))
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise SettingsError([Problem("device", unknown("device", device, valid))]) from None
+    if found.type == "cuda" and (found.index or 0) >= gpus:
+        raise SettingsError([Problem("device", unknown("device", device, valid))])
+    return found
 
 
 @contextmanager

@@ -60,6 +60,17 @@ def leaderboard(
     return frame if sort_by is None else _sorted(frame, sort_by, column_modes(frame, goal, modes))
 
 
+def sort_column(frame: pd.DataFrame, sort_by: str) -> str:
+    """Return the leaderboard's column that is meant by its name, or by that of a parameter without its prefix.
+
+    Raises ColumnNotFound.
+    """
+    column = sort_by if sort_by in frame.columns else _PREFIX + sort_by
+    if column not in frame.columns:
+        raise ColumnNotFound(not_found("column", sort_by, frame.columns, shown=len(frame.columns)))
+    return column
+
+
 def metric_columns(frame: pd.DataFrame) -> list[str]:
     """Return the leaderboard's columns that hold metrics, the run's own first."""
     rest = set(_HEAD) | set(_MEASURES) | set(param_columns(frame)) | {"error"}
@@ -90,9 +101,7 @@ def _order(record: TrialRecord, goal: Goal) -> tuple[int, float, int, str]:
 
 
 def _sorted(frame: pd.DataFrame, sort_by: str, modes: Mapping[str, Mode]) -> pd.DataFrame:
-    column = sort_by if sort_by in frame.columns else _PREFIX + sort_by
-    if column not in frame.columns:
-        raise ColumnNotFound(not_found("column", sort_by, frame.columns, shown=len(frame.columns)))
+    column = sort_column(frame, sort_by)
     ascending = column != "images_per_s" and modes.get(column, "min") == "min"
     mixed = frame[column].dtype == object
     failed = frame["status"] == "FAIL"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from foldtune.errors import RunNameInvalid, shortened
+from foldtune.errors import RunNameInvalid, StorageInvalid, not_found, shortened
 from foldtune.results.storage.files import is_file, names_in
 from foldtune.results.storage.paths import StorePath, as_path
 
@@ -40,6 +40,21 @@ def run_names(storage: StorePath | str) -> list[str]:
     """Return the names of the runs in a storage, sorted; [] where there is no such folder. Raises StorageError."""
     folder = as_path(storage)
     return [name for name in names_in(folder) or [] if is_run(folder / name)]
+
+
+def check_storage(folder: StorePath) -> None:
+    """Raise StorageInvalid where a file stands in the place of the folder of runs; it need not exist."""
+    if isinstance(folder, Path) and folder.exists() and not folder.is_dir():
+        raise StorageInvalid(f"{folder}: is a file; --storage names a folder, or a URL, where runs are kept")
+
+
+def no_run(kind: str, name: str, storage: StorePath | str) -> str:
+    """Return the message for a run that does not exist: the nearest of those that do, or that there is no storage."""
+    folder = as_path(storage)
+    check_storage(folder)
+    if isinstance(folder, Path) and not folder.is_dir():
+        return f"no {kind} {shortened(repr(name))}: there is no folder {storage}; --storage names where runs are kept"
+    return f"{not_found(kind, name, run_names(storage))} (in {storage})"
 
 
 def possible_roots(name: StorePath | str, storage: StorePath | str) -> list[StorePath]:

@@ -21,7 +21,7 @@ from foldtune.paths import is_inside, join_stored
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.identity import read_identity
 from foldtune.results.runs.leaderboard import leaderboard
-from foldtune.results.runs.names import check_name, is_run, possible_roots, run_names
+from foldtune.results.runs.names import check_name, check_storage, is_run, no_run, possible_roots
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import FINISHED, TrialRecord, unreadable_record
 from foldtune.results.runs.stored_json import StoredGoal, StoredTask, checked
@@ -86,6 +86,7 @@ class RunStore:
         check_name(name, "run")
         store = cls(as_path(storage) / name)
         if isinstance(store.root, Path):
+            check_storage(store.root.parent)
             with storage_errors(store.root, "create"):
                 store.root.mkdir(parents=True, exist_ok=True)
         # A start that was killed before it wrote config.yaml leaves these, and no run.
@@ -139,10 +140,10 @@ class RunStore:
         for root in roots:
             if names_in(root) is not None:
                 raise RunNotFound(f"{root} is not a run: it has no config.yaml")
-        raise RunNotFound(f"{not_found('run', str(run), run_names(storage))} (in {storage})")
+        raise RunNotFound(no_run("run", str(run), storage))
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the run's lock for writing, as long as a search lasts. As :func:`results.storage.lock.hold_run`."""
+        """Hold the run's lock for writing, as long as a search lasts. As `foldtune.results.storage.lock.hold_run`."""
         return hold_run(self.lock_path, f"run {self.name!r} ({self.root})")
 
     def is_locked(self) -> bool:

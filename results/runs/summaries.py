@@ -55,7 +55,7 @@ class RunSummary:
 def list_runs(storage: StorePath | str, read_goal: GoalReader = RunStore.read_goal) -> list[RunSummary]:
     """Return the summaries of all runs, by name; [] without the folder. Raises StorageInvalid, StorageError.
 
-    ``read_goal`` as of :func:`summarise`.
+    ``read_goal`` as of `summarise`.
     """
     return [summarise(RunStore(as_path(storage) / name), read_goal) for name in run_names(storage)]
 

@@ -43,21 +43,35 @@ class Column:
         return max((min(cell.cell_len, self.limit) for cell in self.cells), default=0)
 
 
-def fit_columns(columns: Sequence[Column], width: int | None) -> tuple[list[tuple[str, Column]], int]:
-    """Return the (header, column) pairs that fit into ``width`` characters (None: all) and the number dropped.
+def fit_columns(columns: Sequence[Column], width: int | None) -> tuple[list[tuple[str, Column]], list[str]]:
+    """Return the (header, column) pairs that fit into ``width`` characters (None: all) and the headers of the rest.
 
     Long headers are broken after "_" and "." before any column is dropped; a column that does not fit beside the
     more important ones is skipped in favour of narrower ones.
     """
     kept = list(columns)
     if width is None or _total(kept, broken=False) <= width:
-        return [(column.header, column) for column in kept], 0
+        return [(column.header, column) for column in kept], []
     chosen: list[int] = []
     for i in sorted(range(len(kept)), key=lambda i: (kept[i].importance, i)):
         wider = [kept[j] for j in [*chosen, i]]
         if kept[i].importance == 0 or _total(wider, broken=True) <= width:
             chosen.append(i)
-    return [(_broken(kept[i]), kept[i]) for i in sorted(chosen)], len(kept) - len(chosen)
+    left_out = [column.header for i, column in enumerate(kept) if i not in chosen]
+    return [(_broken(kept[i]), kept[i]) for i in sorted(chosen)], left_out
+
+
+def left_out_line(headers: Sequence[str], elsewhere: str) -> str:
+    """Return the line below a table on the columns for which it is too narrow; "" where it has all.
+
+    Args:
+        headers: headers of these columns.
+        elsewhere: what has them besides a wider terminal.
+
+    >>> left_out_line(["time", "img/s"], "--format csv")
+    'left out for width: time, img/s (a wider terminal and --format csv have them)'
+    """
+    return f"left out for width: {', '.join(headers)} (a wider terminal and {elsewhere} have them)" if headers else ""
 
 
 def build_table(columns: Iterable[tuple[str, Column]]) -> Table:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foldtune.results.runs.records import Mode
-from foldtune.results.tables.columns import Column, build_table, fit_columns
+from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line
 from foldtune.results.tables.formatting import metric_text, number_text
 
 _CLASSES = 30
@@ -83,11 +83,11 @@ def _classes(rows: Sequence[Mapping[str, Any]], width: int | None) -> Table:
         cells = tuple(_triple(row["a"][name], row["b"][name]) for row in shown)
         columns.append(Column(f"{name}: A, B, B − A", cells, importance))
     columns.append(Column("rows", tuple(Text(number_text(row["support"])) for row in shown), 0))
-    fitted, dropped = fit_columns(columns, width)
+    fitted, left_out = fit_columns(columns, width)
     table = build_table(fitted)
     notes = [f"the {len(shown)} of {len(rows)} classes whose F1 differs most"] if len(rows) > len(shown) else []
-    notes += [f"{dropped} more in a wider window"] if dropped else []
-    table.caption = Text(" · ".join(notes), style="dim") if notes else None
+    notes += [left_out_line(left_out, "--format csv")] if left_out else []
+    table.caption = Text("\n".join(notes), style="dim") if notes else None
     return table
 
 

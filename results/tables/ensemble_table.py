@@ -12,21 +12,24 @@ from rich.table import Table
 from rich.text import Text
 
 from foldtune.results.runs.records import Mode
-from foldtune.results.tables.columns import Column, build_table, fit_columns, titled
+from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
 from foldtune.results.tables.formatting import DASH, metric_text, number_text
 from foldtune.results.tables.leaderboard_table import BEST_STYLE, metric_column, parameter_columns
 
 _CLASSES = 15
 _WEAK_F1 = 0.5
+SCORES_OF = {"hard": "the members' mean scores (votes give labels, not scores)", "rank": "the members' mean ranks"}
+"""What the scores of an ensemble are, by voting, where its predictions come from something else."""
 
 
 def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None) -> Group:
     """Return the members, the estimate and the per-class figures of an ensemble.json.
 
     Keys: metric, mode, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
-    {metric: value}; optional: asked (the configured voting), compared {voting: value}, tta, dropped [{id, value,
-    leader, difference {value, low, high}}], interval [low, high], best_single {trial_id, value}, gain,
-    gain_interval [low, high], fixed_postprocess {name: value}, per_class [{label, precision, recall, f1, support}].
+    {metric: value}; optional: score_metrics [those of scores], asked (the configured voting), compared
+    {voting: value}, tta, dropped [{id, value, leader, difference {value, low, high}}], interval [low, high],
+    best_single {trial_id, value}, gain, gain_interval [low, high], fixed_postprocess {name: value}, per_class
+    [{label, precision, recall, f1, support}].
     """
     direction: Mode = ensemble["mode"]
     parts: list[Group | Table | Text] = [_members(ensemble, direction, width)]
@@ -58,14 +61,14 @@ def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) ->
     for fold in range(max(map(len, folds), default=0)):
         values = [row[fold] if fold < len(row) else math.nan for row in folds]
         columns.append(metric_column(f"fold {fold}", values, direction, 4))
-    fitted, dropped = fit_columns(columns, width)
+    fitted, left_out = fit_columns(columns, width)
     voting, metric = ensemble["voting"], ensemble["metric"]
     chosen = f"{voting} voting (auto)" if ensemble.get("asked") == "auto" else f"{voting} voting"
     views = f", {ensemble['tta']} views" if ensemble.get("tta") else ""
     title = f"{len(members)} members, {ensemble['folds']} folds, {chosen}{views}, by {metric}"
     table = build_table(fitted)
-    if dropped:
-        table.caption = Text(f"{dropped} more columns in a wider window", style="dim")
+    if left_out:
+        table.caption = Text(left_out_line(left_out, "--format json"), style="dim")
     return titled(title, table)
 
 
@@ -92,7 +95,19 @@ def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:
     others = [f"{name} {metric_text(value)}" for name, value in estimate.items() if name != metric]
     if others:
         text.append("\n " + " · ".join(others), style="dim")
+    if line := scores_line(ensemble):
+        text.append(f"\n {line}", style="dim")
     return text
+
+
+def scores_line(ensemble: Mapping[str, Any]) -> str:
+    """Return what the metrics of scores are of, where that is not what the predictions come from; else "".
+
+    >>> scores_line({"voting": "hard", "score_metrics": ["auroc", "loss"]})
+    "auroc, loss: of the members' mean scores (votes give labels, not scores)"
+    """
+    names, source = ensemble.get("score_metrics") or (), SCORES_OF.get(ensemble["voting"])
+    return f"{', '.join(names)}: of {source}" if names and source else ""
 
 
 def _dropped(rows: Sequence[Mapping[str, Any]]) -> Text:
@@ -125,10 +140,11 @@ def _classes(rows: Sequence[Mapping[str, Any]], width: int | None) -> Table:
     for name, importance in (("precision", 1), ("recall", 1), ("f1", 0)):
         columns.append(Column(name, tuple(_score(_value(row[name])) for row in shown), importance))
     columns.append(Column("rows", tuple(Text(number_text(row["support"])) for row in shown), 1))
-    fitted, _ = fit_columns(columns, width)
+    fitted, left_out = fit_columns(columns, width)
     table = build_table(fitted)
-    if len(rows) > len(shown):
-        table.caption = Text(f"the {len(shown)} weakest of {len(rows)} classes by F1", style="dim")
+    notes = [f"the {len(shown)} weakest of {len(rows)} classes by F1"] if len(rows) > len(shown) else []
+    notes += [left_out_line(left_out, "--format json")] if left_out else []
+    table.caption = Text("\n".join(notes), style="dim") if notes else None
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,11 +13,11 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.results.runs.leaderboard import column_modes, metric_columns, param_columns
+from foldtune.results.runs.leaderboard import column_modes, metric_columns, param_columns, sort_column
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import Mode
 from foldtune.results.runs.summaries import RunSummary
-from foldtune.results.tables.columns import Column, build_table, fit_columns, short_names
+from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, short_names
 from foldtune.results.tables.formatting import DASH, duration_text, metric_text, number_text, parameter_text
 
 INTERRUPTED = "INTERRUPTED"
@@ -31,6 +32,8 @@ _STATUS_WORDS = {
     "RUNNING": "running",
     INTERRUPTED: "interrupted",
 }
+LEADING_PARAMETERS = ("loss", "lr")
+"""Last parts of the names of the parameters that a narrow table shows before the others."""
 _REASONS = 3
 _REASON_LENGTH = 160
 
@@ -43,20 +46,24 @@ def results_table(
     width: int | None = None,
     modes: Mapping[str, Mode] = MappingProxyType({}),
     active: bool = True,
+    sort_by: str | None = None,
 ) -> Table:
     """Return the first ``top`` rows (None: all) of a leaderboard as a table of at most ``width`` characters.
 
     The best value of each metric whose direction is in ``modes`` is bold among the rows shown; of the parameters only
     those that differ between these rows are shown; the caption counts all the trials and gives the failures' reasons.
     Where no process is ``active`` on the run, its unfinished trials are shown as interrupted, not as running.
+    The metric and the column that the rows are sorted by (``sort_by``, as of ``leaderboard``) are never left out; next
+    come status, loss and lr.
     """
     if not active:
         frame = frame.assign(status=frame["status"].replace("RUNNING", INTERRUPTED))
     shown = frame if top is None else frame.head(top)
-    columns = _result_columns(shown, goal.metric, column_modes(frame, goal, modes))
-    fitted, dropped = fit_columns(columns, width)
+    by = None if sort_by is None else sort_column(frame, sort_by)
+    columns = _result_columns(shown, goal.metric, column_modes(frame, goal, modes), by)
+    fitted, left_out = fit_columns(columns, width)
     table = build_table(fitted)
-    table.caption = _caption(frame, dropped)
+    table.caption = _caption(frame, left_out_line(left_out, "foldtune leaderboard"))
     table.caption_style = "none"
     return table
 
@@ -67,7 +74,7 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
         Column("run", tuple(Text(run.name, style="bold") for run in runs), 0, right=False),
         Column("state", tuple(Text(r.state, style=STATE_STYLES.get(r.state, "")) for r in runs), 0, right=False),
         Column("trials", tuple(_counts(_by_state(run), separator=", ") for run in runs), 2, right=False, limit=60),
-        Column("metric", tuple(Text(run.metric or DASH) for run in runs), 1, right=False),
+        Column("metric", tuple(Text(run.metric or DASH) for run in runs), 0, right=False),
         Column("best", tuple(Text(metric_text(run.best), style=BEST_STYLE) for run in runs), 0),
         Column("MB", tuple(Text(f"{run.size_mb:,.0f}") for run in runs), 1),
         Column("note", tuple(Text(run.note or "") for run in runs), 1, right=False, limit=32),
@@ -80,10 +87,9 @@ def runs_table(runs: Sequence[RunSummary], *, width: int | None = None) -> Table
         ),
     ]
     empty = {"job": not any(map(_job, runs)), "note": not any(run.note for run in runs)}
-    fitted, _ = fit_columns([column for column in columns if not empty.get(column.header)], width)
+    fitted, left_out = fit_columns([column for column in columns if not empty.get(column.header)], width)
     table = build_table(fitted)
-    if not runs:
-        table.caption = "no runs yet"
+    table.caption = left_out_line(left_out, "--format csv") if runs else "no runs yet"
     return table
 
 
@@ -99,18 +105,28 @@ def _job(run: RunSummary) -> str:
     return " ".join(filter(None, (run.job, run.job_state and run.job_state.lower())))
 
 
-def parameter_columns(shown: Sequence[Mapping[str, Any]], taken: Sequence[str], importance: int) -> list[Column]:
-    """Return a column for each parameter that differs between the mappings; for a single mapping, for each."""
+def parameter_columns(
+    shown: Sequence[Mapping[str, Any]], taken: Sequence[str], importance: int, *, sort_by: str | None = None
+) -> list[Column]:
+    """Return a column for each parameter that differs between the mappings; for a single mapping, for each.
+
+    Loss and lr are more important than ``importance`` by 2. The one that the rows are sorted by is there in any case.
+    """
     names = list(dict.fromkeys(name for params in shown for name in params))
     values = {name: [params.get(name) for params in shown] for name in names}
-    differing = [name for name in names if _differs(values[name]) or (len(shown) == 1 and values[name] != [None])]
+    differing = [
+        name
+        for name in names
+        if name == sort_by or _differs(values[name]) or (len(shown) == 1 and values[name] != [None])
+    ]
     headers = short_names(differing, taken)
     return [
         Column(
             headers[name],
             tuple(_muted(parameter_text(params.get(name))) for params in shown),
-            importance,
+            0 if name == sort_by else importance - 2 if name.split(".")[-1] in LEADING_PARAMETERS else importance,
             right=all(_is_number(params.get(name)) for params in shown),
+            strong=name == sort_by,
         )
         for name in differing
     ]
@@ -140,7 +156,9 @@ def metric_column(
     return Column(header, cells, importance, strong=strong)
 
 
-def _result_columns(shown: pd.DataFrame, metric: str, directions: Mapping[str, Mode]) -> list[Column]:
+def _result_columns(
+    shown: pd.DataFrame, metric: str, directions: Mapping[str, Mode], sort_by: str | None
+) -> list[Column]:
     tuned = f"{metric}_tuned"
     others = [name for name in metric_columns(shown) if name not in (metric, tuned)]
     ranks = [DASH if pd.isna(rank) else str(rank) for rank in shown["rank"]]
@@ -149,44 +167,47 @@ def _result_columns(shown: pd.DataFrame, metric: str, directions: Mapping[str, M
 
     eligible = list(shown["status"] != "FAIL")
 
-    def texts(column: str, text: Callable[[Any], str]) -> tuple[Text, ...]:
-        return tuple(_muted(text(value)) for value in shown[column])
+    def kept(name: str, column: Column) -> Column:
+        return replace(column, importance=0, strong=True) if name == sort_by else column
+
+    def texts(name: str, header: str, text: Callable[[Any], str], importance: int) -> Column:
+        return kept(name, Column(header, tuple(_muted(text(value)) for value in shown[name]), importance))
 
     def values(name: str, header: str, importance: int) -> Column:
         cells = list(shown[name])
-        return metric_column(header, cells, directions.get(name), importance, strong=name == metric, eligible=eligible)
+        strong = name == metric
+        column = metric_column(header, cells, directions.get(name), importance, strong=strong, eligible=eligible)
+        return kept(name, column)
 
     columns = [
         Column("#", tuple(Text(rank) for rank in ranks), 0),
         Column("trial", tuple(Text(trial_id) for trial_id in shown["trial_id"]), 0, right=False),
-        Column("status", tuple(statuses), 1, right=False),
+        kept("status", Column("status", tuple(statuses), 1, right=False)),
         values(metric, metric, 0),
     ]
-    if shown[tuned].notna().any():
-        columns.append(values(tuned, "tuned", 2))
-    columns += [
-        Column("epochs", texts("epochs", str), 3),
-        Column("time", texts("fit_time_s", duration_text), 3),
-    ]
+    if shown[tuned].notna().any() or sort_by == tuned:
+        columns.append(values(tuned, "tuned", 3))
+    columns += [texts("epochs", "epochs", str, 3), texts("fit_time_s", "time", duration_text, 3)]
     params = [
         {name.removeprefix("params_"): row[name] for name in param_columns(shown)}
         for row in shown.astype(object).to_dict(orient="records")
     ]
-    columns += parameter_columns([_present(row) for row in params], headers, importance=4)
+    by = (sort_by or "").removeprefix("params_")
+    columns += parameter_columns([_present(row) for row in params], headers, importance=4, sort_by=by)
     columns += [values(name, name, 5) for name in others]
-    columns.append(Column("img/s", texts("images_per_s", number_text), 6))
-    columns.append(Column("params M", texts("params_m", number_text), 7))
+    columns.append(texts("images_per_s", "img/s", number_text, 6))
+    columns.append(texts("params_m", "params M", number_text, 7))
     return columns
 
 
-def _caption(frame: pd.DataFrame, dropped: int) -> Text:
+def _caption(frame: pd.DataFrame, left_out: str) -> Text:
     if frame.empty:
         return Text("no trials yet", style="dim")
     counts = _counts(frame["status"].value_counts().to_dict(), separator=" · ")
     time_s = float(frame["fit_time_s"].sum())
     caption = Text.assemble(counts, (f" · {duration_text(time_s)} of training", "dim"))
-    if dropped:
-        caption.append(f" · {dropped} more columns in a wider window, or as csv or json", style="dim")
+    if left_out:
+        caption.append(f"\n{left_out}", style="dim")
     reasons = Counter(frame.loc[frame["status"] == "FAIL", "error"].dropna())
     for reason, times in reasons.most_common(_REASONS):
         line = reason.strip().split("\n")[0]

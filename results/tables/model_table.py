@@ -7,16 +7,18 @@ from rich.console import Group
 from rich.text import Text
 
 from foldtune.results.runs.ranking import Goal
-from foldtune.results.tables.columns import Column, build_table, fit_columns, titled
+from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
 from foldtune.results.tables.formatting import duration_text, metric_text, number_text
-from foldtune.results.tables.leaderboard_table import metric_column
+from foldtune.results.tables.leaderboard_table import STATUS_STYLES, metric_column
+
+PRUNED = "pruned: stopped before its last epoch, so its value is of fewer epochs than a complete trial's"
 
 
 def model_table(frame: pd.DataFrame, goal: Goal, *, width: int | None = None) -> Group:
     """Return one row per model: its best trial's metric, size, training time and speed, and its inference time.
 
-    Columns of ``frame``: model_name, <metric>, <metric>_tuned, params_m, fit_time_s, images_per_s, trials, trial_id
-    and, optionally, inference_ms.
+    Columns of ``frame``: model_name, <metric>, <metric>_tuned, params_m, fit_time_s, images_per_s, trials, trial_id,
+    status and, optionally, inference_ms. A trial that was stopped early is pruned, which a line below explains.
     """
     columns = [
         Column("model", tuple(Text(str(name)) for name in frame["model_name"]), 0, right=False),
@@ -31,9 +33,16 @@ def model_table(frame: pd.DataFrame, goal: Goal, *, width: int | None = None) ->
     columns += [
         Column("trials", tuple(Text(str(count)) for count in frame["trials"]), 5),
         Column("best trial", tuple(Text(str(trial_id)) for trial_id in frame["trial_id"]), 2, right=False),
+        Column(
+            "status", tuple(Text(each.lower(), style=STATUS_STYLES[each]) for each in frame["status"]), 0, right=False
+        ),
     ]
-    fitted, _ = fit_columns(columns, width)
-    return titled("the best trial of each model", build_table(fitted))
+    fitted, left_out = fit_columns(columns, width)
+    table = build_table(fitted)
+    notes = [PRUNED] if "PRUNED" in set(frame["status"]) else []
+    notes += [left_out_line(left_out, "models.csv")] if left_out else []
+    table.caption = Text("\n".join(notes), style="dim") if notes else None
+    return titled("the best trial of each model", table)
 
 
 def _number(value: float | None) -> str:

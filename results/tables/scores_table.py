@@ -14,10 +14,12 @@ from foldtune.results.tables.formatting import metric_text
 from foldtune.results.tables.leaderboard_table import BEST_STYLE
 
 
-def scores_table(figures: Mapping[str, Mapping[str, float]], metric: str, modes: Mapping[str, Mode]) -> Group:
+def scores_table(
+    figures: Mapping[str, Mapping[str, float]], metric: str, modes: Mapping[str, Mode], note: str = ""
+) -> Group:
     """Return one row per metric, the run's own first, and one column per predictor of ``figures``.
 
-    ``figures`` is {predictor: {metric: value}}; the best value of a row is bold.
+    ``figures`` is {predictor: {metric: value}}; the best value of a row is bold. ``note`` is a line below.
     """
     table = Table(box=None, pad_edge=False)
     table.add_column("")
@@ -28,4 +30,5 @@ def scores_table(figures: Mapping[str, Mapping[str, float]], metric: str, modes:
         best = max(values) if modes[name] == "max" else min(values)
         cells = [Text(metric_text(value), style=BEST_STYLE if value == best else "") for value in values]
         table.add_row(Text(name, style="bold" if name == metric else ""), *cells)
-    return titled("on the held labels", table)
+    titled_table = titled("on the held labels", table)
+    return Group(titled_table, Text(note, style="dim")) if note else titled_table

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from foldtune.results.runs.records import Mode
-from foldtune.results.tables.columns import Column, build_table, fit_columns, titled
+from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
 from foldtune.results.tables.formatting import number_text
 from foldtune.results.tables.leaderboard_table import metric_column
 
@@ -26,10 +26,10 @@ def sweep_table(
     for place, (name, mode) in enumerate(metrics.items()):
         values = [float(row["metrics"][name]) for row in rows]
         columns.append(metric_column(name, values, mode, min(place, 3), strong=place == 0))
-    fitted, dropped = fit_columns(columns, width)
+    fitted, left_out = fit_columns(columns, width)
     parts: list[Group | Text] = [titled(title, build_table(fitted))]
-    if dropped:
-        parts.append(Text(f"{dropped} more columns in a wider window, or as csv or json", style="dim"))
+    if left_out:
+        parts.append(Text(left_out_line(left_out, "--format csv"), style="dim"))
     return Group(*parts)
 
 

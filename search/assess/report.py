@@ -100,7 +100,8 @@ def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> 
     """Return the best trial of each model, the best first.
 
     Columns: model_name, the metric, its tuned value, params_m, fit_time_s (of that trial), images_per_s (in its
-    training), inference_ms (an image; see `trainers.inference.latency`), trials (finished ones of the model), trial_id.
+    training), inference_ms (an image; see `trainers.inference.latency`), trials (finished ones of the model), trial_id,
+    status (COMPLETE, or PRUNED where it was stopped early).
 
     Raises:
         InputError: no trial has finished.
@@ -127,6 +128,7 @@ def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> 
             INFERENCE: _inference_ms(run, settings, device) if timing else None,
             "trials": names.count(name),
             "trial_id": record.trial_id,
+            "status": record.status,
         }
         for name, (settings, record) in best.items()
     ]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from foldtune import __version__
 from foldtune.search.cli.commands import cluster, look, prepare, search, upkeep, use, vote
+from foldtune.search.cli.help import WIDTH, PlainCommand, PlainGroup, reflow
 from foldtune.search.cli.tta_option import ViewsCommand
 
 HELP = """Search the hyperparameters of an image classifier on Ray, train the best trials on K folds, combine them
@@ -23,7 +23,7 @@ foldtune data digits quickstart                 real images to try it on
 foldtune validate examples/quickstart.yaml      is the configuration right?
 foldtune search examples/quickstart.yaml        Ctrl-C, --resume: all is kept
 foldtune results quickstart                     the trials, the best first
-foldtune ensemble quickstart -o submission.csv  K folds, a vote, the submission
+foldtune ensemble quickstart -o submission.csv  a vote of K folds, to submit
 
 Each command has its own help: foldtune search --help
 """
@@ -42,16 +42,6 @@ class Group:
     help: str
     commands: Sequence[Function]
     alone: Function | None = None
-
-
-def reflow(text: str) -> str:
-    """Return a docstring whose paragraphs the terminal may wrap; Typer would keep the source's line breaks.
-
-    Paragraphs of commands (`foldtune …`, one a line) keep theirs.
-    """
-    paragraphs = inspect.cleandoc(text).split("\n\n")
-    kept = [part if part.startswith("foldtune ") else " ".join(part.split()) for part in paragraphs]
-    return "\n\n".join(kept)
 
 
 FAMILIES: Mapping[str, Sequence[Function]] = {
@@ -97,7 +87,7 @@ def register(into: typer.Typer, function: Function, panel: str | None = None) ->
     """Add a command: its name, flags and help are those of the function."""
     with_tta = "tta" in inspect.signature(function).parameters
     into.command(
-        cls=ViewsCommand if with_tta else TyperCommand, help=reflow(function.__doc__ or ""), rich_help_panel=panel
+        cls=ViewsCommand if with_tta else PlainCommand, help=reflow(function.__doc__ or ""), rich_help_panel=panel
     )(function)
 
 
@@ -107,10 +97,11 @@ def build_app() -> typer.Typer:
         name="foldtune",
         no_args_is_help=True,
         add_completion=False,
-        rich_markup_mode="rich",
+        cls=PlainGroup,
+        rich_markup_mode=None,  # rich's own form of a help imports more than all the rest of it
         pretty_exceptions_enable=False,
-        help=HELP,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        help=reflow(HELP),
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
     )
     app.callback()(root)
     for panel, functions in FAMILIES.items():
@@ -118,7 +109,9 @@ def build_app() -> typer.Typer:
             register(app, function, panel)
     for panel, groups in GROUPS.items():
         for name, group in groups.items():
-            below = typer.Typer(no_args_is_help=group.alone is None, help=group.help)
+            below = typer.Typer(
+                cls=PlainGroup, rich_markup_mode=None, no_args_is_help=group.alone is None, help=group.help
+            )
             if group.alone is not None:
                 below.callback(invoke_without_command=True, help=group.help)(group.alone)
             for function in group.commands:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from foldtune.paths import check_output
+
 
 class Format(StrEnum):
     """Form in which a command prints a table."""
@@ -22,6 +24,23 @@ class TableOrJson(StrEnum):
 
     table = "table"
     json = "json"
+
+
+def output_file(param: typer.CallbackParam, value: Path | None) -> Path | None:
+    """Return the file to write, before any work is done for it. Raises as `check_output`."""
+    return _output(param, value, is_folder=False)
+
+
+def output_folder(param: typer.CallbackParam, value: Path | None) -> Path | None:
+    """Return the folder to write, before any work is done for it. Raises as `check_output`."""
+    return _output(param, value, is_folder=True)
+
+
+def _output(param: typer.CallbackParam, value: Path | None, *, is_folder: bool) -> Path | None:
+    if value is not None:
+        flag = next((each for each in param.opts if each.startswith("-")), None)
+        check_output(value, is_folder=is_folder, name=flag or str(param.metavar))
+    return value
 
 
 ConfigFile = Annotated[
@@ -83,5 +102,5 @@ AllowNoToken = Annotated[
     bool,
     typer.Option("--allow-no-token", help="Trust a cluster on which everybody who reaches its ports can run code."),
 ]
-TableFormat = Annotated[Format, typer.Option("--format", help="Form of the output.")]
-ReportFormat = Annotated[TableOrJson, typer.Option("--format", help="Form of the output.")]
+TableFormat = Annotated[Format, typer.Option("--format", metavar="table|csv|json", help="Form of the output.")]
+ReportFormat = Annotated[TableOrJson, typer.Option("--format", metavar="table|json", help="Form of the output.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from typer.core import TyperCommand
+from foldtune.search.cli.help import PlainCommand
 
 BARE = "flips"
 """Value of a bare --tta: an image, mirrored in each direction and in both."""
@@ -26,7 +26,7 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-class ViewsCommand(TyperCommand):
+class ViewsCommand(PlainCommand):
     """A command whose `--tta` needs no value. (Typer's own copy of Click has no options of optional values.)"""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

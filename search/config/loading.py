@@ -8,21 +8,23 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from foldtune.errors import InputError, close_matches, did_you_mean
+from foldtune.errors import InputError, did_you_mean_file
 from foldtune.redaction import redacted
 from foldtune.search.config.messages import describe, shown
 from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.unsound import section_keys, unsound_keys
 from foldtune.yaml import parse_yaml, read_yaml_text
 
 KINDS = {list: "a list", str: "text", type(None): "empty"}
 
 
 class FormError(InputError):
-    """Keys or values of the wrong form, with the sections that could be read.
+    """Keys or values of the wrong form, with the part that could be read.
 
     Attributes:
-        config: configuration without the sections in `unsound`.
-        unsound: names of the top-level keys with a problem, and of those that a misspelt key may have meant.
+        config: configuration without the keys in `unsound`, which have their defaults.
+        unsound: keys with a problem, as `search.metric`, or `search` where nothing of a section can be used; and those
+            that a misspelt key may have meant.
     """
 
     def __init__(self, problems: Sequence[str], config: RunConfig, unsound: Collection[str]) -> None:
@@ -78,21 +80,33 @@ def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
         config = RunConfig.model_validate(raw)
     except ValidationError as error:
         details = error.errors()
-        wrong = {str(detail["loc"][0]) for detail in details}
-        misspelt = wrong - RunConfig.model_fields.keys()
-        meant = {name for key in misspelt for name in close_matches(key, RunConfig.model_fields)}
-        sound = _sound_part(raw, wrong | meant, folder)
-        raise FormError([describe(detail) for detail in details], sound, wrong | meant) from None
+        unsound = unsound_keys(details)
+        sound = _sound_part(raw, unsound, folder)
+        raise FormError([describe(detail) for detail in details], sound, unsound) from None
     return config.model_copy(update={"data": config.data.resolved(folder)})
 
 
-def _sound_part(raw: Mapping[str, Any], unsound: Collection[str], folder: Path) -> RunConfig:
-    fields = {name: field for name, field in RunConfig.model_fields.items() if name in raw and name not in unsound}
-    annotations: dict[str, Any] = {name: field.annotation for name, field in fields.items()}
-    values = {name: TypeAdapter(annotation).validate_python(raw[name]) for name, annotation in annotations.items()}
+def _sound_part(raw: Mapping[str, Any], unsound: set[str], folder: Path) -> RunConfig:
+    """Return the configuration without unsound keys; a key that needs one of these is added to them."""
+    values: dict[str, Any] = {}
+    for name, field in RunConfig.model_fields.items():
+        while name in raw and name not in unsound:
+            kind: Any = field.annotation
+            try:
+                values[name] = TypeAdapter(kind).validate_python(_without(raw[name], name, unsound))
+                break
+            except ValidationError as error:
+                found = {f"{name}.{detail['loc'][0]}" for detail in error.errors() if detail["loc"]}
+                unsound |= found if found - unsound else {name}
     if "data" in values:
         values["data"] = values["data"].resolved(folder)
     return RunConfig.model_construct(**values)
+
+
+def _without(given: Any, section: str, unsound: Collection[str]) -> Any:
+    if section_keys(section) is None or not isinstance(given, Mapping):
+        return given
+    return {key: value for key, value in given.items() if f"{section}.{key}" not in unsound}
 
 
 def _read(path: Path) -> str:
@@ -106,8 +120,8 @@ def beside(path: Path) -> str:
     """Return the end of a message: the YAML file in the same folder that was probably meant, or ""."""
     if path.is_dir() or not path.parent.is_dir():
         return ""
-    entries = [str(entry) for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
-    return did_you_mean(str(path), entries)
+    entries = sorted(str(entry) for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml"))
+    return did_you_mean_file(path.name, entries)
 
 
 def _override(raw: dict[Any, Any], overrides: Sequence[str], values: Mapping[str, Any]) -> None:

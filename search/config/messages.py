@@ -57,17 +57,18 @@ def shown(value: object) -> str:
 def _unknown_key(loc: tuple[str, ...]) -> str:
     key = loc[-1]
     valid = [*_model(loc[:-1]).model_fields, *(["targets"] if len(loc) == 1 else [])]
-    elsewhere = [path for path in _paths(RunConfig) if path.split(".")[-1] == key]
+    elsewhere = [path for path in key_paths(RunConfig) if path.split(".")[-1] == key]
     if elsewhere and not close_matches(key, valid):
         return f"unknown key {key!r} here; did you mean {elsewhere[0]!r}? valid: {', '.join(valid)}"
     return unknown("key", key, valid)
 
 
-def _paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def key_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted key of every value of a model."""
     for name, field in model.model_fields.items():
         inner = _type(field)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _paths(inner, f"{prefix}{name}.")
+            yield from key_paths(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
 

@@ -80,6 +80,7 @@ def describe(
         "race": plan.race,
         "dropped": [_dropped(candidate, each) for candidate, each in dropped],
         "estimate": judged.metrics,
+        "score_metrics": [name for name in home.task.metrics if name not in home.task.tunable_metrics],
         "ranked_first": ranked_first.id,
         "best_single": {"trial_id": single_id, "value": single_value},
         "test_single": single_id,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import InputError, did_you_mean, unknown
+from foldtune.errors import InputError, did_you_mean_file, unknown
 from foldtune.paths import outside_names
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.predict.image_folder import read_folder
@@ -136,7 +136,7 @@ def sample_images(sample: Path, folder: Path) -> NewImages:
     paths = _files(folder, names)
     missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
     if missing:
-        hint = did_you_mean(missing[0], [path.name for path in folder.iterdir()])
+        hint = did_you_mean_file(missing[0], sorted(path.name for path in folder.iterdir()))
         raise InputError(
             f"{folder}: {len(missing)} of {len(names)} images of {sample} are not there (first: {missing[0]}{hint})"
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from foldtune.errors import RunCorrupt, RunNotFound, not_found
+from foldtune.errors import RunCorrupt, RunNotFound
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.names import is_run, no_ensemble, possible_roots, run_names
+from foldtune.results.runs.names import is_run, no_ensemble, no_run, possible_roots
 from foldtune.search.runs.group import find_group
 from foldtune.search.runs.run import open_run
 
@@ -46,7 +46,7 @@ def find_ensembles(name: str, storage: Path | str) -> dict[str | None, EnsembleD
         return {target: EnsembleDir.open(run.store.ensemble.root) for target, run in group.open_all().items()}
     if any(is_run(root) for root in roots):
         raise RunNotFound(no_ensemble(name))
-    raise RunNotFound(f"{not_found('run or ensemble', name, run_names(storage))} (in {storage})")
+    raise RunNotFound(no_run("run or ensemble", name, storage))
 
 
 def read_ensemble(name: str, storage: Path | str) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,10 @@ from foldtune.canonical import canonical_text
 from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError, unknown
 from foldtune.results.exports.submission import read_sample
 from foldtune.results.runs.ranking import Goal
+from foldtune.search.checks.placeholder import without_labels
 from foldtune.search.checks.positive import positive_notes
+from foldtune.search.checks.preset_tasks import check_with_presets
+from foldtune.search.checks.steps import Checks
 from foldtune.search.checks.submission_form import form_notes
 from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.checks.warmup import with_short_warmup
@@ -33,8 +36,10 @@ from foldtune.trainers.tasks.parsing import parse_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-T = TypeVar("T")
-
+MAX_EPOCHS = 10_000
+"""Epochs of a trial where their number cannot be read: what depends on it is not checked."""
+ROWS = tuple(f"data.{key}" for key in ("train", "images", "root", "id", "target", "target_map", "on_missing"))
+"""Keys that the labelled rows depend on."""
 RANDOM_DRAWS = 64
 """Configurations that are drawn and judged beside the corner cases."""
 
@@ -70,7 +75,7 @@ def check_raw(raw: Mapping[str, Any], folder: Path) -> Checked:
         folder: folder to which relative data paths refer.
 
     Raises:
-        InputError: every problem found. Sections of the right form are checked to the end beside wrong ones.
+        InputError: every problem found. What does not depend on a wrong key is checked to the end beside it.
     """
     try:
         config = check(raw, folder)
@@ -85,38 +90,45 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
     Images are checked for existence, not opened.
 
     Args:
-        form: problems found before; sections that depend on its invalid sections are not checked.
+        form: problems found before; what depends on a wrong key is not checked.
 
     Raises:
         InputError: every problem found.
     """
-    checks = _Checks(form)
-    config, shorter = with_short_warmup(config)
+    checks = Checks(form)
+    shorter: tuple[str, ...] = ()
+    written = getattr(config, "space", {})
+    if checks.sound("search.max_epochs", "space"):
+        config, shorter = with_short_warmup(config)
     task_class = checks.run(["task"], lambda: _task_class(config))
     space = checks.run(["space"], lambda: _space(config))
-    goal = checks.run(["search"], lambda: _goal(config, task_class)) if task_class else None
-    checks.run(["search", "space"], lambda: _samples_something(config, space) if space else None)
-    checks.run(["ensemble"], lambda: _votes(config))
-    checks.run(["ensemble", "search"], lambda: _voting(config, task_class, goal) if task_class and goal else None)
-    read = checks.run(["data"], lambda: read_labelled(config.data, config.task)) if task_class else None
+    goal = checks.run(["search.metric"], lambda: _goal(config, task_class)) if task_class else None
+    checks.run(["search.num_samples", "space"], lambda: _samples_something(config, space) if space else None)
+    checks.run(["ensemble.min_votes", "ensemble.top"], lambda: _votes(config))
+    votes = ["ensemble.voting", "ensemble.top"]
+    checks.run(votes, lambda: _voting(config, task_class, goal) if task_class and goal else None)
+    options = [f"data.{name}" for name in task_class.option_names] if task_class else []
+    read = checks.run([*ROWS, *options], lambda: read_labelled(config.data, config.task)) if task_class else None
+    task = read[0] if read else checks.run([], lambda: without_labels(task_class)) if task_class else None
+    if space is not None and task is not None:
+        epochs = config.search.max_epochs if checks.sound("search.max_epochs") else MAX_EPOCHS
+        size = config.data.size if checks.sound("data.image_size", "data") else None
+        check = partial(check_space, space, task, epochs, size, labelled=read is not None)
+        checks.run([], lambda: check_with_presets(written, config.task, check))
     folds = test = None
     notes = list(shorter)
     if read is not None:
         task, table = read
         notes += table.notes
-        notes += checks.run(["search", "space"], lambda: positive_notes(config, task, table, goal, space)) or ()
-        epochs, size = config.search.max_epochs, config.data.size
-        checks.run(["search"], lambda: check_space(space, task, epochs, size) if space else None)
-        folds = checks.run(
-            ["ensemble", "search"], lambda: split(task, table, config.ensemble.folds, config.search.seed)
-        )
-        test = checks.run([], lambda: read_unlabelled(config.data, task) if config.data.test else None)
+        needs = ["search.metric", "space", "data.positive"]
+        notes += checks.run(needs, lambda: positive_notes(config, task, table, goal, space)) or ()
+        split_by = ["ensemble.folds", "data.group"]
+        folds = checks.run(split_by, lambda: split(task, table, config.ensemble.folds, config.search.seed))
+        test = checks.run(["data.test"], lambda: read_unlabelled(config.data, task) if config.data.test else None)
         if space is not None and folds is not None and table.targets is not None:
-            trained = checks.run(
-                ["search"], partial(check_trainable, space, task, table.targets, folds, size, draws=_draws(space))
-            )
-            notes += trained or ()
-    sample = checks.run(["data"], lambda: _sample(config, test))
+            trained = partial(check_trainable, space, task, table.targets, folds, config.data.size, draws=_draws(space))
+            notes += checks.run(["data.image_size"], trained) or ()
+    sample = checks.run(["data.sample_submission", "data.test"], lambda: _sample(config, test))
     if read is not None and goal is not None and config.data.test is not None:
         notes += form_notes(read[0], goal.metric, sample)
     if checks.problems or space is None or goal is None or folds is None or read is None:
@@ -126,7 +138,9 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
     return Checked(config, space, goal, *read, folds, test, tuple(dict.fromkeys(notes)))
 
 
-def check_space(space: Space, task: Task, epochs: int, image_size: tuple[int, int] | None = None) -> None:
+def check_space(
+    space: Space, task: Task, epochs: int, image_size: tuple[int, int] | None = None, *, labelled: bool = True
+) -> None:
     """Check that the trainer accepts every configuration that a space can propose.
 
     Each parameter is taken to its extremes and each choice to all its values, and the trainer's own parser
@@ -136,6 +150,7 @@ def check_space(space: Space, task: Task, epochs: int, image_size: tuple[int, in
     Args:
         epochs: number of epochs of a trial.
         image_size: height and width of the prepared images, for what must fit into them.
+        labelled: whether the task has its labels; post-processing, which names them, is not checked without.
 
     Raises:
         InputError: `space.key: reason` each, the key as the space writes it.
@@ -147,6 +162,8 @@ def check_space(space: Space, task: Task, epochs: int, image_size: tuple[int, in
         if key not in named:  # once is enough of what a draw finds: its values are any
             named.add(key)
             problems[key, message] = None
+    if not labelled:
+        problems = {pair: None for pair in problems if pair[0].partition(".")[0] != "postprocess"}
     if problems:
         raise InputError([f"space.{key}: {message}" for key, message in problems])
 
@@ -171,24 +188,6 @@ def _draws(space: Space) -> Iterator[dict[str, Any]]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return (space.suggest(study.ask()) for _ in range(RANDOM_DRAWS))
-
-
-class _Checks:
-    """Runs checks one after the other; what is wrong joins the list, and the next check still runs."""
-
-    def __init__(self, form: FormError | None) -> None:
-        self.problems: list[str] = list(form.problems) if form else []
-        self._unsound: Collection[str] = form.unsound if form else ()
-
-    def run(self, sections: Sequence[str], step: Callable[[], T]) -> T | None:
-        """Run a check that reads some sections, unless one of them is unsound."""
-        if any(section in self._unsound for section in sections):
-            return None
-        try:
-            return step()
-        except InputError as error:
-            self.problems += [problem for problem in error.problems if problem not in self.problems]
-            return None
 
 
 def _task_class(config: RunConfig) -> type[Task]:

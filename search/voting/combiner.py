@@ -150,7 +150,7 @@ class EnsembleCombiner:
         return votes
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values; :meth:`from_dict` reads them back."""
+        """Return it as JSON-able values; `from_dict` reads them back."""
         values = {
             "voting": self.voting,
             "min_votes": self.min_votes,
@@ -164,7 +164,7 @@ class EnsembleCombiner:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the combiner in a mapping as of :meth:`to_dict`, which may hold other keys.
+        """Return the combiner in a mapping as of `to_dict`, which may hold other keys.
 
         One without weights, as the first ensembles were stored, has equal ones: a number for each of its ``members``.
 

@@ -73,7 +73,7 @@ class CrossFit:
         return self._join({name: self._fit(self._choose(one), one) for name, one in without.items()})
 
     def compared(self) -> dict[str, float]:
-        """Return the metric of :meth:`answers` of every allowed method, the simplest first."""
+        """Return the metric of `answers` of every allowed method, the simplest first."""
         return {method: self._value(method, _NONE) for method in self._methods}
 
     def _choose(self, without: frozenset[int]) -> str:

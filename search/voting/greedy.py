@@ -25,7 +25,7 @@ def greedy_weights(objective: Objective, member_scores: Sequence[Array], *, seed
     added, be it again, whose mean with those taken does best by the metric, rounded to 6 places, with the
     post-processing fitted to that mean; among equals one that is in already. A bag ends where nothing helps.
 
-    Of many rows a sample is used: see :func:`search.voting.evaluation.choose_rows`.
+    Of many rows a sample is used: see `foldtune.search.voting.evaluation.choose_rows`.
 
     Args:
         objective: N rows and the metric.

@@ -1,4 +1,4 @@
-"""Presets: predefined spaces, one YAML file each beside this module (`description`, `space`)."""
+"""Presets: predefined spaces, one YAML file each beside this module (`description`, `tasks`, `space`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,21 @@ _SUFFIX = ".yaml"
 def list_presets() -> dict[str, str]:
     """Return the description of each preset, one line, by name; sorted by name."""
     return {name: str(_read(name)["description"]) for name in _names()}
+
+
+def tasks_of(preset: str) -> tuple[str, ...]:
+    """Return the names of the tasks that a preset fits."""
+    return tuple(_read(preset)["tasks"])
+
+
+def preset_of(mapping: Mapping[Any, Any], key: str) -> str | None:
+    """Return the preset that brings a top-level key to a space; None for a key of its own, and an unknown one."""
+    if "preset" not in mapping or any(str(own).partition(".")[0] == key for own in mapping):
+        return None
+    given = mapping["preset"]
+    wanted = given if isinstance(given, list | tuple) else [given]
+    valid = _names()
+    return next((name for name in reversed(wanted) if name in valid and key in _read(name)["space"]), None)
 
 
 def expand_presets(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.canonical import canonical_text, one_spelling, spelling_notes
-from foldtune.errors import DataError, did_you_mean, shortened, unknown
+from foldtune.errors import DataError, did_you_mean, did_you_mean_file, shortened, unknown
 from foldtune.paths import outside_names
 from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.images.image_files import beside_missing, file_keys, listed_as
@@ -218,7 +218,7 @@ def _no_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f"{path}: no such file; the folder {path.parent} does not exist"
     names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
-    return f"{path}: no such file{did_you_mean(path.name, names)}"
+    return f"{path}: no such file{did_you_mean_file(path.name, names)}"
 
 
 def _empty_cells(column: pd.Series[Any]) -> list[str]:
@@ -321,7 +321,7 @@ def _missing_hint(images: Path, missing: Sequence[Path]) -> str:
         beside = [p.name for p in images.parent.iterdir() if p.is_dir()] if images.parent.is_dir() else []
         return f"; the folder {images} does not exist{did_you_mean(images.name, sorted(beside))}"
     hint = beside_missing(images, missing)
-    return hint or did_you_mean(missing[0].name, sorted(_files_of(images))) or f"; looked in {images}"
+    return hint or did_you_mean_file(missing[0].name, sorted(_files_of(images))) or f"; looked in {images}"
 
 
 def _first(values: Sequence[Any] | npt.NDArray[Any]) -> str:

@@ -67,7 +67,7 @@ def overlaps(boxes: Shapes, polygons: Shapes, min_iou: float = MIN_IOU) -> Pairs
 
 
 def quad_overlaps(quads: Array, polygons: Shapes, min_iou: float = MIN_IOU) -> Pairs:
-    """Return the pairs of :func:`overlaps` for boxes (p, 4, 2); boxes too small for any polygon are skipped.
+    """Return the pairs of `overlaps` for boxes (p, 4, 2); boxes too small for any polygon are skipped.
 
     IoU > t needs an area of more than t times the polygon's, and a box has at most that of its bounds. In early maps
     most boxes are such noise.

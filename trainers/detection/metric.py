@@ -72,7 +72,7 @@ def _count_found(quads: Floats, target: Floats) -> int:
 def map_loss(probabilities: Sequence[Floats] | Floats, targets: Floats) -> float:
     """Return the mean cross entropy of N maps (H, W) and the shrunk polygons of targets (N, P, V, 2).
 
-    It is computed on every :data:`STEP`-th pixel each way.
+    It is computed on every `STEP`-th pixel each way.
     """
     total = 0.0
     for each, target in zip(probabilities, targets, strict=True):

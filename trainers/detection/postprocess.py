@@ -131,7 +131,7 @@ def grow(regions: Regions, unclip_ratio: float | str, size: tuple[int, int]) -> 
 
     Args:
         regions: K regions.
-        unclip_ratio: growth, as in :class:`BoxSettings`.
+        unclip_ratio: growth, as in `BoxSettings`.
         size: (height, width) of the map.
     """
     distance = grow_distance(regions.sizes, unclip_ratio)

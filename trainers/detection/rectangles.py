@@ -32,7 +32,7 @@ def shrink_distance(area: float, perimeter: float, ratio: float = SHRINK_RATIO) 
 def grow_distance(sizes: Array, unclip_ratio: float | str, ratio: float = SHRINK_RATIO) -> Array:
     """Return how far (K,) the sides of shrunk rectangles (K, 2), each width and height, move outwards, in pixels.
 
-    A number is DBNet's rule, A·unclip_ratio/L of the shrunk rectangle. EXACT undoes :func:`shrink_distance`: with
+    A number is DBNet's rule, A·unclip_ratio/L of the shrunk rectangle. EXACT undoes `shrink_distance`: with
     q = 1 - r² and D = qWH/(2(W + H)), W = w + 2D and H = h + 2D make it (8 - 4q)D² + 2(1 - q)(w + h)D = qwh.
     """
     width, height = sizes[:, 0], sizes[:, 1]

@@ -132,9 +132,9 @@ def best_settings(counted: npt.NDArray[np.int64], grid: Grid, metric: str, defau
     """Return the best combination; of equal ones the nearest to the default.
 
     Args:
-        counted: (3, *grid.shape) numbers of :func:`sweep`.
+        counted: (3, *grid.shape) numbers of `sweep`.
         grid: values of the settings.
-        metric: property of :class:`Counts` to maximise.
+        metric: property of `Counts` to maximise.
         default: settings to prefer.
     """
     flat = counted.reshape(3, -1)

@@ -64,7 +64,7 @@ class Labels(NamedTuple):
 
 
 def read_polygons(frame: pd.DataFrame, column: str, source: Path | str) -> Labels:
-    """Return the polygons of every row, repaired as :func:`trainers.detection.polygons.repair` does.
+    """Return the polygons of every row, repaired as `foldtune.trainers.detection.polygons.repair` does.
 
     Raises:
         DataError: no such column; rows whose size or boxes are not of the form `FORM`.

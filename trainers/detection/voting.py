@@ -25,7 +25,7 @@ def vote_boxes(members: Sequence[npt.NDArray[np.floating[Any]]], min_votes: int 
     (weighted boxes fusion, Solovyev et al. 2021, for quadrilaterals). The order of the members does not matter.
 
     Args:
-        members: M arrays of boxes (p_m, 9), corners in the order of :func:`in_order`.
+        members: M arrays of boxes (p_m, 9), corners in the order of `in_order`.
         min_votes: minimum votes of a cluster, 1 to M; None is more than half of the members.
     """
     needed = len(members) // 2 + 1 if min_votes is None else min_votes

@@ -104,7 +104,7 @@ def decode_with_depth(
 
 
 def picture_size(path: str | PathLike[str]) -> tuple[int, int]:
-    """Height and width of a picture as :func:`decode` sees it before it is resized; its pixels are not read.
+    """Height and width of a picture as `decode` sees it before it is resized; its pixels are not read.
 
     Raises `BrokenImage`.
     """

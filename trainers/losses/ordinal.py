@@ -1,6 +1,6 @@
 """Losses for levels in an order: logits (B, ·) of any float type and levels (B,) int64 to (B,) float32.
 
-CORAL and CORN take the K-1 outputs in training mode of the heads in :mod:`foldtune.trainers.networks.ordinal_heads`.
+CORAL and CORN take the K-1 outputs in training mode of the heads in `foldtune.trainers.networks.ordinal_heads`.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class CountMetric:
     divisor: Callable[[IntArray], float]
 
     def __call__(self, hits: IntArray, predicted: IntArray, actual: IntArray) -> float:
-        """Return the metric of counts (C,) each, those of :func:`confusion_counts`."""
+        """Return the metric of counts (C,) each, those of `confusion_counts`."""
         return float(self.terms(hits, predicted, actual).sum() / self.divisor(actual))
 
 

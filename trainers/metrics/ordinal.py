@@ -1,7 +1,7 @@
 """Metrics of predicted levels 0 to K-1, all computed from the confusion matrix (K, K) of targets and predictions.
 
 Most are sums of credits: a row of level i that is predicted as j has credit[i, j]. In this form
-:mod:`trainers.postprocess.cuts` maximises them. The tests compare them with scikit-learn's.
+`foldtune.trainers.postprocess.cuts` maximises them. The tests compare them with scikit-learn's.
 """
 
 from __future__ import annotations

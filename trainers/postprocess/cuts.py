@@ -89,7 +89,7 @@ def fit_cuts(levels: FloatArray, targets: IntArray, metric: str, num_levels: int
     The level between two equal cuts is never predicted.
 
     Args:
-        levels: (N,) real levels, N >= 1, such as those of :func:`expected_levels`.
+        levels: (N,) real levels, N >= 1, such as those of `expected_levels`.
         targets: (N,) levels 0 to K-1; some may be absent.
         metric: a name of ``ORDINAL_METRICS``.
         num_levels: K >= 2.

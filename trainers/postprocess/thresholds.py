@@ -264,7 +264,7 @@ def common_and_label_thresholds(
         targets: (N, L) 0/1.
         metric: macro_f1 and micro_f1 separate into labels; samples_f1 and accuracy (rows with all labels right) do
             not, and have the common threshold alone (None).
-        shrinkage: κ of :func:`shrink`.
+        shrinkage: κ of `shrink`.
     """
     f1 = f_beta(1.0)
     if metric == "macro_f1":

@@ -1,7 +1,7 @@
 """The protocol of a task, behind which all kinds of problem stand.
 
-The training loop, the tuner, the leaderboard and the ensembler use :class:`Task` alone. They pass its arrays on
-without reading them; :mod:`foldtune.trainers.arrays.types` lists their contents, task by task.
+The training loop, the tuner, the leaderboard and the ensembler use `Task` alone. They pass its arrays on
+without reading them; `foldtune.trainers.arrays.types` lists their contents, task by task.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Task(Votes):
     name: ClassVar[str]
     """The name in a YAML file and in the registry."""
     metrics: ClassVar[Mapping[str, Mode]]
-    """Keys of :meth:`evaluate`, in the order of the table -> direction that is better; ``"loss": "min"`` too."""
+    """Keys of `evaluate`, in the order of the table -> direction that is better; ``"loss": "min"`` too."""
     default_metric: ClassVar[str]
     tunable_metrics: ClassVar[frozenset[str]]
     """Metrics that post-processing can change: those of predictions, not of scores (auroc, loss)."""
@@ -49,7 +49,7 @@ class Task(Votes):
     """Keys of a post-processing mapping. Multiclass: prior_power, offsets. Binary, multilabel: threshold(s).
     Ordinal: cuts. Text detection: thresh, box_thresh, unclip_ratio."""
     option_names: ClassVar[tuple[str, ...]] = ()
-    """Keyword options of :meth:`from_frame`, which are keys of `data` in a YAML file (binary: positive; multilabel:
+    """Keyword options of `from_frame`, which are keys of `data` in a YAML file (binary: positive; multilabel:
     label_separator; text detection: image_size)."""
 
     @classmethod
@@ -206,7 +206,7 @@ class Task(Votes):
         return []
 
     def quantize_outputs(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A batch's float32 outputs (B, ...) in the form that is kept, in memory and on disk, for :meth:`scores`.
+        """A batch's float32 outputs (B, ...) in the form that is kept, in memory and on disk, for `scores`.
 
         Text detection: probabilities in a byte each, since maps have as many numbers as images have pixels.
         """
@@ -226,7 +226,7 @@ class Task(Votes):
 
     @abstractmethod
     def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
-        """Every metric of :attr:`metrics`, in that order, over all N >= 1 rows pooled; finite, no warnings.
+        """Every metric of `metrics`, in that order, over all N >= 1 rows pooled; finite, no warnings.
 
         It runs at each epoch, so it must cost milliseconds (text detection: each image is matched once).
         """
@@ -234,7 +234,7 @@ class Task(Votes):
     def evaluate_each(
         self, scores: Scores, postprocesses: Sequence[Postprocess], targets: Targets
     ) -> Iterator[dict[str, float]]:
-        """:meth:`evaluate` of the predictions with each post-processing, in their order.
+        """`evaluate` of the predictions with each post-processing, in their order.
 
         Text detection: a sweep, in which settings share intermediate results.
         """
@@ -242,7 +242,7 @@ class Task(Votes):
             yield self.evaluate(scores, self.predict(scores, each), targets)
 
     def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
-        """One metric of :meth:`evaluate` alone, for frequent calls such as a bootstrap's."""
+        """One metric of `evaluate` alone, for frequent calls such as a bootstrap's."""
         return self.evaluate(scores, predictions, targets)[metric]
 
     @abstractmethod
@@ -277,7 +277,7 @@ class Task(Votes):
 
         Args:
             scores: (N, ...) scores, for a form with one column of probabilities a class.
-            as_scores: whether a single column takes scores instead of labels, of a task that :attr:`has_single_score`.
+            as_scores: whether a single column takes scores instead of labels, of a task that `has_single_score`.
             image_sizes: (N, 2) heights and widths of the original pictures in pixels, for spatial predictions.
 
         Raises:
@@ -300,12 +300,12 @@ class Task(Votes):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with ``{"task": name, ...}``; :func:`trainers.tasks.task_from_dict` reads it back."""
+        """JSON-able, with ``{"task": name, ...}``; `foldtune.trainers.tasks.task_from_dict` reads it back."""
 
     @classmethod
     @abstractmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The task equal to the one that :meth:`to_dict` wrote."""
+        """The task equal to the one that `to_dict` wrote."""
 
     def mode(self, metric: str) -> Mode:
         """Direction in which ``metric`` is better; SettingsError for a metric that this task does not have."""

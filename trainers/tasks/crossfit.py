@@ -27,7 +27,7 @@ def cross_fitted_predictions(
         scores: (N, ...) scores that no model was trained on.
         targets: (N, ...).
         metric: what the fit maximises; for one that is not tunable the default post-processing predicts.
-        splits: (N,) as of :func:`make_splits` (give it the groups, where there are any); by default five
+        splits: (N,) as of `make_splits` (give it the groups, where there are any); by default five
             splits balanced by the task's strata.
     """
     if metric not in task.tunable_metrics:
@@ -57,6 +57,6 @@ def cross_fitted_score(
     metric: str,
     splits: npt.NDArray[np.int64] | None = None,
 ) -> float:
-    """``metric`` of :func:`cross_fitted_predictions`, over all rows pooled."""
+    """``metric`` of `cross_fitted_predictions`, over all rows pooled."""
     predictions = cross_fitted_predictions(task, scores, targets, metric, splits)
     return task.evaluate(scores, predictions, targets)[metric]

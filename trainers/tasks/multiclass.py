@@ -42,7 +42,7 @@ class Multiclass(Task):
         target: the column of labels.
         labels: names of the classes, in the order of the head's outputs.
         counts: rows of each class, whose shares are the prior: in the labelled table, or in the rows of a training
-            (:meth:`for_training`).
+            (`for_training`).
     """
 
     name: ClassVar[str] = "multiclass"

@@ -48,7 +48,7 @@ class Ordinal(Multiclass):
     - K-1 numbers that do not fall, or a mapping from levels (all but the lowest) to the cut below each, which a
       space can sample one by one, from ranges that do not overlap; levels left out keep the cut of rounding.
 
-    The model's outputs in evaluation are (N, K), whatever the loss: see :mod:`trainers.networks.ordinal_heads`.
+    The model's outputs in evaluation are (N, K), whatever the loss: see `foldtune.trainers.networks.ordinal_heads`.
     """
 
     name: ClassVar[str] = "ordinal"

@@ -32,7 +32,7 @@ def get_task(name: str) -> type[Task]:
 
 
 def task_from_dict(values: Mapping[str, Any]) -> Task:
-    """The task that :meth:`trainers.tasks.base.Task.to_dict` wrote.
+    """The task that `foldtune.trainers.tasks.base.Task.to_dict` wrote.
 
     Raises:
         DataError: not such a mapping.

@@ -240,7 +240,7 @@ class TextDetection(Task):
         image_sizes: npt.NDArray[np.int64] | None = None,
         as_scores: bool = False,
     ) -> pd.DataFrame:
-        """As :func:`trainers.detection.frames.submission_frame`.
+        """As `foldtune.trainers.detection.frames.submission_frame`.
 
         Coordinates are pixels of the original pictures where `image_sizes` are given, else of the prepared images.
         """
@@ -249,7 +249,7 @@ class TextDetection(Task):
     def prediction_frame(
         self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
     ) -> pd.DataFrame:
-        """As :func:`trainers.detection.frames.prediction_frame`, coordinates as those of a submission."""
+        """As `foldtune.trainers.detection.frames.prediction_frame`, coordinates as those of a submission."""
         return frames.prediction_frame(scores, predictions, self._sizes(predictions, image_sizes))
 
     def _sizes(self, predictions: Predictions, given: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:

@@ -13,7 +13,7 @@ from foldtune.trainers.arrays.voting import check_voting, mean_scores
 
 
 class Votes(ABC):
-    """The votes of a :class:`foldtune.trainers.tasks.base.Task`, which implements the hard vote alone."""
+    """The votes of a `foldtune.trainers.tasks.base.Task`, which implements the hard vote alone."""
 
     votings: ClassVar[tuple[str, ...]] = ("soft", "hard", "weighted")
 
@@ -22,7 +22,7 @@ class Votes(ABC):
         """Predictions (N, ...) of scores; absent keys are the default's. Ties are broken deterministically."""
 
     def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | None:
-        """Return the offsets of each fold model's logits before :meth:`scores` that align the models' biases.
+        """Return the offsets of each fold model's logits before `scores` that align the models' biases.
 
         ``fold_logits`` are of rows that the models were not trained on; no labels are needed. None (the default): no
         offsets; the iterable is not consumed, so it may read its arrays lazily.
@@ -71,7 +71,7 @@ class Votes(ABC):
     def hard_vote(
         self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None
     ) -> Predictions:
-        """The hard vote of M members' predictions, as in :meth:`vote`, which has checked the arguments.
+        """The hard vote of M members' predictions, as in `vote`, which has checked the arguments.
 
         Args:
             mean: (N, ...) mean scores, by which ties go.

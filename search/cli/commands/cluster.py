@@ -16,6 +16,7 @@ from foldtune.search.cli.options import (
     Overrides,
     StorageOverride,
     TableFormat,
+    output_file,
 )
 
 
@@ -60,20 +61,28 @@ def check(
 
 
 def manifest(
-    kind: Annotated[Kind, typer.Option(help="Program that starts the cluster.", show_default=False)],
-    workers: Annotated[int, typer.Option(min=0, help="Number of workers at the start.")] = 1,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs of one worker.")] = 1,
-    cpus: Annotated[int, typer.Option(min=1, help="CPUs of one worker.")] = 8,
-    memory_gb: Annotated[int, typer.Option(min=1, help="Memory of one worker, in GB.")] = 32,
+    kind: Annotated[
+        Kind, typer.Option(metavar="kuberay|ray-up", help="Program that starts the cluster.", show_default=False)
+    ],
+    workers: Annotated[int, typer.Option(min=0, metavar="N", help="Number of workers at the start.")] = 1,
+    gpus: Annotated[int, typer.Option(min=0, metavar="N", help="GPUs of one worker.")] = 1,
+    cpus: Annotated[int, typer.Option(min=1, metavar="N", help="CPUs of one worker.")] = 8,
+    memory_gb: Annotated[int, typer.Option(min=1, metavar="N", help="Memory of one worker, in GB.")] = 32,
     max_workers: Annotated[
-        int | None, typer.Option(min=1, help="Largest number of workers; where it is above --workers, Ray autoscales.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Largest number of workers; where it is above --workers, Ray autoscales."
+        ),
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the cluster.")] = "foldtune",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the cluster.")] = "foldtune",
     image: Annotated[
-        str, typer.Option(help="A container image with foldtune, the same for every node.")
+        str, typer.Option(metavar="IMAGE", help="A container image with foldtune, the same for every node.")
     ] = "foldtune:latest",
     claim: Annotated[
-        str | None, typer.Option(help="kuberay: the PersistentVolumeClaim with data and runs, mounted at /shared.")
+        str | None,
+        typer.Option(
+            metavar="CLAIM", help="kuberay: the PersistentVolumeClaim with data and runs, mounted at /shared."
+        ),
     ] = None,
     job: Annotated[
         Path | None, typer.Option(metavar="CONFIG", help="kuberay: a RayJob that searches by this YAML file.")
@@ -84,23 +93,24 @@ def manifest(
     host: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="ray-up: a worker; give it once for each.")
     ] = None,
-    ssh_user: Annotated[str, typer.Option(help="ray-up: user name for SSH.")] = "ubuntu",
+    ssh_user: Annotated[str, typer.Option(metavar="USER", help="ray-up: user name for SSH.")] = "ubuntu",
     aws_region: Annotated[
-        str | None, typer.Option(help="ray-up: region in which Amazon EC2 starts the machines.")
+        str | None, typer.Option(metavar="REGION", help="ray-up: region in which Amazon EC2 starts the machines.")
     ] = None,
     aws_instance: Annotated[
         str, typer.Option(metavar="TYPE", help="ray-up: instance type of a worker on EC2.")
     ] = "g5.2xlarge",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="F", help="The file to write; stdout by default.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="F", callback=output_file, help="The file to write; stdout by default."),
     ] = None,
 ) -> None:
     """Write the YAML that starts a cluster, with token authentication and a place for data and runs.
 
-    foldtune cluster manifest --kind kuberay --workers 4 --gpus 1 --claim data | kubectl apply -f -
-    foldtune cluster manifest --kind kuberay --workers 4 --gpus 1 --claim data --job skin.yaml -o job.yaml
-    foldtune cluster manifest --kind ray-up --gpus 2 --head gpu0 --host gpu1 --host gpu2 -o cluster.yaml
-    foldtune cluster manifest --kind ray-up --workers 1 --max-workers 8 --aws-region us-west-2 -o cluster.yaml
+    foldtune cluster manifest --kind kuberay --claim data | kubectl apply -f -
+    foldtune cluster manifest --kind kuberay --claim data --job skin.yaml
+    foldtune cluster manifest --kind ray-up --head gpu0 --host gpu1 -o gpus.yaml
+    foldtune cluster manifest --kind ray-up --max-workers 8 --aws-region us-west-2
     """
     from foldtune.search.cli.handlers.cluster import manifest as handler
 

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from foldtune.search.cli.options import DataRoot, Format, ReportFormat, RunName, Storage, TableFormat, TableOrJson
+from foldtune.search.cli.options import (
+    DataRoot,
+    Format,
+    ReportFormat,
+    RunName,
+    Storage,
+    TableFormat,
+    TableOrJson,
+    output_file,
+    output_folder,
+)
 
 
 def runs(context: typer.Context, storage: Storage = "runs", format: TableFormat = Format.table) -> None:
@@ -29,7 +39,8 @@ def runs(context: typer.Context, storage: Storage = "runs", format: TableFormat 
 def results(
     run: RunName,
     top: Annotated[
-        int | None, typer.Option(min=1, help="Number of rows; by default 20 in a table, all of them as CSV or JSON.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Number of rows; by default 20 in a table, all as CSV or JSON."),
     ] = None,
     sort: Annotated[
         str | None, typer.Option(metavar="M", help="A column to sort by; the run's metric by default.")
@@ -63,7 +74,10 @@ def results(
 
 def leaderboard(
     run: RunName,
-    file: Annotated[Path, typer.Option("--output", "-o", metavar="F", help="The CSV to write.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="F", callback=output_file, help="The CSV to write.", show_default=False),
+    ],
     sort: Annotated[
         str | None, typer.Option(metavar="M", help="A column to sort by; the run's metric by default.")
     ] = None,
@@ -84,11 +98,15 @@ def leaderboard(
 def report(
     run: RunName,
     folder: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write.", show_default=False)
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", callback=output_folder, help="The folder to write.", show_default=False
+        ),
     ],
     timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Time each model's inference here.")] = True,
     device: Annotated[
-        str | None, typer.Option(help="Device of the timing: cpu, cuda …; a GPU where there is one by default.")
+        str | None,
+        typer.Option(metavar="DEVICE", help="Device of the timing: cpu, cuda …; a GPU where there is one by default."),
     ] = None,
     format: ReportFormat = TableOrJson.table,
     storage: Storage = "runs",
@@ -97,9 +115,10 @@ def report(
     """Write the figures by which a team judges a run and chooses a model: CSV and JSON files in a folder.
 
     models.csv holds the best trial of each model: metric, parameters in millions, training time, images a second in
-    training, milliseconds an image in prediction (measured here on batches of 32, without decoding). Of an
-    ensemble, on its cross-fitted predictions: per_class.csv and per_class.json (precision, recall, F1, rows) and,
-    where each image has one label, confusion.csv.
+    training, milliseconds an image in prediction (measured here on batches of 32, without decoding), and whether
+    that trial was complete or pruned (stopped early). Of an ensemble, on its cross-fitted predictions:
+    per_class.csv and per_class.json (precision, recall, F1, rows) and, where each image has one label,
+    confusion.csv.
 
     Of several targets each has a folder of its own in it.
 

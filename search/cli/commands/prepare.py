@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foldtune.search.cli.options import ConfigFile, Overrides
+from foldtune.search.cli.options import ConfigFile, Overrides, output_file, output_folder
 
 
 def validate(config: ConfigFile, override: Overrides = None) -> None:
@@ -26,9 +26,16 @@ def validate(config: ConfigFile, override: Overrides = None) -> None:
 
 def preview(
     config: ConfigFile,
-    file: Annotated[Path, typer.Option("--output", "-o", metavar="F", help="The PNG to write.", show_default=False)],
-    rows: Annotated[int, typer.Option(min=1, max=100, help="Number of images, taken from each class in turn.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of images and of the augmentations.")] = 0,
+    file: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="F", callback=output_file, help="The PNG to write.", show_default=False),
+    ],
+    rows: Annotated[
+        int, typer.Option(min=1, max=100, metavar="N", help="Number of images, taken from each class in turn.")
+    ] = 6,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Seed of the choice of images and of the augmentations.")
+    ] = 0,
     override: Overrides = None,
 ) -> None:
     """Draw training images under every augmentation of the search space, as one contact sheet.
@@ -45,8 +52,10 @@ def preview(
 
 
 def digits(
-    folder: Annotated[Path, typer.Argument(help="The folder to write.", metavar="DIR", show_default=False)],
-    seed: Annotated[int, typer.Option(help="Seed of the choice of rows.")] = 0,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", callback=output_folder, help="The folder to write.", show_default=False)
+    ],
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of rows.")] = 0,
 ) -> None:
     """Write scikit-learn's handwritten digits as PNGs, with classes imbalanced about 10:1.
 

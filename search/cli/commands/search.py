@@ -22,10 +22,11 @@ from foldtune.search.cli.options import (
 def search(
     config: ConfigFile,
     override: Overrides = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run; the file's by default.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; the file's by default.")] = None,
     storage: StorageOverride = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Number of trials; with --resume, the number of further ones.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Number of trials; with --resume, the number of further ones."),
     ] = None,
     address: AnyAddress = None,
     allow_no_token: AllowNoToken = False,
@@ -47,8 +48,8 @@ def search(
 
     On a cluster --storage is a folder that every node mounts, or a URL:
 
-    foldtune search skin.yaml --address auto                    from one of its machines
-    foldtune search skin.yaml --address http://head:8265        as a job: Ctrl-C leaves it running
+    foldtune search skin.yaml --address auto              from one of its nodes
+    foldtune search skin.yaml --address http://head:8265  a job: Ctrl-C leaves it
     foldtune logs skin --follow
     foldtune stop skin
     """

@@ -14,7 +14,12 @@ RunNames = Annotated[
 ]
 CacheFolder = Annotated[
     Path | None,
-    typer.Option("--folder", metavar="DIR", help="Folder of image caches (data.cache); the usual one by default."),
+    typer.Option(
+        "--folder",
+        metavar="DIR",
+        file_okay=False,
+        help="Folder of image caches (data.cache); the usual one by default.",
+    ),
 ]
 
 
@@ -42,8 +47,10 @@ def rm(names: RunNames, storage: Storage = "runs") -> None:
 
 
 def note(
-    name: Annotated[str, typer.Argument(help="A run, by its name under the storage.", show_default=False)],
-    text: Annotated[str, typer.Argument(help="The note; an empty one removes it.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A run, by its name under the storage.", show_default=False)
+    ],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The note; an empty one removes it.", show_default=False)],
     storage: Storage = "runs",
 ) -> None:
     """Keep a note on a run, which `foldtune runs` shows.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foldtune.search.cli.options import ReportFormat, Storage, TableOrJson
+from foldtune.search.cli.options import ReportFormat, Storage, TableOrJson, output_file, output_folder
 
 
 def predict(
@@ -19,11 +19,13 @@ def predict(
     ],
     images: Annotated[
         Path,
-        typer.Argument(help="A folder of images, one image, or a CSV that names them.", show_default=False),
+        typer.Argument(
+            metavar="IMAGES", help="A folder of images, one image, or a CSV that names them.", show_default=False
+        ),
     ],
     file: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="F", dir_okay=False, help="The CSV to write.", show_default=False),
+        typer.Option("--output", "-o", metavar="F", callback=output_file, help="The CSV to write.", show_default=False),
     ],
     sample: Annotated[
         Path | None,
@@ -33,9 +35,13 @@ def predict(
     ] = None,
     root: Annotated[
         Path | None,
-        typer.Option("--images", help="Folder of the images that a CSV names; the CSV's own by default."),
+        typer.Option(
+            "--images", metavar="DIR", help="Folder of the images that a CSV names; the CSV's own by default."
+        ),
     ] = None,
-    id_column: Annotated[str, typer.Option("--id", help="The CSV's column of image names.")] = "image",
+    id_column: Annotated[
+        str, typer.Option("--id", metavar="COLUMN", help="The CSV's column of image names.")
+    ] = "image",
     tta: Annotated[
         str | None,
         typer.Option(
@@ -46,15 +52,20 @@ def predict(
     ] = None,
     draw: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write the images with what was found in them, where that is places."),
+        typer.Option(
+            metavar="DIR",
+            callback=output_folder,
+            help="Write the images with what was found in them, where that is places.",
+        ),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="F", help="Table of labelled images: --draw shows hits, misses, false alarms."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Images at a time.")] = 64,
     device: Annotated[
-        str | None, typer.Option(help="Device: cpu, cuda, cuda:1 …; a GPU where there is one by default.")
+        str | None,
+        typer.Option(metavar="DEVICE", help="Device: cpu, cuda, cuda:1 …; a GPU where there is one by default."),
     ] = None,
     storage: Storage = "runs",
 ) -> None:
@@ -68,7 +79,7 @@ def predict(
     --draw writes pictures of them. Several targets of one search stand side by side in one file.
 
     foldtune predict runs/skin/ensemble new_images --output predictions.csv
-    foldtune predict skin test_images --submission sample_submission.csv --output submission.csv
+    foldtune predict skin images --submission sample.csv --output submission.csv
     """
     from foldtune.search.cli.handlers.use.predict import PredictRequest, predict_images
 
@@ -116,7 +127,8 @@ def promote(
         Path | None, typer.Option(metavar="GATES", help="Conditions that must hold, as of foldtune gate.")
     ] = None,
     min_gain: Annotated[
-        float, typer.Option(min=0.0, help="Least improvement over the model in use, in units of its metric.")
+        float,
+        typer.Option(min=0.0, metavar="GAIN", help="Least improvement over the model in use, in units of its metric."),
     ] = 0.0,
     force: Annotated[
         bool, typer.Option("--force", help="Also where it is not better or cannot be compared; gates still hold.")

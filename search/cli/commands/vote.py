@@ -16,6 +16,8 @@ from foldtune.search.cli.options import (
     Storage,
     TableFormat,
     TableOrJson,
+    output_file,
+    output_folder,
 )
 
 SIDE = "a run (its best trial), the folder of one of its trials, or an ensemble's folder"
@@ -36,9 +38,10 @@ def thresholds(
         bool, typer.Option("--ensemble", help="Try them on the run's ensemble; its best trial by default.")
     ] = False,
     submissions: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a submission for each setting of the grid.")
+        Path | None,
+        typer.Option(metavar="DIR", callback=output_folder, help="Write a submission for each setting of the grid."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of rows of the table.")] = 20,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Number of rows of the table.")] = 20,
     format: TableFormat = Format.table,
     storage: Storage = "runs",
     data: DataRoot = None,
@@ -50,9 +53,11 @@ def thresholds(
     nothing is fitted: every metric of each setting that you name, where what is not named stays at its default.
 
     foldtune thresholds skin
-    foldtune thresholds skin --metric macro_f1 --save && foldtune results skin --sort macro_f1_tuned
+    foldtune thresholds skin --metric macro_f1 --save
+    foldtune results skin --sort macro_f1_tuned
     foldtune thresholds toxins --trial 0007 --grid threshold=0.24,0.26,0.28
-    foldtune thresholds skin --ensemble --grid prior_power=0,0.5,1 --grid offsets.mel=0,0.3 --submissions sweep
+    foldtune thresholds skin --grid prior_power=0,0.5,1 --grid offsets.mel=0,0.3
+    foldtune thresholds skin --ensemble --grid prior_power=0,1 --submissions sweep
     """
     if grid:
         _refuse("--save", save, "a setting of --grid is not fitted, so there is nothing to keep")
@@ -86,21 +91,28 @@ def ensemble(
     ],
     top: Annotated[
         int | None,
-        typer.Option(min=1, help="Finalists: the best configurations over all runs; the run's own number by default."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Finalists: the best configurations over all runs; the run's own number by default.",
+        ),
     ] = None,
-    folds: Annotated[int | None, typer.Option(min=2, help="Folds to train, of the run's; all by default.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, metavar="N", help="Folds to train, of the run's; all by default.")
+    ] = None,
     voting: Annotated[
         str | None,
         typer.Option(
             metavar="soft|hard|weighted|greedy|rank|auto",
-            help="How members are combined. soft: mean of scores. hard: each configuration has one vote. "
+            help="How members are combined. soft: mean of scores. hard: each configuration has one vote; "
+            "log loss, auroc and other metrics of scores stay those of the mean. "
             "weighted: mean by the weights of least log loss, whatever the metric. greedy: mean of those that "
             "help, chosen again and again. rank: mean of ranks, for auroc and map. auto: whichever does best on "
             "rows it was not fitted on.",
         ),
     ] = None,
     min_votes: Annotated[
-        int | None, typer.Option(min=1, help="Votes that a hard decision needs, one a configuration.")
+        int | None, typer.Option(min=1, metavar="N", help="Votes that a hard decision needs, one a configuration.")
     ] = None,
     tta: Annotated[
         str | None,
@@ -125,7 +137,7 @@ def ensemble(
             "--output",
             "-o",
             metavar="F",
-            dir_okay=False,
+            callback=output_file,
             help="The submission; RUN/ensemble/submission.csv by default.",
         ),
     ] = None,
@@ -176,7 +188,9 @@ def compare(
 
 def score(
     run: RunName,
-    labels: Annotated[Path, typer.Option(help="CSV of the test rows with their labels.", show_default=False)],
+    labels: Annotated[
+        Path, typer.Option(metavar="F", help="CSV of the test rows with their labels.", show_default=False)
+    ],
     storage: Storage = "runs",
     format: ReportFormat = TableOrJson.table,
 ) -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from foldtune.cluster.check import ClusterCheck, NodeCheck
 from foldtune.cluster.nodes import Node
-from foldtune.results.tables.columns import Column, build_table, fit_columns
+from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line
 
 DASH = "–"
 
@@ -23,12 +23,14 @@ def nodes_table(nodes: Sequence[Node], pending: int, *, width: int | None = None
         _column("memory", [f"{node.memory_gb:.0f} GB" for node in nodes], 3),
         _column("runs", [workers_line(node) or DASH for node in nodes], 1, right=False, limit=80),
     ]
-    table = build_table(fit_columns(columns, width)[0])
+    fitted, left_out = fit_columns(columns, width)
+    table = build_table(fitted)
     cpus = _taken(sum(node.cpus for node in nodes), sum(node.free_cpus for node in nodes))
     gpus = _taken(sum(node.gpus for node in nodes), sum(node.free_gpus for node in nodes))
     queue = f"; {pending} wait for room" if pending else ""
     gpus = f" and {gpus} GPUs" if gpus != DASH else ""
-    table.caption = f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}, {cpus} CPUs{gpus} in use{queue}"
+    caption = f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}, {cpus} CPUs{gpus} in use{queue}"
+    table.caption = f"{caption}\n{left_out_line(left_out, '--format csv')}" if left_out else caption
     table.caption_style = "none"
     return table
 

@@ -55,7 +55,9 @@ def test_ensemble(width: int, lines: Lines) -> None:
     assert "0.8100 ± 0.010" in whole
     assert "[nv]" in whole
     assert "6,705" in whole
-    assert ("fold 2" in whole) == (width >= 80)
+    table, _, left_out = whole.partition("left out for width: ")
+    assert ("fold 2" in left_out) == (width < 80)
+    assert ("fold 2" in table) == (width >= 80)
 
 
 def test_a_title_is_not_broken_at_the_width_of_its_table(lines: Lines) -> None:
@@ -86,6 +88,18 @@ def test_an_ensemble_shows_dropped_members_and_compared_votings(lines: Lines) ->
     assert "gain +0.01000  [-0.0050, +0.0250]" in text
     assert "compared: greedy 0.8300 · soft 0.8200 · hard 0.8100" in text
     assert "x/c dropped out after two folds: 0.5000, -0.3000 [-0.4000, -0.2000] against a" in text
+
+
+def test_metrics_of_scores_state_what_they_are_of_where_votes_decide(lines: Lines) -> None:
+    described = {**ENSEMBLE, "score_metrics": ["auroc", "loss"]}
+    line = "auroc, loss: of the members' mean scores"
+    for voting, stated in {"soft": False, "weighted": False, "hard": True}.items():
+        text = "\n".join(lines(ensemble_table({**described, "voting": voting}), 120))
+        assert (line in text) == stated
+    ranks = "\n".join(lines(ensemble_table({**described, "voting": "rank"}), 120))
+    assert "auroc, loss: of the members' mean ranks" in ranks
+    stored_before = {**ENSEMBLE, "voting": "hard"}
+    assert "mean scores" not in "\n".join(lines(ensemble_table(stored_before), 120))
 
 
 def test_a_lower_error_is_better(lines: Lines) -> None:

@@ -66,8 +66,43 @@ def test_tables_fit_and_keep_rank_trial_and_metric(records: list[TrialRecord], w
         assert trial["trial_id"] in row
         assert metric_text(trial["balanced_accuracy"]) in row
     assert "…" not in "".join(rows)
-    hidden = any("wider window" in line for line in text)
-    assert hidden == (width < 200)
+    hidden = "\n".join(text).partition("left out for width: ")[2]
+    assert bool(hidden) == (width < 200)
+    assert ("params M" in hidden) == (width < 200)
+
+
+@pytest.mark.parametrize(
+    "by", ["fit_time_s", "loss", "params_m", "epochs_fixed", "sampler.balanced.strength", "status"]
+)
+def test_the_column_that_rows_are_sorted_by_is_never_left_out(
+    records: list[TrialRecord], by: str, lines: Lines
+) -> None:
+    frame = leaderboard(records, BALANCED, by, modes={"loss": "min"})
+    names = {"fit_time_s": "time", "params_m": "params M", "sampler.balanced.strength": "strength"}
+    header = names.get(by, by).replace("epochs_fixed", "fixed")  # broken at the underscore
+    text = lines(results_table(frame, BALANCED, 5, width=60, sort_by=by), 60)
+    assert header in " ".join(text[1:4]), text
+    assert max(map(cell_len, text)) <= 60
+    assert "balanced_" in " ".join(text[1:4])
+
+
+def test_a_narrow_table_keeps_loss_and_lr_before_other_columns(make_record: Make, lines: Lines) -> None:
+    losses = ["cross_entropy", "logit_adjustment", "focal"]
+    records = [
+        make_record(
+            i,
+            metrics={"macro_f1": i / 7, "macro_f1_tuned": i / 6, "loss": i / 5},
+            params={"model_name": "m" * i, "loss": losses[i], "lr": 0.001 * (i + 1), "drop_rate": i / 9},
+        )
+        for i in range(3)
+    ]
+    goal = Goal("macro_f1", "max")
+    text = "\n".join(lines(results_table(leaderboard(records, goal), goal, width=64), 64))
+    assert "logit_adjustment" in text
+    assert "0.003" in text
+    left_out = " ".join(text.partition("left out for width: ")[2].split())
+    assert left_out.startswith("epochs, time, model_name, drop_rate, loss, img/s, params M")
+    assert "foldtune leaderboard" in left_out
 
 
 def test_no_limit_shows_every_column(records: list[TrialRecord], lines: Lines) -> None:

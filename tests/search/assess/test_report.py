@@ -98,11 +98,26 @@ def test_each_model_has_the_row_of_its_best_trial(project: Any, foldtune: Comman
         "images_per_s": 100.0,
         "trials": 2,
         "trial_id": "0003",
+        "status": "COMPLETE",
     }
     assert told["confusion"] is told["per_class"] is told["estimate"] is None
     assert [path.name for path in Path("out").iterdir()] == ["models.csv"]
     code, _, err = foldtune("report", "tiny", "-o", "out", "--no-timing")
     assert "no figures of the classes: run 'tiny' has no ensemble yet: foldtune ensemble tiny makes one" in err
+
+
+def test_a_model_whose_best_trial_was_stopped_early_is_marked(project: Any, foldtune: Command) -> None:
+    store = project.stored_run()
+    stored_trial(store, 3, "test_resnet", 0.9, "PRUNED")
+    code, out, _ = foldtune("report", "tiny", "-o", "out", "--no-timing")
+    assert code == 0
+    assert dict(pd.read_csv("out/models.csv")[["model_name", "status"]].itertuples(index=False)) == {
+        "test_resnet": "PRUNED",
+        "resnet10t": "COMPLETE",
+    }
+    (row,) = [line for line in out.splitlines() if "test_resnet" in line]
+    assert "pruned" in row
+    assert "pruned: stopped before its last epoch" in out
 
 
 def test_inference_is_timed_and_counts_the_views(project: Any, foldtune: Command) -> None:

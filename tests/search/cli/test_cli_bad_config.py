@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from foldtune.errors import InputError
+from foldtune.search.checks.placeholder import without_labels
+from foldtune.search.runs.validation import check_space
+from foldtune.spaces import Space
+from foldtune.spaces.presets import list_presets, tasks_of
+from foldtune.trainers.tasks import TASKS
 
 Command = Callable[..., tuple[int, str, str]]
 LR = {"loguniform": [1e-3, 1e-2]}
@@ -120,6 +128,86 @@ def test_problems_of_every_part_are_reported_together(project: Any, foldtune: Co
     assert err.startswith("error: 6 problems\n")
     keys = [line.strip().split(":")[0] for line in err.splitlines()[1:]]
     assert sorted(keys) == ["data.resize", "ensemble.fold", "search.num_samples", "space.lr", "storag", "task"]
+
+
+TOGETHER = {
+    "a wrong key of search, and what the trainer refuses": (
+        {"search.num_samples": 0, "space.dropp": 1, "space.loss": "focl"},
+        ["search.num_samples", "space.dropp", "space.loss"],
+    ),
+    "a wrong seed, and a metric of another task": (
+        {"search.seed": -1, "search.metric": "qwk", "ensemble.voting": "rnk"},
+        ["search.seed", "search.metric", "ensemble.voting"],
+    ),
+    "a table that is not there, and the space": (
+        {"data.train": "none.csv", "space.loss": {"choice": {"focal": {"gama": 1}, "cross_entropy": None}}},
+        ["data.train", "space.loss.focal.gama"],
+    ),
+    "a column that is not there, the space, and a vote": (
+        {"data.target": "lable", "space.dropp": 1, "ensemble.min_votes": 9},
+        ["data.target", "space.dropp", "ensemble.min_votes"],
+    ),
+    "a wrong way to resize, a column, and the space": (
+        {"data.resize": "squish", "data.target": "lable", "space.drop_rate": -1},
+        ["data.resize", "data.target", "space.drop_rate"],
+    ),
+    "a wrong budget, and folds that a class has not": (
+        {"search.max_epochs": "many", "ensemble.folds": 9, "space.dropp": 1, "resources.gpus_per_trial": -1},
+        ["search.max_epochs", "ensemble.folds", "space.dropp", "resources.gpus_per_trial"],
+    ),
+    "all the folds of the ensemble, and rows that lack images": (
+        {"data.images": "nowhere", "search.sed": 1, "space.dropp": 1},
+        ["data.train", "search.sed", "space.dropp"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "keys"), TOGETHER.values(), ids=TOGETHER)
+def test_one_run_lists_the_problems_of_all_sections(
+    project: Any, foldtune: Command, changes: dict[str, Any], keys: list[str]
+) -> None:
+    code, _, err = foldtune("validate", project.config(changes))
+    assert code == 2
+    found = {line.removeprefix("error:").strip().split(": ")[0] for line in err.splitlines()}
+    assert set(keys) <= found, err
+    assert found - {f"{len(found) - 1} problems"} == set(keys), err
+
+
+def test_a_preset_of_another_task_is_the_cause(project: Any, foldtune: Command) -> None:
+    code, _, err = foldtune("validate", project.config({"space": {"preset": "multilabel"}}))
+    assert code == 2
+    assert err == (
+        "error: space.preset: 'multilabel' is for multilabel and binary, not for task multiclass; "
+        "for it: long_tail, multiclass, quick\n"
+    )
+    code, _, err = foldtune("validate", project.config({"space": {"preset": "multilabel", "loss": "bce"}}))
+    assert "space.loss: loss 'bce' does not fit task multiclass" in err  # the user's own
+
+
+@pytest.mark.parametrize("preset", list_presets())
+def test_a_preset_names_the_tasks_that_it_fits(preset: str) -> None:
+    fitting = []
+    for name, task_class in TASKS.items():
+        task = without_labels(task_class)
+        if task is None:  # boxes, which this preset alone is for
+            fitting += [name] * (preset == name)
+            continue
+        with suppress(InputError):
+            check_space(Space.parse({"preset": preset}), task, 12, labelled=False)
+            fitting.append(name)
+    assert sorted(tasks_of(preset)) == sorted(fitting)
+
+
+def test_only_a_near_name_is_proposed_for_a_file(project: Any, foldtune: Command) -> None:
+    project.config()
+    assert "did you mean 'config.yaml'?" in foldtune("validate", "cofnig.yaml")[2]
+    assert "did you mean 'config.yaml'?" in foldtune("validate", "config.yml")[2]
+    for other in ("skin.yaml", "search.yaml", "x.yaml"):
+        assert "did you mean" not in foldtune("validate", other)[2]
+    assert "did you mean" not in foldtune("validate", project.config({"data.train": "labels.csv"}))[2]
+    assert "did you mean 'train.csv'?" in foldtune("validate", project.config({"data.train": "trian.csv"}))[2]
+    rows = [("d9999.png", "c0"), *project.rows[1:]]
+    assert "did you mean" not in foldtune("validate", project.config({"data.train": project.table(rows)}))[2]
 
 
 def test_a_wrong_section_does_not_hide_what_the_trainer_refuses(project: Any, foldtune: Command) -> None:

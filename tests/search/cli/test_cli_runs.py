@@ -104,10 +104,13 @@ def test_a_run_that_does_not_exist_names_the_near_one(project: Any, foldtune: Co
 def test_no_run_at_all(project: Any, foldtune: Command) -> None:
     code, _, err = foldtune("results", "tiny")
     assert code == 2
-    assert "no run 'tiny': there are none (in runs)" in err
-    code, out, _ = foldtune("runs", "--storage", "nowhere")
+    assert "no run 'tiny': there is no folder runs; --storage names where runs are kept" in err
+    code, out, err = foldtune("runs", "--storage", "nowhere")
     assert code == 0
     assert "no runs yet" in out
+    assert "there is no folder nowhere" in err
+    Path("runs").mkdir()
+    assert "no run 'tiny': there are none (in runs)" in foldtune("results", "tiny")[2]
     assert json.loads(foldtune("runs", "--format", "json")[1]) == []
 
 
@@ -179,7 +182,7 @@ def test_resume_with_another_configuration_names_the_differences(project: Any, f
     ("command", "parts"),
     [
         (["search", "config.yaml", "--trials", "0"], ["'--trials'", "greater than or equal to 1"]),
-        (["search", "config.yaml", "--trials", "x"], ["'--trials'", "a valid integer"]),
+        (["search", "config.yaml", "--trials", "x"], ["'--trials'", "must be an integer\n"]),
         (["search", "config.yaml", "--trial", "3"], ["--trial", "--trials"]),
         (["results", "tiny", "--top", "0"], ["'--top'", "greater than or equal to 1"]),
         (["results", "tiny", "--format", "jsn"], ["'--format'", "'jsn' is not one of 'table', 'csv', 'json'"]),
@@ -193,6 +196,13 @@ def test_resume_with_another_configuration_names_the_differences(project: Any, f
         (["ensemble", "tiny", "--format", "csv"], ["'--format': 'csv' is not one of 'table', 'json'"]),
         (["leaderboard", "tiny"], ["--output"]),
         (["serch"], ["serch", "search"]),
+        (["runs", "tiny"], ["No such command 'tiny'", "valid: archive, rm, note"]),
+        (["runs", "--storage", "train.csv"], ["train.csv: is a file; --storage names a folder"]),
+        (["search", "config.yaml", "--storage", "train.csv"], ["train.csv: is a file; --storage names a folder"]),
+        (["results", "tiny", "--storage", "train.csv"], ["train.csv: is a file; --storage names a folder"]),
+        (["results", "train.csv"], ["no run 'train.csv'; there are: tiny"]),
+        (["report", "tiny", "--output", "out", "--device", "gpu"], ["device: unknown device 'gpu'", "valid: cpu"]),
+        (["cache", "clear", "--folder", "train.csv"], ["train.csv"]),
         (["validate"], ["CONFIG"]),
         (["predict", "runs/tiny", "images", "--output", "p.csv"], ["no ensemble", "foldtune ensemble"]),
     ],
@@ -200,6 +210,7 @@ def test_resume_with_another_configuration_names_the_differences(project: Any, f
 )
 def test_wrong_flags(project: Any, foldtune: Command, command: list[str], parts: list[str]) -> None:
     project.stored_run()
+    project.config({"name": "other"})
     before = contents(project.folder / "runs")
     code, out, err = foldtune(*command)
     assert (code, out) == (2, "")

@@ -191,7 +191,7 @@ def test_names_that_no_file_has_are_an_error_a_row(ensemble: EnsembleDir, foldtu
 def test_a_folder_in_place_of_the_file_is_refused_before_any_work(ensemble: EnsembleDir, foldtune: Command) -> None:
     for command in (("predict", str(ensemble.root), "images"), ("ensemble", "tiny")):
         code, _, err = foldtune(*command, "--output", "images")
-        assert (code, "is a directory" in err) == (2, True), err
+        assert (code, "is a folder" in err) == (2, True), err
 
 
 def test_several_targets_side_by_side(project: Any, foldtune: Command) -> None:

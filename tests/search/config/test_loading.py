@@ -73,7 +73,7 @@ def test_form_problems_come_with_the_sound_sections(tmp_path: Path) -> None:
     raw = {**RAW, "search": {"num_samples": 0}, "resourcs": {}, "ensemble": {"folds": 3}}
     with pytest.raises(FormError) as caught:
         check(raw, tmp_path)
-    assert caught.value.unsound == {"search", "resourcs", "resources"}
+    assert caught.value.unsound == {"search.num_samples", "resourcs", "resources"}
     assert caught.value.config.ensemble.folds == 3
     assert caught.value.config.data.train == tmp_path.resolve() / "train.csv"
     assert len(caught.value.problems) == 2

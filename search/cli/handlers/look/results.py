@@ -95,7 +95,8 @@ def _tables(runs: Runs, request: ResultsRequest) -> Group:
 
 def _table(run: Run, request: ResultsRequest) -> Group:
     frame, rows, modes = _leaderboard(run, request.sort), request.top or DEFAULT_ROWS, run.task.metrics
-    table = results_table(frame, run.goal, rows, width=output().width, modes=modes, active=run.store.is_locked())
+    active, width = run.store.is_locked(), output().width
+    table = results_table(frame, run.goal, rows, width=width, modes=modes, active=active, sort_by=request.sort)
     return titled(f"run {run.store.name}", table)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pandas as pd
 
 from foldtune.cluster.access.trusted import was_given
 from foldtune.cluster.jobs import JobServer
 from foldtune.errors import ClusterError
+from foldtune.results.runs.names import check_storage
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.summaries import RunSummary, list_runs
 from foldtune.results.storage.paths import as_path
@@ -27,6 +29,10 @@ UNREACHABLE, FORGOTTEN, UNTRUSTED = "UNREACHABLE", "FORGOTTEN", "UNTRUSTED"
 def show_runs(storage: str, format: Format) -> None:
     """Print the runs of a storage with the states of their jobs."""
     found = _with_job_states([_with_note(run, storage) for run in list_runs(storage, stored_goal)])
+    folder = as_path(storage)
+    check_storage(folder)
+    if not found and isinstance(folder, Path) and not folder.exists():
+        note(f"there is no folder {storage}: --storage names where runs are kept, and the first search makes it")
     if format is Format.table:
         output().print(runs_table(found, width=output().width))
     else:

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from foldtune.paths import check_output
 from foldtune.results.runs.model_dir import ModelDir
 from foldtune.results.tables.compare_table import comparison_table
 from foldtune.results.tables.gates_table import gates_table
@@ -85,7 +86,7 @@ def promote_ensemble(request: PromotionRequest, format: TableOrJson) -> None:
 
 def roll_back(folder: str, format: TableOrJson) -> None:
     """Put the newest backup of a model's folder into use again."""
-    current = _model(folder)
+    current = _model(folder, "--rollback")
     current.check_not_foreign()
     with current.lock():
         back, withdrawn = current.rollback()
@@ -100,7 +101,8 @@ def roll_back(folder: str, format: TableOrJson) -> None:
 
 def _promote(request: PromotionRequest) -> Promotion:
     conditions = [] if request.gates is None else read_gates(request.gates)
-    new, current = find_ensemble(request.ensemble, request.storage), _model(request.to)
+    current = _model(request.to, "--to")
+    new = find_ensemble(request.ensemble, request.storage)
     current.check_not_foreign()
     with current.lock():
         if (restored := current.recover()) is not None:
@@ -113,11 +115,12 @@ def _promote(request: PromotionRequest) -> Promotion:
     return Promotion(decision, allowed, current, backup)
 
 
-def _model(folder: str) -> ModelDir:
+def _model(folder: str, flag: str) -> ModelDir:
     if "://" in folder:
         raise typer.BadParameter(
             "must be a folder, in which an exchange is whole; copy it from there", param_hint=folder
         )
+    check_output(Path(folder), is_folder=True, name=flag)
     return ModelDir(Path(folder))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from foldtune.results.tables.ensemble_table import scores_line
 from foldtune.results.tables.scores_table import scores_table
 from foldtune.search.assess.scoring import score_ensemble
 from foldtune.search.assess.sweep_files import check_test_images
@@ -37,4 +38,7 @@ def score_run(name: str, storage: str, labels: Path, format: TableOrJson) -> Non
     for target, run in runs.items():
         if group is not None:
             heading(target)
-        output().print(scores_table(figures[target], run.goal.metric, run.task.metrics))
+        note = scores_line(run.store.ensemble.read() or {"voting": None})
+        output().print(
+            scores_table(figures[target], run.goal.metric, run.task.metrics, f"ensemble: {note}" * bool(note))
+        )
