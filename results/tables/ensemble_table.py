@@ -14,7 +14,7 @@ from rich.text import Text
 from foldtune.results.runs.records import Mode
 from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
 from foldtune.results.tables.formatting import DASH, metric_text, number_text
-from foldtune.results.tables.leaderboard_table import BEST_STYLE, metric_column, parameter_columns
+from foldtune.results.tables.leaderboard_table import BEST_STYLE, STATUS_STYLES, metric_column, parameter_columns
 
 _CLASSES = 15
 _WEAK_F1 = 0.5
@@ -25,7 +25,7 @@ SCORES_OF = {"hard": "the members' mean scores (votes give labels, not scores)",
 def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None) -> Group:
     """Return the members, the estimate and the per-class figures of an ensemble.json.
 
-    Keys: metric, mode, voting, folds, members [{trial_id, run, weight, oof, fold_values, params}], estimate
+    Keys: metric, mode, voting, folds, members [{trial_id, run, weight, oof, fold_values, params, status}], estimate
     {metric: value}; optional: score_metrics [those of scores], asked (the configured voting), compared
     {voting: value}, tta, dropped [{id, value, leader, difference {value, low, high}}], interval [low, high],
     best_single {trial_id, value}, gain, gain_interval [low, high], fixed_postprocess {name: value}, per_class
@@ -48,7 +48,7 @@ def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) ->
     folds = [[_value(v) for v in member.get("fold_values") or ()] for member in members]
     columns = [
         Column("#", tuple(Text(str(i)) for i in range(1, len(members) + 1)), 0),
-        Column("trial", tuple(Text(str(member["trial_id"])) for member in members), 0, right=False),
+        Column("trial", tuple(map(_trial, members)), 0, right=False),
         metric_column("out of fold", [_value(m.get("oof")) for m in members], direction, 0, strong=True),
         Column("weight", tuple(Text(_weight(member.get("weight"))) for member in members), 1),
         Column("folds mean ± sd", tuple(Text(_spread(values)) for values in folds), 2),
@@ -70,6 +70,12 @@ def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) ->
     if left_out:
         table.caption = Text(left_out_line(left_out, "--format json"), style="dim")
     return titled(title, table)
+
+
+def _trial(member: Mapping[str, Any]) -> Text:
+    """Return the id of a member's trial, marked where the search had stopped it early."""
+    text = Text(str(member["trial_id"]))
+    return text.append(" pruned", style=STATUS_STYLES["PRUNED"]) if member.get("status") == "PRUNED" else text
 
 
 def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:

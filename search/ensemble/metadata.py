@@ -64,6 +64,7 @@ def describe(
                 "id": each.candidate.id,
                 "trial_id": each.candidate.record.trial_id,
                 "run": each.candidate.run.store.name,
+                "status": each.candidate.record.status,
                 "weight": weight,
                 "oof": oof,
                 "fold_values": list(member.fold_values),

@@ -102,7 +102,7 @@ def test_open_by_a_relative_path(store: RunStore, monkeypatch: pytest.MonkeyPatc
 def test_near_runs_are_named(store: RunStore) -> None:
     with pytest.raises(RunNotFound, match="did you mean 'skin'"):
         RunStore.open("skni", store.root.parent)
-    with pytest.raises(RunNotFound, match="there is no folder|there are none"):
+    with pytest.raises(RunNotFound, match=r"there is no folder|there are none"):
         RunStore.open("skni", store.root.parent / "elsewhere")
 
 

@@ -102,6 +102,16 @@ def test_metrics_of_scores_state_what_they_are_of_where_votes_decide(lines: Line
     assert "mean scores" not in "\n".join(lines(ensemble_table(stored_before), 120))
 
 
+def test_a_member_that_the_search_had_stopped_is_marked(lines: Lines) -> None:
+    first, second = ENSEMBLE["members"]
+    members = [{**first, "status": "PRUNED"}, {**second, "status": "COMPLETE"}]
+    text = lines(ensemble_table({**ENSEMBLE, "members": members}), 120)
+    assert [line.split()[:3] for line in text if line.split()[:1] in (["1"], ["2"])] == [
+        ["1", "a", "pruned"],
+        ["2", "b", "0.7900"],
+    ]
+
+
 def test_a_lower_error_is_better(lines: Lines) -> None:
     error = {"metric": "mae", "mode": "min", "estimate": {"mae": 0.5}, "gain": -0.1}
     text = "\n".join(lines(ensemble_table({**ENSEMBLE, **error, "compared": {"soft": 0.5, "hard": 0.6}}), 100))
