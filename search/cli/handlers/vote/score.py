@@ -38,7 +38,7 @@ def score_run(name: str, storage: str, labels: Path, format: TableOrJson) -> Non
     for target, run in runs.items():
         if group is not None:
             heading(target)
-        note = scores_line(run.store.ensemble.read() or {"voting": None})
+        line = scores_line(run.store.ensemble.read() or {"voting": None})
         output().print(
-            scores_table(figures[target], run.goal.metric, run.task.metrics, f"ensemble: {note}" * bool(note))
+            scores_table(figures[target], run.goal.metric, run.task.metrics, f"ensemble: {line}" if line else "")
         )
