@@ -8,7 +8,7 @@ import pytest
 
 from foldtune.cluster.sessions.session import session
 from foldtune.errors import ClusterError, StartFailed
-from foldtune.search.cli.main import exit_code
+from foldtune.search.cli.failures import exit_code
 
 
 def test_nobody_listens(closed_port: int) -> None:
