@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from foldtune.errors import BrokenImage, unknown
@@ -42,6 +42,8 @@ _REDUCING_GAP = 3.0  # Pillow: from 3.0 on, the fast first reduction is indistin
 _HIGH_BYTE_OF_16_BITS = 64  # of values from 16,384 on, which use all 16 bits
 _MAX_HALVINGS = 5  # of JPEG 2000: the resolutions that its encoders store by default
 _pillows_limit = threading.Lock()
+# Image editors store megabytes of history as a text of a PNG; the bound of all its texts together remains.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 
 @dataclass(frozen=True)

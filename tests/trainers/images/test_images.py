@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from foldtune.errors import BrokenImage
 from foldtune.trainers.images.reading import PixelLimits, decode, image_suffixes, picture_size
@@ -80,6 +81,20 @@ def test_every_orientation_is_that_of_pillow(tmp_path: Path, orientation: int, s
     expected = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
     assert np.array_equal(decode(path, expected.shape[:2]), expected)
     assert picture_size(path) == expected.shape[:2]
+
+
+@pytest.mark.parametrize(("megabytes", "whole"), [(2, True), (100, False)])
+def test_a_long_text_in_a_png_spoils_no_picture_and_a_bomb_is_refused(
+    tmp_path: Path, megabytes: int, whole: bool
+) -> None:
+    texts = PngInfo()
+    texts.add_text("XML:com.adobe.xmp", "a" * (megabytes << 20), zip=True)
+    path = save(Image.new("RGB", (8, 8), "red"), tmp_path / "a.png", pnginfo=texts)
+    if whole:
+        assert (decode(path, (8, 8)) == (255, 0, 0)).all()
+        return
+    with pytest.raises(BrokenImage, match="too large"):
+        decode(path, (8, 8))
 
 
 def test_resize_modes_keep_or_squash_the_aspect_ratio(tmp_path: Path) -> None:
