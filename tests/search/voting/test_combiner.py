@@ -272,6 +272,21 @@ def test_votes_count_members_of_positive_weight() -> None:
     assert EnsembleCombiner("soft", None, (1 / 3,) * 3, {}).votes(TASK, scores, predictions).tolist() == [2]
 
 
+def test_in_a_hard_vote_each_member_has_its_own_post_processing() -> None:
+    scores, targets, _ = draw(150, [1.0, 0.6])
+    fitted = fit_method(Objective(TASK, "balanced_accuracy", targets), scores, voting="hard")
+    own = [TASK.fit_postprocess(each, targets, "balanced_accuracy") for each in scores]
+    assert own[0] != own[1]
+    assert list(fitted.member_postprocess) == own
+
+
+@pytest.mark.parametrize("voting", ["weighted", "greedy"])
+def test_scores_of_a_member_without_weight_need_not_be_numbers(voting: str) -> None:
+    scores, _, _ = draw(20, [1.0])
+    found, _ = EnsembleCombiner(voting, None, (0.0, 1.0), {}).apply(TASK, [np.full((20, 4), np.nan), scores[0]])
+    np.testing.assert_allclose(found, scores[0])
+
+
 @pytest.mark.parametrize("voting", ["soft", "hard", "greedy"])
 def test_thresholds_for_means_of_fold_models_keep_more_of_the_positives(voting: str) -> None:
     rng = np.random.default_rng(0)

@@ -135,6 +135,21 @@ def test_fitted_offsets_are_finite_centred_and_never_worse_on_their_rows(metric:
         assert metric_at(logs, targets, metric, offsets) >= before - 1e-12
 
 
+def test_fitted_offsets_are_half_the_ascent_and_half_the_prior() -> None:
+    rng = np.random.default_rng(3)
+    prior = np.array([0.7, 0.2, 0.1])
+    targets = rng.choice(3, 300, p=prior)
+    logits = rng.normal(size=(300, 3)) + np.eye(3)[targets] + np.log(prior)
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    logs = log_scores(scores)
+    ascent = coordinate_ascent(logs, targets, "balanced_accuracy")
+    adjustment = -fit_prior_power(logs, targets, "balanced_accuracy", np.log(prior)) * np.log(prior)
+    half = (ascent + adjustment) / 2
+    fitted = fit_offsets(scores, targets, "balanced_accuracy", np.log(prior))
+    np.testing.assert_allclose(fitted, half - half.mean())
+    assert np.abs(fitted).max() > 0.1
+
+
 def test_a_class_without_rows_does_not_move() -> None:
     logs, targets, _ = small_case(0, 30, 4)
     targets = np.where(targets == 3, 0, targets)
