@@ -18,7 +18,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -110,12 +112,32 @@ def _run_tests(root: Path, tests: Sequence[str]) -> tuple[int, str]:
 
 
 def run_all(mutants: Sequence[Mutant]) -> Iterator[Outcome]:
-    """Run mutants side by side, one a core of this process, each in its own; yield them as they end."""
+    """Run mutants side by side, one a core of this process, each in its own; yield them as they end.
+
+    Not in a pool: its processes must not start others, as the tests of some faults do.
+    """
     for name in HEAVY:
         import_module(name)
     fork = multiprocessing.get_context("fork")
-    with fork.Pool(len(os.sched_getaffinity(0)), maxtasksperchild=1) as pool:
-        yield from pool.imap_unordered(run_mutant, mutants, chunksize=1)
+    waiting, running = list(reversed(mutants)), dict[Any, Mutant]()
+    while waiting or running:
+        while waiting and len(running) < len(os.sched_getaffinity(0)):
+            mutant = waiting.pop()
+            ours, theirs = fork.Pipe(duplex=False)
+            fork.Process(target=_send_outcome, args=(mutant, theirs)).start()
+            theirs.close()
+            running[ours] = mutant
+        for ended in wait(list(running)):
+            mutant = running.pop(ended)
+            try:
+                yield ended.recv()
+            except EOFError:
+                yield Outcome(mutant, "broken", 0.0, "the process of the tests was ended")
+
+
+def _send_outcome(mutant: Mutant, target: Any) -> None:
+    target.send(run_mutant(mutant))
+    target.close()
 
 
 def main(parts: Sequence[str]) -> int:
