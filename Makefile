@@ -75,7 +75,7 @@ faults: $(INSTALLED)  ## kills, lost nodes and services on a cluster of this mac
 fuzz: $(INSTALLED)  ## any bytes as input: 10,000 for each reader, 300 for each command; an hour at most
 	$(BIN)/python -m pytest -m fuzz --numprocesses auto --timeout 3600 tests/fuzz
 
-mutants: $(INSTALLED)  ## faults put into the core one by one, which the nearest tests are to find; ten minutes
+mutants: $(INSTALLED)  ## faults put into the core one by one, which the nearest tests are to find; a quarter of an hour
 	$(BIN)/python tests/mutants/mutate.py
 
 bench: $(INSTALLED)  ## the benchmarks of benchmarks/, as a table; a quarter of an hour
