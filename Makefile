@@ -54,7 +54,7 @@ doctest: $(INSTALLED)  ## examples in docstrings
 
 # A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
 suite: $(INSTALLED)  ## the tests alone
-	$(BIN)/python -m pytest -m "not integration and not faults and not bench and not slow and not fuzz" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "not integration and not faults and not bench and not slow and not fuzz" --numprocesses auto --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m "integration and not faults and not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED)  ## kills, fresh processes, the built distribution, pages, outside services; half an hour at most

@@ -33,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_broken_images_then_too_many_gpus_then_resume(
+def test_broken_images_then_too_many_gpus_then_neither(
     foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]
 ) -> None:
     digits = foldtune.folder / "digits"
@@ -54,8 +54,10 @@ def test_broken_images_then_too_many_gpus_then_resume(
     assert "a trial requests 1 CPUs and 64 GPUs; the largest of 1 node(s) has" in too_large.stderr
     assert "lower resources.cpus_per_trial or resources.gpus_per_trial" in too_large.stderr
 
-    resumed = foldtune_in(foldtune.folder, "search", config, *sets, "--set", "resources.gpus_per_trial=0", "--resume")
-    assert resumed.stdout.rstrip().splitlines()[-1].startswith("best trial: 0000 macro_f1=")
+    assert not (foldtune.folder / "runs").exists(), "a refused start leaves no folder"
+
+    done = foldtune_in(foldtune.folder, "search", config, *sets, "--set", "resources.gpus_per_trial=0")
+    assert done.stdout.rstrip().splitlines()[-1].startswith("best trial: 0000 macro_f1=")
     folds = RunStore.open("broken", foldtune.folder / "runs").read_folds()
     assert sorted(folds["id"]) == sorted(table["image"])
 

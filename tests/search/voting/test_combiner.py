@@ -102,7 +102,7 @@ def test_two_candidates_make_the_best_mean_that_greedy_can_reach() -> None:
     assert weights == pytest.approx((counts[0] / sum(counts), counts[1] / sum(counts)))
 
 
-@pytest.mark.parametrize("voting", ["weighted", "greedy", "auto"])
+@pytest.mark.parametrize("voting", ["weighted", "greedy", pytest.param("auto", marks=pytest.mark.slow)])
 def test_random_labels_are_estimated_at_chance(voting: str) -> None:
     values, flattered = [], []
     for seed in range(12):
