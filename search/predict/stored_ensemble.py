@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,15 +16,14 @@ from foldtune.errors import InputError, RunCorrupt, WorkError, unknown
 from foldtune.files import scratch_folder
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.stored_json import require
-from foldtune.results.storage.files import read_locally
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.predict.description import (
     REQUIRED,
     REQUIRED_TO_PREDICT,
     check_description,
     check_members,
-    check_weights,
 )
+from foldtune.search.predict.members import PredictOptions, StoredMembers, member_id
 from foldtune.search.predict.new_images import NewImages, find_images
 from foldtune.search.predict.preprocessing import decode_images, unreadable_images
 from foldtune.search.predict.progress import SubtaskProgress
@@ -31,16 +31,10 @@ from foldtune.search.predict.tables import finite_rows, named_frame, original_im
 from foldtune.search.runs.stored_task import read_task
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
-from foldtune.trainers.arrays.voting import mean_scores
-from foldtune.trainers.images.cache import Prepared
-from foldtune.trainers.images.preprocess import ImagePreprocessing
-from foldtune.trainers.inference.options import InferenceOptions
-from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.tasks import Task
-from foldtune.trainers.tasks.parsing import parse_settings
 
-__all__ = ["NewImages", "StoredEnsemble", "find_images"]
+__all__ = ["NewImages", "PredictOptions", "StoredEnsemble", "find_images"]
 
 PART_BYTES = 2 << 30
 """Bytes of decoded pixels on the disk at a time."""
@@ -61,21 +55,6 @@ OnPredicted: TypeAlias = Callable[[Sequence[Path], npt.NDArray[Any]], None]
 
 
 Progress: TypeAlias = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """How images are decoded and predicted.
-
-    Attributes:
-        batch_size: images at a time, >= 1.
-        device: torch's name, None for a GPU where there is one.
-        decoders: processes that decode, >= 1.
-    """
-
-    batch_size: int
-    device: str | None
-    decoders: int
 
 
 @dataclass(frozen=True)
@@ -110,30 +89,14 @@ class StoredEnsemble:
             check_members(description, task, directory.json_path)
         return cls(directory, description, task)
 
-    @property
-    def voters(self) -> dict[str, Mapping[str, Any]]:
-        """Members with a weight above 0, by id: a weighted or greedy vote may give some of them none."""
-        members = self.description["members"]
-        return {
-            _name(member): member for member, weight in zip(members, self.combiner().weights, strict=True) if weight > 0
-        }
-
-    @property
-    def models(self) -> int:
-        """Number of fold models that predict."""
-        return len(self.voters) * int(self.description["folds"])
-
-    @property
-    def preprocessings(self) -> tuple[ImagePreprocessing, ...]:
-        """Distinct preprocessings of its voters: more than one only where they come from several runs."""
-        return tuple(dict.fromkeys(self._preprocessing(member) for member in self.voters.values()))
-
-    def _preprocessing(self, member: Mapping[str, Any]) -> ImagePreprocessing:
-        return ImagePreprocessing.from_dict({**self.description, **member})  # a member's own keys go first
+    @cached_property
+    def members(self) -> StoredMembers:
+        """Return its fold models."""
+        return StoredMembers(self.directory, self.description, self.task)
 
     def combiner(self) -> EnsembleCombiner:
         """Return the fitted vote."""
-        return EnsembleCombiner.from_dict(self.description)
+        return self.members.combiner()
 
     def with_tta(self, tta: str) -> StoredEnsemble:
         """Return the same ensemble with the test-time views `tta`, a name of `trainers.loading.tta`.
@@ -252,15 +215,14 @@ class StoredEnsemble:
 
     def _subtasks(self, images: NewImages) -> int:
         """Units of progress: one an image and preprocessing, and one an image and model."""
-        return len(images.ids) * (self.models + len(self.preprocessings))
+        return len(images.ids) * (self.members.models + len(self.members.preprocessings))
 
     def _parts(
         self, images: NewImages, options: PredictOptions, progress: SubtaskProgress, render: Render
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         """Rows of `render` for the readable images, indexed by their position, and the reasons of the others."""
-        for name in self.voters:
-            check_weights([self.directory.weights_path(name, fold) for fold in range(int(self.description["folds"]))])
-        pixels = sum(each.size[0] * each.size[1] for each in self.preprocessings)
+        self.members.check_weights()
+        pixels = sum(each.size[0] * each.size[1] for each in self.members.preprocessings)
         size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.has_spatial_targets else len(images.ids)))
         frames: list[pd.DataFrame] = []
         reasons: dict[int, str] = {}
@@ -275,17 +237,18 @@ class StoredEnsemble:
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         with scratch_folder("predict") as scratch:
             decoded = {
-                each: decode_images(paths, each, scratch, options.decoders, progress) for each in self.preprocessings
+                each: decode_images(paths, each, scratch, options.decoders, progress)
+                for each in self.members.preprocessings
             }
             keep = np.logical_and.reduce([prepared.keep for prepared in decoded.values()])
             rows = np.flatnonzero(keep)
-            progress.skip((len(paths) - len(rows)) * self.models)
+            progress.skip((len(paths) - len(rows)) * self.members.models)
             reasons = {row: reason for prepared in decoded.values() for row, reason in unreadable_images(prepared)}
             if not len(rows):
                 return pd.DataFrame(), reasons
             voter_scores = {
-                name: self._member_scores(member, decoded[self._preprocessing(member)], keep, options, progress)
-                for name, member in self.voters.items()
+                name: self.members.scores(member, decoded[self.members.preprocessing(member)], keep, options, progress)
+                for name, member in self.members.voters.items()
             }
         finite = np.logical_and.reduce([finite_rows(self.task, scores) for scores in voter_scores.values()])
         if not finite.all():
@@ -296,45 +259,9 @@ class StoredEnsemble:
                 return pd.DataFrame(), reasons
         one = next(iter(voter_scores.values()))
         unweighted = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # a member of weight 0 changes nothing
-        scores = [voter_scores.get(_name(member), unweighted) for member in self.description["members"]]
+        scores = [voter_scores.get(member_id(member), unweighted) for member in self.description["members"]]
         mean, predictions = self.combiner().apply(self.task, scores)
         return render(mean, predictions, scores, [paths[row] for row in rows.tolist()]).set_index(rows), reasons
-
-    def _member_scores(
-        self,
-        member: Mapping[str, Any],
-        prepared: Prepared,
-        keep: npt.NDArray[np.bool_],
-        options: PredictOptions,
-        progress: SubtaskProgress,
-    ) -> npt.NDArray[Any]:
-        """Mean scores (N, ...) of a member's fold models on the images of the mask `keep`."""
-        settings = parse_settings(member["config"], self.task)
-        inference = replace(
-            InferenceOptions.of_settings(self.task, settings),
-            batch_size=options.batch_size,
-            device=options.device,
-            tta=member.get("tta") or settings.tta,
-        )
-        folds = int(self.description["folds"])
-        fold_scores = []
-        for fold, offset in enumerate(member.get("fold_offsets", [0.0] * folds)):
-            weights = self.directory.weights_path(_name(member), fold)
-            with read_locally(weights) as local:
-                if local is None:
-                    raise RunCorrupt(f"cannot read weights {weights}: the file is gone")
-                logits = trained_logits(
-                    self.task,
-                    settings,
-                    local,
-                    prepared.source,
-                    np.flatnonzero(keep[prepared.keep]),
-                    inference,
-                    progress.subtask(),
-                )
-            added = np.asarray(offset, dtype=logits.dtype)
-            fold_scores.append(self.task.scores(logits + added if added.any() else logits))
-        return mean_scores(fold_scores)
 
     def _frame(
         self,
@@ -347,8 +274,3 @@ class StoredEnsemble:
         votes = self.combiner().votes(self.task, scores, predictions)
         frame = self.task.prediction_frame(mean, predictions, image_sizes=original_image_sizes(self.task, paths))
         return frame.assign(votes=votes)
-
-
-def _name(member: Mapping[str, Any]) -> str:
-    """Id of a member; in an ensemble of one run it is the trial's."""
-    return str(member.get("id", member["trial_id"]))

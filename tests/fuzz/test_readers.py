@@ -164,7 +164,7 @@ def test_any_override(file: Path) -> None:
 def opened(root: Path) -> None:
     stored = StoredEnsemble.open(root)
     stored.combiner()
-    for part in (stored.voters, stored.models, stored.preprocessings):
+    for part in (stored.members.voters, stored.members.models, stored.members.preprocessings):
         assert part is not None
 
 

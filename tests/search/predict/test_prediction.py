@@ -19,6 +19,7 @@ from PIL import Image
 
 from foldtune.errors import InputError, RunCorrupt, WorkError
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.search.predict import members as fold_models
 from foldtune.search.predict import stored_ensemble as prediction
 from foldtune.search.predict.new_images import NewImages, find_images
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
@@ -295,14 +296,14 @@ def test_weights_that_are_gone_are_named(root: Path, images: Path, tmp_path: Pat
 def test_scores_that_are_not_finite_get_no_label(
     stored: StoredEnsemble, images: Path, monkeypatch: pytest.MonkeyPatch, everywhere: bool
 ) -> None:
-    real = prediction.trained_logits
+    real = fold_models.trained_logits
 
     def damaged(*arguments: Any, **keywords: Any) -> Any:
         logits = real(*arguments, **keywords)
         logits[slice(None) if everywhere else 0] = np.nan
         return logits
 
-    monkeypatch.setattr(prediction, "trained_logits", damaged)
+    monkeypatch.setattr(fold_models, "trained_logits", damaged)
     found = NewImages(NAMES, tuple(images / name for name in NAMES))
     frame = predict(stored, found)
     strange = [True] * len(NAMES) if everywhere else [True, *[False] * (len(NAMES) - 1)]

@@ -1,0 +1,129 @@
+"""The fold models of a stored ensemble: which of them predict, on which pixels, and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.errors import RunCorrupt
+from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.storage.files import read_locally
+from foldtune.search.predict.description import check_weights
+from foldtune.search.predict.progress import SubtaskProgress
+from foldtune.search.voting.combiner import EnsembleCombiner
+from foldtune.trainers.arrays.voting import mean_scores
+from foldtune.trainers.images.cache import Prepared
+from foldtune.trainers.images.preprocess import ImagePreprocessing
+from foldtune.trainers.inference.options import InferenceOptions
+from foldtune.trainers.inference.trained import trained_logits
+from foldtune.trainers.tasks import Task
+from foldtune.trainers.tasks.parsing import parse_settings
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How images are decoded and predicted.
+
+    Attributes:
+        batch_size: images at a time, >= 1.
+        device: torch's name, None for a GPU where there is one.
+        decoders: processes that decode, >= 1.
+    """
+
+    batch_size: int
+    device: str | None
+    decoders: int
+
+
+@dataclass(frozen=True)
+class StoredMembers:
+    """Members of an ensemble, each one configuration trained on every fold.
+
+    Attributes:
+        directory: folder of the ensemble.
+        description: its `ensemble.json`, checked.
+        task: its task.
+    """
+
+    directory: EnsembleDir
+    description: Mapping[str, Any]
+    task: Task
+
+    @property
+    def voters(self) -> dict[str, Mapping[str, Any]]:
+        """Members with a weight above 0, by id: a weighted or greedy vote may give some of them none."""
+        members = self.description["members"]
+        return {
+            member_id(member): member
+            for member, weight in zip(members, self.combiner().weights, strict=True)
+            if weight > 0
+        }
+
+    @property
+    def models(self) -> int:
+        """Number of fold models that predict."""
+        return len(self.voters) * int(self.description["folds"])
+
+    @property
+    def preprocessings(self) -> tuple[ImagePreprocessing, ...]:
+        """Distinct preprocessings of its voters: more than one only where they come from several runs."""
+        return tuple(dict.fromkeys(self.preprocessing(member) for member in self.voters.values()))
+
+    def preprocessing(self, member: Mapping[str, Any]) -> ImagePreprocessing:
+        """Return the size and steps by which a member sees images."""
+        return ImagePreprocessing.from_dict({**self.description, **member})  # a member's own keys go first
+
+    def combiner(self) -> EnsembleCombiner:
+        """Return the fitted vote."""
+        return EnsembleCombiner.from_dict(self.description)
+
+    def check_weights(self) -> None:
+        """Raise RunCorrupt where weights of a voter are damaged or those of another network."""
+        folds = range(int(self.description["folds"]))
+        for name in self.voters:
+            check_weights([self.directory.weights_path(name, fold) for fold in folds])
+
+    def scores(
+        self,
+        member: Mapping[str, Any],
+        prepared: Prepared,
+        keep: npt.NDArray[np.bool_],
+        options: PredictOptions,
+        progress: SubtaskProgress,
+    ) -> npt.NDArray[Any]:
+        """Return mean scores (N, ...) of a member's fold models on the images of the mask `keep`."""
+        settings = parse_settings(member["config"], self.task)
+        inference = replace(
+            InferenceOptions.of_settings(self.task, settings),
+            batch_size=options.batch_size,
+            device=options.device,
+            tta=member.get("tta") or settings.tta,
+        )
+        folds = int(self.description["folds"])
+        fold_scores = []
+        for fold, offset in enumerate(member.get("fold_offsets", [0.0] * folds)):
+            weights = self.directory.weights_path(member_id(member), fold)
+            with read_locally(weights) as local:
+                if local is None:
+                    raise RunCorrupt(f"cannot read weights {weights}: the file is gone")
+                logits = trained_logits(
+                    self.task,
+                    settings,
+                    local,
+                    prepared.source,
+                    np.flatnonzero(keep[prepared.keep]),
+                    inference,
+                    progress.subtask(),
+                )
+            added = np.asarray(offset, dtype=logits.dtype)
+            fold_scores.append(self.task.scores(logits + added if added.any() else logits))
+        return mean_scores(fold_scores)
+
+
+def member_id(member: Mapping[str, Any]) -> str:
+    """Id of a member; in an ensemble of one run it is the trial's."""
+    return str(member.get("id", member["trial_id"]))
