@@ -12,6 +12,7 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -30,6 +31,8 @@ MAX_COLUMNS = 10_000
 """Columns of a table."""
 _DELIMITERS = "\t;|"
 """Delimiters of a table whose header has no comma, the most frequent first."""
+REPEATED = "repeated"
+"""Key of a table's `attrs`: names of columns that its header has more than once."""
 _HEADER = re.compile(r"[^\r\n]*[^\s][^\r\n]*")
 _SHOWN = 3
 _MAGIC = {
@@ -65,7 +68,15 @@ def read_csv(path: Path, *, empty_is_missing: bool = True) -> pd.DataFrame:
     frame = _parse(path, text, delimiter, missing)
     if len(text) > MAX_CELL:
         _check_cells(path, frame)
+    frame.attrs[REPEATED] = _repeated_columns(text, delimiter)
     return frame
+
+
+def _repeated_columns(text: str, delimiter: str) -> list[str]:
+    """Return the names that stand more than once in the header; pandas numbers all but the first."""
+    header = _HEADER.search(text)
+    names = next(csv.reader([header[0]], delimiter=delimiter), []) if header else []
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _parse(path: Path, text: str, delimiter: str, missing: list[str]) -> pd.DataFrame:

@@ -93,6 +93,10 @@ def join_stored(folder: Path, *names: str) -> Path:
     return path
 
 
+STORED_MARKS = (("folds.csv", "task.json"), ("ensemble.json",), ("group.json",))
+"""Files by which a folder is known as a run, as an ensemble or a model, and as a group of runs."""
+
+
 def check_output(path: Path, *, is_folder: bool, name: str) -> None:
     """Refuse a path at which no file, or no folder, can be written. Folders on the way to it need not exist.
 
@@ -114,6 +118,29 @@ def check_output(path: Path, *, is_folder: bool, name: str) -> None:
         raise InputError(f"{name}: {path}: {getattr(error, 'strerror', None) or error}") from None
     if not os.access(holder, os.W_OK | os.X_OK):
         raise StorageDenied(f"cannot write {path}: Permission denied")
+
+
+def check_apart(path: Path, *, is_folder: bool, name: str) -> None:
+    """Refuse a file that a run, an ensemble or a model consists of, and the folder of one, for any other output.
+
+    Args:
+        name: flag or argument for the message.
+
+    Raises:
+        InputError: it is part of one.
+    """
+    if not path.exists():
+        return
+    resolved = path.resolve()
+    for folder in [resolved] if is_folder else resolved.parents:
+        if any(all((folder / file).is_file() for file in mark) for mark in STORED_MARKS):
+            raise InputError(f"{name}: {path} belongs to the stored {folder}, and would be replaced; name another")
+
+
+def check_not_read(output: Path, read: Iterable[Path | None]) -> None:
+    """Refuse a file to write that is one of those that are read; None is no file. Raises InputError."""
+    if output.is_file() and any(path is not None and path.is_file() and path.samefile(output) for path in read):
+        raise InputError(f"{output}: is read, and would be replaced; name another file")
 
 
 def _holder(path: Path) -> Path:

@@ -74,6 +74,10 @@ def own_signals() -> Iterator[None]:
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {_HANG_UP})
     try:
         yield
+    except SystemExit as end:
+        if end.code == signal.SIGTERM:  # Ray's own answer, while it starts
+            raise KeyboardInterrupt from None
+        raise
     finally:
         restore(before)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

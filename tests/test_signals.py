@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from foldtune.signals import handled, interrupted_by_signals, leave_closed_terminal
+from foldtune.signals import handled, interrupted_by_signals, leave_closed_terminal, own_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -26,6 +26,21 @@ def test_a_signal_interrupts_and_the_old_answer_returns(number: signal.Signals) 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert signal.getsignal(number) is before
+
+
+def test_sigterm_while_ray_starts_interrupts_too() -> None:
+    """Ray replaces the answer to SIGTERM by an exit with the signal's number before its start is over."""
+
+    def start(code: int) -> None:
+        with interrupted_by_signals(), own_signals():
+            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(code))
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        start(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        start(3)
 
 
 def test_what_is_ignored_at_the_start_stays_ignored() -> None:

@@ -44,8 +44,8 @@ def _member_name(name: str) -> str:
 
 
 Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Share = Annotated[float, Field(allow_inf_nan=False, ge=0)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Side = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE)]
 Offset = Number | list[Number] | list[list[Number]]
 Name = Annotated[str, Field(strict=True, max_length=500), AfterValidator(_member_name)]

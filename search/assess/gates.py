@@ -180,7 +180,7 @@ def _figure(gate: Gate, estimate: Mapping[str, Any], classes: Mapping[str, Mappi
             raise ValueError(unknown("figure of a class", gate.metric, CLASS_FIGURES))
         if gate.label not in classes:
             raise ValueError(unknown("class", gate.label, classes))
-        value = classes[gate.label][gate.metric]
+        value = classes[gate.label].get(gate.metric)
     # A bound like 60 for 0.6 would let everything or nothing pass without a word.
     if gate.metric not in ("support", "loss", "mae") and abs(gate.bound) > 1:
         raise ValueError(f"{gate.metric} lies within 0 and 1 (some metrics below 0), and never reaches {gate.bound:g}")

@@ -38,6 +38,13 @@ class PlainCommand(TyperCommand):
 class PlainGroup(TyperGroup):
     """Commands below one name; its help lists them by their headings."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Ctrl-C aborts it; Typer would end it without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; an unknown one is answered with those that there are."""
         try:

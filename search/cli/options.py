@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from foldtune.paths import check_output
+from foldtune.paths import check_apart, check_output
 
 
 class Format(StrEnum):
@@ -27,19 +27,21 @@ class TableOrJson(StrEnum):
 
 
 def output_file(param: typer.CallbackParam, value: Path | None) -> Path | None:
-    """Return the file to write, before any work is done for it. Raises as `check_output`."""
+    """Return the file to write, before any work is done for it. Raises as `check_output` and `check_apart`."""
     return _output(param, value, is_folder=False)
 
 
 def output_folder(param: typer.CallbackParam, value: Path | None) -> Path | None:
-    """Return the folder to write, before any work is done for it. Raises as `check_output`."""
+    """Return the folder to write, before any work is done for it. Raises as `check_output` and `check_apart`."""
     return _output(param, value, is_folder=True)
 
 
 def _output(param: typer.CallbackParam, value: Path | None, *, is_folder: bool) -> Path | None:
     if value is not None:
         flag = next((each for each in param.opts if each.startswith("-")), None)
-        check_output(value, is_folder=is_folder, name=flag or str(param.metavar))
+        name = flag or str(param.metavar)
+        check_output(value, is_folder=is_folder, name=name)
+        check_apart(value, is_folder=is_folder, name=name)
     return value
 
 

@@ -153,6 +153,11 @@ class DataConfig(Section):
         return value
 
     @property
+    def tables(self) -> tuple[Path | None, ...]:
+        """Files that are read, which no output may replace."""
+        return self.train, self.test, self.sample_submission
+
+    @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size

@@ -12,7 +12,7 @@ import numpy as np
 
 from foldtune.canonical import canonical_text
 from foldtune.errors import InputError, did_you_mean_file, unknown
-from foldtune.paths import outside_names
+from foldtune.paths import check_not_read, outside_names
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.predict.image_folder import read_folder
 from foldtune.trainers.data.label_columns import read_csv
@@ -112,11 +112,8 @@ def check_not_replaced(output: Path, images: NewImages, *tables: Path | None) ->
     Raises:
         InputError: it is a table or an image.
     """
-    if not output.is_file():
-        return
-    read = [path for path in (*tables, *images.paths) if path is not None and path.name == output.name]
-    if any(path.is_file() and path.samefile(output) for path in read):
-        raise InputError(f"{output}: is read, and would be replaced by the predictions; name another file")
+    alike = (path for path in images.paths if path.name == output.name)  # of a million images, each costs a look
+    check_not_read(output, (*tables, *alike))
 
 
 def sample_images(sample: Path, folder: Path) -> NewImages:

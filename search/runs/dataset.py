@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
+from foldtune.csv_files import REPEATED
 from foldtune.errors import DataError, InputError, shortened, unknown
 from foldtune.search.config.schema import TASK_OPTIONS, DataConfig
 from foldtune.trainers.data.folds import assign_folds
@@ -136,7 +137,7 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
     frame: pd.DataFrame | None = None
     try:
         frame = task_class.read_frame(data.train)
-        problems = _column_problems(data, frame.columns)
+        problems = _column_problems(data, frame.columns) + _repeated_problems(data, frame)
         if problems:
             raise InputError(problems + _problems_beside_labels(data, task_class, frame, frame.columns))
         kept, _ = label_rules(data, task_class).apply(frame, data.train)
@@ -197,6 +198,15 @@ def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
         f"data.{key}: {unknown(f'column of {data.train}:', name, names)}"
         for key, name in wanted.items()
         if name is not None and name not in names
+    ]
+
+
+def _repeated_problems(data: DataConfig, frame: pd.DataFrame) -> list[str]:
+    used = {"id": data.id, "target": data.target, "group": data.group}
+    return [
+        f"data.train: {data.train}: column {name!r} (data.{key}) is there more than once; keep one"
+        for key, name in used.items()
+        if name in frame.attrs.get(REPEATED, ())
     ]
 
 

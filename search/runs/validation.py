@@ -15,6 +15,7 @@ from foldtune.canonical import canonical_text
 from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError, unknown
 from foldtune.results.exports.submission import read_sample
 from foldtune.results.runs.ranking import Goal
+from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.placeholder import without_labels
 from foldtune.search.checks.positive import positive_notes
 from foldtune.search.checks.preset_tasks import check_with_presets
@@ -134,8 +135,17 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
     if checks.problems or space is None or goal is None or folds is None or read is None:
         raise InputError(checks.problems)
     if test is not None:
-        notes += test.notes
+        notes += [*test.notes, *_overlap_notes(read[1], test)]
     return Checked(config, space, goal, *read, folds, test, tuple(dict.fromkeys(notes)))
+
+
+def _overlap_notes(table: Table, test: Table) -> tuple[str, ...]:
+    """Return a line on the images to submit that are training rows, too."""
+    shared = set(table.paths).intersection(test.paths)
+    if not shared:
+        return ()
+    what = f"{counted(len(shared), 'image')} to submit also among the training rows (first: {min(shared).name})"
+    return (f"{what}: models have seen the label, and a figure on these rows flatters",)
 
 
 def check_space(

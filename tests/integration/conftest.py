@@ -111,6 +111,10 @@ class Started:
         self.ray: set[psutil.Process] = set()
         self.worker_pids: set[int] = set()
 
+    def stderr(self) -> str:
+        """What it has printed there so far."""
+        return self._err.read_text()
+
     def workers(self) -> list[psutil.Process]:
         """Processes that train now; all of Ray's processes and all workers ever seen are remembered."""
         children, found = ray_processes(self.process.pid)

@@ -56,6 +56,23 @@ def test_a_search_stops_cleanly(
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_search_stops_while_ray_starts(
+    foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any], number: signal.Signals
+) -> None:
+    name = f"early_{number.name.lower()}"
+    search = foldtune.start("search", write_search(name, SPACE, search={"num_samples": 2, "max_epochs": 200}))
+    wait_for(lambda: "starting Ray" in search.stderr(), "the start of Ray")
+    of_ray = family(search.process.pid)
+    search.process.send_signal(number)
+    ended = search.end()
+    assert (ended.code, ended.stdout) == (130, ""), ended.stderr
+    assert ended.stderr.rstrip().endswith("interrupted")
+    assert not (foldtune.folder / "runs" / name).exists()
+    _, left = psutil.wait_procs(of_ray, timeout=LEFT_S)
+    assert not left, [" ".join(each.cmdline())[:100] for each in left]
+
+
 def test_a_search_of_nohup_goes_on(
     foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any]
 ) -> None:

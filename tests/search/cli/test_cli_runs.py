@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,16 @@ def test_a_start_for_which_there_is_no_room_leaves_no_folder(
     before = contents(Path("runs"))
     assert foldtune("search", project.config(), "--resume", "--trials", "9")[0] == 2
     assert contents(Path("runs")).keys() >= before.keys(), "a run that had started stays"
+
+
+def test_ctrl_c_while_ray_starts_is_a_line_and_leaves_no_folder(
+    project: Any, foldtune: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RaySession, "connect", lambda *_: signal.raise_signal(signal.SIGINT))
+    code, out, err = foldtune("search", project.config())
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == "interrupted"
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize("command", ["results", "ensemble", "thresholds", "leaderboard", "report", "gate"])

@@ -71,3 +71,32 @@ def test_folders_on_the_way_are_made(project: Any, foldtune: Command) -> None:
     project.stored_run()
     assert foldtune("leaderboard", "tiny", "-o", "new/deep/board.csv")[0] == 0
     assert Path("new/deep/board.csv").is_file()
+
+
+@pytest.mark.parametrize("part", ["config.yaml", "task.json", "trials/0000/metrics.jsonl"])
+@pytest.mark.parametrize("command", FILES.values(), ids=FILES)
+def test_no_part_of_a_run_is_replaced(project: Any, foldtune: Command, command: list[str], part: str) -> None:
+    project.config()
+    project.stored_run()
+    path = Path("runs/tiny") / part
+    before = path.read_bytes()
+    assert "belongs to the stored" in refused(foldtune, command, str(path))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["report", "sweep", "drawings"])
+def test_a_run_is_no_folder_for_other_files(project: Any, foldtune: Command, command: str) -> None:
+    project.stored_run()
+    assert "belongs to the stored" in refused(foldtune, FOLDERS[command], "runs/tiny")
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [("leaderboard", "train.csv"), ("ensemble", "train.csv"), ("preview", "train.csv"), ("preview", "config.yaml")],
+)
+def test_what_is_read_is_not_replaced(project: Any, foldtune: Command, command: str, file: str) -> None:
+    project.config()
+    project.stored_run()
+    before = Path(file).read_bytes()
+    assert "is read, and would be replaced" in refused(foldtune, FILES[command], file)
+    assert Path(file).read_bytes() == before

@@ -175,7 +175,7 @@ def test_what_is_read_is_not_replaced(ensemble: EnsembleDir, foldtune: Command, 
     before = {path: path.read_bytes() for path in (Path("new.csv"), Path("images/a.png"))}
     code, _, err = foldtune("predict", str(ensemble.root), "new.csv", "--images", "images", "-o", output)
     assert code == 2
-    assert "is read, and would be replaced by the predictions" in err
+    assert "is read, and would be replaced" in err
     assert {path: path.read_bytes() for path in before} == before
 
 

@@ -184,3 +184,21 @@ def test_boxes_of_a_picture_of_other_sides_are_scaled_or_refused(tmp_path: Path)
     with pytest.raises(DataError, match=r"'a' is 100x50 px .* and not 50x100"):
         check_pages(["a"], [path], [(100, 50)])
     assert check_pages(["a"], [tmp_path / "gone.png"], [(1, 1)]) == ()
+
+
+def test_images_to_submit_that_are_training_rows_are_a_line(project: Any) -> None:
+    Path("test.csv").write_text(f"image\n{project.rows[0][0]}\n{project.rows[1][0]}\n")
+    notes = check_run(load_config(Path(project.config({"data.test": "test.csv"})))).notes
+    assert any("2 images to submit also among the training rows (first: " in note for note in notes)
+
+
+@pytest.mark.parametrize("column", ["label", "image"])
+def test_a_used_column_that_is_there_twice_is_refused(project: Any, column: str) -> None:
+    table = pd.read_csv("train.csv", dtype=str)
+    table.insert(len(table.columns), column, table["label"].to_numpy()[::-1], allow_duplicates=True)
+    table.insert(len(table.columns), "note", "x")
+    table.insert(len(table.columns), "note", "y", allow_duplicates=True)  # of no concern
+    table.to_csv("train.csv", index=False)
+    with pytest.raises(InputError, match=rf"column '{column}' \(data\.\w+\) is there more than once") as caught:
+        check_run(load_config(Path(project.config())))
+    assert len(caught.value.problems) == 1

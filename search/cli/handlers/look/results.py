@@ -12,6 +12,7 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
+from foldtune.paths import check_not_read
 from foldtune.results.runs.leaderboard import leaderboard
 from foldtune.results.storage.files import write_csv
 from foldtune.results.tables.columns import titled
@@ -68,7 +69,10 @@ def show_results(request: ResultsRequest, format: Format, *, watch: bool) -> Non
 
 def write_leaderboard(request: ResultsRequest, file: Path) -> None:
     """Write every trial to a CSV."""
-    frame = _joined(request.open(), request)
+    runs = request.open()
+    for run in runs.values():
+        check_not_read(file, run.config.data.tables)
+    frame = _joined(runs, request)
     write_csv(file, frame)
     note(f"{len(frame)} trials in {file}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from foldtune.paths import check_not_read
 from foldtune.results.exports.contact_sheet import write_sheets
 from foldtune.search.assess.preview import preview
 from foldtune.search.cli.terminal import note
@@ -25,7 +26,8 @@ def preview_augmentations(config: Path, override: Sequence[str], file: Path, row
     """
     given = read_config_file(config, override)
     targets = given.targets
-    checked = [check_raw(given.raw, given.folder)] if targets is None else check_targets(targets).targets.values()
+    checked = [check_raw(given.raw, given.folder)] if targets is None else [*check_targets(targets).targets.values()]
+    check_not_read(file, (config, *(table for each in checked for table in each.config.data.tables)))
     sheets = [preview(each, rows, seed) for each in checked]
     width, height = write_sheets(file, sheets)
     images = sum(len(sheet.rows) for sheet in sheets)

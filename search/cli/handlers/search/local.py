@@ -180,7 +180,7 @@ def _search(prepare: Prepare, ray: RaySession, resumed: bool, resume_command: st
                 ray.connect(run.config.resources, f"run {run.store.root}: starting Ray …")
                 if resumed and ray.joins:
                     require_ready_nodes(run.config, labelled.table.paths)
-            except ClusterError:
+            except (ClusterError, KeyboardInterrupt):
                 if not resumed:
                     run.store.withdraw_start()
                 raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldtune.errors import InputError
+from foldtune.paths import check_not_read
 from foldtune.results.storage.files import write_csv
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.tables.ensemble_table import ensemble_table
@@ -54,6 +55,8 @@ def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
     group, by_target = find_runs(request.runs, request.storage)
     if request.data is not None:
         by_target = {target: [with_data(run, request.data) for run in runs] for target, runs in by_target.items()}
+    if request.file is not None:
+        check_not_read(request.file, (table for runs in by_target.values() for table in runs[0].config.data.tables))
     options = request.options
     plans = {target: plan_ensemble(runs[0], options) for target, runs in by_target.items()}
     for text in dict.fromkeys(left_views(runs[0], options, plans[target]) for target, runs in by_target.items()):
@@ -143,4 +146,16 @@ def _show(built: Mapping[str, Ensemble], submission: StorePath | None) -> None:
         console.print(ensemble_table(ensemble.description, width=console.width))
     frame = next(iter(built.values())).submission
     if frame is not None:
-        console.print(f"submission: {submission} ({len(frame)} rows)", soft_wrap=True)
+        scores = "".join(dict.fromkeys(_scored(each) for each in built.values()))
+        console.print(f"submission: {submission} ({len(frame)} rows{scores})", soft_wrap=True, markup=False)
+
+
+def _scored(built: Ensemble) -> str:
+    """Return of which label of a binary task a submission holds scores, to go on the line that names it."""
+    task = built.description["task"]
+    if task.get("task") != "binary" or built.submission is None or len(built.submission.columns) != 2:
+        return ""
+    column = built.submission.columns[1]
+    if set(built.submission[column].astype(str)) <= set(task["labels"]):
+        return ""
+    return f"; {column} is the score of the label {task['labels'][-1]!r}"
