@@ -27,6 +27,8 @@ from foldtune.errors import RunCorrupt
 from foldtune.results.storage.paths import StorePath
 
 MAX_MEMBERS, MAX_FOLDS, MAX_CLASSES, MAX_SIDE = 1_000, 1_000, 100_000, 4_096
+MAY_BE_EMPTY = ("min_votes", "member_postprocess")
+"""Keys that are always written, as null or [] where a vote has no use for them."""
 MAX_SHOWN = 3
 """Problems of a file that its message lists."""
 
@@ -249,7 +251,7 @@ def checked(values: dict[str, Any], model: type[Stored], path: StorePath, key: s
 
 def require(values: Mapping[str, Any], keys: tuple[str, ...], path: StorePath) -> None:
     """Raise RunCorrupt where a stored mapping lacks one of the keys."""
-    if lacking := [key for key in keys if values.get(key) in (None, [])]:
+    if lacking := [key for key in keys if key not in values or (key not in MAY_BE_EMPTY and values[key] in (None, []))]:
         raise RunCorrupt(f"{path} lacks {', '.join(lacking)}; `foldtune ensemble` writes it again")
 
 

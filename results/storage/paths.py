@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 from urllib.parse import urlsplit
 
-from foldtune.errors import StorageInvalid, close_matches
+from foldtune.errors import StorageInvalid, close_matches, shortened
 from foldtune.redaction import has_raw_password, has_secret_parameter, redacted, shown_url
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def as_path(place: str | StorePath) -> StorePath:
     """
     if not isinstance(place, str):
         return place
+    if "\0" in place:
+        raise StorageInvalid(f"{shortened(repr(place))}: no path or name holds a NUL")
     protocol, separator, rest = place.partition("://")
     if not separator:
         return Path(place)

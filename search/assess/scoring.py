@@ -78,7 +78,7 @@ def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int6
     for column in (data.id, data.target):
         if column not in frame:
             raise InputError(f"{labels}: {unknown('column', column, map(str, frame.columns))}")
-    names = frame[data.id].astype(str).map(canonical_text)
+    names = frame[data.id].fillna("").astype(str).map(canonical_text)
     wanted_ids = [canonical_text(name) for name in ids.tolist()]
     repeated = sorted(set(names[names.duplicated()]) & set(wanted_ids))
     if repeated:

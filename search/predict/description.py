@@ -15,7 +15,7 @@ from foldtune.trainers.networks.weights import read_shapes
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.parsing import parse_settings
 
-REQUIRED = ("task", "voting", "members", "postprocess")
+REQUIRED = ("task", "voting", "min_votes", "members", "postprocess", "member_postprocess")
 """Keys of ensemble.json without which scores cannot be combined."""
 REQUIRED_TO_PREDICT = ("folds", "image_size", "resize")
 """Keys without which images cannot be predicted."""

@@ -132,6 +132,8 @@ KNOWN: list[tuple[str, bytes, tuple[str, ...]]] = [
     *(("train.csv", content, ("validate", "tiny.yaml")) for content in TABLES),
     *(("gates.yaml", content, ("gate", "stored", "gates.yaml")) for content in GATES),
     # Found by the properties below.
+    ("labels.csv", b"image,label\n,", ("score", "stored", "--labels", "labels.csv")),
+    ("gates.yaml", GATES[0], ("results", "\0")),
     (
         "runs/stored/task.json",
         b'{"task": "multiclass", "target": "label", "labels": ["2", "4", "6"], "counts": [15, 15, 15]}',

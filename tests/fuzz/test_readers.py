@@ -26,7 +26,7 @@ from fuzz_inputs import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldtune.errors import FoldtuneError
+from foldtune.errors import FoldtuneError, RunCorrupt
 from foldtune.results.exports.submission import read_sample
 from foldtune.results.storage.files import read_json, read_jsonl, read_npz
 from foldtune.search.assess.gates import evaluate_gates, read_gates
@@ -177,6 +177,15 @@ def ensemble(tmp_path: Path) -> Path:
 def test_known_ensembles(ensemble: Path, content: bytes) -> None:
     (ensemble / "ensemble.json").write_bytes(content)
     with one_message():
+        opened(ensemble)
+
+
+@pytest.mark.parametrize("key", ["min_votes", "member_postprocess", "postprocess", "voting"])
+def test_an_ensemble_without_a_key_is_refused(ensemble: Path, key: str) -> None:
+    description = json.loads((STORED / "ensemble/ensemble.json").read_text())
+    del description[key]
+    (ensemble / "ensemble.json").write_text(json.dumps(description))
+    with pytest.raises(RunCorrupt, match=key):
         opened(ensemble)
 
 
