@@ -93,13 +93,13 @@ def spelling_notes(what: str, texts: Iterable[str]) -> tuple[str, ...]:
 
     >>> spelling_notes("column 'label'", ["1", "1.0", "Cat", "cat"])
     ("column 'label': '1' and '1.0' are the same, taken as '1'", \
-"column 'label': 'Cat' and 'cat' look alike and are taken as two; if they are one, write them in one way")
+"column 'label': 'Cat' and 'cat' look alike and are taken as different; if they are one, write them in one way")
     """
     forms = one_spelling(texts)
     same = [f"{_listed(of)} are the same, taken as {shortened(repr(form))}" for form, of in _shared(forms).items()]
     loose = _shared({form: _loose(form) for form in dict.fromkeys(forms.values())})
     alike = [f"{_listed(of)} look alike" for of in loose.values()]
-    advice = "and are taken as two; if they are one, write them in one way"
+    advice = "and are taken as different; if they are one, write them in one way"
     lines = [_line(what, same, "")] if same else []
     return (*lines, _line(what, alike, f" {advice}")) if alike else tuple(lines)
 

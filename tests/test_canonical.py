@@ -60,7 +60,7 @@ def test_a_known_name_is_found_by_any_spelling_that_is_no_others() -> None:
         (["a", "a "], "are the same, taken as 'a'"),
         (["1", "1.0"], "'1' and '1.0' are the same, taken as '1'"),
         (["a", "a\u200b"], "'a' and 'a\\u200b' are the same"),
-        (["Cat", "cat"], "look alike and are taken as two"),
+        (["Cat", "cat"], "look alike and are taken as different"),
         (["007", "7"], "look alike"),
         (["1.1", "1.10"], "look alike"),
         (["a b", "a  b"], "look alike"),
