@@ -188,9 +188,13 @@ def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]
     return {name: getattr(data, name) for name in task_class.option_names}
 
 
+def _columns(data: DataConfig) -> dict[str, str | None]:
+    return {"id": data.id, "target": data.target, "group": data.group}
+
+
 def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
     names = list(map(str, columns))
-    wanted = {"id": data.id, "target": data.target, "group": data.group}
+    wanted = _columns(data)
     if data.id not in names and (rows := [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]):
         named = f"{shortened(repr(rows[0]))} is in the place of a column's name"
         return [f"data.train: {data.train}: has no header: {named}; its first line must name the columns"]
@@ -202,10 +206,9 @@ def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
 
 
 def _repeated_problems(data: DataConfig, frame: pd.DataFrame) -> list[str]:
-    used = {"id": data.id, "target": data.target, "group": data.group}
     return [
         f"data.train: {data.train}: column {name!r} (data.{key}) is there more than once; keep one"
-        for key, name in used.items()
+        for key, name in _columns(data).items()
         if name in frame.attrs.get(REPEATED, ())
     ]
 
