@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeAlias
 
@@ -66,21 +67,42 @@ def own_signals() -> Iterator[None]:
     """Around a start of Ray: keep this process' answer to SIGTERM, which Ray replaces, and SIGHUP from Ray's processes.
 
     They have SIGHUP blocked from their start, as Ray blocks Ctrl-C in them: this process alone stops the session.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM arrived in the block, even where the exception of its handler was lost
+            (Python only prints one that is raised in a callback, such as those around a fork).
     """
     if threading.current_thread() is not threading.main_thread() or _HANG_UP is None:
         yield
         return
     before = {signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {_HANG_UP})
+    arrived: set[int] = set()
     try:
-        yield
-    except SystemExit as end:
-        if end.code == signal.SIGTERM:  # Ray's own answer, while it starts
-            raise KeyboardInterrupt from None
-        raise
+        with _recorded(arrived):
+            yield
     finally:
         restore(before)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if arrived & {signal.SIGINT, signal.SIGTERM}:
+            raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _recorded(arrived: set[int]) -> Iterator[None]:
+    """Add to `arrived` the numbers of the signals that Python handles in the block, whatever their handlers do."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        with suppress(BlockingIOError):
+            arrived.update(os.read(read, select.PIPE_BUF))
+        os.close(read)
+        os.close(write)
 
 
 def leave_closed_terminal() -> None:

@@ -67,10 +67,13 @@ def session(
     with ExitStack() as stack:
         try:
             if joined is None:
-                embedded.start(num_cpus, num_gpus, stack.enter_context(embedded.session_folder()))
+                folder = stack.enter_context(embedded.session_folder())
+                stack.callback(ray.shutdown)  # of a start that is interrupted, too
+                embedded.start(num_cpus, num_gpus, folder)
             else:
                 # A job's code came with the job; its workers inherit it.
                 code = None if in_job() else runtime_env()
+                stack.callback(ray.shutdown)
                 with own_signals():
                     ray.init(address=joined.text, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # where Ray's own processes do not come up, it raises a bare Exception
@@ -79,10 +82,7 @@ def session(
                 raise StartFailed(f"Ray cannot start on this machine: {reason}") from error
             raise ClusterError(f"no Ray cluster answers at {address!r}: {reason}") from error
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            ray.shutdown()
+        yield
 
 
 def _trusted_address(given: str, allow_no_token: bool) -> Address:
