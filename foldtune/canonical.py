@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 
-from foldtune.errors import shortened
+from foldtune.wording import shortened
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u200e\u200f"))
 """Characters without width or meaning. The joiners U+200C and U+200D are letters' forms in some scripts and stay."""

@@ -19,7 +19,8 @@ from typing import IO, Any
 
 import pandas as pd
 
-from foldtune.errors import DataError, shortened
+from foldtune.errors import DataError
+from foldtune.wording import shortened
 
 MAX_TABLE_BYTES = 1 << 30
 """Size of a table, unpacked."""

@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -95,9 +96,12 @@ def _recorded(arrived: set[int]) -> Iterator[None]:
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt | SystemExit) else hook(lost)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.set_wakeup_fd(before)
         with suppress(BlockingIOError):
             arrived.update(os.read(read, select.PIPE_BUF))

@@ -22,7 +22,8 @@ from ruamel.yaml.representer import SafeRepresenter
 from ruamel.yaml.resolver import BaseResolver
 from ruamel.yaml.scanner import Scanner
 
-from foldtune.errors import InputError, shortened
+from foldtune.errors import InputError
+from foldtune.wording import shortened
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"  # of `<<: *anchor`

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from foldtune.errors import unknown
 from foldtune.spaces.scalars import Scalar, integer, number, yaml_text
+from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

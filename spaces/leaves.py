@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from foldtune.errors import unknown
 from foldtune.spaces.central import central_float, central_int, step_divides
 from foldtune.spaces.domains import Choice, Domain, FloatRange, IntRange
 from foldtune.spaces.keys import not_text
 from foldtune.spaces.scalars import Scalar, integer, number, scalar, yaml_text
+from foldtune.wording import unknown
 
 KINDS = ("uniform", "loguniform", "int", "logint", "choice")
 OPTIONS = ("default", "step")

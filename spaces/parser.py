@@ -8,11 +8,12 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from foldtune.errors import Problem, unknown
+from foldtune.errors import Problem
 from foldtune.spaces.entries import Constant, Entry, Location, Parameter
 from foldtune.spaces.keys import nest
 from foldtune.spaces.leaves import KINDS, OPTIONS, parse_domain
 from foldtune.spaces.scalars import scalar
+from foldtune.wording import unknown
 
 
 def parse_entries(mapping: Mapping[Any, Any]) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from foldtune.errors import Problem, SpaceError, unknown
+from foldtune.errors import Problem, SpaceError
 from foldtune.spaces.entries import Entry, Parameter
 from foldtune.spaces.parser import parse_entries
 from foldtune.spaces.presets import merge_presets
 from foldtune.spaces.scalars import Scalar
+from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

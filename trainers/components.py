@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from foldtune.errors import Problem, shortened, unknown
+from foldtune.errors import Problem
+from foldtune.wording import shortened, unknown
 
 MAX_NUMBER = 1e300
 """Size of a number: larger integers are no floats, and cannot be compared or printed as such."""

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from foldtune.errors import Problem, SettingsError, unknown
+from foldtune.errors import Problem, SettingsError
+from foldtune.wording import unknown
 
 
 def follow_omp_threads(processes: int = 1) -> None:

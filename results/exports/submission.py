@@ -9,10 +9,11 @@ import pandas as pd
 
 from foldtune.canonical import canonical_text
 from foldtune.csv_files import read_csv
-from foldtune.errors import DataError, SubmissionError, did_you_mean
+from foldtune.errors import DataError, SubmissionError
 from foldtune.results.storage.files import write_csv
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
+from foldtune.wording import did_you_mean
 
 _NAMED = 5
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from foldtune.errors import ColumnNotFound, not_found
+from foldtune.errors import ColumnNotFound
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import Mode, TrialRecord
 from foldtune.results.storage.files import json_text
+from foldtune.wording import not_found
 
 _HEAD = ("rank", "trial_id", "status")
 _MEASURES = ("epochs", "fit_time_s", "images_per_s", "params_m")

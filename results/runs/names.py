@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from foldtune.errors import RunNameInvalid, StorageInvalid, not_found, shortened
+from foldtune.errors import RunNameInvalid, StorageInvalid
 from foldtune.results.storage.files import is_file, names_in
 from foldtune.results.storage.paths import StorePath, as_path
+from foldtune.wording import not_found, shortened
 
 _NAME = re.compile(r"\w[\w.+-]*")
 _NAME_LENGTH = 100

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from foldtune.errors import RunCorrupt, RunExists, RunNotFound, TrialNotFound, not_found
+from foldtune.errors import RunCorrupt, RunExists, RunNotFound, TrialNotFound
 from foldtune.files import is_temporary
 from foldtune.paths import is_inside, join_stored
 from foldtune.results.runs.ensemble_dir import EnsembleDir
@@ -42,6 +42,7 @@ from foldtune.results.storage.files import (
 from foldtune.results.storage.lock import hold_run, is_run_held
 from foldtune.results.storage.paths import StorePath, address, as_path
 from foldtune.results.storage.retry import storage_errors
+from foldtune.wording import not_found
 
 _T = TypeVar("_T")
 _FOLD_DTYPES: dict[Hashable, Any] = {"id": str, "fold": "int64"}

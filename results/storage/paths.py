@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 from urllib.parse import urlsplit
 
-from foldtune.errors import StorageInvalid, close_matches, shortened
+from foldtune.errors import StorageInvalid
 from foldtune.redaction import has_raw_password, has_secret_parameter, redacted, shown_url
+from foldtune.wording import close_matches, shortened
 
 if TYPE_CHECKING:
     from upath import UPath

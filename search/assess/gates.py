@@ -21,9 +21,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from foldtune.errors import InputError, unknown
+from foldtune.errors import InputError
 from foldtune.search.config.loading import beside
 from foldtune.search.config.messages import shown
+from foldtune.wording import unknown
 from foldtune.yaml import parse_yaml, read_yaml_text
 
 CLASS_FIGURES = ("precision", "recall", "f1", "support")

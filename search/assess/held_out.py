@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import DataError, InputError, RunCorrupt, unknown
+from foldtune.errors import DataError, InputError, RunCorrupt
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.names import is_run, possible_roots
 from foldtune.results.runs.ranking import finalists
@@ -29,6 +29,7 @@ from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
+from foldtune.wording import unknown
 
 Array = npt.NDArray[Any]
 TRIALS = "trials"

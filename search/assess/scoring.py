@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import DataError, InputError, unknown
+from foldtune.errors import DataError, InputError
 from foldtune.search.runs.dataset import label_rules
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import as_lazy
+from foldtune.wording import unknown
 
 _PLACE = "\0place"
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import RunCorrupt, shortened, unknown
+from foldtune.errors import RunCorrupt
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.records import Scores
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.gates import CLASS_FIGURES
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.tasks import Task
+from foldtune.wording import shortened, unknown
 
 TOLERANCE = 1e-6
 """Largest difference of a figure of predictions, which are whole numbers, between two machines."""

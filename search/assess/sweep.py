@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from foldtune.errors import InputError, RunCorrupt, unknown
+from foldtune.errors import InputError, RunCorrupt
 from foldtune.search.assess.stored_estimate import check_trial_scores
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.search.runs.run import Run
@@ -18,6 +18,7 @@ from foldtune.search.voting.estimate import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.tasks import Task
+from foldtune.wording import unknown
 
 Array = npt.NDArray[Any]
 MAX_SETTINGS = 10_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foldtune.errors import InputError, shortened
+from foldtune.errors import InputError
 from foldtune.results.runs.ranking import Goal
 from foldtune.search.config.schema import RunConfig
 from foldtune.spaces import Space
@@ -11,6 +11,7 @@ from foldtune.trainers.data.label_columns import known_positive
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import ONE_SIDED_METRICS, Binary
+from foldtune.wording import shortened
 
 _ONE_SIDED_SETTINGS = ("loss.alpha", "postprocess.threshold")
 """Settings that treat the two labels differently."""

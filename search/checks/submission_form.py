@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from foldtune.errors import shortened
 from foldtune.trainers.tasks import Task
+from foldtune.wording import shortened
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from foldtune.errors import InputError, did_you_mean_file
+from foldtune.errors import InputError
 from foldtune.redaction import redacted
 from foldtune.search.config.messages import describe, shown
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.unsound import section_keys, unsound_keys
+from foldtune.wording import did_you_mean_file
 from foldtune.yaml import parse_yaml, read_yaml_text
 
 KINDS = {list: "a list", str: "text", type(None): "empty"}

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from foldtune.errors import close_matches, unknown
 from foldtune.redaction import redacted
 from foldtune.search.config.schema import RunConfig
+from foldtune.wording import close_matches, unknown
 
 NOUNS: Mapping[object, str] = {int: "an integer", float: "a number", dict: "a mapping of keys"}
 BOUNDS = (

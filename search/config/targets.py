@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foldtune.errors import InputError, unknown
+from foldtune.errors import InputError
 from foldtune.search.config.loading import FormError, check, override_value, read_raw
 from foldtune.search.config.messages import shown
 from foldtune.search.config.schema import RunConfig
 from foldtune.trainers.tasks import TASKS
+from foldtune.wording import unknown
 
 TARGETS = "targets"
 OWN_SECTIONS = ("data", "space", "search", "resources", "ensemble")

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from pydantic_core import ErrorDetails
 
-from foldtune.errors import close_matches
 from foldtune.search.config.messages import key_paths
-from foldtune.search.config.schema import RunConfig, Section
+from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.section import Section
+from foldtune.wording import close_matches
 
 
 def unsound_keys(details: Iterable[ErrorDetails]) -> set[str]:

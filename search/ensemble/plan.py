@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from foldtune.errors import InputError, RunCorrupt, unknown
+from foldtune.errors import InputError, RunCorrupt
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.combiner import check_voting
 from foldtune.trainers.loading.tta import TTA
+from foldtune.wording import unknown
 
 RACE_FOLDS = 2
 """Folds that every finalist trains before weak ones drop out."""

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from foldtune.errors import DataError, InputError, unknown
+from foldtune.errors import DataError, InputError
 from foldtune.paths import join_to_write, output_names
 from foldtune.results.exports.annotated_image import write_annotated
 from foldtune.search.predict.new_images import NewImages
 from foldtune.trainers.tasks import Task
+from foldtune.wording import unknown
 
 Array = npt.NDArray[Any]
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import InputError, did_you_mean_file, unknown
+from foldtune.errors import InputError
 from foldtune.paths import check_not_read, outside_names
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.predict.image_folder import read_folder
 from foldtune.trainers.data.label_columns import read_csv
-from foldtune.trainers.data.table import locate
+from foldtune.trainers.images.locate import locate
 from foldtune.trainers.images.reading import image_suffixes
+from foldtune.wording import did_you_mean_file, unknown
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from foldtune.errors import InputError, RunCorrupt, WorkError, unknown
+from foldtune.errors import InputError, RunCorrupt, WorkError
 from foldtune.files import scratch_folder
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.stored_json import require
@@ -33,6 +33,7 @@ from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.tasks import Task
+from foldtune.wording import unknown
 
 __all__ = ["NewImages", "PredictOptions", "StoredEnsemble", "find_images"]
 

@@ -14,7 +14,7 @@ from foldtune.canonical import Spellings
 from foldtune.errors import BrokenImage
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.checks.submission_form import takes_scores
-from foldtune.search.config.schema import DataConfig
+from foldtune.search.config.data_section import DataConfig
 from foldtune.search.runs.dataset import read_unlabelled
 from foldtune.trainers.images.reading import picture_size
 from foldtune.trainers.tasks import Task

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED
-from foldtune.errors import DataError, InputError, shortened, unknown
-from foldtune.search.config.schema import TASK_OPTIONS, DataConfig
+from foldtune.errors import DataError, InputError
+from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig
 from foldtune.trainers.data.folds import assign_folds
 from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.data.table import Table, TableLayout, read_table
@@ -25,6 +25,7 @@ from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.images.presence import WAITS_S
 from foldtune.trainers.tasks import Task, get_task
+from foldtune.wording import shortened, unknown
 
 if TYPE_CHECKING:
     import pandas as pd

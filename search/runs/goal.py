@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from foldtune.errors import InputError, unknown
+from foldtune.errors import InputError
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.store import RunStore
 from foldtune.trainers.tasks import TASKS, Task
+from foldtune.wording import unknown
 
 
 def resolve_goal(task: Task | type[Task], metric: str | None) -> Goal:

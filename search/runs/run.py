@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import DataError, InputError, RunCorrupt, shortened
+from foldtune.errors import DataError, InputError, RunCorrupt
 from foldtune.paths import leads_out, outside_names
 from foldtune.results.runs.digests_file import write_digests
 from foldtune.results.runs.identity import RunIdentity, write_identity
@@ -23,8 +23,9 @@ from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import names_in, read_json
 from foldtune.results.storage.paths import StorePath, as_path
 from foldtune.search.checks.warmup import short_warmup
+from foldtune.search.config.data_section import DATA_PATHS, DataConfig
 from foldtune.search.config.loading import check
-from foldtune.search.config.schema import DATA_PATHS, DataConfig, RunConfig
+from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.dataset import Labelled, Progress, depth_notes, image_plan, open_images, read_labels, split
 from foldtune.search.runs.digests import TEST, TRAIN, digest_rows, summary
 from foldtune.search.runs.goal import resolve_goal
@@ -34,6 +35,7 @@ from foldtune.search.runs.validation import Checked
 from foldtune.spaces import Space, expand_presets
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import TASKS, Task
+from foldtune.wording import shortened
 
 RESUMABLE = (
     "name",

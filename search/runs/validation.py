@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError, unknown
+from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError
 from foldtune.results.exports.submission import read_sample
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.tables.formatting import counted
@@ -33,6 +33,7 @@ from foldtune.trainers.data.table import Table
 from foldtune.trainers.loading.crops import check_crop
 from foldtune.trainers.tasks import TASKS, Task
 from foldtune.trainers.tasks.parsing import parse_settings
+from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     import pandas as pd

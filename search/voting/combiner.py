@@ -9,13 +9,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import InputError, unknown
+from foldtune.errors import InputError
 from foldtune.search.voting.blending import blend_weights
 from foldtune.search.voting.evaluation import Objective
 from foldtune.search.voting.greedy import greedy_weights
 from foldtune.trainers.arrays.voting import mean_scores, rank_reference, ranked
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.threshold_transfer import is_threshold_only, transfer_thresholds
+from foldtune.wording import unknown
 
 Array = npt.NDArray[Any]
 

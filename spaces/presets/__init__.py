@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from foldtune.errors import Problem, SpaceError, unknown
+from foldtune.errors import Problem, SpaceError
+from foldtune.wording import unknown
 from foldtune.yaml import parse_yaml
 
 _SUFFIX = ".yaml"

@@ -14,8 +14,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import Problem, SettingsError, unknown
+from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.arrays.lazy import LazyRows
+from foldtune.wording import unknown
 
 RANKS = 256
 _RANK_LEVELS = (np.arange(RANKS) + 0.5) / RANKS

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import DataError, shortened
+from foldtune.errors import DataError
+from foldtune.wording import shortened
 
 _GROUPED_ATTEMPTS = 10
 _SHOWN = 20

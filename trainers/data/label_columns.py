@@ -12,7 +12,8 @@ import pandas as pd
 
 from foldtune.canonical import Spellings, canonical_text, integral, one_spelling, spelling_notes
 from foldtune.csv_files import read_csv
-from foldtune.errors import DataError, shortened, unknown
+from foldtune.errors import DataError
+from foldtune.wording import first_few, shortened, unknown
 
 __all__ = ["encode_labels", "known_positive", "label_column", "label_notes", "label_sets", "read_csv", "sort_labels"]
 
@@ -65,7 +66,7 @@ def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> Labels
     named = np.fromiter((bool(canonical_text(label)) for label in labels), dtype=bool, count=len(labels))
     empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | ~named)
     if len(empty):
-        where = f"{len(empty)} of {len(frame)} rows (data rows {_first(empty + 1)})"
+        where = f"{len(empty)} of {len(frame)} rows (data rows {first_few(empty + 1)})"
         raise DataError([f"{source}: column '{column}' is empty in {where}; fill them or drop the rows"])
     return labels
 
@@ -123,12 +124,7 @@ def _strange_label(
     label: str, rows: npt.NDArray[np.int64], known: Sequence[str], column: str, source: Path | str
 ) -> str:
     text = unknown("label", label, known)
-    return f"{source}: column '{column}': {text} (in {len(rows)} rows, data rows {_first(rows + 1)})"
-
-
-def _first(rows: npt.NDArray[np.intp]) -> str:
-    shown = ", ".join(str(row) for row in rows[:_SHOWN])
-    return shown + (", …" if len(rows) > _SHOWN else "")
+    return f"{source}: column '{column}': {text} (in {len(rows)} rows, data rows {first_few(rows + 1)})"
 
 
 def known_positive(labels: Sequence[str]) -> str | None:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from foldtune.canonical import Spellings, canonical_text
-from foldtune.errors import DataError, unknown
+from foldtune.errors import DataError
+from foldtune.wording import unknown
 
 _SHOWN = 5
 ON_MISSING = ("error", "skip")

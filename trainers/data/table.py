@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,18 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.canonical import canonical_text, one_spelling, spelling_notes
-from foldtune.errors import DataError, did_you_mean, did_you_mean_file, shortened, unknown
-from foldtune.paths import outside_names
+from foldtune.errors import DataError
+from foldtune.trainers.data.id_checks import MAX_TEXT_BYTES, empty_cells, id_problems, too_long_ids, unusable_ids
 from foldtune.trainers.data.labels import LabelRules
-from foldtune.trainers.images.image_files import beside_missing, file_keys, listed_as
+from foldtune.trainers.images.image_files import file_keys
+from foldtune.trainers.images.locate import locate, missing_images, outside_images
+from foldtune.wording import did_you_mean_file, shortened, unknown
 
 _SHOWN = 5
-_MAX_ID = 4096
-"""Characters of an image's name: no file system takes a longer path."""
-_MAX_PART = 255
-"""Bytes of a file's or folder's name."""
-_MAX_TEXT_BYTES = 1 << 28
-"""Memory of a column of names or groups; of more, long names are refused, long groups named by a digest."""
 _WHOLE = 150
 
 
@@ -136,14 +131,15 @@ def read_table(
     paths: tuple[Path, ...] = ()
     if id_column in frame:
         ids = [canonical_text(str(name)) for name in frame[id_column].fillna("")]
-        unusable = _unusable_ids(frame[id_column], ids) + _too_long_ids(frame[id_column], ids)
-        problems += [f"{path}: {text}" for text in [*_id_problems(frame[id_column], ids), *unusable]]
+        unusable = unusable_ids(frame[id_column], ids) + too_long_ids(frame[id_column], ids)
+        problems += [f"{path}: {text}" for text in [*id_problems(frame[id_column], ids), *unusable]]
         if not unusable:
             paths, missing = locate(images, ids)
-            problems += _missing_images(path, images, missing, sum(map(bool, ids)))
-            problems += _outside_images(path, layout, [name for name in ids if name])
+            problems += missing_images(path, images, missing, sum(map(bool, ids)))
+            if layout.confined:
+                problems += outside_images(path, images, [name for name in ids if name])
     if group_column is not None and group_column in frame:
-        problems += [f"{path}: {text}" for text in _empty_cells(frame[group_column])]
+        problems += [f"{path}: {text}" for text in empty_cells(frame[group_column])]
     if problems:
         raise DataError(problems)
     notes: tuple[str, ...] = ()
@@ -193,7 +189,7 @@ def _differing(table: Table, one: int, other: int) -> str:
 def _groups(written: Sequence[str]) -> npt.NDArray[np.str_]:
     """Return groups (N,) in one spelling each; very long ones, of which all would take the length, by a digest."""
     forms = one_spelling(dict.fromkeys(written))
-    if max(map(len, forms.values()), default=0) * len(written) * 4 > _MAX_TEXT_BYTES:
+    if max(map(len, forms.values()), default=0) * len(written) * 4 > MAX_TEXT_BYTES:
         forms = {text: form if len(form) <= _WHOLE else _digest(form) for text, form in forms.items()}
     return np.array([forms[text] for text in written], dtype=np.str_)
 
@@ -219,111 +215,3 @@ def _no_file(path: Path) -> str:
         return f"{path}: no such file; the folder {path.parent} does not exist"
     names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
     return f"{path}: no such file{did_you_mean_file(path.name, names)}"
-
-
-def _empty_cells(column: pd.Series[Any]) -> list[str]:
-    blank = [not canonical_text(str(cell)) for cell in column]
-    empty = np.flatnonzero(column.isna().to_numpy(dtype=bool) | np.array(blank, dtype=bool))
-    if not len(empty):
-        return []
-    return [f"column '{column.name}' is empty in {len(empty)} rows (data rows {_first(empty + 1)})"]
-
-
-def _id_problems(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
-    problems = _empty_cells(column)
-    names = pd.Series(ids, dtype=object)
-    repeated = names[names.duplicated() & (names != "")].unique()
-    if len(repeated):
-        problems.append(f"column '{column.name}' has {len(repeated)} names more than once ({_first(repeated)})")
-    return problems
-
-
-def _unusable_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
-    """Problems of names that are no file's on any machine."""
-    strange = [row for row, name in enumerate(ids) if name and not _is_file_name(name)]
-    if not strange:
-        return []
-    shown = _first([shortened(repr(ids[row])) for row in strange])
-    return [f"column '{column.name}' has {len(strange)} names that no file has ({shown}; data row {strange[0] + 1})"]
-
-
-def _too_long_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
-    """Problem of a name so long that the array of all names, each of which takes its length, has no bound."""
-    lengths = [len(name) for name in ids]
-    longest = max(lengths, default=0)
-    if longest <= _MAX_PART or longest * len(ids) * 4 <= _MAX_TEXT_BYTES:
-        return []
-    row = lengths.index(longest)
-    shown = shortened(repr(ids[row]))
-    most = max(_MAX_PART, _MAX_TEXT_BYTES // 4 // len(ids))
-    return [
-        f"column '{column.name}': a name of {longest:,} characters among {len(ids):,} rows ({shown}; data row "
-        f"{row + 1}); names of a table of this size may have {most:,}"
-    ]
-
-
-def _is_file_name(name: str) -> bool:
-    if len(name) > _MAX_ID or "\0" in name or Path(name).name in ("", ".."):
-        return False
-    try:
-        return max(len(part.encode()) for part in Path(name).parts) <= _MAX_PART
-    except UnicodeEncodeError:
-        return False
-
-
-def locate(images: Path, ids: Sequence[str]) -> tuple[tuple[Path, ...], list[Path]]:
-    """Return the file of each name, and those that do not exist; a name is compared in its canonical form."""
-    paths = [images / name for name in ids]
-    folders = {folder: _files_of(folder) for folder in {path.parent for path in paths}}
-    absent = [row for row, path in enumerate(paths) if path.name not in folders[path.parent]]
-    named = {folder: listed_as(folders[folder]) for folder in {paths[row].parent for row in absent}}
-    missing: list[Path] = []
-    for row in absent:
-        path = paths[row]
-        if (actual := named[path.parent].get(path.name)) is not None:
-            paths[row] = path.with_name(actual)
-        elif ids[row]:
-            missing.append(path)
-    return tuple(paths), missing
-
-
-def _missing_images(table: Path, images: Path, missing: Sequence[Path], total: int) -> list[str]:
-    if not missing:
-        return []
-    shown = _first([shortened(str(path), 200) for path in missing])
-    hint = _missing_hint(images, missing)
-    return [f"{table}: {len(missing)} of {total} images do not exist ({shown}){hint}"]
-
-
-def _outside_images(table: Path, layout: TableLayout, names: Sequence[str]) -> list[str]:
-    if not layout.confined:
-        return []
-    outside = outside_names(names, Path(layout.images))
-    if not outside:
-        return []
-    return [
-        f"{table}: {len(outside)} of {len(names)} images lie outside of {layout.images} ({_first(outside)}); "
-        "set data.images to a folder that holds all of them, or leave it out"
-    ]
-
-
-def _files_of(folder: Path) -> frozenset[str]:
-    """Return the file names of a folder: one listing is far faster than a stat an image, above all on network disks."""
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if entry.is_file())
-    except OSError:
-        return frozenset()
-
-
-def _missing_hint(images: Path, missing: Sequence[Path]) -> str:
-    if not images.is_dir():
-        beside = [p.name for p in images.parent.iterdir() if p.is_dir()] if images.parent.is_dir() else []
-        return f"; the folder {images} does not exist{did_you_mean(images.name, sorted(beside))}"
-    hint = beside_missing(images, missing)
-    return hint or did_you_mean_file(missing[0].name, sorted(_files_of(images))) or f"; looked in {images}"
-
-
-def _first(values: Sequence[Any] | npt.NDArray[Any]) -> str:
-    shown = ", ".join(shortened(str(value), 200) for value in values[:_SHOWN])
-    return shown + (", …" if len(values) > _SHOWN else "")

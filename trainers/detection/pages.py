@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from foldtune.errors import BrokenImage, DataError, shortened
+from foldtune.errors import BrokenImage, DataError
 from foldtune.trainers.images.reading import picture_size
+from foldtune.wording import shortened
 
 _READERS = 8
 _SHOWN = 5

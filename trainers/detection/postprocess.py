@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import Problem, unknown
+from foldtune.errors import Problem
 from foldtune.trainers.components import check_value, number
 from foldtune.trainers.detection.rectangles import EXACT, Array, corners, grow_distance, in_order
+from foldtune.wording import unknown
 
 Map: TypeAlias = npt.NDArray[np.floating[Any]]
 

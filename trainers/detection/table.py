@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from foldtune.csv_files import MAX_TABLE_BYTES, read_csv
-from foldtune.errors import DataError, shortened, unknown
+from foldtune.errors import DataError
 from foldtune.trainers.detection.polygons import Points, repair
+from foldtune.wording import shortened, unknown
 
 _SHOWN = 5
 FORM = '{"NAME.jpg": {"width": 480, "height": 960, "boxes": [{"points": [[x, y], …]}, …]}, …}'

@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from foldtune.errors import BrokenImage, DataError, unknown
+from foldtune.errors import BrokenImage, DataError
 from foldtune.trainers.images.cache_listing import mark_used
 from foldtune.trainers.images.decoding import Decoded, decode_all
 from foldtune.trainers.images.preprocess import ImagePreprocessing, steps_to_list
 from foldtune.trainers.images.presence import State, file_state, present_states
 from foldtune.trainers.images.reading import MAX_MEGAPIXELS, is_deep
 from foldtune.trainers.images.sources import CachedImages, DecodedImages, ImageSource
+from foldtune.wording import unknown
 
 __all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_images"]
 

@@ -8,9 +8,10 @@ from os import PathLike
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self
 
-from foldtune.errors import Problem, SettingsError, unknown
+from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.components import number, read_component
 from foldtune.trainers.images.reading import DEFAULT_LIMITS, MAX_MEGAPIXELS, PixelLimits, Uint8Array, decode_with_depth
+from foldtune.wording import unknown
 
 
 class Step(Protocol):

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from foldtune.errors import BrokenImage, unknown
+from foldtune.errors import BrokenImage
 from foldtune.trainers.images.deep_pixels import PIXEL_RANGES, to_uint8
+from foldtune.wording import unknown
 
 Uint8Array = npt.NDArray[np.uint8]
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import unknown
 from foldtune.trainers.components import choice, number
 from foldtune.trainers.deferred import albumentations, cv2
+from foldtune.wording import unknown
 
 Border = Literal["reflect", "constant"]
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import unknown
 from foldtune.trainers.components import number
+from foldtune.wording import unknown
 
 Rows = npt.NDArray[np.int64]
 

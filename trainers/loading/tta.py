@@ -14,7 +14,7 @@ from operator import add
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from foldtune.errors import unknown
+from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor

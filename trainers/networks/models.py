@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from foldtune.errors import Problem, SettingsError, TrialFailed, did_you_mean, shortened
+from foldtune.errors import Problem, SettingsError, TrialFailed
 from foldtune.trainers.components import Component
 from foldtune.trainers.deferred import timm, torch
 from foldtune.trainers.networks.heads import LINEAR, find_classifier, install_head
+from foldtune.wording import did_you_mean, shortened
 
 if TYPE_CHECKING:
     from torch import nn

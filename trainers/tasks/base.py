@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import Problem, SettingsError, unknown
+from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.arrays.types import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.components import Component
 from foldtune.trainers.data.label_columns import read_csv
@@ -22,6 +22,7 @@ from foldtune.trainers.deferred import torch
 from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.networks.models import build_model
 from foldtune.trainers.tasks.votes import Votes
+from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     import pandas as pd

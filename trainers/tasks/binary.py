@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.special import expit
 
 from foldtune.canonical import Spellings, spelling_notes
-from foldtune.errors import DataError, Problem, shortened, unknown
+from foldtune.errors import DataError, Problem
 from foldtune.trainers.arrays.voting import hard_vote_on
 from foldtune.trainers.data.label_columns import encode_labels, known_positive, label_column, label_notes, sort_labels
 from foldtune.trainers.losses import BINARY_LIKE, losses_for
@@ -29,6 +29,7 @@ from foldtune.trainers.postprocess.thresholds import (
     threshold_problems,
 )
 from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.wording import shortened, unknown
 
 _FROM_COUNTS = ("accuracy", "balanced_accuracy", "macro_f1")
 ONE_SIDED_METRICS = frozenset({"f1", "precision", "sensitivity", "specificity", "map"})

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import softmax
 
-from foldtune.errors import DataError, Problem, unknown
+from foldtune.errors import DataError, Problem
 from foldtune.trainers.arrays.voting import hard_vote
 from foldtune.trainers.components import check_value, number
 from foldtune.trainers.data.label_columns import encode_labels, known_positive, label_column, label_notes, sort_labels
@@ -29,6 +29,7 @@ from foldtune.trainers.metrics.classification import (
 )
 from foldtune.trainers.postprocess.offsets import fit_offsets, log_scores
 from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.wording import unknown
 
 _PRIOR_POWER_BOUNDS: Mapping[str, Any] = number(0.0, 0.0, 5.0).metadata
 _OFFSET_BOUNDS: Mapping[str, Any] = number(0.0, -100.0, 100.0).metadata

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from foldtune.errors import DataError, Problem, unknown
+from foldtune.errors import DataError, Problem
 from foldtune.trainers.arrays.voting import hard_vote_on
 from foldtune.trainers.data.label_columns import encode_labels, label_notes, label_sets, sort_labels
 from foldtune.trainers.data.splits import rarest_label
@@ -35,6 +35,7 @@ from foldtune.trainers.postprocess.thresholds import (
     threshold_problems,
 )
 from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.wording import unknown
 
 _MAX_TARGETS_BYTES = 4 << 30
 """Memory of the targets."""

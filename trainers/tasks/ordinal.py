@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.canonical import canonical_text
-from foldtune.errors import DataError, Problem, unknown
+from foldtune.errors import DataError, Problem
 from foldtune.trainers.components import check_value, number
 from foldtune.trainers.data.label_columns import label_column
 from foldtune.trainers.losses import ONE_CLASS, ORDERED, losses_for
@@ -24,6 +24,7 @@ from foldtune.trainers.postprocess.cuts import apply_cuts, expected_levels, fit_
 from foldtune.trainers.postprocess.fold_alignment import align_fold_biases
 from foldtune.trainers.tasks.base import Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from foldtune.errors import Problem, SettingsError, unknown
+from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.components import (
     Component,
     FrozenMapping,
@@ -20,6 +20,7 @@ from foldtune.trainers.losses.registry import by_any_name
 from foldtune.trainers.networks.models import check_layers, check_model
 from foldtune.trainers.optim.lr_schedulers import check_warmup
 from foldtune.trainers.settings import _DEFAULTS, _PLAIN, COMPONENTS, TUNED, TrialSettings
+from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     from foldtune.trainers.tasks.base import Task

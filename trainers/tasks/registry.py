@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from foldtune.errors import DataError, Problem, SettingsError, unknown
+from foldtune.errors import DataError, Problem, SettingsError
 from foldtune.trainers.tasks.base import Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
 from foldtune.trainers.tasks.text_detection import TextDetection
+from foldtune.wording import unknown
 
 _ALL: tuple[type[Task], ...] = (Binary, Multiclass, Multilabel, Ordinal, TextDetection)
 

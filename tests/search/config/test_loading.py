@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from foldtune.errors import InputError, close_matches, unknown
+from foldtune.errors import InputError
 from foldtune.search.assess.gates import read_gates
 from foldtune.search.config.loading import FormError, check, load_config, read_raw
+from foldtune.wording import close_matches, unknown
 from foldtune.yaml import parse_yaml
 
 RAW: dict[str, Any] = {

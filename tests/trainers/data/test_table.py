@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import DataError
+from foldtune.trainers.data import id_checks
 from foldtune.trainers.data import table as table_module
 from foldtune.trainers.data.table import TableLayout, read_table
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -185,7 +186,7 @@ def test_one_very_long_group_does_not_lengthen_all(folder: Path) -> None:
 
 
 def test_one_very_long_name_does_not_lengthen_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_module, "_MAX_TEXT_BYTES", 3000)
+    monkeypatch.setattr(id_checks, "MAX_TEXT_BYTES", 3000)
     name = "./" * 200 + "b.png"
     found = problems(folder, f"image,label\na.png,cat\n{name},dog\n")
     assert "a name of 405 characters among 2 rows" in found

@@ -12,10 +12,11 @@ import typer
 
 from foldtune.cluster.access.trusted import remember_address, require_given
 from foldtune.cluster.jobs import Job, JobServer
-from foldtune.errors import InputError, JobNotFound, WorkError, unknown
+from foldtune.errors import InputError, JobNotFound, WorkError
 from foldtune.results.runs.driver_file import Driver, read_driver
 from foldtune.search.cli.remote.command import INTERRUPTED, exit_code, follow_log
 from foldtune.search.cli.terminal import note, plain
+from foldtune.wording import unknown
 
 STOP_TIMEOUT_S = 300.0
 """Seconds that a search in a terminal has to end after its Ctrl-C."""

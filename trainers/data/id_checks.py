@@ -1,0 +1,70 @@
+"""Checks of a table's column of image names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldtune.canonical import canonical_text
+from foldtune.wording import first_few, shortened
+
+_MAX_ID = 4096
+"""Characters of an image's name: no file system takes a longer path."""
+_MAX_PART = 255
+"""Bytes of a file's or folder's name."""
+MAX_TEXT_BYTES = 1 << 28
+"""Memory of a column of names or groups; of more, long names are refused, long groups named by a digest."""
+
+
+def empty_cells(column: pd.Series[Any]) -> list[str]:
+    blank = [not canonical_text(str(cell)) for cell in column]
+    empty = np.flatnonzero(column.isna().to_numpy(dtype=bool) | np.array(blank, dtype=bool))
+    if not len(empty):
+        return []
+    return [f"column '{column.name}' is empty in {len(empty)} rows (data rows {first_few(empty + 1)})"]
+
+
+def id_problems(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
+    problems = empty_cells(column)
+    names = pd.Series(ids, dtype=object)
+    repeated = names[names.duplicated() & (names != "")].unique()
+    if len(repeated):
+        problems.append(f"column '{column.name}' has {len(repeated)} names more than once ({first_few(repeated)})")
+    return problems
+
+
+def unusable_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
+    """Problems of names that are no file's on any machine."""
+    strange = [row for row, name in enumerate(ids) if name and not _is_file_name(name)]
+    if not strange:
+        return []
+    shown = first_few([shortened(repr(ids[row])) for row in strange])
+    return [f"column '{column.name}' has {len(strange)} names that no file has ({shown}; data row {strange[0] + 1})"]
+
+
+def too_long_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
+    """Problem of a name so long that the array of all names, each of which takes its length, has no bound."""
+    lengths = [len(name) for name in ids]
+    longest = max(lengths, default=0)
+    if longest <= _MAX_PART or longest * len(ids) * 4 <= MAX_TEXT_BYTES:
+        return []
+    row = lengths.index(longest)
+    shown = shortened(repr(ids[row]))
+    most = max(_MAX_PART, MAX_TEXT_BYTES // 4 // len(ids))
+    return [
+        f"column '{column.name}': a name of {longest:,} characters among {len(ids):,} rows ({shown}; data row "
+        f"{row + 1}); names of a table of this size may have {most:,}"
+    ]
+
+
+def _is_file_name(name: str) -> bool:
+    if len(name) > _MAX_ID or "\0" in name or Path(name).name in ("", ".."):
+        return False
+    try:
+        return max(len(part.encode()) for part in Path(name).parts) <= _MAX_PART
+    except UnicodeEncodeError:
+        return False
