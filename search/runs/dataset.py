@@ -14,9 +14,10 @@ import numpy.typing as npt
 from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED
 from foldtune.errors import DataError, InputError
-from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig
+from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig, default_cache_dir
 from foldtune.trainers.data.folds import assign_folds
 from foldtune.trainers.data.labels import LabelRules
+from foldtune.trainers.data.readers import Part, ReadOptions, Source
 from foldtune.trainers.data.table import Table, TableLayout, read_table
 from foldtune.trainers.detection.pages import check_pages
 from foldtune.trainers.fitting.fit_types import FoldData
@@ -135,23 +136,24 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         InputError: every problem of the table.
     """
     task_class = get_task(task_name)
-    frame: pd.DataFrame | None = None
+    source: Source | None = None
     try:
-        frame = task_class.read_frame(data.train)
+        source = read_rows(data, task_class, data.train)
+        frame = source.frame
         problems = _column_problems(data, frame.columns) + _repeated_problems(data, frame)
         if problems:
-            raise InputError(problems + _problems_beside_labels(data, task_class, frame, frame.columns))
+            raise InputError(problems + _problems_beside_labels(data, task_class, source, frame.columns))
         kept, _ = label_rules(data, task_class).apply(frame, data.train)
         task = task_class.from_frame(kept, data.target, **_task_options(data, task_class))
-        table = read_labels(data, task, frame)
-        notes = (*table.notes, *task.label_notes(kept), *_page_notes(data, task, kept, table))
+        table = read_labels(data, task, source)
+        notes = (*source.notes, *table.notes, *task.label_notes(kept), *_page_notes(data, task, kept, table))
         table = replace(table, notes=notes)
     except DataError as error:
-        # What else is wrong with the table is worth knowing too; of a missing file it names the near ones.
+        # What else is wrong with the table is worth knowing too.
         texts = [text.removeprefix(f"{data.train}: ").removeprefix("the table: ") for text in error.problems]
         problems = [f"data.train: {data.train}: {text}" for text in texts]
-        others = _problems_beside_labels(data, task_class, frame)
-        raise InputError(list(dict.fromkeys([*others, *problems])) if data.train.is_file() else others) from None
+        others = [] if source is None else _problems_beside_labels(data, task_class, source)
+        raise InputError(list(dict.fromkeys([*others, *problems]))) from None
     return task, table
 
 
@@ -161,10 +163,33 @@ def label_rules(data: DataConfig, task: type[Task] | Task) -> LabelRules:
     return LabelRules(data.target, data.target_map, data.on_missing, separator)
 
 
-def read_labels(data: DataConfig, task: Task, frame: pd.DataFrame | None = None, *, merge: bool = True) -> Table:
-    """The labelled rows as a task that is known already encodes them; raises DataError. `merge` is of `read_table`."""
-    layout = TableLayout(data.images, data.id, data.group, data.images_given)
-    return read_table(data.train, layout, task, labels=label_rules(data, task), frame=frame, merge=merge)
+def read_labels(data: DataConfig, task: Task, source: Source | None = None, *, merge: bool = True) -> Table:
+    """The labelled rows as a task that is known already encodes them; raises DataError. `merge` is of `read_table`.
+
+    `source`: the rows of `data.train`, if they have been read before.
+    """
+    source = source or read_rows(data, task, data.train)
+    rules = label_rules(data, task)
+    return read_table(
+        data.train, _layout(data, source, data.group), task, labels=rules, frame=source.frame, merge=merge
+    )
+
+
+def read_rows(data: DataConfig, task: Task | type[Task], path: Path, part: Part = "train") -> Source:
+    """Rows of a file or folder in whatever form they are, with the columns that the configuration names.
+
+    Raises:
+        DataError: what is wrong with the file or folder.
+    """
+    unpacked = (data.cache_dir or default_cache_dir()) / "unpacked"
+    return task.read_source(path, ReadOptions(data.id, data.target, part, unpacked=unpacked))
+
+
+def _layout(data: DataConfig, source: Source, group: str | None = None) -> TableLayout:
+    """Where the images of rows are: in the folder that a container brings, else in that of the configuration."""
+    if source.images is not None:
+        return TableLayout(source.images, data.id, group)
+    return TableLayout(data.images, data.id, group, data.images_given)
 
 
 def _page_notes(data: DataConfig, task: Task, frame: pd.DataFrame, table: Table) -> tuple[str, ...]:
@@ -215,7 +240,7 @@ def _repeated_problems(data: DataConfig, frame: pd.DataFrame) -> list[str]:
 
 
 def _problems_beside_labels(
-    data: DataConfig, task_class: type[Task], frame: pd.DataFrame | None, columns: Collection[str] | None = None
+    data: DataConfig, task_class: type[Task], source: Source, columns: Collection[str] | None = None
 ) -> list[str]:
     if columns is not None and data.id not in columns:
         return []
@@ -223,9 +248,7 @@ def _problems_beside_labels(
     try:
         # Unlabelled, a table needs only the task's way to read it, which its class has.
         reader = cast("Task", task_class)
-        read_table(
-            data.train, TableLayout(data.images, data.id, group, data.images_given), reader, labelled=False, frame=frame
-        )
+        read_table(data.train, _layout(data, source, group), reader, labelled=False, frame=source.frame)
     except DataError as error:
         return [f"data.train: {text}" for text in error.problems]
     return []
@@ -253,9 +276,9 @@ def read_unlabelled(data: DataConfig, task: Task) -> Table:
     if data.test is None:
         raise InputError("data.test: missing; name the CSV of the rows to submit")
     try:
-        return read_table(
-            data.test, TableLayout(data.images, data.id, confined=data.images_given), task, labelled=False
-        )
+        source = read_rows(data, task, data.test, "test")
+        table = read_table(data.test, _layout(data, source), task, labelled=False, frame=source.frame)
+        return replace(table, notes=(*source.notes, *table.notes))
     except DataError as error:
         raise InputError([f"data.test: {text}" for text in error.problems]) from None
 

@@ -18,7 +18,7 @@ from foldtune.trainers.data.id_checks import MAX_TEXT_BYTES, empty_cells, id_pro
 from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.images.image_files import file_keys
 from foldtune.trainers.images.locate import locate, missing_images, outside_images
-from foldtune.wording import did_you_mean_file, shortened, unknown
+from foldtune.wording import shortened, unknown
 
 _SHOWN = 5
 _WHOLE = 150
@@ -113,7 +113,7 @@ def read_table(
     """
     path, images = Path(path), Path(layout.images)
     id_column, group_column = layout.id_column, layout.group_column
-    frame = _read(path, task) if frame is None else frame
+    frame = task.read_frame(path) if frame is None else frame
     if frame.empty:
         raise DataError([f"{path}: holds no rows"])
     left_out: Mapping[str, int] = {}
@@ -196,22 +196,3 @@ def _groups(written: Sequence[str]) -> npt.NDArray[np.str_]:
 
 def _digest(text: str) -> str:
     return f"{text[:_WHOLE]}…{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def _read(path: Path, task: TableTask) -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError([_no_file(path)])
-    try:
-        return task.read_frame(path)
-    except (ValueError, OSError) as error:  # pandas' parser and decoding errors are ValueErrors
-        reason = shortened(" ".join(str(error).split()), 200)
-        raise DataError([f"{path}: cannot be read as a table ({reason})"]) from error
-
-
-def _no_file(path: Path) -> str:
-    if path.is_dir():
-        return f"{path}: is a folder, a table is expected"
-    if not path.parent.is_dir():
-        return f"{path}: no such file; the folder {path.parent} does not exist"
-    names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
-    return f"{path}: no such file{did_you_mean_file(path.name, names)}"

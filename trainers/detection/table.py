@@ -1,4 +1,4 @@
-"""Tables of images: JSON with labelled boxes, or a CSV without labels."""
+"""Tables of images with labelled boxes, as JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from foldtune.csv_files import MAX_TABLE_BYTES, read_csv
+from foldtune.csv_files import MAX_TABLE_BYTES
 from foldtune.errors import DataError
+from foldtune.trainers.data.readers.source import ReadOptions, Source
 from foldtune.trainers.detection.polygons import Points, repair
 from foldtune.wording import shortened, unknown
 
@@ -19,17 +20,24 @@ _SHOWN = 5
 FORM = '{"NAME.jpg": {"width": 480, "height": 960, "boxes": [{"points": [[x, y], …]}, …]}, …}'
 
 
-def read_text_frame(path: Path) -> pd.DataFrame:
-    """Return a row an image.
+class BoxesJson:
+    """JSON of the form `FORM`, by its suffix."""
 
-    A .json file gives the columns image, width, height and boxes (each a list of mappings with `points`); any other
-    file is a CSV, for rows without labels.
+    brings_target = False
+
+    def matches(self, path: Path) -> bool:
+        return path.is_file() and path.suffix.lower() == ".json"
+
+    def read(self, path: Path, options: ReadOptions) -> Source:
+        return Source(_read_boxes(path), "boxes", id_column="image")
+
+
+def _read_boxes(path: Path) -> pd.DataFrame:
+    """Return a row an image: columns image, width, height and boxes, each a list of mappings with `points`.
 
     Raises:
-        DataError: no such file; not JSON of the form `FORM`, or not a CSV.
+        DataError: not JSON of the form `FORM`.
     """
-    if path.suffix.lower() != ".json":
-        return read_csv(path)
     try:
         if path.stat().st_size > MAX_TABLE_BYTES:
             raise DataError([f"{path}: holds more than {MAX_TABLE_BYTES >> 20:,} MB, the most that a table may"])

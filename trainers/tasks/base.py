@@ -17,7 +17,7 @@ import numpy.typing as npt
 from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.arrays.types import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.components import Component
-from foldtune.trainers.data.label_columns import read_csv
+from foldtune.trainers.data.readers import READERS, Reader, ReadOptions, Source, read_source
 from foldtune.trainers.deferred import torch
 from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.networks.models import build_model
@@ -52,17 +52,24 @@ class Task(Votes):
     option_names: ClassVar[tuple[str, ...]] = ()
     """Keyword options of `from_frame`, which are keys of `data` in a YAML file (binary: positive; multilabel:
     label_separator; text detection: image_size)."""
+    readers: ClassVar[tuple[Reader, ...]] = READERS
+    """Forms in which its rows are read, the first that matches a file or folder."""
+
+    @classmethod
+    def read_source(cls, path: Path, options: ReadOptions | None = None) -> Source:
+        """Read rows in any of its forms: every cell a string, only an empty cell is missing ("NA" may be a class).
+
+        Text detection: one row an image, with columns image, width, height and boxes.
+
+        Raises:
+            DataError: the file or folder is absent, empty, or of none of the forms.
+        """
+        return read_source(path, options, cls.readers)
 
     @classmethod
     def read_frame(cls, path: Path) -> pd.DataFrame:
-        """Read the table: every cell a string, only an empty cell is missing ("NA" may be a class).
-
-        Text detection reads its JSON here: one row an image, with columns image, width, height and boxes.
-
-        Raises:
-            DataError: the file is absent, empty, or not a CSV.
-        """
-        return read_csv(path)
+        """Return the frame of `read_source`. Raises DataError."""
+        return cls.read_source(path).frame
 
     @classmethod
     @abstractmethod

@@ -16,6 +16,7 @@ from scipy.special import expit
 from foldtune.errors import DataError, Problem, TrialFailed
 from foldtune.trainers.arrays.lazy import LazyRows
 from foldtune.trainers.arrays.memo import ArrayMemo
+from foldtune.trainers.data.readers import READERS, Reader
 from foldtune.trainers.deferred import torch
 from foldtune.trainers.detection import frames
 from foldtune.trainers.detection.marking import annotations_of
@@ -23,7 +24,7 @@ from foldtune.trainers.detection.metric import Counts, count, map_loss
 from foldtune.trainers.detection.polygons import balanced_bins, count_polygons, pad, summary
 from foldtune.trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
 from foldtune.trainers.detection.sweep import DEFAULT_GRID, MAX_CURVES, Curves, best_settings, count_each, sweep
-from foldtune.trainers.detection.table import read_polygons, read_text_frame
+from foldtune.trainers.detection.table import BoxesJson, read_polygons
 from foldtune.trainers.detection.targets import draw_maps
 from foldtune.trainers.detection.voting import vote_boxes
 from foldtune.trainers.losses import SPATIAL, losses_for
@@ -70,14 +71,11 @@ class TextDetection(Task):
     votings: ClassVar[tuple[str, ...]] = ("soft", "hard")
     postprocess_names: ClassVar[tuple[str, ...]] = ("thresh", "box_thresh", "max_candidates", "unclip_ratio")
     option_names: ClassVar[tuple[str, ...]] = ("image_size", "resize")
+    readers: ClassVar[tuple[Reader, ...]] = (BoxesJson(), *READERS)
 
     target: str
     image_size: tuple[int, int]
     notes: tuple[str, ...] = ()
-
-    @classmethod
-    def read_frame(cls, path: Path) -> pd.DataFrame:
-        return read_text_frame(path)
 
     @classmethod
     def from_frame(

@@ -12,7 +12,8 @@ import pytest
 
 from foldtune.errors import DataError
 from foldtune.trainers.detection.polygons import CROSSING, CUT, FEW_POINTS, FLAT, OUTSIDE, pad, repair, summary, unpad
-from foldtune.trainers.detection.table import read_polygons, read_text_frame
+from foldtune.trainers.detection.table import read_polygons
+from foldtune.trainers.tasks.text_detection import TextDetection
 
 WHOLE = [[10, 10], [50, 10], [50, 30], [10, 30]]
 
@@ -73,7 +74,7 @@ def test_a_table_is_read_in_shares_and_what_was_dropped_is_counted(tmp_path: Pat
         "b.jpg": {"width": 10, "height": 10, "boxes": []},
     }
     path = table(tmp_path, images)
-    labels = read_polygons(read_text_frame(path), "boxes", path)
+    labels = read_polygons(TextDetection.read_frame(path), "boxes", path)
     assert [len(each) for each in labels.polygons] == [1, 0]
     assert labels.polygons[0][0] == pytest.approx(np.array(WHOLE) / (100, 50))
     assert summary(labels.notes) == (f"2 polygons {OUTSIDE}",)
@@ -94,25 +95,25 @@ def test_a_table_is_read_in_shares_and_what_was_dropped_is_counted(tmp_path: Pat
 def test_rows_that_cannot_be_read_are_named(tmp_path: Path, image: Any, message: str) -> None:
     path = table(tmp_path, {"good.jpg": {"width": 9, "height": 9, "boxes": []}, "bad.jpg": image})
     with pytest.raises(DataError, match=f"image 'bad.jpg': {message}"):
-        read_polygons(read_text_frame(path), "boxes", path)
+        read_polygons(TextDetection.read_frame(path), "boxes", path)
 
 
 def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     with pytest.raises(DataError, match="no such file"):
-        read_text_frame(path)
+        TextDetection.read_frame(path)
     path.write_text("[1, 2")
     with pytest.raises(DataError, match="cannot be read as JSON"):
-        read_text_frame(path)
+        TextDetection.read_frame(path)
     path.write_text("[1, 2]")
     with pytest.raises(DataError, match="must be a mapping from image names"):
-        read_text_frame(path)
+        TextDetection.read_frame(path)
     path.write_text('{"a.jpg": {"width": 5, "height": 5, "boxes": []}}')
     with pytest.raises(DataError, match="unknown column 'box'; did you mean 'boxes'"):
-        read_polygons(read_text_frame(path), "box", path)
+        read_polygons(TextDetection.read_frame(path), "box", path)
 
 
 def test_rows_without_labels_are_a_csv(tmp_path: Path) -> None:
     path = tmp_path / "test.csv"
     path.write_text("image\na.jpg\n")
-    assert read_text_frame(path)["image"].tolist() == ["a.jpg"]
+    assert TextDetection.read_frame(path)["image"].tolist() == ["a.jpg"]
