@@ -34,7 +34,7 @@ def check_trainable(
 
     Args:
         targets: (N, ...) targets of the labelled rows.
-        folds: (N,) fold of each row; a training has all but one of them.
+        folds: (N,) fold of each row, -1 for one that only trains; a training has all but one of them.
         image_size: height and width of the prepared images.
         draws: parameters that are tried beside the space's corner cases.
 
@@ -46,7 +46,7 @@ def check_trainable(
     """
     begun = time.monotonic()
     classes = task.sampling_classes(targets)
-    trainings = [classes[folds != fold] for fold in np.unique(folds)]
+    trainings = [classes[folds != fold] for fold in np.unique(folds[folds >= 0])]
     networks: dict[tuple[object, ...], DryRun] = {}
     problems: dict[str, None] = {}
     notes: dict[str, None] = {}

@@ -27,7 +27,7 @@ def default_cache_dir() -> Path:
 
 TASK_OPTIONS = ("label_separator", "positive")
 """Keys of `data` that only some tasks understand."""
-DATA_PATHS = ("train", "test", "images", "sample_submission")
+DATA_PATHS = ("train", "valid", "test", "images", "sample_submission")
 """Keys of `data` that are paths under `data.root`."""
 
 
@@ -36,11 +36,14 @@ class DataConfig(Section):
 
     root: Path | None = Field(None, description="folder that the other paths are relative to")
     train: Path = Field(description="CSV of the labelled rows")
+    valid: Path | None = Field(None, description="table of the validation rows, which are fold 0")
     test: Path | None = Field(None, description="CSV of the rows to submit")
     images: Path = Field(Path("."), description="folder of the images that the CSVs name")
     id: str = Field("image", description="column of the image names")
     target: str = Field(description="column of the labels")
     group: str | None = Field(None, description="column of what must not be split between folds")
+    fold: str | None = Field(None, description="column of the folds, where they are given; -1 trains only")
+    split: str | None = Field(None, description="column with train, val or test: val is fold 0, test is left out")
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
     positive: str | None = Field(None, description="label that a binary task looks for")
     target_map: dict[str, str | None] | None = Field(None, description="mapping of old labels to new ones, or to null")
@@ -58,7 +61,7 @@ class DataConfig(Section):
     on_broken: Literal["error", "skip"] = Field("error", description="what an unreadable image does")
     sample_submission: Path | None = Field(None, description="CSV whose columns and ids a submission has")
 
-    @field_validator("root", "train", "test", "images", "cache", "sample_submission", mode="before")
+    @field_validator("root", "train", "valid", "test", "images", "cache", "sample_submission", mode="before")
     @classmethod
     def _paths_are_usable(cls, value: Any) -> Any:
         return usable_path(value) if isinstance(value, str | Path) else value
@@ -105,7 +108,7 @@ class DataConfig(Section):
     @property
     def tables(self) -> tuple[Path | None, ...]:
         """Files that are read, which no output may replace."""
-        return self.train, self.test, self.sample_submission
+        return self.train, self.valid, self.test, self.sample_submission
 
     @property
     def size(self) -> tuple[int, int]:

@@ -101,7 +101,7 @@ class EnsembleConfig(Section):
     """Which trials are trained on every fold, and how they vote."""
 
     top: int = Field(5, ge=1, le=100, description="configurations")
-    folds: int = Field(5, ge=2, le=50, description="folds of the run's frozen assignment")
+    folds: int = Field(5, ge=1, le=50, description="folds of the run's frozen assignment; 1 for a given split alone")
     voting: Voting = Field("soft", description="how members become one answer; auto compares all")
     min_votes: int | None = Field(None, ge=1, description="of hard voting; the most votes by default")
     race: bool = Field(True, description="clearly weak configurations drop out after two folds")

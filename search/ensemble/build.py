@@ -127,7 +127,8 @@ class _Training:
 
     def rows(self, folds: int) -> npt.NDArray[np.int64]:
         """Places of the rows of the first so many folds."""
-        return np.flatnonzero(self.sources[0].labelled.folds < folds)
+        of_rows = self.sources[0].labelled.folds
+        return np.flatnonzero((of_rows >= 0) & (of_rows < folds))
 
     def drop(self, dropped: Sequence[Dropped]) -> None:
         self._watcher.on_dropped(dropped)

@@ -90,8 +90,10 @@ def left_views(run: Run, asked: EnsembleOptions, plan: EnsemblePlan) -> str | No
 
 def _problems(plan: EnsemblePlan, frozen: int) -> list[str]:
     problems = []
-    if not 2 <= plan.folds <= frozen:
-        problems.append(f"--folds {plan.folds}: the run's rows are frozen into {frozen} folds; give 2 to {frozen}")
+    least = min(2, frozen)
+    if not least <= plan.folds <= frozen:
+        valid = f"give 2 to {frozen}" if frozen > 1 else "leave it out"
+        problems.append(f"--folds {plan.folds}: the run's rows are frozen into {frozen} folds; {valid}")
     if plan.top < 1:
         problems.append(f"--top {plan.top}: give at least 1 configuration")
     if plan.tta is not None and plan.tta not in TTA:

@@ -15,10 +15,11 @@ from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED
 from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig, default_cache_dir
-from foldtune.trainers.data.folds import assign_folds
+from foldtune.search.runs.given_splits import given_by, named_by_key
+from foldtune.trainers.data.joined import with_validation
 from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.data.readers import Part, ReadOptions, Source
-from foldtune.trainers.data.table import Table, TableLayout, read_table
+from foldtune.trainers.data.table import Table, TableLayout, read_table, rows_of_split
 from foldtune.trainers.detection.pages import check_pages
 from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.images.cache import ImageSource, Prepared, prepare_images
@@ -83,7 +84,7 @@ class Labelled:
     Attributes:
         task: with its classes.
         table: rows in the order of the CSV, broken images left out.
-        folds: (N,) fold of each row.
+        folds: (N,) fold of each row, -1 for one that is in every training part.
         images: how to open the images.
         digest: digest of ids, targets, groups, folds and images' contents; "" where it is not known.
         notes: what the user should read about the rows, one line each.
@@ -137,21 +138,22 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
     """
     task_class = get_task(task_name)
     source: Source | None = None
+    given_by(data)
     try:
         source = read_rows(data, task_class, data.train)
         frame = source.frame
         problems = _column_problems(data, frame.columns) + _repeated_problems(data, frame)
         if problems:
             raise InputError(problems + _problems_beside_labels(data, task_class, source, frame.columns))
-        kept, _ = label_rules(data, task_class).apply(frame, data.train)
+        trained, _ = rows_of_split(frame, data.split)
+        kept, _ = label_rules(data, task_class).apply(trained, data.train)
         task = task_class.from_frame(kept, data.target, **_task_options(data, task_class))
         table = read_labels(data, task, source)
         notes = (*source.notes, *table.notes, *task.label_notes(kept), *_page_notes(data, task, kept, table))
         table = replace(table, notes=notes)
     except DataError as error:
         # What else is wrong with the table is worth knowing too.
-        texts = [text.removeprefix(f"{data.train}: ").removeprefix("the table: ") for text in error.problems]
-        problems = [f"data.train: {data.train}: {text}" for text in texts]
+        problems = [named_by_key(data, text) for text in error.problems]
         others = [] if source is None else _problems_beside_labels(data, task_class, source)
         raise InputError(list(dict.fromkeys([*others, *problems]))) from None
     return task, table
@@ -170,9 +172,16 @@ def read_labels(data: DataConfig, task: Task, source: Source | None = None, *, m
     """
     source = source or read_rows(data, task, data.train)
     rules = label_rules(data, task)
-    return read_table(
-        data.train, _layout(data, source, data.group), task, labels=rules, frame=source.frame, merge=merge
-    )
+    split = source.split_column if data.fold is None and data.split is None else data.split
+    layout = replace(_layout(data, source, data.group), fold_column=data.fold, split_column=split)
+    table = read_table(data.train, layout, task, labels=rules, frame=source.frame, merge=merge)
+    if data.valid is None:
+        return table
+    if source.split_column is not None:
+        raise DataError([f"{data.valid}: leave it out; {data.train} has validation rows of its own"])
+    own = read_rows(data, task, data.valid, "valid")
+    valid = read_table(data.valid, _layout(data, own, data.group), task, labels=rules, frame=own.frame, merge=merge)
+    return with_validation(table, valid, data.valid)
 
 
 def read_rows(data: DataConfig, task: Task | type[Task], path: Path, part: Part = "train") -> Source:
@@ -198,7 +207,9 @@ def _page_notes(data: DataConfig, task: Task, frame: pd.DataFrame, table: Table)
         return ()
     sides = zip(frame["height"], frame["width"], strict=True)
     stated = dict(zip(map(canonical_text, frame[data.id].astype(str)), sides, strict=True))
-    return check_pages(table.ids.tolist(), table.paths, [stated[name] for name in table.ids.tolist()])
+    rows = [row for row, name in enumerate(table.ids.tolist()) if name in stated]  # a validation table has its own
+    names = [str(table.ids[row]) for row in rows]
+    return check_pages(names, tuple(table.paths[row] for row in rows), [stated[name] for name in names])
 
 
 def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]:
@@ -215,7 +226,7 @@ def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]
 
 
 def _columns(data: DataConfig) -> dict[str, str | None]:
-    return {"id": data.id, "target": data.target, "group": data.group}
+    return {"id": data.id, "target": data.target, "group": data.group, "fold": data.fold, "split": data.split}
 
 
 def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
@@ -254,19 +265,6 @@ def _problems_beside_labels(
     return []
 
 
-def split(task: Task, table: Table, n_splits: int, seed: int) -> npt.NDArray[np.int64]:
-    """Assign every row to a fold, stratified, and grouped where the table has groups.
-
-    Raises:
-        InputError: a class has fewer rows, or groups, than folds.
-    """
-    assert table.targets is not None
-    try:
-        return assign_folds(task.strata(table.targets), table.groups, n_splits, seed, label_names=task.label_names)
-    except DataError as error:
-        raise InputError([f"ensemble.folds: {text}" for text in error.problems]) from None
-
-
 def read_unlabelled(data: DataConfig, task: Task) -> Table:
     """Read and check the rows to submit.
 
@@ -277,7 +275,8 @@ def read_unlabelled(data: DataConfig, task: Task) -> Table:
         raise InputError("data.test: missing; name the CSV of the rows to submit")
     try:
         source = read_rows(data, task, data.test, "test")
-        table = read_table(data.test, _layout(data, source), task, labelled=False, frame=source.frame)
+        layout = replace(_layout(data, source), split_column=data.split)
+        table = read_table(data.test, layout, task, labelled=False, frame=source.frame)
         return replace(table, notes=(*source.notes, *table.notes))
     except DataError as error:
         raise InputError([f"data.test: {text}" for text in error.problems]) from None

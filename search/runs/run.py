@@ -26,8 +26,16 @@ from foldtune.search.checks.warmup import short_warmup
 from foldtune.search.config.data_section import DATA_PATHS, DataConfig
 from foldtune.search.config.loading import check
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.runs.dataset import Labelled, Progress, depth_notes, image_plan, open_images, read_labels, split
+from foldtune.search.runs.dataset import (
+    Labelled,
+    Progress,
+    depth_notes,
+    image_plan,
+    open_images,
+    read_labels,
+)
 from foldtune.search.runs.digests import TEST, TRAIN, digest_rows, summary
+from foldtune.search.runs.given_splits import drawn_again, split_rows
 from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.stored_task import read_task
 from foldtune.search.runs.unchanged import check_unchanged
@@ -175,8 +183,8 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
     plan = image_plan(config.data, decoders)
     prepared = open_images(plan, table, progress)
     if prepared.broken:
-        table = table.select(prepared.keep)
-        folds = split(task, table, config.ensemble.folds, config.search.seed)
+        table = drawn_again(table.select(prepared.keep))
+        folds = split_rows(task, table, config)[0]
         # The rows that stay are a cache of their own, which workers find.
         prepared = open_images(plan, table, progress)
     digests = digest_rows(TRAIN, table, folds=folds, memo=prepared.folder)
@@ -272,6 +280,8 @@ def check_same(given: RunConfig, stored: RunConfig) -> None:
         InputError: what differs.
     """
     a, b = _frozen_part(given), _frozen_part(stored)
+    if given.data.fold is not None and "folds" not in given.ensemble.model_fields_set:
+        a["ensemble.folds"] = b["ensemble.folds"]  # the column's
     if "pixel_range" not in given.data.model_fields_set:
         a["data.pixel_range"] = b["data.pixel_range"]  # the run's own, which may be that of an earlier version
     differing = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))

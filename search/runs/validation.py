@@ -25,7 +25,8 @@ from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.checks.warmup import with_short_warmup
 from foldtune.search.config.loading import FormError, check, read_raw
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.runs.dataset import read_labelled, read_unlabelled, split
+from foldtune.search.runs.dataset import read_labelled, read_unlabelled
+from foldtune.search.runs.given_splits import split_rows, with_given_number
 from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.voting.combiner import check_voting
 from foldtune.spaces import Space
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
 
 MAX_EPOCHS = 10_000
 """Epochs of a trial where their number cannot be read: what depends on it is not checked."""
-ROWS = tuple(f"data.{key}" for key in ("train", "images", "root", "id", "target", "target_map", "on_missing"))
+ROWS = tuple(
+    f"data.{key}"
+    for key in ("train", "images", "root", "id", "target", "target_map", "on_missing", "valid", "fold", "split")
+)
 """Keys that the labelled rows depend on."""
 RANDOM_DRAWS = 64
 """Configurations that are drawn and judged beside the corner cases."""
@@ -125,7 +129,10 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
         needs = ["search.metric", "space", "data.positive"]
         notes += checks.run(needs, lambda: positive_notes(config, task, table, goal, space)) or ()
         split_by = ["ensemble.folds", "data.group"]
-        folds = checks.run(split_by, lambda: split(task, table, config.ensemble.folds, config.search.seed))
+        assigned = checks.run(split_by, lambda: _folds(config, task, table))
+        if assigned is not None:
+            config, folds, lines = assigned
+            notes += lines
         test = checks.run(["data.test"], lambda: read_unlabelled(config.data, task) if config.data.test else None)
         if space is not None and folds is not None and table.targets is not None:
             trained = partial(check_trainable, space, task, table.targets, folds, config.data.size, draws=_draws(space))
@@ -199,6 +206,12 @@ def _draws(space: Space) -> Iterator[dict[str, Any]]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return (space.suggest(study.ask()) for _ in range(RANDOM_DRAWS))
+
+
+def _folds(config: RunConfig, task: Task, table: Table) -> tuple[RunConfig, npt.NDArray[np.int64], tuple[str, ...]]:
+    """Return the configuration with the number of folds, the fold (N,) of each row, and notes on given ones."""
+    config = with_given_number(config, table)
+    return config, *split_rows(task, table, config)
 
 
 def _task_class(config: RunConfig) -> type[Task]:

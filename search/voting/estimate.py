@@ -14,6 +14,7 @@ from foldtune.search.voting.bootstrap import Bootstrap, Interval, bootstrap_inte
 from foldtune.search.voting.combiner import VOTINGS, EnsembleCombiner, check_voting
 from foldtune.search.voting.crossfit import CrossFit, splits_for_choosing
 from foldtune.search.voting.evaluation import Objective
+from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 
 __all__ = ["VOTINGS", "EnsembleCombiner", "Estimate", "Member", "best_single", "estimate"]
@@ -81,7 +82,8 @@ def estimate(
     Args:
         objective: the members' N rows and the metric.
         members: M configurations with their out-of-fold scores.
-        folds: (N,) fold of each row; the combiner evaluated on a fold is fitted on the others.
+        folds: (N,) fold of each row; the combiner evaluated on a fold is fitted on the others. Rows of one fold alone
+            are split once more for that.
         voting: one of VOTINGS. For auto the choice of the method, too, is made on the other folds.
         min_votes: votes needed in a hard vote, 1 to M.
         bootstrap: samples of the intervals. Its groups stay together in the splits of auto, too; its seed is also that
@@ -96,6 +98,8 @@ def estimate(
     task, metric, targets = objective.task, objective.metric, objective.targets
     check_voting(task, metric, voting, len(members), min_votes)
     member_scores = [member.scores for member in members]
+    if len(np.unique(folds)) == 1:  # a given validation part: votes are cross-fitted inside of it
+        folds = make_splits(task.strata(targets), bootstrap.groups)
     if fixed is None and metric not in task.tunable_metrics:
         fixed = untuned
     splits = splits_for_choosing(task, targets, folds, bootstrap.groups) if voting == "auto" else folds

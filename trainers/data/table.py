@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from foldtune.canonical import canonical_text, one_spelling, spelling_notes
 from foldtune.errors import DataError
+from foldtune.trainers.data.given_folds import TEST, TO_ASSIGN, VALID, folds_of, splits_of
 from foldtune.trainers.data.id_checks import MAX_TEXT_BYTES, empty_cells, id_problems, too_long_ids, unusable_ids
 from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.images.image_files import file_keys
@@ -43,6 +44,7 @@ class Table:
         groups: (N,) groups, each of which belongs to one fold; None without groups.
         left_out: number of rows of the file that are not in the table, by reason.
         notes: what is spelled in several ways or doubtful, a line each.
+        parts: (N,) given fold, or TRAIN_ONLY or TO_ASSIGN of `given_folds`; None where all folds are to be drawn.
     """
 
     ids: npt.NDArray[np.str_]
@@ -51,6 +53,7 @@ class Table:
     groups: npt.NDArray[np.str_] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    parts: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -58,14 +61,9 @@ class Table:
     def select(self, rows: npt.NDArray[Any] | Sequence[int]) -> Table:
         """Return the table of some rows, given as indices (in that order) or as a mask (N,)."""
         index = np.arange(len(self))[np.asarray(rows)]
-        return Table(
-            ids=self.ids[index],
-            paths=tuple(self.paths[row] for row in index),
-            targets=None if self.targets is None else self.targets[index],
-            groups=None if self.groups is None else self.groups[index],
-            left_out=self.left_out,
-            notes=self.notes,
-        )
+        arrays = ((each.name, getattr(self, each.name)) for each in fields(self))
+        chosen = {name: values[index] for name, values in arrays if isinstance(values, np.ndarray)}
+        return replace(self, **chosen, paths=tuple(self.paths[row] for row in index))
 
 
 @dataclass(frozen=True)
@@ -77,12 +75,27 @@ class TableLayout:
         id_column: column of the image names.
         group_column: column of the groups; None without groups.
         confined: whether names must stay in `images`, which the user gave; else absolute ones and `..` may lead out.
+        fold_column: column of given folds; None where they are drawn.
+        split_column: column that marks rows as training, validation or test; None without one.
     """
 
     images: Path
     id_column: str = "image"
     group_column: str | None = None
     confined: bool = False
+    fold_column: str | None = None
+    split_column: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns beside that of the labels."""
+        wanted = (self.id_column, self.group_column, self.fold_column, self.split_column)
+        return tuple(name for name in wanted if name is not None)
+
+    @property
+    def columns_of_test(self) -> tuple[str, ...]:
+        """Columns that a table of rows to submit has, beside that of a split where it has one."""
+        return tuple(name for name in (self.id_column, self.group_column) if name is not None)
 
 
 def read_table(
@@ -116,10 +129,15 @@ def read_table(
     frame = task.read_frame(path) if frame is None else frame
     if frame.empty:
         raise DataError([f"{path}: holds no rows"])
-    left_out: Mapping[str, int] = {}
+    frame, left_out = rows_of_split(frame, layout.split_column, labelled=labelled)
+    if frame.empty:
+        raise DataError(
+            [f"{path}: column '{layout.split_column}' leaves no row for {'training' if labelled else 'test'}"]
+        )
     if labelled and labels is not None:
-        frame, left_out = labels.apply(frame, path)
-    wanted = [id_column] if group_column is None else [id_column, group_column]
+        frame, unlabelled = labels.apply(frame, path)
+        left_out = {**left_out, **unlabelled}
+    wanted = layout.columns if labelled else layout.columns_of_test
     problems = [f"{path}: {unknown('column', c, map(str, frame.columns))}" for c in wanted if c not in frame]
     targets = None
     if labelled:
@@ -140,16 +158,45 @@ def read_table(
                 problems += outside_images(path, images, [name for name in ids if name])
     if group_column is not None and group_column in frame:
         problems += [f"{path}: {text}" for text in empty_cells(frame[group_column])]
+    parts, found = _given_parts(frame, layout)
+    problems += [f"{path}: {text}" for text in found]
     if problems:
         raise DataError(problems)
     notes: tuple[str, ...] = ()
     groups = None
     if group_column is not None:
         written = [str(group) for group in frame[group_column]]
-        groups = _groups(written)
+        groups = group_names(written)
         notes = spelling_notes(f"column '{group_column}'", dict.fromkeys(written))
-    table = Table(np.array(ids, dtype=np.str_), paths, targets, groups, left_out, notes)
+    table = Table(np.array(ids, dtype=np.str_), paths, targets, groups, left_out, notes, parts)
     return _merge_files(table, path) if labelled and merge else table
+
+
+def rows_of_split(
+    frame: pd.DataFrame, column: str | None, *, labelled: bool = True
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the rows that a column of splits does not mark as test, and how many it does, by reason.
+
+    Args:
+        column: column of the splits; a frame without it is returned as it is.
+        labelled: whether the rows are to be trained on; else those marked as test are returned.
+    """
+    if column is None or column not in frame:
+        return frame, {}
+    test = splits_of(frame[column])[0] == TEST
+    rows = int(test.sum())
+    kept = frame[~test if labelled else test].reset_index(drop=True)
+    return kept, {f"{column} 'test'": rows} if labelled and rows else {}
+
+
+def _given_parts(frame: pd.DataFrame, layout: TableLayout) -> tuple[npt.NDArray[np.int64] | None, list[str]]:
+    """Return the part (N,) of each row, None where the frame gives none, and the problems of their column."""
+    if layout.fold_column is not None and layout.fold_column in frame:
+        return folds_of(frame[layout.fold_column])
+    if layout.split_column is not None and layout.split_column in frame:
+        splits, problems = splits_of(frame[layout.split_column])
+        return (np.where(splits == VALID, 0, TO_ASSIGN) if (splits == VALID).any() else None), problems
+    return None, []
 
 
 def _merge_files(table: Table, source: Path) -> Table:
@@ -183,10 +230,12 @@ def _differing(table: Table, one: int, other: int) -> str:
     first, second = table.targets[one], table.targets[other]
     if not np.array_equal(first, second, equal_nan=np.asarray(first).dtype.kind == "f"):
         return "labels"
+    if table.parts is not None and table.parts[one] != table.parts[other]:
+        return "folds"
     return "groups" if table.groups is not None and table.groups[one] != table.groups[other] else ""
 
 
-def _groups(written: Sequence[str]) -> npt.NDArray[np.str_]:
+def group_names(written: Sequence[str]) -> npt.NDArray[np.str_]:
     """Return groups (N,) in one spelling each; very long ones, of which all would take the length, by a digest."""
     forms = one_spelling(dict.fromkeys(written))
     if max(map(len, forms.values()), default=0) * len(written) * 4 > MAX_TEXT_BYTES:

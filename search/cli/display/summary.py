@@ -41,7 +41,9 @@ def _classes(checked: Checked) -> Group:
     targets = checked.table.targets
     assert targets is not None
     total = checked.task.support(targets)
-    folds = [checked.task.support(targets[checked.folds == fold]) for fold in np.unique(checked.folds)]
+    folds = [
+        checked.task.support(targets[checked.folds == fold]) for fold in np.unique(checked.folds[checked.folds >= 0])
+    ]
     for name, rows in sorted(total.items(), key=lambda item: -item[1]):
         table.add_row(name, str(rows), str(min(fold[name] for fold in folds)))
     return titled("rows of each class", table)

@@ -11,7 +11,8 @@ import pytest
 
 from foldtune.errors import InputError
 from foldtune.search.config.loading import load_config
-from foldtune.search.runs.dataset import Labelled, image_plan, open_images, open_once, read_labelled, split
+from foldtune.search.runs.dataset import Labelled, image_plan, open_images, open_once, read_labelled
+from foldtune.search.runs.given_splits import split
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import yaml
 from foldtune.errors import ProcessLost
 from foldtune.results.runs.store import RunStore
 from foldtune.search.config.loading import check
-from foldtune.search.runs.dataset import Labelled, image_plan, open_images, read_labelled, split
+from foldtune.search.runs.dataset import Labelled, image_plan, open_images, read_labelled
+from foldtune.search.runs.given_splits import split
 from foldtune.search.workers.trainable import TRIAL_KEY, TrialTrainable
 from foldtune.search.workers.training import TrialWork
 

@@ -180,7 +180,7 @@ def test_one_very_long_group_does_not_lengthen_all(folder: Path) -> None:
     rows = 200_000
     frame = pd.DataFrame({"image": "a.png", "label": "cat", "patient": [f"p{row}" for row in range(rows)]})
     frame.loc[5, "patient"] = "x" * 3000
-    groups = table_module._groups(frame["patient"].tolist())
+    groups = table_module.group_names(frame["patient"].tolist())
     assert groups.nbytes < 1 << 28
     assert len(np.unique(groups)) == rows
 

@@ -1,0 +1,73 @@
+"""Rows of two tables as one: those of the validation table behind those of the training table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.errors import DataError
+from foldtune.trainers.data.given_folds import TO_ASSIGN
+from foldtune.trainers.data.table import Table, group_names
+from foldtune.trainers.images.image_files import file_keys
+from foldtune.wording import first_few
+
+
+def with_validation(table: Table, valid: Table, source: Path) -> Table:
+    """Return the rows of both tables, those of `valid` as fold 0.
+
+    Args:
+        source: file of `valid`, for messages.
+
+    Raises:
+        DataError: ids or image files that both have.
+    """
+    _check_apart(table, valid, source)
+    return join(replace(table, parts=np.full(len(table), TO_ASSIGN)), replace(valid, parts=np.zeros(len(valid), int)))
+
+
+def _check_apart(table: Table, other: Table, source: Path) -> None:
+    known = dict(zip(file_keys(table.paths), table.ids.tolist(), strict=True))
+    ids = set(table.ids.tolist())
+    shared = [
+        name
+        for name, key in zip(other.ids.tolist(), file_keys(other.paths), strict=True)
+        if name in ids or key in known
+    ]
+    if shared:
+        raise DataError([f"{source}: {len(shared)} images are training rows, too ({first_few(shared)})"])
+
+
+def join(first: Table, second: Table) -> Table:
+    """Return the rows of `first` and then those of `second`, which have the same columns and no id in common."""
+    groups = None
+    if first.groups is not None and second.groups is not None:
+        groups = group_names([*first.groups.tolist(), *second.groups.tolist()])  # one may spell 7 what is 7.0 in both
+    assert first.targets is not None
+    assert second.targets is not None
+    assert first.parts is not None
+    assert second.parts is not None
+    return Table(
+        ids=np.concatenate([first.ids, second.ids]),
+        paths=(*first.paths, *second.paths),
+        targets=_stacked(first.targets, second.targets),
+        groups=groups,
+        left_out=dict(Counter(first.left_out) + Counter(second.left_out)),
+        notes=tuple(dict.fromkeys([*first.notes, *second.notes])),
+        parts=np.concatenate([first.parts, second.parts]).astype(np.int64),
+    )
+
+
+def _stacked(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return targets of both, (N, ...) and (M, ...): places of boxes that a row does not have are NaN."""
+    if first.shape[1:] == second.shape[1:]:
+        return np.concatenate([first, second])
+    shape = tuple(map(max, first.shape[1:], second.shape[1:]))
+    padded = np.full((len(first) + len(second), *shape), np.nan, dtype=np.result_type(first, second))
+    padded[(slice(len(first)), *map(slice, first.shape[1:]))] = first
+    padded[(slice(len(first), None), *map(slice, second.shape[1:]))] = second
+    return padded
