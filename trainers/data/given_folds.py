@@ -90,7 +90,7 @@ def complete_folds(
     check_groups(groups, parts)
     given = np.unique(parts[parts >= 0])
     if len(given) and given[-1] >= n_splits:
-        raise DataError([f"{given[-1] + 1} folds are given, and {n_splits} asked for"])
+        raise DataError([f"{given[-1] + 1} folds are given, and ensemble.folds is {n_splits}"])
     free = np.setdiff1d(np.arange(n_splits), given)
     folds, rest = parts.copy(), parts == TO_ASSIGN
     if not rest.any():
@@ -99,7 +99,7 @@ def complete_folds(
         raise DataError(
             [
                 f"{n_splits} folds, {len(given)} of them given, leave one for all other rows, whose model would be "
-                "trained without them; ask for one more, or one less"
+                "trained without them; take one more, or one less"
             ]
         )
     if n_splits < 2 and not len(given):
