@@ -51,8 +51,8 @@ HEAD = """# Configuration
 Every key of a configuration's YAML, its default and its meaning; `foldtune validate` checks all of them, and an unknown
 name is answered with the nearest and the valid ones. Written by `docs/configuration_page.py` from the code.
 
-A table of rows is a CSV with a header: a column of image names (`data.id`, by default `image`) and one of labels
-(`data.target`):
+Rows come in [many forms](data.md); the plainest is a CSV with a header, a column of image names (`data.id`, by default
+`image`) and one of labels (`data.target`):
 
 ```
 image,label

@@ -36,6 +36,9 @@ REPEATED = "repeated"
 """Key of a table's `attrs`: names of columns that its header has more than once."""
 _HEADER = re.compile(r"[^\r\n]*[^\s][^\r\n]*")
 _SHOWN = 3
+_SAMPLE = 1 << 16
+"""Bytes by which an unknown encoding is recognised."""
+_AS_CSV = "cannot be read as a CSV"
 _MAGIC = {
     b"PK\x03\x04": "a ZIP archive or an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
@@ -50,7 +53,7 @@ _UNPACKED: Mapping[str, Any] = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz"
 _BOMS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig"}
 
 
-def read_csv(path: Path, *, empty_is_missing: bool = True) -> pd.DataFrame:
+def read_csv(path: Path, *, empty_is_missing: bool = True, encoding: str | None = None) -> pd.DataFrame:
     """Return a CSV as text: only an empty cell is missing ("NA" and "None" are labels); a BOM is dropped.
 
     Where the header has no comma, tabs, semicolons or bars separate the cells. Empty cells beyond the header, as a
@@ -58,11 +61,12 @@ def read_csv(path: Path, *, empty_is_missing: bool = True) -> pd.DataFrame:
 
     Args:
         empty_is_missing: whether an empty cell is NaN, else "".
+        encoding: encoding of a file without a BOM, None for UTF-8.
 
     Raises:
-        DataError: no such file, not a CSV, not UTF-8, empty, a row with more cells than the header, too large.
+        DataError: no such file, not a CSV, another encoding, empty, a row with more cells than the header, too large.
     """
-    text = _decode(path, _read(path))
+    text = _decode(path, _read(path), encoding)
     delimiter = _delimiter(text)
     missing = [""] if empty_is_missing else []
     _check_counts(path, text, delimiter)
@@ -71,6 +75,22 @@ def read_csv(path: Path, *, empty_is_missing: bool = True) -> pd.DataFrame:
         _check_cells(path, frame)
     frame.attrs[REPEATED] = _repeated_columns(text, delimiter)
     return frame
+
+
+def read_text(path: Path, encoding: str | None = None, form: str = "CSV") -> str:
+    """Return the text of a file, which may be packed (.gz, .bz2, .xz, a .zip of one file).
+
+    Args:
+        encoding: encoding of a file without a BOM, None for UTF-8.
+        form: name of what is read, for messages.
+
+    Raises:
+        DataError: no such file, another encoding, too large.
+    """
+    try:
+        return _decode(path, _read(path), encoding)
+    except DataError as error:
+        raise DataError([text.replace(_AS_CSV, f"cannot be read as {form}", 1) for text in error.problems]) from None
 
 
 def _repeated_columns(text: str, delimiter: str) -> list[str]:
@@ -128,22 +148,36 @@ def _open(path: Path) -> IO[bytes]:
     return archive.open(names[0])
 
 
-def _decode(path: Path, raw: bytes) -> str:
+def _decode(path: Path, raw: bytes, given: str | None) -> str:
     for magic, kind in _MAGIC.items():
         if raw.startswith(magic):
             raise _refused(path, f"it is {kind}, not text; save the table as CSV in UTF-8")
-    encoding = next((name for bom, name in _BOMS.items() if raw.startswith(bom)), "utf-8")
+    encoding = next((name for bom, name in _BOMS.items() if raw.startswith(bom)), given or "utf-8")
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        where = f"line {line}, byte 0x{raw[error.start]:02x}" if encoding != "utf-16" else "it begins as UTF-16 does"
-        name = "UTF-8" if encoding != "utf-16" else "UTF-16"
-        raise _refused(path, f"its encoding is not {name} ({where}); save it as UTF-8 (in Excel: CSV UTF-8)") from None
+        begins = "it begins as UTF-16 does" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ""
+        where = begins or f"line {line}, byte 0x{raw[error.start]:02x}"
+        name = "UTF-8" if encoding == "utf-8-sig" else encoding.upper() if encoding.startswith("utf") else encoding
+        advice = _encoding_advice(raw)
+        raise _refused(path, f"its encoding is not {name} ({where}); {advice}") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise _refused(path, f"line {line} holds a NUL: the encoding is not UTF-8, or this is no text at all")
     return text
+
+
+def _encoding_advice(raw: bytes) -> str:
+    """Return what to do about an unknown encoding, with the likely ones by name."""
+    from charset_normalizer import from_bytes  # tables are rarely in another encoding
+
+    sample = raw[: raw.rfind(b"\n", 0, _SAMPLE) + 1] or raw[:_SAMPLE]
+    matches = list(from_bytes(sample))[:_SHOWN]
+    # Texts of few letters fit many encodings of one byte a character, of which one is by far the most frequent.
+    first = [] if any(match.multi_byte_usage for match in matches[:1]) else ["cp1252"]
+    names = list(dict.fromkeys([*first, *(match.encoding for match in matches)]))[:_SHOWN]
+    return f"set data.encoding (likely {' or '.join(names)}), or save it as UTF-8 (in Excel: CSV UTF-8)"
 
 
 def _delimiter(text: str) -> str:
@@ -224,7 +258,7 @@ def _ragged_reason(ragged: list[tuple[int, int]], header: int, delimiter: str) -
 
 
 def _refused(path: Path, reason: str) -> DataError:
-    return DataError([f"{path}: cannot be read as a CSV: {reason}"])
+    return DataError([f"{path}: {_AS_CSV}: {reason}"])
 
 
 def _one_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError
-from foldtune.search.runs.dataset import label_rules
+from foldtune.search.runs.dataset import label_rules, read_rows
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.combiner import EnsembleCombiner
@@ -73,7 +73,7 @@ def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int6
     """Return the targets of the test rows that have a label, and the indices (T,) of those rows."""
     data = run.config.data
     try:
-        frame: pd.DataFrame = run.task.read_frame(labels)
+        frame: pd.DataFrame = read_rows(data, run.task, labels, "test").frame
     except DataError as error:
         raise InputError(error.problems) from None
     for column in (data.id, data.target):

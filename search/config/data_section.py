@@ -14,6 +14,7 @@ from foldtune.home import expanded, user_cache_folder
 from foldtune.search.config.section import Section, stated, usable_path
 from foldtune.trainers.images.preprocess import Step, parse_steps, steps_to_list
 from foldtune.trainers.images.reading import MAX_MEGAPIXELS, PixelLimits
+from foldtune.wording import shortened
 
 MIN_SIDE, MAX_SIDE = 8, 4096
 """Pixels of an image's side."""
@@ -35,15 +36,16 @@ class DataConfig(Section):
     """Where rows, images and labels are, and how an image is brought to its working size."""
 
     root: Path | None = Field(None, description="folder that the other paths are relative to")
-    train: Path = Field(description="CSV of the labelled rows")
-    valid: Path | None = Field(None, description="table of the validation rows, which are fold 0")
-    test: Path | None = Field(None, description="CSV of the rows to submit")
+    train: Path = Field(description="labelled rows: a table, a folder, arrays")
+    valid: Path | None = Field(None, description="validation rows, in any of these forms, which are fold 0")
+    test: Path | None = Field(None, description="rows to submit, in any of these forms")
     images: Path = Field(Path("."), description="folder of the images that the CSVs name")
     id: str = Field("image", description="column of the image names")
     target: str = Field(description="column of the labels")
     group: str | None = Field(None, description="column of what must not be split between folds")
     fold: str | None = Field(None, description="column of the folds, where they are given; -1 trains only")
     split: str | None = Field(None, description="column with train, val or test: val is fold 0, test is left out")
+    encoding: str | None = Field(None, description="encoding of the tables' text, such as cp949; UTF-8 by default")
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
     positive: str | None = Field(None, description="label that a binary task looks for")
     target_map: dict[str, str | None] | None = Field(None, description="mapping of old labels to new ones, or to null")
@@ -65,6 +67,16 @@ class DataConfig(Section):
     @classmethod
     def _paths_are_usable(cls, value: Any) -> Any:
         return usable_path(value) if isinstance(value, str | Path) else value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_one_of_text(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                "".encode(value)
+        except (LookupError, ValueError):
+            raise ValueError(f"no encoding of text is called {shortened(repr(value))}; such as cp949, cp1252") from None
+        return value
 
     @field_validator("positive", mode="before")
     @classmethod

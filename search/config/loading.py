@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from foldtune.errors import InputError
 from foldtune.redaction import redacted
 from foldtune.search.config.messages import describe, shown
+from foldtune.search.config.own_target import with_own_target
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.unsound import section_keys, unsound_keys
 from foldtune.wording import did_you_mean_file
@@ -77,6 +78,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
     raw = {key: value for key, value in raw.items() if value is not None}
     if "targets" in raw:
         raise InputError("targets: this command takes a configuration of one task, not one of several targets")
+    raw = with_own_target(raw, folder)
     try:
         config = RunConfig.model_validate(raw)
     except ValidationError as error:

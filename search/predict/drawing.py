@@ -13,6 +13,7 @@ from foldtune.errors import DataError, InputError
 from foldtune.paths import join_to_write, output_names
 from foldtune.results.exports.annotated_image import write_annotated
 from foldtune.search.predict.new_images import NewImages
+from foldtune.trainers.data.readers import ReadOptions
 from foldtune.trainers.tasks import Task
 from foldtune.wording import unknown
 
@@ -86,7 +87,7 @@ def _spare_originals(images: NewImages, folder: Path, names: Iterable[PurePosixP
 
 def _read(task: Task, labels: Path, id_column: str) -> dict[str, Array]:
     try:
-        frame = task.read_frame(labels)
+        frame = task.read_source(labels, ReadOptions(id_column, part="test")).frame
         if id_column not in frame:
             raise InputError(f"--labels {labels}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
         targets = task.encode(frame, labels)

@@ -14,8 +14,9 @@ from foldtune.canonical import canonical_text
 from foldtune.errors import InputError
 from foldtune.paths import check_not_read, outside_names
 from foldtune.results.exports.submission import read_sample
-from foldtune.search.predict.image_folder import read_folder
-from foldtune.trainers.data.label_columns import read_csv
+from foldtune.search.config.data_section import default_cache_dir
+from foldtune.trainers.data.readers import ReadOptions, read_source
+from foldtune.trainers.images.image_folder import read_folder
 from foldtune.trainers.images.locate import locate
 from foldtune.trainers.images.reading import image_suffixes
 from foldtune.wording import did_you_mean_file, unknown
@@ -37,15 +38,15 @@ class NewImages:
 
 
 def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
-    """The images of a folder (with its subfolders, linked ones too), one file, or the rows of a CSV.
+    """The images of a folder (with its subfolders, linked ones too), one file, or the rows of a table.
 
     Args:
-        root: folder of the images that a CSV names; the CSV's own by default.
-        id_column: the CSV's column of image names.
+        root: folder of the images that a table names; the table's own by default.
+        id_column: the table's column of image names.
 
     Raises:
         InputError: nothing there, or rows without a name.
-        DataError: the CSV cannot be read.
+        DataError: the table cannot be read.
     """
     if source.is_dir():
         return _in_folder(source)
@@ -53,7 +54,8 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
         raise InputError(f"{source}: no such file or folder")
     if source.suffix.lower() in image_suffixes():
         return NewImages((_writable(source.name),), (source,))
-    frame = read_csv(source)
+    rows = read_source(source, ReadOptions(id_column, part="test", unpacked=default_cache_dir() / "unpacked"))
+    frame = rows.frame
     if id_column not in frame:
         raise InputError(f"{source}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
     names = frame[id_column]
@@ -64,7 +66,7 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
         )
     if names.empty:
         raise InputError(f"{source}: holds no rows")
-    folder = root or source.parent
+    folder = rows.images or root or source.parent
     return NewImages(tuple(names), _files(folder, names))
 
 

@@ -191,7 +191,7 @@ def read_rows(data: DataConfig, task: Task | type[Task], path: Path, part: Part 
         DataError: what is wrong with the file or folder.
     """
     unpacked = (data.cache_dir or default_cache_dir()) / "unpacked"
-    return task.read_source(path, ReadOptions(data.id, data.target, part, unpacked=unpacked))
+    return task.read_source(path, ReadOptions(data.id, data.target, part, data.encoding, unpacked))
 
 
 def _layout(data: DataConfig, source: Source, group: str | None = None) -> TableLayout:

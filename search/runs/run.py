@@ -214,7 +214,7 @@ def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Label
     try:
         table = read_labels(data, run.task, merge=False)
     except DataError as error:
-        hint = "" if data.train.is_file() and data.images.is_dir() else "; if the data moved, give --data ROOT"
+        hint = "" if data.train.exists() and data.images.is_dir() else "; if the data moved, give --data ROOT"
         raise InputError([*error.problems[:-1], f"{error.problems[-1]}{hint}"]) from None
     folds = run.store.read_folds()
     table = _rows(table, folds["id"].to_numpy(dtype=np.str_), data.train)

@@ -23,7 +23,7 @@ FORM = '{"NAME.jpg": {"width": 480, "height": 960, "boxes": [{"points": [[x, y],
 class BoxesJson:
     """JSON of the form `FORM`, by its suffix."""
 
-    brings_target = False
+    own_target: str | None = "boxes"
 
     def matches(self, path: Path) -> bool:
         return path.is_file() and path.suffix.lower() == ".json"

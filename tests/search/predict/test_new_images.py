@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import InputError
-from foldtune.search.predict.image_folder import AGAIN, BROKEN, CLOSED, HIDDEN, OTHER
 from foldtune.search.predict.new_images import find_images, sample_images
+from foldtune.trainers.images.image_folder import AGAIN, BROKEN, CLOSED, HIDDEN, OTHER
 
 
 def image(path: Path) -> Path:

@@ -18,7 +18,7 @@ _SUFFIXES = (".parquet", ".pq")
 class Parquet:
     """A Parquet file, by its suffix or its first bytes."""
 
-    brings_target = False
+    own_target: str | None = None
 
     def matches(self, path: Path) -> bool:
         return path.is_file() and (path.suffix.lower() in _SUFFIXES or _begins(path))

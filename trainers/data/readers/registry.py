@@ -7,12 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from foldtune.errors import DataError
+from foldtune.trainers.data.readers.class_folders import ClassFolders
 from foldtune.trainers.data.readers.delimited import DelimitedText
+from foldtune.trainers.data.readers.json_records import JsonLines, JsonRecords
+from foldtune.trainers.data.readers.metadata_folder import MetadataFolder
 from foldtune.trainers.data.readers.parquet import Parquet
+from foldtune.trainers.data.readers.refused import RefusedForm
 from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
 from foldtune.wording import did_you_mean_file, shortened
 
-READERS: tuple[Reader, ...] = (Parquet(), DelimitedText())
+READERS: tuple[Reader, ...] = (
+    MetadataFolder(),
+    ClassFolders(),
+    Parquet(),
+    JsonLines(),
+    JsonRecords(),
+    RefusedForm(),
+    DelimitedText(),
+)
 """Forms of rows with labels, the first that matches reads; text detection has forms of its own before them."""
 
 

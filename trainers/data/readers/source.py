@@ -62,8 +62,8 @@ class Reader(Protocol):
     """One form of rows."""
 
     @property
-    def brings_target(self) -> bool:
-        """Whether the form has labels of its own, so that no column of them has to be named."""
+    def own_target(self) -> str | None:
+        """Name by default of the column of labels that the form brings; None where a column has to be named."""
 
     def matches(self, path: Path) -> bool:
         """Whether an existing file or folder is of this form, by its name and first bytes or by its entries."""

@@ -44,7 +44,7 @@ def remote_search(request: SearchRequest) -> RemoteCommand:
     several = file.targets
     checked = check(file.raw, file.folder) if several is None else several.config(next(iter(several.raws)))[0]
     # A path of the cluster's is checked by the job before it trains; what a stored run was started with holds already.
-    if request.resume or not checked.data.train.is_file():
+    if request.resume or not checked.data.train.exists():
         Space.parse(checked.space)
     elif several is None:
         check_run(checked)
