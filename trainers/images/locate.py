@@ -1,4 +1,4 @@
-"""Files of the images that a table names, and what is said of those that are missing."""
+"""Files of the images that a table names, and the messages on those that are missing."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_close_matches(given: str, valid: list[str], expected: str | None) -> No
 
 def test_a_name_is_compared_with_a_bounded_number_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[str] = []
-    monkeypatch.setattr("foldtune.errors.get_close_matches", lambda _, names, **__: compared.extend(names) or [])
+    monkeypatch.setattr("foldtune.wording.get_close_matches", lambda _, names, **__: compared.extend(names) or [])
     names = [f"img_{number}.png" for number in range(50_000)] + ["x" * 100_000, "Last.png"]
     assert close_matches("last.png", names) == ["Last.png"]
     assert close_matches("img_77777.png", names) == []

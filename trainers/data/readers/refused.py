@@ -28,7 +28,7 @@ _FORMS: Mapping[str, str] = {
 
 
 class RefusedForm:
-    """A file whose name says that it holds no table that is read; never returns rows."""
+    """A file of a form that is never read as rows, by its suffix."""
 
     own_target: str | None = None
 
