@@ -45,6 +45,12 @@ def _member_name(name: str) -> str:
     return name
 
 
+def _rising(bounds: list[float]) -> list[float]:
+    if not bounds[0] < bounds[1]:
+        raise ValueError("must be a lower and a higher value")
+    return bounds
+
+
 Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
@@ -52,6 +58,7 @@ Side = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE)]
 Offset = Number | list[Number] | list[list[Number]]
 Name = Annotated[str, Field(strict=True, max_length=500), AfterValidator(_member_name)]
 Size = Annotated[list[Side], Field(min_length=2, max_length=2)]
+Bounds = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_rising)]
 Voting = Literal["soft", "hard", "weighted", "greedy", "rank"]
 
 
@@ -98,6 +105,7 @@ class StoredPreprocessing(Stored):
     image_size: Size | None = None
     resize: Literal["squash", "crop", "pad"] | None = None
     preprocess: list[dict[str, Any]] | None = None
+    window: Literal["auto"] | Bounds | dict[Literal["percentiles"], Bounds] | None = None
     tta: StrictStr | None = None
 
 

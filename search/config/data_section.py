@@ -12,8 +12,9 @@ from pydantic import Field, field_validator
 from foldtune.errors import SettingsError
 from foldtune.home import expanded, user_cache_folder
 from foldtune.search.config.section import Section, stated, usable_path
+from foldtune.trainers.images.formats.limits import MAX_MEGAPIXELS, PixelLimits
+from foldtune.trainers.images.formats.window import parse_window, window_to_plain
 from foldtune.trainers.images.preprocess import Step, parse_steps, steps_to_list
-from foldtune.trainers.images.reading import MAX_MEGAPIXELS, PixelLimits
 from foldtune.wording import shortened
 
 MIN_SIDE, MAX_SIDE = 8, 4096
@@ -55,6 +56,9 @@ class DataConfig(Section):
     preprocess: tuple[dict[str, Any], ...] = Field((), description="steps that change each image once, such as clahe")
     pixel_range: Literal["used", "uint16"] = Field(
         "used", description="range of pixels deeper than 8 bits: what each file uses, or 0 to 65535"
+    )
+    window: Any = Field(
+        "auto", description="values of deep pixels that become 0 and 255: auto, [low, high] or percentiles"
     )
     max_megapixels: float = Field(
         MAX_MEGAPIXELS, gt=0, le=10_000, description="pixels of one image in memory; a JPEG is decoded at a fraction"
@@ -109,6 +113,11 @@ class DataConfig(Section):
         except SettingsError as error:
             raise stated("; ".join(map(str, error.problems))) from None
 
+    @field_validator("window", mode="before")
+    @classmethod
+    def _window_has_a_form(cls, value: Any) -> Any:
+        return window_to_plain(parse_window(value))
+
     @field_validator("image_size", mode="before")
     @classmethod
     def _one_side_or_two(cls, value: Any) -> Any:
@@ -140,7 +149,7 @@ class DataConfig(Section):
     @property
     def limits(self) -> PixelLimits:
         """What becomes of pixels that are deep or many."""
-        return PixelLimits(self.pixel_range, self.max_megapixels)
+        return PixelLimits(self.pixel_range, self.max_megapixels, parse_window(self.window))
 
     @property
     def cache_dir(self) -> Path | None:

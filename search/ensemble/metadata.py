@@ -101,6 +101,7 @@ def _images(run: Run) -> dict[str, Any]:
         "resize": data.resize,
         "preprocess": list(data.preprocess),
         "pixel_range": data.pixel_range,
+        "window": data.window,
         "max_megapixels": data.max_megapixels,
     }
 

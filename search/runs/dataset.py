@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -111,14 +111,6 @@ class Labelled:
             groups=self.table.groups,
             digest=self.digest,
         )
-
-
-def depth_notes(deep: Mapping[str, int]) -> tuple[str, ...]:
-    """Return a line on images of more than 8 bits by the range that became 0..255, none where there are none."""
-    if not deep:
-        return ()
-    ranges = ", ".join(f"{number} by {name}" for name, number in sorted(deep.items()))
-    return (f"{sum(deep.values())} images have more than 8 bits a channel, brought to 8 (data.pixel_range): {ranges}",)
 
 
 @lru_cache(maxsize=4)

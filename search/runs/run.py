@@ -26,17 +26,11 @@ from foldtune.search.checks.warmup import short_warmup
 from foldtune.search.config.data_section import DATA_PATHS, DataConfig
 from foldtune.search.config.loading import check
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.runs.dataset import (
-    Labelled,
-    Progress,
-    depth_notes,
-    image_plan,
-    open_images,
-    read_labels,
-)
+from foldtune.search.runs.dataset import Labelled, Progress, image_plan, open_images, read_labels
 from foldtune.search.runs.digests import TEST, TRAIN, digest_rows, summary
 from foldtune.search.runs.given_splits import drawn_again, split_rows
 from foldtune.search.runs.goal import resolve_goal
+from foldtune.search.runs.pixel_notes import pixel_notes
 from foldtune.search.runs.stored_task import read_task
 from foldtune.search.runs.unchanged import check_unchanged
 from foldtune.search.runs.validation import Checked
@@ -187,10 +181,12 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
         folds = split_rows(task, table, config)[0]
         # The rows that stay are a cache of their own, which workers find.
         prepared = open_images(plan, table, progress)
+    notes = pixel_notes(prepared, config.data)
     digests = digest_rows(TRAIN, table, folds=folds, memo=prepared.folder)
     stored = [digests]
     if checked.test is not None:
         to_submit = open_images(plan, checked.test, progress)
+        notes = (*notes, *(f"to submit: {note}" for note in pixel_notes(to_submit, config.data)))
         stored.append(digest_rows(TEST, checked.test, memo=to_submit.folder))
     assert table.targets is not None
     task = task.for_training(table.targets[folds != 0])  # fold 0 judges the search's models
@@ -200,7 +196,7 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
     store.write_goal(checked.goal)
     store.write_folds(table.ids, folds)
     store.write_config(config.model_dump(mode="json"))
-    labelled = Labelled(task, table, folds, plan, summary(digests), depth_notes(prepared.deep))
+    labelled = Labelled(task, table, folds, plan, summary(digests), notes)
     return Run(store, config, task, checked.goal), labelled
 
 
@@ -221,7 +217,7 @@ def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Label
     plan = image_plan(data, decoders)
     prepared = open_images(plan, table, progress)
     folds_of_rows = folds["fold"].to_numpy(dtype=np.int64)
-    notes = (*depth_notes(prepared.deep), *_outside_notes(table, data))
+    notes = (*pixel_notes(prepared, data), *_outside_notes(table, data))
     labelled = Labelled(run.task, table, folds_of_rows, plan, notes=notes)
     return check_unchanged(run.store, labelled, prepared.folder, moved=run.moved)
 

@@ -36,6 +36,8 @@ def settings_digest(work: TrialWork, config: Mapping[str, Any]) -> str:
     plan = [list(seen.size), seen.resize, steps_to_list(seen.steps)]
     if seen.limits.pixel_range != "uint16":  # which is that of every model of before, whose digest stays
         plan.append(seen.limits.pixel_range)
+    if seen.limits.window is not None:
+        plan.append(str(seen.limits.window))
     text = json_text([config, plan, work.metric, work.epochs, work.seed])
     return sha256(text.encode()).hexdigest()[:16]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("search", "trainers", "spaces", "results", "cluster")
-USER_EXTRAS = ("s3", "postgres")
+USER_EXTRAS = ("s3", "postgres", "dicom")
 """Extras of users; those of developers are no dependencies of the code."""
 LOADED_BY_NAME = {
     "torchvision": "timm imports it, and its version has to fit torch's",

@@ -17,6 +17,7 @@ from foldtune.errors import DataError
 from foldtune.trainers.data.given_folds import TEST, TO_ASSIGN, VALID, folds_of, splits_of
 from foldtune.trainers.data.id_checks import MAX_TEXT_BYTES, empty_cells, id_problems, too_long_ids, unusable_ids
 from foldtune.trainers.data.labels import LabelRules
+from foldtune.trainers.images.formats.dicom import unreadable_files
 from foldtune.trainers.images.image_files import file_keys
 from foldtune.trainers.images.locate import locate, missing_images, outside_images
 from foldtune.wording import shortened, unknown
@@ -154,6 +155,7 @@ def read_table(
         if not unusable:
             paths, missing = locate(images, ids)
             problems += missing_images(path, images, missing, sum(map(bool, ids)))
+            problems += [f"{path}: {text}" for text in unreadable_files(paths)]
             if layout.confined:
                 problems += outside_images(path, images, [name for name in ids if name])
     if group_column is not None and group_column in frame:

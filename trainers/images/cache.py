@@ -22,17 +22,20 @@ from filelock import FileLock
 from foldtune.errors import BrokenImage, DataError
 from foldtune.trainers.images.cache_listing import mark_used
 from foldtune.trainers.images.decoding import Decoded, decode_all
+from foldtune.trainers.images.formats.limits import MAX_MEGAPIXELS
+from foldtune.trainers.images.formats.window import window_to_plain
 from foldtune.trainers.images.preprocess import ImagePreprocessing, steps_to_list
 from foldtune.trainers.images.presence import State, file_state, present_states
-from foldtune.trainers.images.reading import MAX_MEGAPIXELS, is_deep
+from foldtune.trainers.images.reading import is_deep
 from foldtune.trainers.images.sources import CachedImages, DecodedImages, ImageSource
 from foldtune.wording import unknown
 
 __all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_images"]
 
 FORMAT_VERSION = 1
-DECODER = 2
-"""Version of the decoding: 1 saw deep pixels as 16 bits, and took images of odd metadata or many pixels for broken."""
+DECODER = 3
+"""Version of the decoding: 1 saw deep pixels as 16 bits, and took images of odd metadata or many pixels for broken; 2
+took floats and DICOM for broken, kept little of 16-bit colours of a narrow range, and did not list single colours."""
 _IMAGES, _META = "images.npy", "meta.json"
 _SHOWN = 10
 ON_BROKEN = ("error", "skip", "report")
@@ -50,6 +53,7 @@ class Prepared:
         keep: (N,) mask of the given paths that are in `source`.
         folder: cache of the given paths, None where nothing is stored.
         deep: number of images of more than 8 bits by the range that became 0..255, such as "12 bits".
+        one_colour: files whose pixels are all alike; those of a cache of an earlier version are not known.
     """
 
     source: ImageSource
@@ -57,6 +61,7 @@ class Prepared:
     keep: npt.NDArray[np.bool_]
     folder: Path | None = None
     deep: Mapping[str, int] = field(default_factory=dict)
+    one_colour: tuple[Path, ...] = ()
 
 
 def prepare_images(
@@ -99,7 +104,8 @@ def prepare_images(
         decoded = decode_all(paths, preprocessing, None, workers, progress) if verify else Decoded()
         keep = _keep_mask(paths, decoded.broken, on_broken)
         kept = tuple(path for path, ok in zip(paths, keep, strict=True) if ok)
-        return Prepared(DecodedImages(kept, preprocessing), _errors(paths, decoded.broken), keep, deep=decoded.deep)
+        errors, one_colour = _errors(paths, decoded.broken), _one_colour(paths, decoded)
+        return Prepared(DecodedImages(kept, preprocessing), errors, keep, deep=decoded.deep, one_colour=one_colour)
     shape = (len(paths), *preprocessing.size, 3)
     states = present_states(paths, waits_s) if waits_s else [file_state(path) for path in paths]
     place = _CachePlace.of(Path(cache_dir).absolute(), _key(paths, states, preprocessing), preprocessing)
@@ -119,7 +125,8 @@ def prepare_images(
     keep = _keep_mask(paths, decoded.broken, on_broken)
     index = None if keep.all() else np.flatnonzero(keep)
     source = CachedImages(folder / _IMAGES, shape, index)
-    return Prepared(source, _errors(paths, decoded.broken), keep, folder, decoded.deep)
+    errors = _errors(paths, decoded.broken)
+    return Prepared(source, errors, keep, folder, decoded.deep, _one_colour(paths, decoded))
 
 
 _Found = tuple[Path, Decoded]
@@ -141,16 +148,21 @@ class _CachePlace:
 
     @classmethod
     def of(cls, cache_dir: Path, key: str, preprocessing: ImagePreprocessing) -> _CachePlace:
-        by_range = hashlib.sha256(f"{key} by range".encode()).hexdigest()[:32]
+        by_range = hashlib.sha256(f"{key} by range {DECODER}".encode()).hexdigest()[:32]
         return cls(cache_dir / key, cache_dir / by_range if preprocessing.limits.pixel_range == "used" else None)
 
     def find(self, paths: Sequence[Path], shape: tuple[int, ...]) -> _Found | None:
         """Return the finished, whole cache; None where there is none."""
         meta = _open(self.plain, shape)
-        if meta is not None and (self.deep is None or self._is_plain(meta, paths)):
+        if meta is not None and (self._is_plain(meta, paths) if self.deep else self._is_whole(meta)):
             return self.plain, _decoded(meta)
         meta = None if self.deep is None else _open(self.deep, shape)
         return None if meta is None or self.deep is None else (self.deep, _decoded(meta))
+
+    @staticmethod
+    def _is_whole(meta: dict[str, Any]) -> bool:
+        """Whether a cache lacks nothing that decodes today."""
+        return meta.get("decoder") == DECODER or not meta["broken"]
 
     def _is_plain(self, meta: dict[str, Any], paths: Sequence[Path]) -> bool:
         """Whether a cache holds what is decoded today; one of an earlier version is marked where it does."""
@@ -172,6 +184,8 @@ def _key(paths: Sequence[Path], states: Sequence[State], preprocessing: ImagePre
     settings = [FORMAT_VERSION, preprocessing.size, preprocessing.resize, *steps_to_list(preprocessing.steps)]
     if preprocessing.limits.max_megapixels != MAX_MEGAPIXELS:
         settings.append(preprocessing.limits.max_megapixels)
+    if preprocessing.limits.window is not None:
+        settings.append(window_to_plain(preprocessing.limits.window))
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path, state in zip(paths, states, strict=True):
         digest.update(f"\0{path}\0{state}".encode(errors="surrogateescape"))
@@ -192,7 +206,8 @@ def _open(folder: Path, shape: tuple[int, ...]) -> dict[str, Any] | None:
 
 def _decoded(meta: Mapping[str, Any]) -> Decoded:
     broken = {int(row): str(reason) for row, reason in meta["broken"].items()}
-    return Decoded(broken, Counter({str(name): int(number) for name, number in meta.get("deep", {}).items()}))
+    deep = Counter({str(name): int(number) for name, number in meta.get("deep", {}).items()})
+    return Decoded(broken, deep, [int(row) for row in meta.get("one_colour", ())])
 
 
 def _write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
@@ -230,7 +245,7 @@ def _build(
         decoded = decode_all(paths, preprocessing, images, workers, progress)
         _keep_mask(paths, decoded.broken, on_broken)
         meta = {"shape": shape, "bytes": images.stat().st_size, "broken": decoded.broken}
-        _write_meta(part, {**meta, "decoder": DECODER, "deep": decoded.deep})
+        _write_meta(part, {**meta, "decoder": DECODER, "deep": decoded.deep, "one_colour": decoded.one_colour})
         for path in (images, part):
             _fsync(path)
         folder = place.of_result(decoded)
@@ -278,6 +293,10 @@ def _fsync(path: Path) -> None:
 
 def _errors(paths: Sequence[Path], broken: dict[int, str]) -> tuple[BrokenImage, ...]:
     return tuple(BrokenImage(paths[row], broken[row]) for row in sorted(broken))
+
+
+def _one_colour(paths: Sequence[Path], decoded: Decoded) -> tuple[Path, ...]:
+    return tuple(paths[row] for row in sorted(decoded.one_colour) if row < len(paths))
 
 
 def _keep_mask(paths: Sequence[Path], broken: dict[int, str], on_broken: str) -> npt.NDArray[np.bool_]:

@@ -29,10 +29,12 @@ class Decoded:
     Attributes:
         broken: reason for each row that cannot be decoded.
         deep: number of images of more than 8 bits by the range that became 0..255, such as "12 bits".
+        one_colour: rows whose pixels are all alike.
     """
 
     broken: dict[int, str] = field(default_factory=dict)
     deep: Counter[str] = field(default_factory=Counter)
+    one_colour: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,12 @@ class _Decoder:
             warnings.simplefilter("ignore")  # Pillow's warnings of odd metadata would break a progress bar
             for index, path in enumerate(block.paths):
                 try:
-                    pixels[index], depth = self.preprocessing.read_with_depth(path)
+                    pixels[index], depth, one_colour = self.preprocessing.read_picture(path)
                 except BrokenImage as error:
                     found.broken[block.first + index] = error.reason
                 else:
                     found.deep.update([depth] if depth else [])
+                    found.one_colour.extend([block.first + index] if one_colour else [])
         if self.target is not None:
             _write(self.target, pixels, self.offset + block.first * pixels[0].nbytes)
         return len(block.paths), found
@@ -95,6 +98,7 @@ def decode_all(
         done += count
         decoded.broken.update(found.broken)
         decoded.deep.update(found.deep)
+        decoded.one_colour.extend(found.one_colour)
         if progress is not None:
             progress(done, len(paths))
     return decoded

@@ -7,6 +7,10 @@ alike:
 - unsigned 16 bits: from 0 to the end of the bits that the file uses (8, 10, 12, 14 or 16), where its values span an
   eighth of them at least; else, as for values around an offset of 32,768, from its minimum to its maximum.
 - signed 16 bits and 32-bit integers, whose zero and scale are unknown: from the file's minimum to its maximum.
+- floats: 0 to 1 where all lie there and span an eighth of it, then as unsigned 16 bits where none is negative or over
+  65,535, else from the minimum to the maximum. NaN and infinities become the minimum.
+
+A window (`trainers.images.formats.window`) takes the place of all of it.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foldtune.trainers.images.formats.window import Window, scale
+
 PIXEL_RANGES = ("used", "uint16")
 """`used`: as above. `uint16`: 0 to 65,535 whatever the file, values outside of it clipped."""
 BITS = (8, 10, 12, 14, 16)
@@ -24,20 +30,31 @@ MIN_SPAN = 1 / 8
 """Part of the bits in use that an unsigned file's values span, unless they are all the same."""
 
 Integers = npt.NDArray[np.integer[Any]]
+Floats = npt.NDArray[np.floating[Any]]
 
 
-def to_uint8(values: Integers, pixel_range: str = "used") -> tuple[npt.NDArray[np.uint8], str]:
-    """Return integer pixels as 8 bits, and the range that was mapped to 0..255, for people.
+def to_uint8(
+    values: npt.NDArray[Any], pixel_range: str = "used", window: Window | None = None
+) -> tuple[npt.NDArray[np.uint8], str]:
+    """Return deep pixels as 8 bits, and the range that was mapped to 0..255, for people.
 
     Args:
-        values: pixels (H, W) or (H, W, C), 64-bit where they are not unsigned 16-bit.
+        values: pixels (H, W) or (H, W, C), 64-bit where they are integers and not unsigned 16-bit.
         pixel_range: one of `PIXEL_RANGES`.
+        window: replaces `pixel_range`.
+
+    Raises:
+        ValueError: floats for `uint16`, which has no range for them, or without a finite value.
 
     >>> to_uint8(np.array([[0, 4095]], dtype=np.uint16))
     (array([[  0, 255]], dtype=uint8), '12 bits')
     >>> to_uint8(np.array([[-1000, 1000]]))
     (array([[  0, 255]], dtype=uint8), 'minimum to maximum')
     """
+    if values.dtype.kind == "f":
+        return _floats_to_uint8(_finite(values), pixel_range, window)
+    if window is not None:
+        return window.apply(values), str(window)
     if pixel_range == "uint16":
         return _scaled(np.clip(values, 0, 65535), 16), "16 bits"
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
@@ -47,6 +64,31 @@ def to_uint8(values: Integers, pixel_range: str = "used") -> tuple[npt.NDArray[n
             return _scaled(values, bits), f"{bits} bits"
     wide = values.astype(np.int64)
     return ((wide - low) * 255 // max(1, high - low)).astype(np.uint8), "minimum to maximum"
+
+
+def _finite(values: Floats) -> Floats:
+    """Return values with the lowest finite one in place of NaN and infinities."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return values
+    if not finite.any():
+        raise ValueError("none of its floating-point pixels is finite")
+    return np.where(finite, values, values[finite].min())
+
+
+def _floats_to_uint8(values: Floats, pixel_range: str, window: Window | None) -> tuple[npt.NDArray[np.uint8], str]:
+    if window is not None:
+        return window.apply(values), str(window)
+    if pixel_range == "uint16":
+        raise ValueError("floating-point pixels have no range in 16 bits; give data.window, or leave out pixel_range")
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1 and (high == low or high - low >= MIN_SPAN):
+        return scale(values, 0, 1), "0 to 1"
+    if low >= 0 and high <= 65535:
+        bits = bits_in_use(int(high))
+        if high > 1 and (high == low or (high - low) >= MIN_SPAN * 2**bits):
+            return scale(values, 0, 2**bits - 1), f"{bits} bits"
+    return scale(values, low, high), "minimum to maximum"
 
 
 def bits_in_use(high: int) -> int:

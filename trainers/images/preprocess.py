@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Protocol, Self
 
 from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.components import number, read_component
-from foldtune.trainers.images.reading import DEFAULT_LIMITS, MAX_MEGAPIXELS, PixelLimits, Uint8Array, decode_with_depth
+from foldtune.trainers.images.formats.limits import MAX_MEGAPIXELS, PixelLimits
+from foldtune.trainers.images.formats.window import parse_window
+from foldtune.trainers.images.reading import DEFAULT_LIMITS, Picture, Uint8Array, decode_picture
 from foldtune.wording import unknown
 
 
@@ -119,7 +121,8 @@ class ImagePreprocessing:
         Models that were stored without limits saw all deep pixels as 16 bits.
         """
         height, width = values["image_size"]
-        limits = PixelLimits(values.get("pixel_range", "uint16"), values.get("max_megapixels", MAX_MEGAPIXELS))
+        window = parse_window(values.get("window"))
+        limits = PixelLimits(values.get("pixel_range", "uint16"), values.get("max_megapixels", MAX_MEGAPIXELS), window)
         return cls((height, width), values["resize"], parse_steps(values.get("preprocess")), limits)
 
     def read(self, path: str | PathLike[str]) -> Uint8Array:
@@ -128,9 +131,9 @@ class ImagePreprocessing:
         Raises:
             BrokenImage: a file that cannot be decoded whole.
         """
-        return self.read_with_depth(path)[0]
+        return self.read_picture(path).pixels
 
-    def read_with_depth(self, path: str | PathLike[str]) -> tuple[Uint8Array, str | None]:
-        """Return what `read` returns, and the range of the file's pixels where these are deeper than 8 bits."""
-        pixels, depth = decode_with_depth(path, self.size, self.resize, self.limits)
-        return apply_steps(self.steps, pixels), depth
+    def read_picture(self, path: str | PathLike[str]) -> Picture:
+        """Return what `read` returns, and what is worth knowing of its file."""
+        picture = decode_picture(path, self.size, self.resize, self.limits)
+        return picture._replace(pixels=apply_steps(self.steps, picture.pixels))

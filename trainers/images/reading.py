@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,56 +16,47 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from foldtune.errors import BrokenImage
-from foldtune.trainers.images.deep_pixels import PIXEL_RANGES, to_uint8
+from foldtune.trainers.images.formats.dicom import SUFFIXES as DICOM_SUFFIXES
+from foldtune.trainers.images.formats.dicom import dicom_size, is_dicom, read_dicom
+from foldtune.trainers.images.formats.limits import MAX_MEGAPIXELS, PixelLimits
+from foldtune.trainers.images.formats.orientation import orientation, turned
+from foldtune.trainers.images.formats.tiff import is_tiff, read_channels, tiff_size
+from foldtune.trainers.images.formats.to_rgb import (
+    DEEP_GREY,
+    from_channels,
+    has_16_bit_channels,
+    sixteen_bit_channels,
+    to_rgb,
+    uses_few_bits,
+)
 from foldtune.wording import unknown
 
 Uint8Array = npt.NDArray[np.uint8]
 
 RESIZES = ("squash", "crop", "pad")
-MAX_MEGAPIXELS = 179.0
-"""Default bound of the pixels that one image may have in memory: some 0.5 GB as RGB."""
 # Raster formats alone: Pillow would hand an EPS file to Ghostscript, which runs it.
 _FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
-_DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+DEFAULT_LIMITS = PixelLimits()
 _RESAMPLE = Image.Resampling.BICUBIC
-_ORIENTATION = 0x0112  # of EXIF: from 5 on height and width change places
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SAMPLE_FORMAT, _SIGNED = 339, 2  # of TIFF
 _REDUCING_GAP = 3.0  # Pillow: from 3.0 on, the fast first reduction is indistinguishable from exact resampling
-_HIGH_BYTE_OF_16_BITS = 64  # of values from 16,384 on, which use all 16 bits
 _MAX_HALVINGS = 5  # of JPEG 2000: the resolutions that its encoders store by default
 _pillows_limit = threading.Lock()
 # Image editors store megabytes of history as a text of a PNG; the bound of all its texts together remains.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 
-@dataclass(frozen=True)
-class PixelLimits:
-    """What becomes of pixels that are deep or many.
+class Picture(NamedTuple):
+    """A decoded image file.
 
     Attributes:
-        pixel_range: range of pixels deeper than 8 bits, one of ``deep_pixels.PIXEL_RANGES``.
-        max_megapixels: millions of pixels that an image may have in memory, > 0. A JPEG or JPEG 2000 file may have
-            more, since it is decoded at a fraction of its size.
+        pixels: RGB array (height, width, 3).
+        depth: range of the file's pixels that became 0..255 where they are deeper than 8 bits, else None.
+        one_colour: whether all pixels of the file are alike.
     """
 
-    pixel_range: str = "used"
-    max_megapixels: float = MAX_MEGAPIXELS
-
-    def __post_init__(self) -> None:
-        if self.pixel_range not in PIXEL_RANGES:
-            raise ValueError(unknown("pixel_range", self.pixel_range, PIXEL_RANGES))
-
-
-DEFAULT_LIMITS = PixelLimits()
+    pixels: Uint8Array
+    depth: str | None
+    one_colour: bool
 
 
 def decode(
@@ -88,13 +79,11 @@ def decode(
     Raises:
         BrokenImage: a file that cannot be decoded whole, or beyond the limits.
     """
-    return decode_with_depth(path, size, resize, limits)[0]
+    return decode_picture(path, size, resize, limits).pixels
 
 
-def decode_with_depth(
-    path: str | PathLike[str], size: tuple[int, int], resize: str, limits: PixelLimits
-) -> tuple[Uint8Array, str | None]:
-    """Return what `decode` returns, and the range of the file's pixels where they are deeper than 8 bits, else None."""
+def decode_picture(path: str | PathLike[str], size: tuple[int, int], resize: str, limits: PixelLimits) -> Picture:
+    """Return what `decode` returns, and what is worth knowing of its file."""
     path = Path(path)
     if resize not in RESIZES:
         raise ValueError(unknown("resize", resize, RESIZES))
@@ -112,16 +101,21 @@ def picture_size(path: str | PathLike[str]) -> tuple[int, int]:
     Raises `BrokenImage`.
     """
     path = Path(path)
-    with _reasons(path), _without_pillows_limit(), Image.open(path, formats=_formats()) as file:
-        width, height = file.size  # of a TIFF after its turn
-        return (width, height) if file.format != "TIFF" and _orientation(file) >= 5 else (height, width)
+    with _reasons(path), _without_pillows_limit():
+        try:
+            file = Image.open(path, formats=_formats())
+        except UnidentifiedImageError:
+            return _size_of_other_format(path)
+        with file:
+            width, height = file.size  # of a TIFF after its turn
+            return (width, height) if file.format != "TIFF" and orientation(file) >= 5 else (height, width)
 
 
 def is_deep(path: str | PathLike[str]) -> bool:
     """Whether an image file has pixels of more than 8 bits, by its header; False where it cannot be read."""
     try:
         with _without_pillows_limit(), Image.open(path, formats=_formats()) as file:
-            return file.mode in (*_DEEP_GREY, "F") or _has_16_bit_channels(file)
+            return file.mode in (*DEEP_GREY, "F") or has_16_bit_channels(file)
     except Exception:  # as in _reasons: it is broken, and will be listed as such
         return False
 
@@ -130,7 +124,8 @@ def is_deep(path: str | PathLike[str]) -> bool:
 def image_suffixes() -> frozenset[str]:
     """Return the suffixes, in lower case, of the formats that `decode` reads, such as `.jpg`."""
     Image.init()
-    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in _formats())
+    pillows = (suffix for suffix, name in Image.EXTENSION.items() if name in _formats())
+    return frozenset((*pillows, *DICOM_SUFFIXES))
 
 
 @contextmanager
@@ -161,31 +156,61 @@ def _without_pillows_limit() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _decode(path: Path, size: tuple[int, int], resize: str, limits: PixelLimits) -> tuple[Uint8Array, str | None]:
+def _decode(path: Path, size: tuple[int, int], resize: str, limits: PixelLimits) -> Picture:
+    try:
+        file = Image.open(path, formats=_formats())
+    except UnidentifiedImageError:
+        image, depth = _other_format(path, limits)
+    else:
+        with file:
+            _check_pixels(_draft(file, size), limits.max_megapixels)
+            image, depth = _rgb_of(file, path, limits)
+    one_colour = all(low == high for low, high in image.getextrema())  # type: ignore[misc]
+    return Picture(np.array(_fitted(image, size, resize), dtype=np.uint8), depth, one_colour)
+
+
+def _fitted(image: Image.Image, size: tuple[int, int], resize: str) -> Image.Image:
     height, width = size
-    with Image.open(path, formats=_formats()) as file:
-        _check_pixels(file, _draft(file, size), limits.max_megapixels)
-        image, depth = _rgb_of(file, path, limits.pixel_range)
-        if (turn := _TURNS.get(_orientation(file))) is not None:
-            image = image.transpose(turn)
-        if resize == "crop":
-            image = ImageOps.fit(image, (width, height), method=_RESAMPLE)
-        elif resize == "pad":
-            image = ImageOps.pad(image, (width, height), method=_RESAMPLE, color=(0, 0, 0))
-        else:
-            image = image.resize((width, height), resample=_RESAMPLE, reducing_gap=_REDUCING_GAP)
-        return np.array(image, dtype=np.uint8), depth
+    if resize == "crop":
+        return ImageOps.fit(image, (width, height), method=_RESAMPLE)
+    if resize == "pad":
+        return ImageOps.pad(image, (width, height), method=_RESAMPLE, color=(0, 0, 0))
+    return image.resize((width, height), resample=_RESAMPLE, reducing_gap=_REDUCING_GAP)
 
 
-def _rgb_of(file: ImageFile, path: Path, pixel_range: str) -> tuple[Image.Image, str | None]:
-    """Return an open file as RGB, and the range of its pixels where they are deeper than 8 bits."""
-    deep_channels = _has_16_bit_channels(file)
+def _other_format(path: Path, limits: PixelLimits) -> tuple[Image.Image, str | None]:
+    """Return a file that Pillow cannot open as RGB, and the range of its pixels.
+
+    Raises UnidentifiedImageError where it is of no known format.
+    """
+    height, width = _size_of_other_format(path)
+    _check_pixels(float(height * width), limits.max_megapixels)
+    if is_dicom(path):
+        pixels, depth = read_dicom(path, limits.window)
+        return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB"), depth
+    return from_channels(read_channels(path), limits)
+
+
+def _size_of_other_format(path: Path) -> tuple[int, int]:
+    if is_dicom(path):
+        return dicom_size(path)
+    if is_tiff(path):
+        return tiff_size(path)
+    raise UnidentifiedImageError
+
+
+def _rgb_of(file: ImageFile, path: Path, limits: PixelLimits) -> tuple[Image.Image, str | None]:
+    """Return an open file as RGB, turned by its EXIF, and the range of its pixels where they are deeper than 8 bits."""
+    deep_channels = has_16_bit_channels(file)
     file.load()  # turns a TIFF by itself
+    image: Image.Image
     if not deep_channels:
-        return _to_rgb(file, pixel_range)
-    if pixel_range == "used" and _uses_few_bits(file):
-        return _sixteen_bit_channels(path)
-    return _to_rgb(file, pixel_range)[0], "16 bits"
+        image, depth = to_rgb(file, limits)
+    elif limits.window is not None or (limits.pixel_range == "used" and uses_few_bits(file)):
+        image, depth = sixteen_bit_channels(path, limits)
+    else:
+        image, depth = to_rgb(file, limits)[0], "16 bits"
+    return turned(image, orientation(file)), depth
 
 
 def _draft(file: ImageFile, size: tuple[int, int]) -> float:
@@ -203,74 +228,12 @@ def _draft(file: ImageFile, size: tuple[int, int]) -> float:
     return max(drafted, whole / 2) if file.info.get("progressive") else drafted
 
 
-def _check_pixels(file: Image.Image, pixels: float, max_megapixels: float) -> None:
+def _check_pixels(pixels: float, max_megapixels: float) -> None:
     if pixels > max_megapixels * 1e6:
         raise ValueError(
             f"{pixels / 1e6:,.0f} megapixels would be in memory, data.max_megapixels allows {max_megapixels:g}: raise "
             "it, or save the image smaller or as a JPEG, which is decoded at a fraction of its size"
         )
-
-
-def _orientation(file: ImageFile) -> int:
-    """Return EXIF's orientation, 1..8; 1 where there is none that can be read."""
-    try:
-        value = file.getexif().get(_ORIENTATION, 1)
-    except Exception:  # metadata of any bytes, while the pixels are sound
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _has_16_bit_channels(file: ImageFile) -> bool:
-    """Whether a colour image has 16 bits a channel, of which Pillow keeps the upper 8."""
-    tiles = getattr(file, "tile", None)
-    if not tiles or file.mode in _DEEP_GREY:
-        return False
-    arguments = tiles[0][3]
-    raw_mode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    return isinstance(raw_mode, str) and ";16" in raw_mode and not raw_mode.startswith("BGR")
-
-
-def _to_rgb(image: Image.Image, pixel_range: str) -> tuple[Image.Image, str | None]:
-    if image.mode in _DEEP_GREY:
-        pixels, depth = to_uint8(_integers(image), pixel_range)
-        return Image.fromarray(pixels).convert("RGB"), depth
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range; convert the image to 8 or 16 bits")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB"), None
-    return image if image.mode == "RGB" else image.convert("RGB"), None
-
-
-def _integers(image: Image.Image) -> npt.NDArray[np.integer]:
-    """Return grey pixels (H, W) as their file has them."""
-    values = np.asarray(image)
-    if image.mode != "I":
-        return values
-    tags = getattr(image, "tag_v2", None)
-    is_unsigned = tags is not None and tags.get(_SAMPLE_FORMAT, (1,)) != (_SIGNED,)
-    return (values.view(np.uint32) if is_unsigned else values).astype(np.int64)  # Pillow's "I" is signed
-
-
-def _uses_few_bits(file: ImageFile) -> bool:
-    """Whether the upper 8 bits, which Pillow keeps of 16-bit channels, hold little of a picture's colours."""
-    colours = [extrema for extrema in file.getextrema() if isinstance(extrema, tuple)][:3]
-    return file.mode in ("RGB", "RGBA") and max(high for _, high in colours) < _HIGH_BYTE_OF_16_BITS
-
-
-def _sixteen_bit_channels(path: Path) -> tuple[Image.Image, str]:
-    """Return an image of 16-bit channels as RGB by the bits in use, and these."""
-    import cv2  # heavy, and needed for such files alone
-
-    values = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.dtype != np.uint16 or values.ndim != 3:
-        raise ValueError("its 16-bit channels use few of their bits; convert the image to 8 bits")
-    pixels, depth = to_uint8(values[..., 2::-1].astype(np.uint16))
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if values.shape[2] == 4:
-        alpha = Image.fromarray(to_uint8(values[..., 3].astype(np.uint16))[0])
-        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
-    return image, depth
 
 
 @cache

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from foldtune.trainers.images.formats import dicom
+
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -104,3 +106,25 @@ def test_broken_images_are_found_before_anything_is_started(project: Any, foldtu
     assert "torn.png: " in err
     assert "starting Ray" not in err
     assert not (project.folder / "runs/tiny/config.yaml").exists()
+
+
+def test_dicom_files_name_the_extra_that_reads_them(
+    project: Any, foldtune: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = project.rows[0][0]
+    (project.folder / "images" / first).rename(project.folder / "images" / "d0.dcm")
+    table = project.table([("d0.dcm", "c0"), *project.rows[1:]])
+    monkeypatch.setattr(dicom, "find_spec", lambda name: None)
+    code, out, err = foldtune("validate", project.config({"data.train": table}))
+    assert (code, out) == (2, "")
+    assert "1 images are DICOM files (first: d0.dcm): DICOM needs pydicom: pip install 'foldtune[dicom]'" in err
+
+
+@pytest.mark.parametrize(
+    ("window", "part"),
+    [("lung", "data.window: must be auto, [low, high]"), ([9, 1], "data.window: a window must be a lower and")],
+)
+def test_a_window_of_another_form_is_explained(project: Any, foldtune: Command, window: Any, part: str) -> None:
+    code, _, err = foldtune("validate", project.config({"data.window": window}))
+    assert code == 2
+    assert part in " ".join(err.split())

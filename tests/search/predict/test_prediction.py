@@ -199,13 +199,13 @@ def test_each_image_is_decoded_once(stored: StoredEnsemble, images: Path, monkey
     from foldtune.trainers.images import preprocess
 
     opened: list[Path] = []
-    real = preprocess.decode_with_depth
+    real = preprocess.decode_picture
 
     def counting(path: Path, *arguments: Any, **keywords: Any) -> Any:
         opened.append(path)
         return real(path, *arguments, **keywords)
 
-    monkeypatch.setattr(preprocess, "decode_with_depth", counting)
+    monkeypatch.setattr(preprocess, "decode_picture", counting)
     found = find_images(images, None, "image")
     predict(stored, found)
     assert sorted(opened) == sorted(found.paths)

@@ -204,6 +204,26 @@ def test_deep_pixels_are_counted_by_their_range(project: Any) -> None:
     assert reopen_labelled(run, 1, None).notes == (line,)
 
 
+def test_pictures_of_one_colour_and_a_window_are_noted(project: Any) -> None:
+    names = [name for name, _ in project.rows[:2]]
+    for name in names:
+        Image.new("RGB", (9, 9), "black").save(project.folder / "images" / name)
+    lines = (
+        "data.window changes nothing: no image has more than 8 bits a channel",
+        f"2 pictures of one colour alone: {names[0]}, {names[1]}",
+    )
+    run, labelled = start(project, {"data.window": [0, 4095]})
+    assert labelled.notes == lines
+    assert reopen_labelled(run, 1, None).notes == lines
+
+
+def test_a_window_is_part_of_what_a_run_is(project: Any) -> None:
+    run, _ = start(project, {"data.window": "percentiles"})
+    assert open_run("tiny", "runs").config.data.window == {"percentiles": [0.5, 99.5]}
+    with pytest.raises(InputError, match=r"differs .* in data\.window"):
+        extend(run, given(project), 1)
+
+
 def test_a_run_of_before_sees_deep_pixels_as_it_did(project: Any) -> None:
     run, _ = start(project)
     stored = run.store.read_config()

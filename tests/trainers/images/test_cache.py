@@ -15,8 +15,10 @@ from PIL import Image
 
 from foldtune.errors import DataError
 from foldtune.trainers.images.cache import CachedImages, DecodedImages, prepare_images
+from foldtune.trainers.images.formats.limits import PixelLimits
+from foldtune.trainers.images.formats.window import Window
 from foldtune.trainers.images.preprocess import ImagePreprocessing
-from foldtune.trainers.images.reading import PixelLimits, decode
+from foldtune.trainers.images.reading import decode
 
 SIZE = (6, 9)
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -331,6 +333,40 @@ def test_images_that_were_broken_for_an_earlier_version_are_tried_again(paths: l
     os.utime(paths[2], ns=(state.st_atime_ns, state.st_mtime_ns))
     for _ in range(2):
         assert prepare_images(paths, ImagePreprocessing(SIZE), cache_dir=cache).keep.all()
+
+
+def test_a_cache_of_before_that_lacks_floats_is_built_again(paths: list[Path], cache: Path) -> None:
+    values = np.linspace(0, 1, 12 * 18).reshape(12, 18).astype(np.float32)
+    Image.fromarray(values).save(paths[5].with_suffix(".tif"))
+    with_float = [*paths[:5], paths[5].with_suffix(".tif")]
+    prepare_images(with_float, SIXTEEN, cache_dir=cache, on_broken="skip")
+    of_before(cache)
+    prepared = prepare_images(with_float, ImagePreprocessing(SIZE), cache_dir=cache)
+    assert prepared.keep.all()
+    assert prepared.deep == {"0 to 1": 1}
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_pictures_of_one_colour_are_listed(paths: list[Path], cache: Path, cached: bool) -> None:
+    Image.new("RGB", (40, 30), "teal").save(paths[2])
+    deep_file(paths[3])
+    Image.new("LA", (9, 9), (7, 0)).save(paths[4])  # transparent: white
+    for resize in ("squash", "pad", "crop"):
+        for _ in range(2):
+            prepared = prepare_images(
+                paths, ImagePreprocessing(SIZE, resize), cache_dir=cache if cached else None, workers=1
+            )
+            assert prepared.one_colour == (paths[2], paths[4])
+
+
+def test_a_window_has_a_cache_of_its_own(paths: list[Path], cache: Path) -> None:
+    deep_file(paths[3])
+    for window, name in ((None, "12 bits"), (Window(0, 1000), "window 0 to 1000")):
+        limits = PixelLimits(window=window)
+        for _ in range(2):
+            prepared = prepare_images(paths, ImagePreprocessing(SIZE, limits=limits), cache_dir=cache)
+            assert prepared.deep == {name: 1}
+    assert len(list(cache.rglob("*.npy"))) == 2
 
 
 def test_another_limit_of_pixels_has_another_cache(paths: list[Path], cache: Path) -> None:

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from foldtune.errors import BrokenImage
-from foldtune.trainers.images.reading import PixelLimits, decode, image_suffixes, picture_size
+from foldtune.trainers.images.formats.limits import PixelLimits
+from foldtune.trainers.images.reading import decode, image_suffixes, picture_size
 
 SIZE = (8, 8)
 
@@ -161,8 +162,10 @@ def test_folders_missing_files_and_unknown_ranges_are_broken_images(tmp_path: Pa
         decode(tmp_path / "x.png", SIZE)
     with pytest.raises(BrokenImage, match="no such file"):
         decode(tmp_path / "y.png", SIZE)
-    with pytest.raises(BrokenImage, match="8 or 16 bits"):
-        decode(save(constant("F", 0.5), tmp_path / "f.tif"), SIZE)
+    with pytest.raises(BrokenImage, match=r"no range in 16 bits; give data\.window"):
+        decode(save(constant("F", 0.5), tmp_path / "f.tif"), SIZE, limits=PixelLimits("uint16"))
+    with pytest.raises(BrokenImage, match=r"none of its .* is finite"):
+        decode(save(constant("F", float("nan")), tmp_path / "nan.tif"), SIZE)
 
 
 def test_unknown_resize_is_refused(tmp_path: Path) -> None:
@@ -192,6 +195,9 @@ def written(path: Path, values: np.ndarray) -> Path:
         (ramp(0, 1_000_000, np.int32), "wide.tif"),
         (ramp(-1000, 1000, np.int16), "signed.tif"),
         (ramp(-3000, -2000, np.int16), "negative.tif"),
+        (ramp(0, 4095, np.float32) / 4095, "unit.tif"),
+        (ramp(0, 4095, np.float32) / 40950, "small.tif"),
+        (ramp(-1000, 1000, np.float64), "doubles.tif"),
     ],
 )
 def test_deep_grey_keeps_its_contrast(tmp_path: Path, values: np.ndarray, name: str) -> None:
@@ -246,6 +252,9 @@ def exif_with(entries: bytes, count: int, behind: bytes) -> bytes:
 ON_ITS_SIDE = struct.pack("<HHII", 0x112, 3, 1, 6)
 
 
+BROKEN_MAKE = struct.pack("<HHII", 0x10F, 2, 400, 2**31 - 1)  # a text beyond the file, before the orientation
+
+
 @pytest.mark.filterwarnings("ignore:Truncated File Read", "ignore:Corrupt EXIF data")
 @pytest.mark.parametrize(
     "exif",
@@ -255,6 +264,8 @@ ON_ITS_SIDE = struct.pack("<HHII", 0x112, 3, 1, 6)
         exif_with(ON_ITS_SIDE + struct.pack("<HHII", 0x829A, 10, 1, 2**31), 2, b""),  # beyond the file
         exif_with(ON_ITS_SIDE + struct.pack("<HHII", 0x9286, 99, 7, 38), 2, b"?"),  # of a type that is none
         exif_with(ON_ITS_SIDE, 400, b""),  # fewer entries than it counts
+        exif_with(BROKEN_MAKE + ON_ITS_SIDE, 2, b""),
+        exif_with(struct.pack("<HHII", 0x100, 12, 3, 2**31) + BROKEN_MAKE + ON_ITS_SIDE, 3, b""),
     ],
 )
 def test_metadata_with_a_bad_number_leaves_a_sound_picture(tmp_path: Path, exif: bytes) -> None:

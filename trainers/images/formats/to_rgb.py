@@ -1,0 +1,82 @@
+"""Pixels of every mode and depth as 8-bit RGB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL.ImageFile import ImageFile
+
+from foldtune.trainers.images.deep_pixels import to_uint8
+from foldtune.trainers.images.formats.limits import PixelLimits
+from foldtune.trainers.images.formats.tiff import read_channels
+
+DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes of grey pixels deeper than 8 bits; floats are "F"."""
+_SAMPLE_FORMAT, _SIGNED = 339, 2  # of TIFF
+_HIGH_BYTE_OF_16_BITS = 64  # of values from 16,384 on, which use all 16 bits
+_MIN_SPAN_OF_HIGH_BYTES = 32  # an eighth of them
+
+
+def has_16_bit_channels(file: ImageFile) -> bool:
+    """Whether a colour image has 16 bits a channel, of which Pillow keeps the upper 8."""
+    tiles = getattr(file, "tile", None)
+    if not tiles or file.mode in DEEP_GREY:
+        return False
+    arguments = tiles[0][3]
+    raw_mode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return isinstance(raw_mode, str) and ";16" in raw_mode and not raw_mode.startswith("BGR")
+
+
+def to_rgb(image: Image.Image, limits: PixelLimits) -> tuple[Image.Image, str | None]:
+    if image.mode in (*DEEP_GREY, "F"):
+        values = np.asarray(image) if image.mode == "F" else _integers(image)
+        pixels, depth = to_uint8(values, limits.pixel_range, limits.window)
+        return Image.fromarray(pixels).convert("RGB"), depth
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB"), None
+    return image if image.mode == "RGB" else image.convert("RGB"), None
+
+
+def _integers(image: Image.Image) -> npt.NDArray[np.integer]:
+    """Return grey pixels (H, W) as their file has them."""
+    values = np.asarray(image)
+    if image.mode != "I":
+        return values
+    tags = getattr(image, "tag_v2", None)
+    is_unsigned = tags is not None and tags.get(_SAMPLE_FORMAT, (1,)) != (_SIGNED,)
+    return (values.view(np.uint32) if is_unsigned else values).astype(np.int64)  # Pillow's "I" is signed
+
+
+def uses_few_bits(file: ImageFile) -> bool:
+    """Whether the upper 8 bits, which Pillow keeps of 16-bit channels, hold little of a picture's colours."""
+    if file.mode not in ("RGB", "RGBA", "LA"):
+        return False
+    colours = [extrema for extrema in file.getextrema() if isinstance(extrema, tuple)][: 1 if file.mode == "LA" else 3]
+    low, high = min(low for low, _ in colours), max(high for _, high in colours)
+    return high < _HIGH_BYTE_OF_16_BITS or 0 < high - low < _MIN_SPAN_OF_HIGH_BYTES
+
+
+def sixteen_bit_channels(path: Path, limits: PixelLimits) -> tuple[Image.Image, str]:
+    """Return an image of 16-bit channels as RGB by the bits in use, or by the window, and these."""
+    values = read_channels(path)
+    if values.dtype != np.uint16 or values.ndim != 3:
+        raise ValueError("its 16-bit channels use few of their bits; convert the image to 8 bits")
+    return from_channels(values, limits)
+
+
+def from_channels(values: npt.NDArray[Any], limits: PixelLimits) -> tuple[Image.Image, str]:
+    """Return deep pixels (H, W), or (H, W, 3 or 4) with red first, as RGB; transparent ones on white."""
+    colours = values[..., :3] if values.ndim == 3 else values
+    if colours.dtype.kind in "iu" and colours.dtype != np.uint16:
+        colours = colours.astype(np.int64)
+    pixels, depth = to_uint8(np.ascontiguousarray(colours), limits.pixel_range, limits.window)
+    image = Image.fromarray(pixels).convert("RGB")
+    if values.ndim == 3 and values.shape[2] == 4:
+        alpha = Image.fromarray(to_uint8(np.ascontiguousarray(values[..., 3]))[0])
+        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+    return image, depth
