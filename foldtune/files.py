@@ -26,7 +26,7 @@ MIN_AGE_S = 2.0
 SCRATCH_LOCK = ".lock"
 UNLOCKED_AGE_S = 7 * 86_400.0
 """Age from which on a scratch folder without a lock counts as abandoned."""
-_SCRATCH = re.compile(r"foldtune-(?:tune|job|predict|upload|download|pool)-\w+")
+_SCRATCH = re.compile(r"foldtune-(?:tune|job|predict|upload|download|pool|audit)-\w+")
 _TEMPORARY = re.compile(
     r"\..+\.[0-9a-f]{12}\.tmp"
     r"|\..+\.part"  # of version 0.2 and before, as the next line

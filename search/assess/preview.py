@@ -111,7 +111,7 @@ def preview(checked: Checked, rows: int, seed: int) -> Sheet:
     images = prepared.source.read(np.arange(len(table)))
     columns = variants(checked)
     assert table.targets is not None
-    labels = _labels(task, table.ids, table.targets)
+    labels = label_texts(task, table.ids, table.targets)
     built = [variant.build(config.data.size) for variant in columns]
     shown = [
         Row(label, name, (image, *(_augmented(each, image, (seed, place)) for each in built)))
@@ -134,7 +134,7 @@ def _augmented(
     return augmentation(image)
 
 
-def _labels(task: Task, ids: npt.NDArray[np.str_], targets: npt.NDArray[Any]) -> list[str]:
+def label_texts(task: Task, ids: npt.NDArray[np.str_], targets: npt.NDArray[Any]) -> list[str]:
     """Return the labels as in a submission; "(no label)" for an image without one."""
     frame = task.submission_frame(ids, targets, ["image", "label"])
     return [str(value) or "(no label)" for value in frame["label"]]

@@ -29,7 +29,7 @@ def default_cache_dir() -> Path:
 
 TASK_OPTIONS = ("label_separator", "positive")
 """Keys of `data` that only some tasks understand."""
-DATA_PATHS = ("train", "valid", "test", "images", "sample_submission")
+DATA_PATHS = ("train", "valid", "test", "images", "sample_submission", "exclude")
 """Keys of `data` that are paths under `data.root`."""
 
 
@@ -66,8 +66,9 @@ class DataConfig(Section):
     cache: str = Field("auto", description="auto | off | a folder, for decoded images")
     on_broken: Literal["error", "skip"] = Field("error", description="what an unreadable image does")
     sample_submission: Path | None = Field(None, description="CSV whose columns and ids a submission has")
+    exclude: Path | None = Field(None, description="audit.csv: rows marked in its column exclude are left out")
 
-    @field_validator("root", "train", "valid", "test", "images", "cache", "sample_submission", mode="before")
+    @field_validator("root", "train", "valid", "test", "images", "cache", "sample_submission", "exclude", mode="before")
     @classmethod
     def _paths_are_usable(cls, value: Any) -> Any:
         return usable_path(value) if isinstance(value, str | Path) else value
@@ -129,7 +130,7 @@ class DataConfig(Section):
     @property
     def tables(self) -> tuple[Path | None, ...]:
         """Files that are read, which no output may replace."""
-        return self.train, self.valid, self.test, self.sample_submission
+        return self.train, self.valid, self.test, self.sample_submission, self.exclude
 
     @property
     def size(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED
 from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig, default_cache_dir
+from foldtune.search.runs.excluded import check_marked, marked_ids, marks_notes
 from foldtune.search.runs.given_splits import given_by, named_by_key
 from foldtune.trainers.data.joined import with_validation
 from foldtune.trainers.data.labels import LabelRules
@@ -129,6 +130,7 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         InputError: every problem of the table.
     """
     task_class = get_task(task_name)
+    check_marked(data)
     source: Source | None = None
     given_by(data)
     try:
@@ -142,7 +144,7 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         task = task_class.from_frame(kept, data.target, **_task_options(data, task_class))
         table = read_labels(data, task, source)
         notes = (*source.notes, *table.notes, *task.label_notes(kept), *_page_notes(data, task, kept, table))
-        table = replace(table, notes=notes)
+        table = replace(table, notes=(*notes, *marks_notes(data, table)))
     except DataError as error:
         # What else is wrong with the table is worth knowing too.
         problems = [named_by_key(data, text) for text in error.problems]
@@ -154,7 +156,7 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
 def label_rules(data: DataConfig, task: type[Task] | Task) -> LabelRules:
     """What the configuration does to labels before the task sees them; a task of label lists maps each label."""
     separator = data.label_separator if "label_separator" in task.option_names else None
-    return LabelRules(data.target, data.target_map, data.on_missing, separator)
+    return LabelRules(data.target, data.target_map, data.on_missing, separator, marked_ids(data), data.id)
 
 
 def read_labels(data: DataConfig, task: Task, source: Source | None = None, *, merge: bool = True) -> Table:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from foldtune.canonical import canonical_text
@@ -212,14 +213,23 @@ def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Label
     except DataError as error:
         hint = "" if data.train.exists() and data.images.is_dir() else "; if the data moved, give --data ROOT"
         raise InputError([*error.problems[:-1], f"{error.problems[-1]}{hint}"]) from None
-    folds = run.store.read_folds()
-    table = _rows(table, folds["id"].to_numpy(dtype=np.str_), data.train)
+    table, folds_of_rows = rows_of_run(run, table)
     plan = image_plan(data, decoders)
     prepared = open_images(plan, table, progress)
-    folds_of_rows = folds["fold"].to_numpy(dtype=np.int64)
     notes = (*pixel_notes(prepared, data), *_outside_notes(table, data))
     labelled = Labelled(run.task, table, folds_of_rows, plan, notes=notes)
     return check_unchanged(run.store, labelled, prepared.folder, moved=run.moved)
+
+
+def rows_of_run(run: Run, table: Table) -> tuple[Table, npt.NDArray[np.int64]]:
+    """Return the rows of a table that a run was started with, in its order, and the fold (N,) of each.
+
+    Raises:
+        InputError: the table lacks some of them.
+    """
+    folds = run.store.read_folds()
+    kept = _rows(table, folds["id"].to_numpy(dtype=np.str_), run.config.data.train)
+    return kept, folds["fold"].to_numpy(dtype=np.int64)
 
 
 def _outside_notes(table: Table, data: DataConfig) -> tuple[str, ...]:

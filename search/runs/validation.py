@@ -43,7 +43,19 @@ MAX_EPOCHS = 10_000
 """Epochs of a trial where their number cannot be read: what depends on it is not checked."""
 ROWS = tuple(
     f"data.{key}"
-    for key in ("train", "images", "root", "id", "target", "target_map", "on_missing", "valid", "fold", "split")
+    for key in (
+        "train",
+        "images",
+        "root",
+        "id",
+        "target",
+        "target_map",
+        "on_missing",
+        "exclude",
+        "valid",
+        "fold",
+        "split",
+    )
 )
 """Keys that the labelled rows depend on."""
 RANDOM_DRAWS = 64

@@ -15,6 +15,8 @@ from foldtune.errors import DataError
 from foldtune.wording import unknown
 
 _SHOWN = 5
+EXCLUDED = "a mark in data.exclude"
+"""Reason for which rows are left out by their ids."""
 ON_MISSING = ("error", "skip")
 
 
@@ -28,12 +30,16 @@ class LabelRules:
         on_missing: "skip" leaves rows without a label out, "error" keeps them, and the task refuses them.
         separator: separator of several labels in a cell, each of which is mapped; labels that map to None are
             removed, the row stays. None: a cell is one label.
+        excluded: ids, in their canonical form, of rows that are left out whatever their label.
+        id_column: column of the ids.
     """
 
     column: str
     mapping: Mapping[str, str | None] | None = None
     on_missing: str = "error"
     separator: str | None = None
+    excluded: frozenset[str] = frozenset()
+    id_column: str = "image"
 
     def apply(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
         """The rows that stay, with their new labels, and how many were left out, by reason.
@@ -41,6 +47,16 @@ class LabelRules:
         Raises:
             DataError: labels that the mapping does not have, or no row stays.
         """
+        if not self.excluded or self.id_column not in frame:
+            return self._apply(frame, source)
+        kept = ~frame[self.id_column].fillna("").astype(str).map(canonical_text).isin(self.excluded)
+        if not kept.any():
+            raise DataError([f"{source}: every row is left out ({EXCLUDED})"])
+        marked = {} if kept.all() else {EXCLUDED: int((~kept).sum())}
+        frame, left_out = self._apply(frame[kept].reset_index(drop=True), source)
+        return frame, {**marked, **left_out}
+
+    def _apply(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
         if self.column not in frame or (self.mapping is None and self.on_missing == "error"):
             return frame, {}
         cells = frame[self.column].fillna("").astype(str).map(canonical_text)

@@ -1,4 +1,4 @@
-"""Commands before a search: validate, preview, data digits."""
+"""Commands before a search: validate, audit, preview, data digits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foldtune.search.cli.options import ConfigFile, Overrides, output_file, output_folder
+from foldtune.search.cli.options import ConfigFile, DataRoot, Overrides, Storage, output_file, output_folder
 
 
 def validate(config: ConfigFile, override: Overrides = None) -> None:
@@ -22,6 +22,42 @@ def validate(config: ConfigFile, override: Overrides = None) -> None:
     from foldtune.search.cli.handlers.prepare.validate import validate_config
 
     validate_config(config, override or [])
+
+
+def audit(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG|RUN",
+            help="The YAML file of a configuration, or a run: its name under the storage, or its folder.",
+            show_default=False,
+        ),
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", callback=output_folder, help="The folder to write; NAME-audit by default."
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where train and test, or two folds, share an image.")
+    ] = False,
+    override: Overrides = None,
+    storage: Storage = "runs",
+    data: DataRoot = None,
+) -> None:
+    """Find what is doubtful in the data: broken images, duplicates, labels. Nothing is dropped.
+
+    Pairs of images that show one picture, saved, coloured or turned anew, are named with where they lie: in train and
+    test, in two folds, in two groups. DIR gets audit.csv, and audit.png with the pairs. Rows that you mark in its
+    column exclude are left out by data.exclude: audit.csv.
+
+    foldtune audit skin.yaml
+    foldtune audit skin.yaml -o audit --strict
+    """
+    from foldtune.search.cli.handlers.prepare.audit import AuditRequest, audit_data
+
+    audit_data(AuditRequest(source, override or [], folder, strict, storage, data))
 
 
 def preview(

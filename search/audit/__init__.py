@@ -1,0 +1,1 @@
+"""What is doubtful in the data of a search: images, duplicates, labels, columns. Findings only; nothing is dropped."""

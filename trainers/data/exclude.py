@@ -1,0 +1,36 @@
+"""Rows that a person marked to be left out, in a table such as `foldtune audit` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from foldtune.canonical import canonical_text
+from foldtune.csv_files import read_csv
+from foldtune.errors import DataError
+from foldtune.wording import first_few, shortened, unknown
+
+IMAGE, MARK, SET = "image", "exclude", "set"
+"""Columns: the id of an image, the mark, and where there is one the set of the row, train or test."""
+MARKS = ("x", "1", "1.0", "yes", "y", "true")
+NO_MARKS = ("", "0", "0.0", "no", "n", "false")
+
+
+def read_marked(path: Path) -> frozenset[str]:
+    """Return the ids, in their canonical form, of the rows that are marked; those of rows to submit are not among them.
+
+    A mark is one of `MARKS` in any case; a cell of `NO_MARKS` is none.
+
+    Raises:
+        DataError: no table, no such columns, or cells that are neither.
+    """
+    frame = read_csv(path, empty_is_missing=False)
+    lacking = [unknown("column", name, map(str, frame.columns)) for name in (IMAGE, MARK) if name not in frame]
+    if lacking:
+        raise DataError([f"{path}: {text}" for text in lacking])
+    marks = [str(cell).strip().casefold() for cell in frame[MARK]]
+    if strange := sorted({mark for mark in marks if mark not in MARKS + NO_MARKS}):
+        shown = first_few([shortened(repr(mark)) for mark in strange])
+        raise DataError([f"{path}: column '{MARK}' holds {shown}; mark a row with x, and leave others empty"])
+    sets = frame[SET].tolist() if SET in frame else ["train"] * len(frame)
+    rows = zip(frame[IMAGE].astype(str), marks, sets, strict=True)
+    return frozenset(canonical_text(name) for name, mark, of in rows if mark in MARKS and of != "test")
