@@ -21,7 +21,7 @@ from foldtune.trainers.images.preprocess import ImagePreprocessing
 
 _BLOCK = 1024
 _ONE_COLOUR = 3  # of 255: the noise of a JPEG
-_GREY, _MIN_GREY_ROWS = 128, SIDE // 8  # what libjpeg fills in for lost data, and how much of it tells
+_GREY, _MIN_GREY_ROWS = 128, SIDE // 8  # what libjpeg fills in for lost data, and the least of it that counts
 
 Progress = Callable[[int, int], None]
 
