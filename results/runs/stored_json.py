@@ -83,6 +83,9 @@ class StoredTask(Stored):
     target: StrictStr | list[StrictStr] | None = None
     labels: Annotated[list[StrictStr], Field(min_length=1, max_length=MAX_CLASSES)] | None = None
     counts: Annotated[list[Count], Field(max_length=MAX_CLASSES)] | None = None
+    expected_counts: Annotated[list[Share], Field(max_length=MAX_CLASSES)] | None = None
+    soft: StrictBool = False
+    soft_threshold: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
     label_separator: Annotated[str, Field(strict=True, min_length=1)] | None = None
     image_size: Size | None = None
     notes: list[StrictStr] | None = None
@@ -94,6 +97,8 @@ class StoredTask(Stored):
                 raise ValueError("labels: one is there twice")
             if self.counts is not None and len(self.counts) != len(self.labels):
                 raise ValueError(f"counts: {len(self.counts)} of {len(self.labels)} labels")
+            if self.expected_counts is not None and len(self.expected_counts) != len(self.labels):
+                raise ValueError(f"expected_counts: {len(self.expected_counts)} of {len(self.labels)} labels")
             if self.task == "binary" and len(self.labels) != 2:
                 raise ValueError(f"labels: a binary task has 2, not {len(self.labels)}")
         return self

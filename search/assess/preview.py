@@ -136,7 +136,7 @@ def _augmented(
 
 def label_texts(task: Task, ids: npt.NDArray[np.str_], targets: npt.NDArray[Any]) -> list[str]:
     """Return the labels as in a submission; "(no label)" for an image without one."""
-    frame = task.submission_frame(ids, targets, ["image", "label"])
+    frame = task.submission_frame(ids, task.as_predictions(targets), ["image", "label"])
     return [str(value) or "(no label)" for value in frame["label"]]
 
 

@@ -158,7 +158,7 @@ def confusion_table(run: Run, description: Mapping[str, Any]) -> pd.DataFrame | 
         )
     check_lengths(stored, run.store.ensemble)
     check_estimate(run.task, description, stored, run.store.ensemble)
-    targets = stored["targets"]
+    targets = run.task.as_predictions(stored["targets"])
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
         return None
     names, path = run.task.label_names, run.store.ensemble.oof_path

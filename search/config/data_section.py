@@ -27,7 +27,7 @@ def default_cache_dir() -> Path:
     return expanded(own) if own else user_cache_folder() / "foldtune"
 
 
-TASK_OPTIONS = ("label_separator", "positive")
+TASK_OPTIONS = ("label_separator", "positive", "soft_threshold")
 """Keys of `data` that only some tasks understand."""
 DATA_PATHS = ("train", "valid", "test", "images", "sample_submission", "exclude")
 """Keys of `data` that are paths under `data.root`."""
@@ -48,6 +48,7 @@ class DataConfig(Section):
     split: str | None = Field(None, description="column with train, val or test: val is fold 0, test is left out")
     encoding: str | None = Field(None, description="encoding of the tables' text, such as cp949; UTF-8 by default")
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
+    soft_threshold: float = Field(0.5, gt=0, le=1, description="weight from which a label counts as there")
     positive: str | None = Field(None, description="label that a binary task looks for")
     target_map: dict[str, str | None] | None = Field(None, description="mapping of old labels to new ones, or to null")
     on_missing: Literal["error", "skip"] = Field("error", description="what a row without a label does")

@@ -28,6 +28,7 @@ from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.images.presence import WAITS_S
 from foldtune.trainers.tasks import Task, get_task
+from foldtune.trainers.tasks.registry import task_for
 from foldtune.wording import shortened, unknown
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
             raise InputError(problems + _problems_beside_labels(data, task_class, source, frame.columns))
         trained, _ = rows_of_split(frame, data.split)
         kept, _ = label_rules(data, task_class).apply(trained, data.train)
+        task_class = task_for(task_class, kept, data.target)
         task = task_class.from_frame(kept, data.target, **_task_options(data, task_class))
         table = read_labels(data, task, source)
         notes = (*source.notes, *table.notes, *task.label_notes(kept), *_page_notes(data, task, kept, table))

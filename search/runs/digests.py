@@ -105,8 +105,8 @@ def _target_bytes(target: Any) -> bytes:
         return whole
     there = ~np.isnan(values)
     kept: bytes = np.ascontiguousarray(values[there], dtype=np.float64).tobytes()
-    if values.ndim < 2:
-        return kept
+    if values.ndim < 2:  # weights of labels, of which an unknown one has its place
+        return kept if there.all() else kept + there.tobytes()
     corners = there.reshape(len(values), -1).sum(axis=1)
     counts: bytes = corners[corners > 0].astype(np.int64).tobytes()
     return kept + counts

@@ -22,6 +22,7 @@ from foldtune.trainers.detection.targets import draw_text
 from foldtune.trainers.loading.augment import Augmentation
 from foldtune.trainers.tasks import TASKS, Task, task_from_dict
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions, cross_fitted_score
+from foldtune.trainers.tasks.registry import SOFT_TASKS
 
 MEMBERS = 3
 
@@ -41,6 +42,7 @@ class Case:
 class Life:
     """One task with the results of its earlier stages."""
 
+    kind: str
     case: Case
     task: Task
     frame: Any
@@ -91,6 +93,27 @@ def levels_table() -> str:
     return "image,label\n" + "".join(f"{i:03}.png,{level}\n" for i, level in enumerate(levels))
 
 
+def weights_table() -> str:
+    weights = np.random.default_rng(0).dirichlet([0.6, 0.3, 0.2], 120)
+    cells = [dict(zip(("cat", "dog", "NA"), row.round(3).tolist(), strict=True)) for row in weights]
+    return "image,label\n" + "".join(f'{i:03}.png,"{cell}"\n' for i, cell in enumerate(cells))
+
+
+def soft_class_logits(task: Task, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=targets.shape) + 1.5 * np.eye(task.head_size)[targets.argmax(axis=1)]
+
+
+def unknown_cells_table() -> str:
+    rng = np.random.default_rng(0)
+    values = rng.choice([0.0, 0.3, 0.75, 1.0, np.nan], (120, 4), p=[0.5, 0.1, 0.1, 0.1, 0.2])
+    rows = [dict(zip("abcd", (None if np.isnan(v) else float(v) for v in row), strict=True)) for row in values]
+    return "image,label\n" + "".join(f'{i:03}.png,"{cell}"\n' for i, cell in enumerate(rows))
+
+
+def soft_label_logits(task: Task, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=targets.shape) + 1.5 * np.nan_to_num(targets) - 1.0
+
+
 def pages_table() -> str:
     """Pages of one to four lines of text, and some without."""
     rng = np.random.default_rng(0)
@@ -119,22 +142,26 @@ CASES = {
     "ordinal": Case("train.csv", levels_table, "label", class_logits, ("image", "label")),
     "text_detection": Case("train.json", pages_table, "boxes", map_logits, ("image", "polygons")),
     "multilabel": Case("train.csv", label_sets_table, "label", label_logits, ("image", "label")),
+    "soft multiclass": Case("train.csv", weights_table, "label", soft_class_logits, ("image", "label")),
+    "soft multilabel": Case("train.csv", unknown_cells_table, "label", soft_label_logits, ("image", "label")),
 }
 
+CLASSES = {**TASKS, **{f"soft {name}": task for name, task in SOFT_TASKS.items()}}
 
-@pytest.fixture(params=sorted(TASKS))
+
+@pytest.fixture(params=sorted(CLASSES))
 def life(request: pytest.FixtureRequest, tmp_path: Path) -> Life:
     assert request.param in CASES, f"add a case for the task {request.param}"
     case = CASES[request.param]
     path = tmp_path / case.file_name
     path.write_text(case.table())
-    task_class = TASKS[request.param]
+    task_class = CLASSES[request.param]
     frame = task_class.read_frame(path)
     task = task_class.from_frame(frame, case.target)
     targets = task.encode(frame, path)
     rng = np.random.default_rng(0)
     logits = np.stack([case.logits(task, targets, rng) for _ in range(MEMBERS)]).astype(np.float32)
-    return Life(case, task, frame, path, targets, logits)
+    return Life(request.param, case, task, frame, path, targets, logits)
 
 
 def same(left: np.ndarray, right: np.ndarray) -> bool:
@@ -144,7 +171,7 @@ def same(left: np.ndarray, right: np.ndarray) -> bool:
 
 def test_declarations_of_the_class_are_consistent(life: Life) -> None:
     task = life.task
-    assert TASKS[task.name] is type(task)
+    assert CLASSES[life.kind] is type(task)
     assert task.default_metric in task.metrics
     assert task.tunable_metrics <= set(task.metrics)
     assert task.metrics["loss"] == "min"

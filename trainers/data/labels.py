@@ -12,6 +12,8 @@ import pandas as pd
 
 from foldtune.canonical import Spellings, canonical_text
 from foldtune.errors import DataError
+from foldtune.trainers.data.target_forms.weight_text import weight_text
+from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights, is_empty, renamed
 from foldtune.wording import unknown
 
 _SHOWN = 5
@@ -59,6 +61,8 @@ class LabelRules:
     def _apply(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
         if self.column not in frame or (self.mapping is None and self.on_missing == "error"):
             return frame, {}
+        if holds_weights(frame, self.column):
+            return self._apply_to_weights(frame, source)
         cells = frame[self.column].fillna("").astype(str).map(canonical_text)
         if self.mapping is not None and self.separator is None:
             cells = cells.map({cell: self._spelled(cell) for cell in cells.unique()})
@@ -78,6 +82,26 @@ class LabelRules:
                         left_out[f"label '{label}'"] = int((cells == label).sum())
             frame = frame.assign(**{self.column: [self._mapped(cell) for cell in cells]})
             frame.loc[empty.to_numpy(), self.column] = np.nan
+        if len(frame) and drop.all():
+            raise DataError([f"{source}: column '{self.column}': every row is left out ({described(left_out)})"])
+        return frame[~drop].reset_index(drop=True), left_out
+
+    def _apply_to_weights(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
+        """As `apply`, of cells that map labels to weights: weights of labels that become one add up."""
+        one_class = self.separator is None
+        cells = LabelWeights.of(frame, self.column, source).cells
+        empty = np.array([is_empty(cell, one_class) for cell in cells], dtype=np.bool_)
+        drop = empty & (self.on_missing == "skip")
+        left_out = {"no label": int(drop.sum())} if drop.any() else {}
+        if self.mapping is not None:
+            mapping = self.mapping
+            names = pd.Series([label for cell in cells for label in cell], dtype=object)
+            self._check(set(map(self._spelled, names.unique())), names, source)
+            cells = tuple(renamed(cell, lambda label: mapping[self._spelled(label)]) for cell in cells)
+            if one_class and (gone := ~empty & np.array([is_empty(cell, True) for cell in cells])).any():
+                drop |= gone
+                left_out["no label that stays"] = int(gone.sum())
+            frame = frame.assign(**{self.column: [weight_text(cell) for cell in cells]})
         if len(frame) and drop.all():
             raise DataError([f"{source}: column '{self.column}': every row is left out ({described(left_out)})"])
         return frame[~drop].reset_index(drop=True), left_out

@@ -1,4 +1,7 @@
-"""Losses for one label an image: logits (B, C) of any float type and labels (B,) int64 to (B,) float32."""
+"""Losses for one label an image: logits (B, C) of any float type and labels (B,) int64 to (B,) float32.
+
+Soft labels q (B, C) float32, a row's sum 1, have the expected loss ``Σ q_y·loss(z, y)``.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,13 @@ class LogitAdjustment(Loss, name="logit_adjustment", needs=ONE_CLASS):
 
 
 def _weighted_focal(logits: Tensor, targets: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    log_p = F.log_softmax(logits.float(), dim=1).gather(1, targets[:, None]).squeeze(1)
+    log_p = F.log_softmax(logits.float(), dim=1)
+    if targets.ndim == 1:
+        return _focal_terms(log_p.gather(1, targets[:, None]).squeeze(1), weight[targets], gamma)
+    return (targets * _focal_terms(log_p, weight, gamma)).sum(dim=1)
+
+
+def _focal_terms(log_p: Tensor, weight: Tensor, gamma: float) -> Tensor:
     # For γ < 1 the slope at p = 1 is infinite: without the clamp a saturated image yields inf·0 = nan.
     miss = (-torch.expm1(log_p)).clamp_min(1e-12)
-    return -weight[targets] * miss.pow(gamma) * log_p
+    return -weight * miss.pow(gamma) * log_p

@@ -129,7 +129,7 @@ class Task(Votes):
     def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
         """(C,) rows of each class, for the weights of losses. Multilabel: (L, 2) negatives and positives a label.
 
-        Absent classes count 0. Text detection: (1,) boxes.
+        Absent classes count 0. Text detection: (1,) boxes. Soft targets: sums of probabilities, which are float.
         """
 
     def for_training(self, train_targets: Targets) -> Self:
@@ -138,6 +138,10 @@ class Task(Votes):
         So labels by which a training is evaluated have no influence on its predictions. Multiclass: the prior.
         """
         return self
+
+    def as_predictions(self, targets: Targets) -> Predictions:
+        """Predictions (N, ...) that agree with the targets; of soft targets those of their hard labels."""
+        return targets
 
     @property
     def label_warnings(self) -> tuple[str, ...]:

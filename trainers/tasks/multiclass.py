@@ -65,7 +65,7 @@ class Multiclass(Task):
 
     target: str
     labels: tuple[str, ...]
-    counts: tuple[int, ...]
+    counts: tuple[float, ...]
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
@@ -107,7 +107,7 @@ class Multiclass(Task):
         return np.bincount(targets, minlength=self.head_size)
 
     def for_training(self, train_targets: Targets) -> Self:
-        return replace(self, counts=tuple(int(count) for count in self.class_counts(train_targets)))
+        return replace(self, counts=tuple(self.class_counts(train_targets).tolist()))
 
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
         return np.asarray(softmax(np.asarray(logits, dtype=np.float64), axis=1))

@@ -88,7 +88,7 @@ class Multilabel(Task):
         if len(np.unique(rows)) == len(rows) and (other := _more_plausible_separator(names, separator)):
             given = f"column '{target}' has no '{separator}' in it, but labels like '{other[1]}'"
             raise DataError([f"{given}; is data.label_separator '{other[0]}'?"])
-        _check_size(target, len(frame), len(names), rows)
+        check_size(target, len(frame), len(names), rows)
         return cls(target, names, separator)
 
     def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
@@ -251,7 +251,7 @@ class Multilabel(Task):
         return cls(str(values["target"]), labels, str(values["label_separator"]))
 
 
-def _check_size(target: str, rows: int, labels: int, row_of_label: npt.NDArray[np.int64]) -> None:
+def check_size(target: str, rows: int, labels: int, row_of_label: npt.NDArray[np.int64]) -> None:
     """Refuse a slip of one cell that makes thousands of labels, before there is a column for each."""
     if rows * labels * 8 <= _MAX_TARGETS_BYTES:
         return

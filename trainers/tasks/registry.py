@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foldtune.errors import DataError, Problem, SettingsError
+from foldtune.trainers.data.target_forms.weights import holds_weights
 from foldtune.trainers.tasks.base import Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
+from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
+from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
 from foldtune.trainers.tasks.text_detection import TextDetection
 from foldtune.wording import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ALL: tuple[type[Task], ...] = (Binary, Multiclass, Multilabel, Ordinal, TextDetection)
 
 TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in _ALL})
 """Name in a YAML file -> task."""
+
+SOFT_TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in (SoftMulticlass, SoftMultilabel)})
+"""Name → the same task of soft targets."""
 
 
 def get_task(name: str) -> type[Task]:
@@ -32,6 +41,20 @@ def get_task(name: str) -> type[Task]:
     return TASKS[name]
 
 
+def task_for(task: type[Task], frame: pd.DataFrame, target: str) -> type[Task]:
+    """The form of the task that fits a column of labels: that of soft targets where it holds weights of labels.
+
+    Raises:
+        DataError: weights, of a task whose targets cannot be soft.
+    """
+    if not holds_weights(frame, target):
+        return task
+    if task.name not in SOFT_TASKS:
+        takes = " and ".join(SOFT_TASKS)
+        raise DataError([f"column '{target}' holds weights of labels, which the tasks {takes} take, not {task.name}"])
+    return SOFT_TASKS[task.name]
+
+
 def task_from_dict(values: Mapping[str, Any]) -> Task:
     """The task that `foldtune.trainers.tasks.base.Task.to_dict` wrote.
 
@@ -41,4 +64,5 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
     """
     if "task" not in values:
         raise DataError(["not a task: no key 'task'"])
-    return get_task(str(values["task"])).from_dict(values)
+    task = get_task(str(values["task"]))
+    return (SOFT_TASKS.get(task.name, task) if values.get("soft") is True else task).from_dict(values)

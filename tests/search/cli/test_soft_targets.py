@@ -1,0 +1,122 @@
+"""Weights of labels as soft targets, from the table through the commands to a stored run."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foldtune.search.config.loading import load_config
+from foldtune.search.runs.run import new_store, open_run, reopen_labelled, start_run
+from foldtune.search.runs.validation import check_run
+from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
+
+MULTILABEL = {"task": "multilabel", "search.metric": "macro_f1"}
+
+
+def write(project: Any, cells: Sequence[str]) -> None:
+    with open(project.folder / "train.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("image", "label"), *zip([name for name, _ in project.rows], cells, strict=True)])
+
+
+def weights(project: Any) -> list[str]:
+    """Most of each row's weight on its own class."""
+    return [str({label: 0.75, "c0" if label == "c2" else "c2": 0.25}) for _, label in project.rows]
+
+
+def valid(foldtune: Any, path: str) -> str:
+    code, out, err = foldtune("validate", path)
+    assert code == 0, err
+    return " ".join(out.split())
+
+
+def refusal(foldtune: Any, path: str) -> str:
+    code, _, err = foldtune("validate", path)
+    assert code == 2
+    assert len(err) < 1500
+    return " ".join(err.split())
+
+
+def test_weights_are_soft_targets_of_classes(project: Any, foldtune: Any) -> None:
+    write(project, weights(project))
+    out = valid(foldtune, project.config())
+    assert "losses take them as soft targets, folds and metrics the likeliest label" in out
+
+
+def test_a_stored_run_of_weights_is_opened_as_it_was(project: Any) -> None:
+    write(project, weights(project))
+    checked = check_run(load_config(Path(project.config())))
+    with new_store(checked.config) as store:
+        run, labelled = start_run(checked, store, 1, None)
+    again = open_run("tiny", "runs")
+    assert again.task == run.task
+    assert isinstance(again.task, SoftMulticlass)
+    reopened = reopen_labelled(again, 1, None)
+    assert np.array_equal(reopened.table.targets, labelled.table.targets)
+    assert reopened.folds.tolist() == labelled.folds.tolist()
+    assert reopened.digest == labelled.digest
+    project.table(project.rows, "train.csv")
+    hard = check_run(load_config(Path(project.config({"name": "hard"}))))
+    assert hard.folds.tolist() == labelled.folds.tolist()
+
+
+def test_weights_of_several_labels_and_unknown_ones(project: Any, foldtune: Any) -> None:
+    cells = [cell.replace("'c2': 0.25", "'c2': None") for cell in weights(project)]
+    write(project, cells)
+    out = valid(foldtune, project.config({**MULTILABEL, "data.soft_threshold": 0.7}))
+    assert "at least 0.7 (data.soft_threshold)" in out
+    assert "16 of 72 cells are unknown; they are left out of loss, counts, metrics and thresholds" in out
+    code, _, err = foldtune("preview", project.config(MULTILABEL), "-o", "sheet.png")
+    assert code == 0, err
+
+
+def test_another_unknown_cell_is_another_label(project: Any) -> None:
+    digests = []
+    for unknown in ("c0", "c2"):
+        cells = [str({"c0": 1, "c1": 1, "c2": 1, unknown: None}) for _ in project.rows]
+        cells[:4] = [str({"c0": 1, "c2": 1})] * 4
+        write(project, cells)
+        checked = check_run(load_config(Path(project.config({**MULTILABEL, "name": f"without_{unknown}"}))))
+        with new_store(checked.config) as store:
+            digests.append(start_run(checked, store, 1, None)[1].digest)
+    assert digests[0] != digests[1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("{'c0': 0.75, 'c1': 1.25}", "data rows 3: weight 1.25 of label 'c1' is no probability"),
+        ("{'c0': 0.75", "is no mapping of labels to weights, such as {'a': 0.4, 'b': 0.6}"),
+        ("{'c0': open('x', 'w')}", "is no mapping of labels to weights"),
+        ("c0", "data rows 3: 'c0' is no mapping of labels to weights"),
+        ("", "no label of a weight over 0 in 1 of 24 rows (data rows 3)"),
+    ],
+)
+def test_a_bad_cell_is_refused_with_its_row(project: Any, foldtune: Any, cell: str, words: str) -> None:
+    cells = weights(project)
+    cells[2] = cell
+    write(project, cells)
+    assert words in refusal(foldtune, project.config())
+    assert not (project.folder / "x").exists()
+
+
+def test_a_row_without_weights_is_left_out_where_asked_for(project: Any, foldtune: Any) -> None:
+    cells = weights(project)
+    cells[2] = "{}"
+    write(project, cells)
+    assert "1 rows left out: 1 with no label" in valid(foldtune, project.config({"data.on_missing": "skip"}))
+
+
+def test_other_tasks_refuse_weights_in_a_line(project: Any, foldtune: Any) -> None:
+    write(project, weights(project))
+    error = refusal(foldtune, project.config({"task": "ordinal", "search.metric": "qwk"}))
+    assert "holds weights of labels, which the tasks multiclass and multilabel take, not ordinal" in error
+
+
+def test_a_threshold_without_weights_is_refused(project: Any, foldtune: Any) -> None:
+    error = refusal(foldtune, project.config({**MULTILABEL, "data.soft_threshold": 0.3}))
+    assert "data.soft_threshold" in error
