@@ -31,17 +31,18 @@ def test_tables(project: Any, foldtune: Command, suffix: str) -> None:
     else:
         frame.to_json(project.folder / f"rows.{suffix}", orient="records", lines=suffix == "jsonl")
     code, out, err = foldtune("validate", project.config({"data.train": f"rows.{suffix}"}))
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ""), err
     assert "tiny: multiclass, 24 rows" in out
 
 
 @pytest.mark.parametrize("parts", [("",), ("train", "val")], ids=["without a split", "with train and val"])
 def test_class_folders_need_no_target(project: Any, foldtune: Command, parts: tuple[str, ...]) -> None:
     class_folders(project, parts)
-    changes = {"data.train": "rows", "data.target": DELETE, "data.images": DELETE}
+    changes = {"data.train": "rows", "data.target": DELETE, "data.images": DELETE, "ensemble.folds": 3}
     code, out, err = foldtune("validate", project.config(changes))
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ""), err
     assert "tiny: multiclass, 24 rows" in out
+    assert ("the 12 rows that are marked as validation are fold 0" in " ".join(out.split())) == (len(parts) > 1)
 
 
 def test_a_folder_to_submit(project: Any, foldtune: Command) -> None:
@@ -49,7 +50,7 @@ def test_a_folder_to_submit(project: Any, foldtune: Command) -> None:
     (project.folder / "rows/test/notes.txt").write_text("x")
     changes = {"data.train": "rows", "data.test": "rows", "data.target": DELETE, "data.images": DELETE}
     code, out, err = foldtune("validate", project.config(changes))
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ""), err
     assert "16 rows" in out
     assert "1 files that are no images by their name, left out" in " ".join(out.split())
 
@@ -62,7 +63,7 @@ def test_another_encoding_is_named_and_then_read(project: Any, foldtune: Command
     assert code == 2
     assert "its encoding is not UTF-8 (line 2, byte 0xb8); set data.encoding (likely cp949" in err
     code, _, err = foldtune("validate", project.config({"data.train": "korean.csv", "data.encoding": "cp949"}))
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ""), err
     code, _, err = foldtune("validate", project.config({"data.train": "korean.csv", "data.encoding": "ascii"}))
     assert code == 2
     assert "its encoding is not ascii (line 2, byte 0xb8)" in err
