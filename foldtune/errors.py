@@ -4,7 +4,9 @@
 
     FoldtuneError                  exit code 1 where nothing else stands
     ├── InputError            2    the configuration, a flag or a file is wrong; `problems` holds all of them
-    │   └── DataError         2    tables, images, labels
+    │   ├── DataError         2    tables, images, labels
+    │   ├── MetricFailed      2    a metric of the user's own raised, or returned no number
+    │   └── MetricUntrusted   2    a stored metric that this user's own searches do not know
     ├── SettingsError         2    a trial's settings, each with its path
     │   └── SpaceError        2    a search space, or a configuration that is outside of it
     ├── WorkError             1    the work failed: what failed, and where its log is
@@ -87,6 +89,14 @@ class InputError(FoldtuneError):
 
 class DataError(InputError):
     """Tables, images or labels are wrong."""
+
+
+class MetricFailed(InputError):
+    """A metric of the user's own raised, or returned no number; the text is its own error."""
+
+
+class MetricUntrusted(InputError):
+    """A stored metric is code, and no search of this user recorded it."""
 
 
 class SettingsError(FoldtuneError):

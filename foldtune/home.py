@@ -23,6 +23,15 @@ def expanded(path: str | Path) -> Path:
         ) from None
 
 
+def user_state_folder() -> Path:
+    """Return the folder of what foldtune remembers of this user: in `$XDG_STATE_HOME`, else `~/.local/state`.
+
+    Raises:
+        RuntimeError: there is no home folder.
+    """
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "foldtune"
+
+
 def user_cache_folder() -> Path:
     """Return the folder of this user's caches: `$XDG_CACHE_HOME`, `~/.cache`, else one in the temporary folder."""
     if given := os.environ.get("XDG_CACHE_HOME"):

@@ -34,6 +34,7 @@ from foldtune.results.storage.files import (
     read_json,
     read_yaml,
     remove_file,
+    write_bytes_atomic,
     write_csv,
     write_json,
     write_sealed,
@@ -46,7 +47,7 @@ from foldtune.wording import not_found
 
 _T = TypeVar("_T")
 _FOLD_DTYPES: dict[Hashable, Any] = {"id": str, "fold": "int64"}
-BEFORE_CONFIG = frozenset({"run.json", "task.json", "folds.csv", "goal.json", "digests.csv"})
+BEFORE_CONFIG = frozenset({"run.json", "task.json", "folds.csv", "goal.json", "metric.py", "digests.csv"})
 """Files that a start writes before config.yaml makes a run of the folder."""
 _READERS = 16
 """Threads that read trials from an object store."""
@@ -65,6 +66,7 @@ class RunStore:
         self.folds_path = self.root / "folds.csv"
         self.task_path = self.root / "task.json"
         self.goal_path = self.root / "goal.json"
+        self.metric_path = self.root / "metric.py"
         self.study_path = self.root / "study.journal"
         self.leaderboard_path = self.root / "leaderboard.csv"
         self.tuned_path = self.root / "tuned.json"
@@ -180,6 +182,18 @@ class RunStore:
             return None
         checked(stored, StoredGoal, self.goal_path)
         return Goal(stored["metric"], stored["mode"])
+
+    def write_metric(self, source: str) -> None:
+        """Store the user's file of metrics, which the goal is a function of. Raises StorageError."""
+        write_bytes_atomic(self.metric_path, source.encode())
+
+    def read_metric(self) -> str | None:
+        """Return the stored file of metrics as text, which is not run; None where there is none. Raises RunCorrupt."""
+        raw = read_bytes(self.metric_path)
+        try:
+            return None if raw is None else raw.decode()
+        except UnicodeDecodeError:
+            raise RunCorrupt(f"{self.metric_path} is no text in UTF-8") from None
 
     def write_folds(self, ids: npt.NDArray[np.str_], folds: npt.NDArray[np.int64]) -> None:
         """Store the fold (from 0) of each row: ids (N,), folds (N,). Raises StorageError."""

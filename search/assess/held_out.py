@@ -16,12 +16,14 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.names import is_run, possible_roots
 from foldtune.results.runs.ranking import finalists
 from foldtune.results.runs.records import TrialRecord
+from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.stored_json import require
 from foldtune.search.assess.stored_estimate import check_estimate, check_lengths, check_trial_scores
 from foldtune.search.runs.dataset import read_labels
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run, open_run
 from foldtune.search.runs.stored_task import read_task
+from foldtune.search.runs.trusted_metrics import with_trusted_metrics
 from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
@@ -139,12 +141,15 @@ def of_stored(
         raise RunCorrupt(f"{directory.oof_path} lacks {', '.join(sorted(needed))}; run foldtune ensemble again")
     require(description, ("task", "metric"), directory.json_path)
     task, metric = read_task(description["task"], directory.json_path), str(description["metric"])
+    parent = directory.root.resolve().parent
+    if is_run(parent):
+        task = with_trusted_metrics(task, RunStore(parent))
     if metric not in task.metrics:
         raise RunCorrupt(f"{directory.json_path}: metric: {unknown('metric', metric, task.metrics)}")
     check_lengths(stored, directory)
     groups = stored.get("groups")
-    if groups is None and is_run(directory.root.resolve().parent):
-        run = open_run(str(directory.root.resolve().parent), ".", data)
+    if groups is None and is_run(parent):
+        run = open_run(str(parent), ".", data)
         groups = groups_of(groups_by_id(run), stored["ids"])
     predictions = held_out_predictions(task, description, stored)
     scores = as_lazy(stored["scores"])

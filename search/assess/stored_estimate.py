@@ -14,6 +14,7 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.records import Scores
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.gates import CLASS_FIGURES
+from foldtune.search.runs.trusted_metrics import own_function
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.tasks import Task
 from foldtune.wording import shortened, unknown
@@ -86,6 +87,9 @@ def unverified(task: Task, description: Mapping[str, Any], stored: Mapping[str, 
 
 
 def _is_comparable(metric: str, found: Container[str], task: Task, stored: Mapping[str, npt.NDArray[Any]]) -> bool:
+    function = own_function(task)
+    if function is not None and function.name == metric and not function.is_available:
+        return False
     exact = np.dtype(stored["scores"].dtype).itemsize >= 4
     return metric in found and (exact or metric in task.tunable_metrics)
 

@@ -31,6 +31,8 @@ def positive_notes(
     reasons = []
     if goal is not None and goal.metric in ONE_SIDED_METRICS:
         reasons.append(f"the metric {goal.metric}")
+    if isinstance(config.search.costs, list):
+        reasons.append("the order of search.costs")
     if space is not None:
         reasons += [f"space.{name}" for name in _settings(space)]
     if reasons:

@@ -76,6 +76,13 @@ StorageOverride = Annotated[
     str | None,
     typer.Option("--storage", metavar="FOLDER|URL", help="Where runs are kept; the file's own value by default."),
 ]
+TrustMetric = Annotated[
+    bool,
+    typer.Option(
+        "--trust-metric",
+        help="Run the metric.py of a run that no search of yours on this machine started: it is code. Read it first.",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option("--address", metavar="A", help="A running Ray: auto or HOST:PORT. By default one is started here."),

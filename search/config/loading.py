@@ -86,7 +86,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
         unsound = unsound_keys(details)
         sound = _sound_part(raw, unsound, folder)
         raise FormError([describe(detail) for detail in details], sound, unsound) from None
-    return config.model_copy(update={"data": config.data.resolved(folder)})
+    return config.model_copy(update={"data": config.data.resolved(folder), "search": config.search.resolved(folder)})
 
 
 def _sound_part(raw: Mapping[str, Any], unsound: set[str], folder: Path) -> RunConfig:
@@ -101,8 +101,8 @@ def _sound_part(raw: Mapping[str, Any], unsound: set[str], folder: Path) -> RunC
             except ValidationError as error:
                 found = {f"{name}.{detail['loc'][0]}" for detail in error.errors() if detail["loc"]}
                 unsound |= found if found - unsound else {name}
-    if "data" in values:
-        values["data"] = values["data"].resolved(folder)
+    for name in {"data", "search"} & values.keys():
+        values[name] = values[name].resolved(folder)
     return RunConfig.model_construct(**values)
 
 

@@ -8,13 +8,14 @@ import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from foldtune.errors import InputError
 from foldtune.home import expanded
 from foldtune.results.runs.driver_file import Driver
+from foldtune.search.config.metric_file import metric_file, resolved_file
 from foldtune.search.config.secrets import check_url, has_password
 
 JOB_ID, JOB_ADDRESS, RESUME_COMMAND = "FOLDTUNE_JOB_ID", "FOLDTUNE_JOB_ADDRESS", "FOLDTUNE_AGAIN"
@@ -32,12 +33,14 @@ class JobPackage:
     Attributes:
         run: name of the run, or of the group of targets.
         storage: absolute folder or URL of the runs.
-        config: plain values, whose paths are absolute.
+        config: plain values, whose paths are absolute, or those of `files`.
+        files: texts of small files that lie beside the configuration there, by name.
     """
 
     run: str
     storage: str
     config: Mapping[str, Any]
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
@@ -67,8 +70,35 @@ def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
         cache = data.get("cache")
         if isinstance(cache, str) and cache not in ("auto", "off"):
             data["cache"] = str(expanded(cache).absolute())
+    files: dict[str, str] = {}
+    for section in _search_sections(config):
+        _attach(section, folder, files)
     config["storage"] = absolute_storage(str(config.get("storage") or "runs"))
-    return JobPackage(str(config.get("name")), config["storage"], config)
+    return JobPackage(str(config.get("name")), config["storage"], config, files)
+
+
+def _attach(search: dict[str, Any], folder: Path, files: dict[str, str]) -> None:
+    """Put the files that a section `search` names beside the configuration; one that is not here lies there already."""
+    metric = metric_file(search["metric"]) if isinstance(search.get("metric"), str) else None
+    costs = search.get("costs")
+    named = {"metric": metric.path if metric else None, "costs": Path(costs) if isinstance(costs, str) else None}
+    for key, path in named.items():
+        if path is None:
+            continue
+        found = resolved_file(path, folder)
+        place = str(found)
+        if found.is_file():
+            place = found.name if files.get(found.name) is None else f"{len(files)}_{found.name}"
+            files[place] = found.read_text(encoding="utf-8-sig", errors="replace")
+        search[key] = f"{place}:{metric.function}" if key == "metric" and metric else place
+
+
+def _search_sections(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the section `search`, then that of each target which has one."""
+    targets = config.get("targets")
+    for own in (config, *(targets.values() if isinstance(targets, Mapping) else ())):
+        if isinstance(own, Mapping) and isinstance(own.get("search"), dict):
+            yield own["search"]
 
 
 def absolute_storage(storage: str) -> str:

@@ -6,6 +6,7 @@ The models check form and ranges only. What needs the data, the task or the trai
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
@@ -15,15 +16,22 @@ from foldtune.redaction import has_raw_password
 from foldtune.results.runs.names import check_name
 from foldtune.results.storage.paths import as_path
 from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.metric_file import FORM, metric_file, resolved_file, resolved_metric
 from foldtune.search.config.secrets import RAW_PASSWORD, masked
 from foldtune.search.config.section import Section, stated, usable_path
 from foldtune.trainers.loading.tta import views
+from foldtune.wording import shortened
 
 
 class SearchConfig(Section):
     """How many trials, how long each, what is optimised, and when a weak trial is stopped."""
 
-    metric: str | None = Field(None, description="what is optimised; the task's own by default")
+    metric: str | None = Field(
+        None, description="what is optimised; the task's own by default, or a function of yours: FILE.py:FUNCTION"
+    )
+    costs: list[list[float]] | str | None = Field(
+        None, description="cost of each true class (row) predicted as each class (column), or a CSV of it: metric cost"
+    )
     num_samples: int = Field(50, ge=1, le=100_000, description="trials")
     max_epochs: int = Field(12, ge=1, le=10_000, description="epochs of every trial, and of its lr schedule")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the folds, the proposals and every training")
@@ -36,6 +44,24 @@ class SearchConfig(Section):
         7200.0, gt=0, description="seconds without an epoch's report after which a trial is ended; null: never"
     )
     study_storage: str | None = Field(None, description="Optuna storage URL; by default a file in the run's folder")
+
+    @field_validator("metric")
+    @classmethod
+    def _file_and_function(cls, value: str | None) -> str | None:
+        if value is not None and ".py" in value and metric_file(value) is None:
+            raise stated(f"a metric of your own is written {FORM}, as metrics.py:pauc, not {shortened(repr(value))}")
+        return value
+
+    @field_validator("costs", mode="before")
+    @classmethod
+    def _matrix_or_file(cls, value: Any) -> Any:
+        if value is None or (isinstance(value, str) and value):
+            return value
+        rows = value if isinstance(value, list | tuple) else [value]
+        cells = [cell for row in rows for cell in (row if isinstance(row, list | tuple) else [None])]
+        if not cells or not all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells):
+            raise stated(f"must be rows of numbers, as [[0, 1], [5, 0]], or a CSV, not {shortened(repr(value))}")
+        return [list(row) for row in rows]
 
     @field_serializer("study_storage", when_used="json")
     def _passwords_are_not_stored(self, value: str | None) -> str | None:
@@ -55,6 +81,11 @@ class SearchConfig(Section):
         if value is not None and budget is not None and value > budget:
             raise ValueError(f"must be at most search.max_epochs, which is {budget}")
         return value
+
+    def resolved(self, folder: Path) -> SearchConfig:
+        """The same with absolute paths of its files, which are relative to `folder`."""
+        costs = str(resolved_file(self.costs, folder)) if isinstance(self.costs, str) else self.costs
+        return self.model_copy(update={"metric": resolved_metric(self.metric, folder), "costs": costs})
 
     @property
     def grace(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from foldtune.errors import InputError, RunCorrupt
 from foldtune.search.runs.run import Run
+from foldtune.search.runs.trusted_metrics import require_available
 from foldtune.search.voting.combiner import check_voting
 from foldtune.trainers.loading.tta import TTA
 from foldtune.wording import unknown
@@ -54,6 +55,7 @@ def plan_ensemble(run: Run, asked: EnsembleOptions) -> EnsemblePlan:
     Raises:
         InputError: all that cannot be: more folds than the run has, an unknown voting or view, too many votes.
     """
+    require_available(run.task, run.goal.metric)
     own = run.config.ensemble
     voting = asked.voting or own.voting
     min_votes = asked.min_votes

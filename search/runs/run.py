@@ -23,9 +23,11 @@ from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import names_in, read_json
 from foldtune.results.storage.paths import StorePath, as_path
+from foldtune.search.checks.own_metrics import add_metrics, read_metric
 from foldtune.search.checks.warmup import short_warmup
 from foldtune.search.config.data_section import DATA_PATHS, DataConfig
 from foldtune.search.config.loading import check
+from foldtune.search.config.metric_file import metric_file
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.dataset import Labelled, Progress, image_plan, open_images, read_labels
 from foldtune.search.runs.digests import TEST, TRAIN, digest_rows, summary
@@ -33,11 +35,14 @@ from foldtune.search.runs.given_splits import drawn_again, split_rows
 from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.pixel_notes import pixel_notes
 from foldtune.search.runs.stored_task import read_task
+from foldtune.search.runs.trusted_metrics import own_function, record_metric, with_trusted_metrics
 from foldtune.search.runs.unchanged import check_unchanged
 from foldtune.search.runs.validation import Checked
 from foldtune.spaces import Space, expand_presets
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import TASKS, Task
+from foldtune.trainers.user_metrics.costs import COST
+from foldtune.trainers.user_metrics.task import stored_costs, with_metrics
 from foldtune.wording import shortened
 
 RESUMABLE = (
@@ -99,7 +104,7 @@ def open_run(run: str, storage: StorePath | str, data: Path | None = None) -> Ru
     config = check(
         _with_defaults_of_before(store.read_config()), store.root if isinstance(store.root, Path) else Path()
     )
-    task = read_task(store.read_task(), store.task_path)
+    task = with_trusted_metrics(read_task(store.read_task(), store.task_path), store)
     opened = Run(store, config, task, _stored_goal(store, task) or resolve_goal(task, config.search.metric))
     return opened if data is None else with_data(opened, data)
 
@@ -172,7 +177,8 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
         InputError: unreadable images, or a class too small for the folds once they are left out.
     """
     config, task, table, folds = checked.config, checked.task, checked.table, checked.folds
-    search = config.search.model_copy(update={"metric": checked.goal.metric})
+    # As the task has them: a file may be another one by the time that the run is opened again.
+    search = config.search.model_copy(update={"metric": checked.goal.metric, "costs": stored_costs(task)})
     # Defaults and presets are stored with the run: those of a later version may differ.
     config = config.model_copy(update={"search": search, "space": expand_presets(config.space)})
     plan = image_plan(config.data, decoders)
@@ -195,6 +201,9 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
     write_digests(store, pd.concat(stored))
     store.write_task(task.to_dict())
     store.write_goal(checked.goal)
+    if (function := own_function(task)) is not None and function.source is not None:
+        store.write_metric(function.source)
+        record_metric(function.source)
     store.write_folds(table.ids, folds)
     store.write_config(config.model_dump(mode="json"))
     labelled = Labelled(task, table, folds, plan, summary(digests), notes)
@@ -298,11 +307,44 @@ def check_same(given: RunConfig, stored: RunConfig) -> None:
         )
 
 
+def _metric_name(config: RunConfig) -> str | None:
+    """Return the name of what a configuration optimises."""
+    search = config.search
+    if (file := metric_file(search.metric)) is not None:
+        return file.function
+    default = TASKS[config.task].default_metric if config.task in TASKS else None
+    return search.metric or (COST if search.costs is not None else default)
+
+
+def check_same_metrics(given: RunConfig, run: Run) -> Run:
+    """Return the run with the function of the user's configuration, which is the stored one.
+
+    Raises:
+        InputError: another file of metrics, or another matrix of costs, than the run was started with.
+    """
+    stored, function = own_function(run.task), read_metric(given.search)
+    given_costs = stored_costs(add_metrics(given.search, with_metrics(run.task, ()), function))
+    differing = []
+    if function != stored:
+        differing.append("search.metric")
+    if given_costs != stored_costs(run.task):
+        differing.append("search.costs")
+    if differing:
+        raise InputError(
+            f"{' and '.join(differing)}: not as run {run.store.name!r} was started with; a resumed search keeps its "
+            "metric: use --name for another run"
+        )
+    if function is None or function.source is None:
+        return run
+    record_metric(function.source)
+    return replace(run, task=with_trusted_metrics(run.task, run.store))
+
+
 def _frozen_part(config: RunConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json")
     values["space"] = expand_presets(short_warmup(values["space"], config.search.max_epochs))
-    if values["search"]["metric"] is None:
-        values["search"]["metric"] = TASKS[config.task].default_metric if config.task in TASKS else None
+    values["search"]["metric"] = _metric_name(config)
+    values["search"].pop("costs")  # which `check_same_metrics` compares
     for path in RESUMABLE:
         section, _, key = path.partition(".")
         (values[section].pop(key) if key else values.pop(section))

@@ -7,7 +7,8 @@ from typing import Any
 
 from foldtune.errors import FoldtuneError, RunCorrupt
 from foldtune.results.storage.paths import StorePath
-from foldtune.trainers.tasks import Task, task_from_dict
+from foldtune.trainers.tasks import Task
+from foldtune.trainers.user_metrics.task import stored_task
 
 
 def read_task(values: Mapping[str, Any], path: StorePath) -> Task:
@@ -21,7 +22,7 @@ def read_task(values: Mapping[str, Any], path: StorePath) -> Task:
         RunCorrupt: no such task, or values that are none of its.
     """
     try:
-        return task_from_dict(values)
+        return stored_task(values)
     except FoldtuneError as error:
         raise RunCorrupt(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:

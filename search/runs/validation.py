@@ -16,6 +16,7 @@ from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionErr
 from foldtune.results.exports.submission import read_sample
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.tables.formatting import counted
+from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
 from foldtune.search.checks.placeholder import without_labels
 from foldtune.search.checks.positive import positive_notes
 from foldtune.search.checks.preset_tasks import check_with_presets
@@ -24,10 +25,10 @@ from foldtune.search.checks.submission_form import form_notes
 from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.checks.warmup import with_short_warmup
 from foldtune.search.config.loading import FormError, check, read_raw
+from foldtune.search.config.metric_file import metric_file
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.dataset import read_labelled, read_unlabelled
 from foldtune.search.runs.given_splits import split_rows, with_given_number
-from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.voting.combiner import check_voting
 from foldtune.spaces import Space
 from foldtune.trainers.data.table import Table
@@ -120,13 +121,19 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
         config, shorter = with_short_warmup(config)
     task_class = checks.run(["task"], lambda: _task_class(config))
     space = checks.run(["space"], lambda: _space(config))
-    goal = checks.run(["search.metric"], lambda: _goal(config, task_class)) if task_class else None
+    own = checks.run(["search.metric"], lambda: read_metric(config.search))
+    goal_keys = ["search.metric", "search.costs"]
+    readable = own is not None or metric_file(config.search.metric if checks.sound("search") else None) is None
+    goal = checks.run(goal_keys, lambda: find_goal(config.search, task_class, own)) if task_class and readable else None
     checks.run(["search.num_samples", "space"], lambda: _samples_something(config, space) if space else None)
     checks.run(["ensemble.min_votes", "ensemble.top"], lambda: _votes(config))
     votes = ["ensemble.voting", "ensemble.top"]
     checks.run(votes, lambda: _voting(config, task_class, goal) if task_class and goal else None)
     options = [f"data.{name}" for name in task_class.option_names] if task_class else []
     read = checks.run([*ROWS, *options], lambda: read_labelled(config.data, config.task)) if task_class else None
+    if read is not None:
+        joined = checks.run(goal_keys, partial(add_metrics, config.search, read[0], own))
+        read = (joined or read[0], read[1])
     task = read[0] if read else checks.run([], lambda: without_labels(task_class)) if task_class else None
     if space is not None and task is not None:
         epochs = config.search.max_epochs if checks.sound("search.max_epochs") else MAX_EPOCHS
@@ -145,6 +152,9 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
         if assigned is not None:
             config, folds, lines = assigned
             notes += lines
+        notes += checks.run(goal_keys, lambda: cost_note(config.search, task)) or ()
+        if folds is not None and table.targets is not None and own is not None and goal is not None:
+            checks.run(goal_keys, partial(try_metric, task, table.targets, folds, goal.metric))
         test = checks.run(["data.test"], lambda: read_unlabelled(config.data, task) if config.data.test else None)
         if space is not None and folds is not None and table.targets is not None:
             trained = partial(check_trainable, space, task, table.targets, folds, config.data.size, draws=_draws(space))
@@ -238,13 +248,6 @@ def _space(config: RunConfig) -> Space:
     except SpaceError as error:
         problems = [f"{'.'.join(filter(None, ('space', p.path)))}: {p.message}" for p in error.problems]
         raise InputError(problems) from None
-
-
-def _goal(config: RunConfig, task_class: type[Task]) -> Goal:
-    try:
-        return resolve_goal(task_class, config.search.metric)
-    except InputError as error:
-        raise InputError(f"search.metric: {error.problems[0]}") from None
 
 
 def _samples_something(config: RunConfig, space: Space) -> None:

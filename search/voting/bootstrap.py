@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from foldtune.errors import MetricFailed
 from foldtune.search.voting.evaluation import Objective
 
 Array = npt.NDArray[Any]
@@ -115,10 +117,13 @@ def _interval(statistic: Callable[[npt.NDArray[np.int64]], float], scores: Array
     found: list[float] = []
     until = time.monotonic() + _MAX_S
     for rows in plan.draws():
-        found.append(statistic(rows))
+        with suppress(MetricFailed):  # a user's function may have no value where a draw lacks a class
+            found.append(statistic(rows))
         if len(found) >= _MIN_SAMPLES and time.monotonic() > until:
             break
     tail = (1.0 - bootstrap.level) / 2.0
-    bounds = np.quantile(np.array(found or [value]), [tail, 1.0 - tail])
+    drawn = np.array(found)
+    drawn = drawn[np.isfinite(drawn)]
+    bounds = np.quantile(drawn if len(drawn) else np.array([value]), [tail, 1.0 - tail])
     low, high = (value + np.sqrt(plan.size / plan.units) * (bounds - value)).tolist()
     return Interval(value, low, high)

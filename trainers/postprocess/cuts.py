@@ -106,6 +106,18 @@ def fit_cuts(levels: FloatArray, targets: IntArray, metric: str, num_levels: int
     return blocks.places[segments]
 
 
+def fit_cuts_for_credits(levels: FloatArray, targets: IntArray, credits: FloatArray) -> FloatArray:
+    """Return the ascending cuts (K-1,) with the greatest sum of credits on these rows.
+
+    Args:
+        levels: (N,) real levels, N >= 1.
+        targets: (N,) levels 0 to K-1.
+        credits: (K, K) credit of a row of each actual level (first axis) for each predicted one.
+    """
+    blocks = make_blocks(levels, targets, len(credits))
+    return blocks.places[_best_sum(blocks.counts @ credits)]
+
+
 def metric_of_cuts(levels: FloatArray, targets: IntArray, metric: str, cuts: FloatArray) -> float:
     """Return a metric (a name of ``ORDINAL_METRICS``) of the predictions by cuts."""
     predictions = apply_cuts(levels, cuts)

@@ -9,6 +9,7 @@ costs O(N log N) whatever C is, so a pass over many classes stays affordable.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,10 @@ from foldtune.trainers.metrics.classification import (
     IntArray,
     confusion_counts,
 )
+
+Metric: TypeAlias = "str | FloatArray"
+"""A name of ``COUNT_METRICS``; or credits (C, C) of a row of each class (first axis) predicted as each, whose mean over
+the rows is the metric."""
 
 MIN_ROWS = 50
 """Rows below which a class overfits its offset; callers warn (see ``Task.support``)."""
@@ -35,16 +40,18 @@ def log_scores(scores: npt.NDArray[np.floating]) -> FloatArray:
     return np.log(np.maximum(scores.astype(np.float64), SMALLEST_SCORE))
 
 
-def metric_at(logs: FloatArray, targets: IntArray, metric: str, offsets: FloatArray) -> float:
-    """Return the metric (a name of ``COUNT_METRICS``) of ``argmax(logs + offsets)``, ties to the lower class."""
+def metric_at(logs: FloatArray, targets: IntArray, metric: Metric, offsets: FloatArray) -> float:
+    """Return the metric of ``argmax(logs + offsets)``, ties to the lower class."""
     predictions = (logs + offsets).argmax(axis=1)
+    if not isinstance(metric, str):
+        return float(metric[targets, predictions].mean())
     return COUNT_METRICS[metric](*confusion_counts(targets, predictions, logs.shape[1]))
 
 
 def coordinate_ascent(
     logs: FloatArray,
     targets: IntArray,
-    metric: str,
+    metric: Metric,
     *,
     start: FloatArray | None = None,
     max_passes: int = 10,
@@ -56,7 +63,7 @@ def coordinate_ascent(
     Args:
         logs: (N, C) log scores, N >= 1, C >= 2.
         targets: (N,) classes.
-        metric: a name of ``COUNT_METRICS``.
+        metric: what to maximise.
         start: (C,) initial offsets; None is zeros.
         max_passes: passes, each of which visits every class once.
     """
@@ -112,12 +119,16 @@ def _coordinate(logs: FloatArray, shifted: FloatArray, leaders: IntArray, index:
 
 
 def best_cut(
-    coordinate: Coordinate, targets: IntArray, metric: str, num_classes: int, current: float
+    coordinate: Coordinate, targets: IntArray, metric: Metric, num_classes: int, current: float
 ) -> tuple[float, float]:
     """Return the best offset along a coordinate, of equal ones the nearest to ``current``, and the metric there."""
     order = coordinate.margins.argsort()
     margins = coordinate.margins[order]
-    values = _sweep(targets[order], coordinate.rivals[order], COUNT_METRICS[metric], num_classes, coordinate.index)
+    moved = targets[order], coordinate.rivals[order]
+    if isinstance(metric, str):
+        values = _sweep(*moved, COUNT_METRICS[metric], num_classes, coordinate.index)
+    else:
+        values = _sweep_credits(*moved, metric, coordinate.index)
     tied = np.flatnonzero(np.diff(margins) <= _TIE) + 1
     values[tied] = -np.inf  # no cut between them
     best = float(values.max())
@@ -153,7 +164,14 @@ def _sweep(targets: IntArray, rivals: IntArray, metric: CountMetric, num_classes
     return np.asarray(values / metric.divisor(actual))
 
 
-def fit_prior_power(logs: FloatArray, targets: IntArray, metric: str, log_prior: FloatArray) -> float:
+def _sweep_credits(targets: IntArray, rivals: IntArray, credits: FloatArray, index: int) -> FloatArray:
+    """Return the mean credit (N+1,) after the first j = 0..N rows moved from their rival class to class ``index``."""
+    before = credits[targets, rivals]
+    gains = np.concatenate([[before.sum()], credits[targets, index] - before])
+    return np.asarray(np.cumsum(gains) / len(targets))
+
+
+def fit_prior_power(logs: FloatArray, targets: IntArray, metric: Metric, log_prior: FloatArray) -> float:
     """Return tau of ``argmax(log p - tau log prior)`` (Menon et al. 2021, post-hoc logit adjustment).
 
     The best of -1 to 2 in steps of 0.1; of equal ones the nearest to 0.
@@ -163,7 +181,9 @@ def fit_prior_power(logs: FloatArray, targets: IntArray, metric: str, log_prior:
     return float(best[np.abs(best).argmin()])
 
 
-def fit_offsets(scores: npt.NDArray[np.floating], targets: IntArray, metric: str, log_prior: FloatArray) -> FloatArray:
+def fit_offsets(
+    scores: npt.NDArray[np.floating], targets: IntArray, metric: Metric, log_prior: FloatArray
+) -> FloatArray:
     """Return offsets (C,) of mean 0: half the coordinate ascent, half the fitted prior adjustment.
 
     The prior half has one parameter and so hardly overfits; the blend was best on held-out rows. Zeros where
@@ -172,7 +192,7 @@ def fit_offsets(scores: npt.NDArray[np.floating], targets: IntArray, metric: str
     Args:
         scores: (N, C) probabilities.
         targets: (N,) classes; some may be absent.
-        metric: a name of ``COUNT_METRICS``.
+        metric: what to maximise.
         log_prior: (C,) logarithms of the classes' shares.
     """
     logs = log_scores(scores)

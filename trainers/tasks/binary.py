@@ -161,7 +161,7 @@ class Binary(Task):
         values["auroc"] = mean_auroc(scores[:, None], targets[:, None])
         values["map"] = mean_average_precision(scores[:, None], targets[:, None])
         values["loss"] = binary_log_loss(scores, targets)
-        return {name: values[name] for name in self.metrics}
+        return {name: values[name] for name in type(self).metrics}
 
     def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
         counts = confusion_counts(targets, predictions, 2)

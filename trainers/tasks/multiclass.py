@@ -137,11 +137,14 @@ class Multiclass(Task):
             problems += _number_problems(f"{path}.{label}", value, _OFFSET_BOUNDS)
         return problems
 
-    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
-        postprocess = postprocess or {}
+    def total_offsets(self, postprocess: Postprocess) -> npt.NDArray[np.float64]:
+        """Return what is added to the log scores of each class (C,)."""
         given = {str(label): float(value) for label, value in postprocess.get("offsets", {}).items()}
         offsets = np.array([given.get(label, 0.0) for label in self.labels])
-        offsets -= float(postprocess.get("prior_power", 0.0)) * log_prior(self.counts)
+        return np.asarray(offsets - float(postprocess.get("prior_power", 0.0)) * log_prior(self.counts))
+
+    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
+        offsets = self.total_offsets(postprocess or {})
         adjusted = log_scores(scores) + offsets if offsets.any() else scores
         return np.asarray(adjusted.argmax(axis=1), dtype=np.int64)  # ties: the lower class
 
@@ -151,7 +154,7 @@ class Multiclass(Task):
         values["top5_accuracy"] = top_k_accuracy(scores, targets, 5)
         values["auroc"] = auroc_ovr(scores, targets)
         values["loss"] = log_loss(scores, targets)
-        return {name: values[name] for name in self.metrics}
+        return {name: values[name] for name in type(self).metrics}
 
     def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
         counts = confusion_counts(targets, predictions, self.head_size)

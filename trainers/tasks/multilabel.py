@@ -163,7 +163,7 @@ class Multilabel(Task):
         values["auroc"] = mean_auroc(scores, targets)
         values["top5_accuracy"] = top_k_hits(scores, targets, 5)
         values["loss"] = binary_log_loss(scores, targets)
-        return {name: values[name] for name in self.metrics}
+        return {name: values[name] for name in type(self).metrics}
 
     def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
         if metric in PREDICTION_METRICS:

@@ -159,7 +159,7 @@ class Ordinal(Multiclass):
         confusion = confusion_matrix(targets, predictions, len(self.labels))
         values = {name: metric(confusion) for name, metric in ORDINAL_METRICS.items()}
         values["loss"] = log_loss(scores, targets)
-        return {name: values[name] for name in self.metrics}
+        return {name: values[name] for name in type(self).metrics}
 
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         """The better of the two rules without parameters, or the exact cuts where they do better still.

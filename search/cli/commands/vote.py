@@ -16,6 +16,7 @@ from foldtune.search.cli.options import (
     Storage,
     TableFormat,
     TableOrJson,
+    TrustMetric,
     output_file,
     output_folder,
 )
@@ -45,6 +46,7 @@ def thresholds(
     format: TableFormat = Format.table,
     storage: Storage = "runs",
     data: DataRoot = None,
+    trust_metric: TrustMetric = False,
 ) -> None:
     """Refit every trial's post-processing from its stored scores; nothing is retrained.
 
@@ -64,14 +66,18 @@ def thresholds(
         if ensemble:
             _refuse("--trial", trial, "--ensemble tries the settings on the ensemble; give one of the two")
         from foldtune.search.cli.handlers.vote.sweep import SweepRequest, sweep_settings
+        from foldtune.search.runs.trusted_metrics import trusting_metrics
 
-        sweep_settings(SweepRequest(run, storage, tuple(grid), metric, trial, ensemble, submissions, data), format)
+        with trusting_metrics(trust_metric):
+            sweep_settings(SweepRequest(run, storage, tuple(grid), metric, trial, ensemble, submissions, data), format)
         return
     for flag, value in {"--ensemble": ensemble, "--submissions": submissions}.items():
         _refuse(flag, value, "it is for settings of --grid")
     from foldtune.search.cli.handlers.vote.thresholds import RefitRequest, refit_trials
+    from foldtune.search.runs.trusted_metrics import trusting_metrics
 
-    refit_trials(RefitRequest(run, storage, metric, trial, save, top, data), format)
+    with trusting_metrics(trust_metric):
+        refit_trials(RefitRequest(run, storage, metric, trial, save, top, data), format)
 
 
 def _refuse(flag: str, value: object, reason: str) -> None:
@@ -145,6 +151,7 @@ def ensemble(
     address: Address = None,
     storage: Storage = "runs",
     data: DataRoot = None,
+    trust_metric: TrustMetric = False,
 ) -> None:
     """Train the best trials on every fold, combine them by a vote, and write the submission.
 
@@ -157,9 +164,11 @@ def ensemble(
     foldtune ensemble skin --top 5 --voting hard --min-votes 3 --no-race
     """
     from foldtune.search.cli.handlers.vote.ensemble import EnsembleOptions, EnsembleRequest, make_ensemble
+    from foldtune.search.runs.trusted_metrics import trusting_metrics
 
     options = EnsembleOptions(top, folds, voting, min_votes, tta, race)
-    make_ensemble(EnsembleRequest(tuple(runs), storage, options, file, address, data), format)
+    with trusting_metrics(trust_metric):
+        make_ensemble(EnsembleRequest(tuple(runs), storage, options, file, address, data), format)
 
 
 def compare(
@@ -171,6 +180,7 @@ def compare(
     format: TableFormat = Format.table,
     storage: Storage = "runs",
     data: DataRoot = None,
+    trust_metric: TrustMetric = False,
 ) -> None:
     """Compare two runs, trials or ensembles on the held-out rows of both, class by class.
 
@@ -182,8 +192,10 @@ def compare(
     foldtune compare models/skin runs/skin2/ensemble --format json
     """
     from foldtune.search.cli.handlers.vote.compare import compare_held_out
+    from foldtune.search.runs.trusted_metrics import trusting_metrics
 
-    compare_held_out((a, b), storage, metric, format, data)
+    with trusting_metrics(trust_metric):
+        compare_held_out((a, b), storage, metric, format, data)
 
 
 def score(
@@ -193,11 +205,14 @@ def score(
     ],
     storage: Storage = "runs",
     format: ReportFormat = TableOrJson.table,
+    trust_metric: TrustMetric = False,
 ) -> None:
     """Score an ensemble's test predictions by labels that were held back, beside the best single trial's.
 
     foldtune score skin --labels test_labels.csv
     """
     from foldtune.search.cli.handlers.vote.score import score_run
+    from foldtune.search.runs.trusted_metrics import trusting_metrics
 
-    score_run(run, storage, labels, format)
+    with trusting_metrics(trust_metric):
+        score_run(run, storage, labels, format)

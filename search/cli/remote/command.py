@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class RemoteCommand:
         run: name of the run that it searches, None where it is no search.
         storage: storage of that run.
         resume_command: the user's command that goes on with that run.
+        beside: texts of files that lie beside the configuration, by name.
     """
 
     arguments: Sequence[str]
@@ -38,10 +39,11 @@ class RemoteCommand:
     run: str | None = None
     storage: str | None = None
     resume_command: str | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def files(self) -> dict[str, str]:
         """Return the texts of the files of its working directory by name."""
-        return {} if self.config is None else {CONFIG: dump_yaml(self.config)}
+        return {} if self.config is None else {**self.beside, CONFIG: dump_yaml(self.config)}
 
 
 def remote_address(address: str | None) -> Address | None:

@@ -54,7 +54,9 @@ def show_check(request: CheckRequest) -> None:
     if remote is not None:
         package = pack_job(read_raw(request.config, request.override, request.flags), request.config.parent)
         sent = ["cluster", "check", CONFIG, "--address", "auto"]
-        run_remote(remote, RemoteCommand(sent, package.config), allow_no_token=request.allow_no_token)
+        run_remote(
+            remote, RemoteCommand(sent, package.config, beside=package.files), allow_no_token=request.allow_no_token
+        )
         return
     checked = _checked(request)
     with session(request.address, allow_no_token=request.allow_no_token):

@@ -34,6 +34,7 @@ from foldtune.search.runs.group import RunGroup, reopen_group, starting_group
 from foldtune.search.runs.run import (
     Run,
     check_same,
+    check_same_metrics,
     extend,
     new_store,
     open_run,
@@ -149,6 +150,7 @@ def _check_unchanged(given: RunConfig, stored: Run, request: SearchRequest) -> N
     """Raise InputError where a run was started with other settings, labels or images."""
     with stored.store.lock():
         check_same(given, stored.config)
+        stored = check_same_metrics(given, stored)
         with progress_bar("decoding images") as progress:
             reopen_labelled(_with_request(given, stored, request), decoder_processes(), progress)
 
@@ -215,6 +217,7 @@ def _resume(given: RunConfig, request: SearchRequest, stack: ExitStack) -> tuple
     stored = open_run(given.name, given.storage)
     stack.enter_context(stored.store.lock())
     check_same(given, stored.config)
+    stored = check_same_metrics(given, stored)
     run = _with_request(given, stored, request)
     with progress_bar("decoding images") as progress:
         labelled = reopen_labelled(run, decoder_processes(), progress)

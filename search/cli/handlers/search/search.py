@@ -57,4 +57,4 @@ def remote_search(request: SearchRequest) -> RemoteCommand:
         further_trials=request.further_trials,
         retry_failed=request.retry_failed,
     )
-    return RemoteCommand(sent, package.config, package.run, package.storage, request.resume_command())
+    return RemoteCommand(sent, package.config, package.run, package.storage, request.resume_command(), package.files)

@@ -1,0 +1,182 @@
+"""Tasks with metrics of a run's own beside those of their kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
+
+from foldtune.errors import DataError, Problem
+from foldtune.trainers.arrays.types import Mode, Postprocess, Predictions, Scores, Targets
+from foldtune.trainers.postprocess.expected_cost import least_expected_cost
+from foldtune.trainers.postprocess.offsets import log_scores
+from foldtune.trainers.tasks import Task, task_from_dict
+from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.multilabel import Multilabel
+from foldtune.trainers.tasks.ordinal import Ordinal
+from foldtune.trainers.user_metrics.costs import DECISION, EXPECTED_COST, Costs
+from foldtune.trainers.user_metrics.function import MetricFunction
+from foldtune.trainers.user_metrics.metric import UserMetric
+from foldtune.wording import unknown
+
+STORED = "user_metrics"
+"""Key of a stored task that holds them."""
+_ARGMAX = "argmax"
+
+
+class _Joined:
+    """A value of a task's class, joined with that of an instance's own metrics."""
+
+    def __init__(self, join: Callable[[Any, Sequence[UserMetric]], Any]) -> None:
+        self._join = join
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, task: WithMetrics | None, owner: type[WithMetrics]) -> Any:
+        inherited = getattr(super(WithMetrics, owner), self._name)
+        return inherited if task is None else self._join(inherited, task.user_metrics)
+
+
+def _names(inherited: Mapping[str, Mode], own: Sequence[UserMetric]) -> dict[str, Mode]:
+    return {**{each.name: each.mode for each in own}, **inherited}
+
+
+def _tunable(inherited: frozenset[str], own: Sequence[UserMetric]) -> frozenset[str]:
+    return inherited | {each.name for each in own if each.of_predictions}
+
+
+def _default(inherited: str, own: Sequence[UserMetric]) -> str:
+    return own[0].name if own else inherited
+
+
+@dataclass(frozen=True)
+class WithMetrics(Task):
+    """The part of a task that knows `user_metrics`; they come first in its table."""
+
+    user_metrics: tuple[UserMetric, ...] = field(default=(), kw_only=True)
+
+    metrics = cast("Mapping[str, Mode]", _Joined(_names))
+    tunable_metrics = cast("frozenset[str]", _Joined(_tunable))
+    default_metric = cast("str", _Joined(_default))
+
+    @property
+    def _inherited(self) -> Any:
+        """The methods of the task that this class stands before, which are abstract in `Task`."""
+        return super()
+
+    def _own(self, metric: str) -> UserMetric | None:
+        return next((each for each in self.user_metrics if each.name == metric), None)
+
+    def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
+        own = {
+            each.name: each.value(self, scores, predictions, targets) if each.is_available else math.nan
+            for each in self.user_metrics
+        }
+        return {**own, **self._inherited.evaluate(scores, predictions, targets)}
+
+    def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
+        own = self._own(metric)
+        if own is None:
+            return super().metric_value(metric, scores, predictions, targets)
+        return own.value(self, scores, predictions, targets)
+
+    def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
+        own = self._own(metric)
+        if own is None:
+            return dict(self._inherited.fit_postprocess(scores, targets, metric))
+        return own.fit(self, scores, targets) if own.of_predictions else self.default_postprocess()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self._inherited.to_dict(), STORED: [each.to_dict() for each in self.user_metrics]}
+
+
+@dataclass(frozen=True)
+class BinaryWithMetrics(WithMetrics, Binary):
+    """A binary task with own metrics."""
+
+
+@dataclass(frozen=True)
+class MultilabelWithMetrics(WithMetrics, Multilabel):
+    """A multilabel task with own metrics."""
+
+
+@dataclass(frozen=True)
+class OrdinalWithMetrics(WithMetrics, Ordinal):
+    """An ordinal task with own metrics."""
+
+
+@dataclass(frozen=True)
+class MulticlassWithMetrics(WithMetrics, Multiclass):
+    """A multiclass task with own metrics; with costs, ``decision: expected_cost`` predicts the class of least cost."""
+
+    @property
+    def _costs(self) -> Costs | None:
+        return next((each for each in self.user_metrics if isinstance(each, Costs)), None)
+
+    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
+        if self._costs is None or DECISION not in postprocess:
+            return super().check_postprocess(postprocess)
+        valid, decision = (_ARGMAX, EXPECTED_COST), postprocess[DECISION]
+        others = super().check_postprocess({key: each for key, each in postprocess.items() if key != DECISION})
+        if decision in valid:
+            return others
+        return [*others, Problem(f"postprocess.{DECISION}", unknown("rule", decision, valid))]
+
+    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
+        costs = self._costs
+        if costs is None or (postprocess or {}).get(DECISION, _ARGMAX) != EXPECTED_COST:
+            return super().predict(scores, postprocess)
+        return least_expected_cost(log_scores(scores) + self.total_offsets(postprocess or {}), costs.array)
+
+
+_JOINED: Mapping[type[Task], type[WithMetrics]] = {
+    Binary: BinaryWithMetrics,
+    Multiclass: MulticlassWithMetrics,
+    Multilabel: MultilabelWithMetrics,
+    Ordinal: OrdinalWithMetrics,
+}
+
+
+def with_metrics(task: Task, metrics: Sequence[UserMetric]) -> Task:
+    """The same task with these metrics of its run's own, in the place of others that it has.
+
+    Raises:
+        DataError: a task that takes none, or a name that a metric of the task has.
+    """
+    kind: type[Task] = next((plain for plain, joined in _JOINED.items() if isinstance(task, joined)), type(task))
+    if not metrics and kind is type(task):
+        return task
+    if kind not in _JOINED:
+        raise DataError([f"the task {task.name} has metrics of its own alone: {', '.join(task.metrics)}"])
+    taken = [each.name for each in metrics if each.name in kind.metrics]
+    if taken:
+        raise DataError([f"{taken[0]} is a metric of the task {task.name}: give the function another name"])
+    values = {each.name: getattr(task, each.name) for each in fields(cast("Any", kind)) if each.init}
+    if not metrics:
+        return kind(**values)
+    return _JOINED[kind](**values, user_metrics=tuple(metrics))
+
+
+def stored_costs(task: Task) -> list[list[float]] | None:
+    """The matrix of a task's costs, JSON-able; None without one."""
+    own = task.user_metrics if isinstance(task, WithMetrics) else ()
+    return next(([list(row) for row in each.matrix] for each in own if isinstance(each, Costs)), None)
+
+
+def stored_task(values: Mapping[str, Any]) -> Task:
+    """The task that `to_dict` wrote, with its own metrics. Raises DataError, SettingsError as `task_from_dict`."""
+    task = task_from_dict({key: value for key, value in values.items() if key != STORED})
+    return with_metrics(task, [_stored_metric(each, task) for each in values.get(STORED) or ()])
+
+
+def _stored_metric(values: Mapping[str, Any], task: Task) -> UserMetric:
+    match values.get("kind"):
+        case "costs":
+            return Costs.from_dict(values, task)
+        case "function":
+            return MetricFunction.from_dict(values)
+        case kind:
+            raise DataError([f"a metric of an unknown kind {kind!r}"])
