@@ -1,0 +1,63 @@
+"""A function and costs of the user's own through search, thresholds, ensemble and predict, in real workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foldtune.results.runs.store import RunStore
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+FILE = """import numpy as np
+
+
+def worst_recall(targets, predictions, labels):
+    return float(min((predictions[targets == c] == c).mean() for c in range(len(labels))))
+"""
+
+
+def costs_of(labels: list[str]) -> list[list[float]]:
+    return [[0.0 if i == j else 1.0 + 2.0 * i for j in range(len(labels))] for i in range(len(labels))]
+
+
+@pytest.fixture(scope="module")
+def folder(foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]) -> Path:
+    """A folder with a finished run `mine` of two trials."""
+    folder: Path = foldtune.folder
+    (folder / "metrics.py").write_text(FILE)
+    labels = sorted(pd.read_csv(folder / "digits/train.csv", dtype=str)["label"].unique())
+    search = {"metric": "metrics.py:worst_recall", "costs": costs_of(labels), "num_samples": 2, "max_epochs": 2}
+    space = {"lr": {"loguniform": [0.003, 0.03]}, "postprocess": "tuned"}
+    foldtune_in(folder, "search", write_search("mine", space, top=2, search=search))
+    return folder
+
+
+def test_trials_ensemble_and_predictions(folder: Path, foldtune_in: Callable[..., Any]) -> None:
+    board = pd.read_csv(folder / "runs/mine/leaderboard.csv", dtype={"trial_id": str})
+    assert list(board.columns[3:5]) == ["worst_recall", "worst_recall_tuned"]
+    assert board["worst_recall"].between(0, 1).all()
+    assert board["cost"].gt(0).all()
+    done = foldtune_in(folder, "ensemble", "mine", "--voting", "auto", "--format", "json")
+    described = json.loads(done.stdout)
+    assert described["metric"] == "worst_recall"
+    oof = RunStore(folder / "runs/mine").ensemble.read_oof()
+    assert oof is not None
+    targets, predictions = oof["targets"], oof["predictions"]
+    by_hand = min((predictions[targets == c] == c).mean() for c in np.unique(targets))
+    assert described["estimate"]["worst_recall"] == pytest.approx(by_hand)
+    matrix = np.array(costs_of(described["task"]["labels"]))
+    assert described["estimate"]["cost"] == pytest.approx(matrix[targets, predictions].mean())
+    (folder / "metrics.py").rename(folder / "moved.py")
+    foldtune_in(folder, "thresholds", "mine", "--metric", "cost")
+    copy = (folder / "runs/mine/metric.py").rename(folder / "copy.py")
+    foldtune_in(folder, "predict", "mine", "digits/images", "--output", "predictions.csv")
+    assert len(pd.read_csv(folder / "predictions.csv"))
+    copy.rename(folder / "runs/mine/metric.py")
+    (folder / "moved.py").rename(folder / "metrics.py")
