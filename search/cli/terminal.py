@@ -8,9 +8,10 @@ views and usage errors included.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -88,8 +89,17 @@ def heading(target: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, alone on stdout."""
-    text = json.dumps(value, indent=2, ensure_ascii=not is_unicode(sys.stdout), default=str)
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=not is_unicode(sys.stdout), default=str)
     sys.stdout.write(re.sub(r"[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Return a value whose numbers are finite: JSON has no NaN, which stands for a figure that is not known."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_csv(frame: pd.DataFrame) -> None:

@@ -38,7 +38,7 @@ def blend_weights(task: Task, member_scores: Sequence[Array], targets: Array, *,
     predictions = task.predict(stacked[0])  # which the loss does not use
 
     def loss(weights: Array) -> float:
-        return task.evaluate(np.tensordot(weights, stacked[order], 1), predictions, targets)["loss"]
+        return task.metric_value("loss", np.tensordot(weights, stacked[order], 1), predictions, targets)
 
     order = np.arange(members)
     alone = [loss(np.eye(members)[place]) for place in range(members)]

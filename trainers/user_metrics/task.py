@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
+
 from foldtune.errors import DataError, Problem
 from foldtune.trainers.arrays.types import Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.postprocess.expected_cost import least_expected_cost
@@ -16,6 +19,8 @@ from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
+from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
+from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
 from foldtune.trainers.user_metrics.costs import DECISION, EXPECTED_COST, Costs
 from foldtune.trainers.user_metrics.function import MetricFunction
 from foldtune.trainers.user_metrics.metric import UserMetric
@@ -54,7 +59,11 @@ def _default(inherited: str, own: Sequence[UserMetric]) -> str:
 
 @dataclass(frozen=True)
 class WithMetrics(Task):
-    """The part of a task that knows `user_metrics`; they come first in its table."""
+    """The part of a task that knows `user_metrics`; they come first in its table.
+
+    They get hard targets: of soft ones the likeliest class or the labels that are there, and of a cell that is unknown
+    neither label, score nor prediction.
+    """
 
     user_metrics: tuple[UserMetric, ...] = field(default=(), kw_only=True)
 
@@ -63,34 +72,37 @@ class WithMetrics(Task):
     default_metric = cast("str", _Joined(_default))
 
     @property
-    def _inherited(self) -> Any:
-        """The methods of the task that this class stands before, which are abstract in `Task`."""
-        return super()
+    def _plain(self) -> Task:
+        """The task of its kind alone, whose figures cost no call of the user's function."""
+        return with_metrics(self, ())
 
     def _own(self, metric: str) -> UserMetric | None:
         return next((each for each in self.user_metrics if each.name == metric), None)
 
     def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
         own = {
-            each.name: each.value(self, scores, predictions, targets) if each.is_available else math.nan
+            each.name: self.metric_value(each.name, scores, predictions, targets) if each.is_available else math.nan
             for each in self.user_metrics
         }
-        return {**own, **self._inherited.evaluate(scores, predictions, targets)}
+        return own | self._plain.evaluate(scores, predictions, targets)
 
     def metric_value(self, metric: str, scores: Scores, predictions: Predictions, targets: Targets) -> float:
         own = self._own(metric)
         if own is None:
-            return super().metric_value(metric, scores, predictions, targets)
-        return own.value(self, scores, predictions, targets)
+            return self._plain.metric_value(metric, scores, predictions, targets)
+        known = _known(scores, targets), _known(predictions, targets)
+        return own.value(self, *known, self.as_predictions(targets))
 
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         own = self._own(metric)
         if own is None:
-            return dict(self._inherited.fit_postprocess(scores, targets, metric))
-        return own.fit(self, scores, targets) if own.of_predictions else self.default_postprocess()
+            return self._plain.fit_postprocess(scores, targets, metric)
+        if not own.of_predictions:
+            return self.default_postprocess()
+        return own.fit(self, _known(scores, targets), self.as_predictions(targets))
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self._inherited.to_dict(), STORED: [each.to_dict() for each in self.user_metrics]}
+        return {**self._plain.to_dict(), STORED: [each.to_dict() for each in self.user_metrics]}
 
 
 @dataclass(frozen=True)
@@ -132,12 +144,33 @@ class MulticlassWithMetrics(WithMetrics, Multiclass):
         return least_expected_cost(log_scores(scores) + self.total_offsets(postprocess or {}), costs.array)
 
 
+@dataclass(frozen=True)
+class SoftMulticlassWithMetrics(MulticlassWithMetrics, SoftMulticlass):
+    """A multiclass task of soft targets with own metrics."""
+
+
+@dataclass(frozen=True)
+class SoftMultilabelWithMetrics(WithMetrics, SoftMultilabel):
+    """A multilabel task of soft targets with own metrics."""
+
+
 _JOINED: Mapping[type[Task], type[WithMetrics]] = {
     Binary: BinaryWithMetrics,
     Multiclass: MulticlassWithMetrics,
     Multilabel: MultilabelWithMetrics,
     Ordinal: OrdinalWithMetrics,
+    SoftMulticlass: SoftMulticlassWithMetrics,
+    SoftMultilabel: SoftMultilabelWithMetrics,
 }
+_PLAIN: Mapping[type[Task], type[Task]] = {joined: plain for plain, joined in _JOINED.items()}
+
+
+def _known(values: npt.NDArray[Any], targets: Targets) -> npt.NDArray[Any]:
+    """Return scores or predictions with 0 where a target is NaN, which stands for an unknown one."""
+    if targets.dtype.kind != "f" or targets.shape != values.shape:
+        return values
+    unknown = np.isnan(targets)
+    return np.where(unknown, np.zeros((), dtype=values.dtype), values) if unknown.any() else values
 
 
 def with_metrics(task: Task, metrics: Sequence[UserMetric]) -> Task:
@@ -146,7 +179,7 @@ def with_metrics(task: Task, metrics: Sequence[UserMetric]) -> Task:
     Raises:
         DataError: a task that takes none, or a name that a metric of the task has.
     """
-    kind: type[Task] = next((plain for plain, joined in _JOINED.items() if isinstance(task, joined)), type(task))
+    kind = _PLAIN.get(type(task), type(task))
     if not metrics and kind is type(task):
         return task
     if kind not in _JOINED:

@@ -18,6 +18,8 @@ from foldtune.trainers.tasks.crossfit import cross_fitted_score
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
+from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
+from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
 from foldtune.trainers.tasks.text_detection import TextDetection
 from foldtune.trainers.user_metrics.costs import Costs
 from foldtune.trainers.user_metrics.task import stored_task, with_metrics
@@ -158,3 +160,22 @@ def test_the_rule_of_costs_is_known_where_there_are_costs_alone() -> None:
     assert [str(each) for each in without.check_postprocess({"decision": "expected_cost"})]
     (problem,) = multiclass().check_postprocess({"decision": "expected_costs"})
     assert "did you mean 'expected_cost'" in problem.message
+
+
+def test_soft_targets_cost_what_their_hard_labels_do() -> None:
+    hard = rng.integers(0, 3, 60)
+    scores = scores_of(hard, 3)
+    soft = with_metrics(SoftMulticlass("y", ("a", "b", "c"), (20.0, 20.0, 20.0)), [Costs(THREE)])
+    targets = (0.6 * np.eye(3)[hard] + 0.4 / 3).astype(np.float32)
+    predictions = scores.argmax(axis=1)
+    assert soft.evaluate(scores, predictions, targets)["cost"] == np.array(THREE)[hard, predictions].mean()
+    assert soft.fit_postprocess(scores, targets, "cost") == multiclass().fit_postprocess(scores, hard, "cost")
+    assert stored_task(json.loads(json.dumps(soft.to_dict()))) == soft
+
+
+def test_an_unknown_cell_costs_nothing() -> None:
+    task = with_metrics(SoftMultilabel("y", ("a", "b")), [Costs(TWO)])
+    targets = np.array([[1.0, np.nan], [0.0, 1.0]])
+    predictions = np.array([[1, 1], [1, 0]])
+    assert task.metric_value("cost", np.full((2, 2), 0.5), predictions, targets) == (ALARM + MISS) / 2
+    assert task.fit_postprocess(np.full((2, 2), 0.5), targets, "cost")

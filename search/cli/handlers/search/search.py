@@ -11,6 +11,7 @@ from foldtune.search.config.loading import check
 from foldtune.search.config.packaging import CONFIG, RESUME_COMMAND, leave_job_folder, pack_job, search_arguments
 from foldtune.search.config.targets import read_config_file
 from foldtune.search.runs.target_checks import check_targets
+from foldtune.search.runs.trusted_metrics import record_metric
 from foldtune.search.runs.validation import check_run
 from foldtune.spaces import Space
 
@@ -44,13 +45,16 @@ def remote_search(request: SearchRequest) -> RemoteCommand:
     several = file.targets
     checked = check(file.raw, file.folder) if several is None else several.config(next(iter(several.raws)))[0]
     # A path of the cluster's is checked by the job before it trains; what a stored run was started with holds already.
-    if request.resume or not checked.data.train.exists():
+    if request.resume or not checked.data.train.is_file():
         Space.parse(checked.space)
     elif several is None:
         check_run(checked)
     else:
         check_targets(several)
     package = pack_job(file.raw, file.folder)
+    for name, text in package.files.items():
+        if name.endswith(".py"):  # a metric of this user's own, which what the job leaves may be computed by here, too
+            record_metric(text)
     sent = search_arguments(
         CONFIG,
         resume=request.resume,
