@@ -93,6 +93,12 @@ def read_text(path: Path, encoding: str | None = None, form: str = "CSV") -> str
         raise DataError([text.replace(_AS_CSV, f"cannot be read as {form}", 1) for text in error.problems]) from None
 
 
+def csv_dialect(path: Path) -> tuple[str, str]:
+    """Return the delimiter and the end of lines of a CSV that `read_csv` reads. Raises DataError."""
+    text = read_text(path)
+    return _delimiter(text), "\r\n" if "\r\n" in text[: 1 << 16] else "\n"
+
+
 def _repeated_columns(text: str, delimiter: str) -> list[str]:
     """Return the names that stand more than once in the header; pandas numbers all but the first."""
     header = _HEADER.search(text)

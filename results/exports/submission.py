@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from foldtune.canonical import canonical_text
-from foldtune.csv_files import read_csv
+from foldtune.csv_files import csv_dialect, read_csv
 from foldtune.errors import DataError, SubmissionError
+from foldtune.ids import match_ids
 from foldtune.results.storage.files import write_csv
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
 from foldtune.wording import did_you_mean
 
 _NAMED = 5
+_UNNAMED = re.compile(r"Unnamed: [0-9]+")
+"""What pandas calls a column without a name, such as the index that it writes."""
 
 
 def write_submission(
     frame: pd.DataFrame, path: StorePath, sample: Path | None = None, *, id_column: str | None = None
 ) -> pd.DataFrame:
-    """Write the result of ``arrange_submission``, and return it. Raises SubmissionError, StorageError."""
+    """Write the result of ``arrange_submission`` with the sample's delimiter and ends of lines, and return it.
+
+    Raises SubmissionError, StorageError.
+    """
     ordered = arrange_submission(frame, sample, id_column=id_column)
-    write_csv(path, ordered)
+    delimiter, newline = (",", "\n") if sample is None else csv_dialect(Path(sample))
+    written = ordered.rename(columns=lambda name: "" if _UNNAMED.fullmatch(str(name)) else name)
+    write_csv(path, written, delimiter=delimiter, newline=newline)
     return ordered
+
+
+def is_echoed(column: str) -> bool:
+    """Whether a sample's column is no prediction and goes back as it is: `Usage`, or one without a name."""
+    return column.strip().casefold() == "usage" or _UNNAMED.fullmatch(column) is not None
 
 
 def arrange_submission(
@@ -33,9 +47,9 @@ def arrange_submission(
     """Return the predictions in the sample's form.
 
     ``frame`` has one row per image. Its columns and ids must be the sample's, in any order; ids compare as
-    text in its canonical form, and are written as the sample has them. Without a sample the frame is returned as it
-    is. ``id_column`` defaults to the first column of the sample, or of the frame. Raises SubmissionError with every
-    problem found, StorageError.
+    `foldtune.ids.match_ids` pairs them, and are written as the sample has them. Without a sample the frame is returned
+    as it is. ``id_column`` defaults to the first column of the sample, or of the frame. Columns that `is_echoed` are
+    the sample's. Raises SubmissionError with every problem found, StorageError.
 
     >>> arrange_submission(pd.DataFrame({"image": ["a.jpg", "b.jpg"], "label": ["nv", "mel"]}))
        image label
@@ -44,28 +58,30 @@ def arrange_submission(
     """
     template = None if sample is None else read_sample(Path(sample))
     columns = list((frame if template is None else template).columns)
-    key = id_column or columns[0]
-    problems = _column_problems(list(frame.columns), columns, key)
+    echoed = [name for name in columns if name not in frame.columns and is_echoed(name)]
+    predicted = [name for name in columns if name not in echoed]
+    key = id_column or predicted[0]
+    problems = _column_problems(list(frame.columns), predicted, key)
     if problems:
         raise SubmissionError("\n".join(problems))
     ids = frame[key].astype(str).map(canonical_text)
-    wanted = ids if template is None else template[key].map(canonical_text)
     problems = _repeated(ids, "the predictions")
+    wanted = ids
     if template is not None:
-        problems += _repeated(wanted, str(sample))
-        problems += _listed("without a prediction", set(wanted) - set(ids))
-        problems += _listed("predicted but not in the sample", set(ids) - set(wanted))
-    for name in columns:
+        written = template[key].map(canonical_text)
+        pairs = match_ids(written, ids)
+        problems += _repeated(written, str(sample))
+        problems += _listed("without a prediction", set(written) - pairs.keys())
+        problems += _listed("predicted but not in the sample", set(ids) - set(pairs.values()))
+        wanted = written.map(lambda name: pairs.get(name, name))
+    for name in predicted:
         problems += _listed(f"with an empty {name!r}", ids[frame[name].isna()])
     if problems:
         raise SubmissionError("\n".join(problems))
-    ordered = frame[columns]
-    if template is not None:
-        ordered = ordered.set_axis(ids).loc[wanted].reset_index(drop=True)
-        changed = (wanted != template[key]).to_numpy(dtype=bool)
-        if changed.any():
-            ordered = ordered.assign(**{key: template[key].where(changed, ordered[key].astype(str))})
-    return ordered
+    if template is None:
+        return frame[columns]
+    own = {name: template[name] for name in (key, *echoed)}
+    return frame[predicted].set_axis(ids).loc[wanted].reset_index(drop=True).assign(**own)[columns]
 
 
 def read_sample(path: Path) -> pd.DataFrame:

@@ -235,9 +235,9 @@ def _yaml_sum(text: bytes) -> bytes:
     return _YAML_SUM + hashlib.sha256(text).hexdigest()[:16].encode() + b"\n"
 
 
-def write_csv(path: StorePath, frame: pd.DataFrame) -> None:
+def write_csv(path: StorePath, frame: pd.DataFrame, *, delimiter: str = ",", newline: str = "\n") -> None:
     """Write the frame without its index as UTF-8 CSV, atomically. Raises StorageError."""
-    write_bytes_atomic(path, frame.to_csv(index=False, lineterminator="\n").encode())
+    write_bytes_atomic(path, frame.to_csv(index=False, sep=delimiter, lineterminator=newline).encode())
 
 
 def write_npz(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError
+from foldtune.ids import match_ids
 from foldtune.search.runs.dataset import label_rules, read_rows
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
@@ -85,11 +86,16 @@ def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int6
     if repeated:
         raise InputError(f"{labels}: {len(repeated)} test rows are there more than once (first: {repeated[0]})")
     by_id = frame.set_index(names)
-    missing = [name for name in wanted_ids if name not in by_id.index]
+    pairs = match_ids(wanted_ids, names)
+    missing = [name for name in wanted_ids if name not in pairs]
     if missing:
         raise InputError(f"{labels}: {len(missing)} test rows have no label (first: {missing[0]})")
     try:
-        wanted = by_id.loc[wanted_ids].reset_index(drop=True).assign(**{_PLACE: np.arange(len(ids))})
+        wanted = (
+            by_id.loc[[pairs[name] for name in wanted_ids]]
+            .reset_index(drop=True)
+            .assign(**{_PLACE: np.arange(len(ids))})
+        )
         kept, _ = label_rules(data, run.task).apply(wanted, labels)
         return np.asarray(run.task.encode(kept, source=labels)), kept[_PLACE].to_numpy(dtype=np.int64)
     except DataError as error:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import InputError, RunCorrupt
-from foldtune.results.exports.submission import arrange_submission
+from foldtune.results.exports.submission import write_submission
 from foldtune.results.storage.files import read_npz, write_csv
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.sweep import Source, SweepResult
@@ -122,7 +122,7 @@ def write_submissions(
     for done, (each, path) in enumerate(zip(swept, paths, strict=True), start=1):
         scores, predictions = source.answer(each.setting, member_scores)
         frame = submission_frame(source.task, run.config.data, ids, scores, predictions, metric=run.goal.metric)
-        write_csv(path, arrange_submission(frame, run.config.data.sample_submission))
+        write_submission(frame, path, run.config.data.sample_submission, id_column=frame.columns[0])
         progress(done, len(swept))
     rows = [{"file": path.name, **each.setting.values, **each.metrics} for each, path in zip(swept, paths, strict=True)]
     write_csv(folder / "settings.csv", pd.DataFrame(rows))

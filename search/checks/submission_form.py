@@ -1,45 +1,243 @@
-"""What the column of a submission holds, labels or scores, by the sample and the metric."""
+"""What the columns of a submission hold, by the sample and the metric: labels, probabilities, indicators or boxes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from foldtune.errors import DataError
+from foldtune.results.exports.submission import is_echoed
+from foldtune.search.checks.label_text import ClassNames, LabelText, label_text, list_text
 from foldtune.trainers.tasks import Task
-from foldtune.wording import shortened
+from foldtune.wording import did_you_mean, first_few, shortened
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
 
+class Content(Enum):
+    """What the columns beside the id hold."""
+
+    LABELS = "labels"
+    PROBABILITIES = "probabilities"
+    INDICATORS = "1 for each predicted class, else 0"
+    OBJECTS = "places in the image"
+
+
+@dataclass(frozen=True)
+class SubmissionForm:
+    """How predictions fill the columns of a submission.
+
+    Attributes:
+        id_column: name of the column of ids.
+        columns: names of the columns to fill.
+        content: what these hold.
+        classes: column → class whose probability or indicator it holds, None for one that training lacks.
+        text: how labels are written.
+        decimals: whether indicators are written 1.0 and 0.0.
+        notes: what was decided, a line each.
+    """
+
+    id_column: str
+    columns: tuple[str, ...]
+    content: Content
+    classes: Mapping[str, str | None] = field(default_factory=dict)
+    text: LabelText = field(default_factory=LabelText)
+    decimals: bool = False
+    notes: tuple[str, ...] = ()
+
+    def fill(
+        self,
+        task: Task,
+        ids: Sequence[str] | npt.NDArray[np.str_],
+        predictions: npt.NDArray[Any],
+        *,
+        scores: npt.NDArray[Any] | None = None,
+        image_sizes: npt.NDArray[np.int64] | None = None,
+    ) -> pd.DataFrame:
+        """Return the rows of a submission in the order of `ids` (N,): the id column, then the columns.
+
+        Args:
+            predictions: predictions (N, ...).
+            scores: scores (N, ...), for probabilities; without them predictions count as such.
+            image_sizes: (N, 2) heights and widths of the original pictures in pixels, for places in the image.
+
+        Raises:
+            DataError: columns of places that the task cannot fill.
+        """
+        if self.content is Content.OBJECTS:
+            names = [self.id_column, *self.columns]
+            return task.submission_frame(ids, predictions, names, scores=scores, image_sizes=image_sizes)
+        if self.content is Content.LABELS:
+            frame = task.submission_frame(ids, predictions, [self.id_column, _target(task)])
+            return frame.set_axis([self.id_column, *self.columns], axis=1).assign(
+                **{self.columns[0]: self._labels(task, predictions, frame.iloc[:, 1])}
+            )
+        values = _by_class(task, predictions, scores if self.content is Content.PROBABILITIES else None)
+        if self.content is Content.INDICATORS:
+            values = values.round().astype(float if self.decimals else int)
+        zero = 0 if self.content is Content.INDICATORS and not self.decimals else 0.0
+        columns = {name: zero if label is None else values[label] for name, label in self.classes.items()}
+        filled = values[[]].assign(**columns)
+        filled.insert(0, self.id_column, list(ids), allow_duplicates=True)
+        return filled
+
+    def _labels(self, task: Task, predictions: npt.NDArray[Any], named: pd.Series) -> list[str] | pd.Series:
+        if self.text.separator is not None:
+            names, none = np.asarray(task.label_names, dtype=object), _none_label(task)
+            return [self.text.join(list(names[row]) or none) for row in predictions.astype(bool)]
+        return named.map(lambda label: self.text.spelled.get(label, label)) if self.text.spelled else named
+
+
+def submission_form(
+    task: Task, metric: str, sample: pd.DataFrame | None, *, id_column: str, target: str
+) -> SubmissionForm:
+    """Return the form of the sample's columns; without a sample one of an id and a label, or of boxes.
+
+    Args:
+        metric: what was optimised: by one of scores, a column of numbers takes scores.
+        sample: cells as text, one row an id.
+        id_column: name of the id column, which is the sample's first where it has none of that name.
+        target: name of the column of labels.
+
+    Raises:
+        DataError: columns that the task cannot fill.
+    """
+    content = Content.OBJECTS if task.has_spatial_targets else Content.LABELS
+    if sample is None:
+        form = SubmissionForm(id_column, (target,), content)
+        return form if content is Content.OBJECTS else replace(form, notes=_label_notes(task, metric, None))
+    id_column = id_column_of(list(sample.columns), id_column)
+    columns = tuple(name for name in sample.columns if name != id_column and not is_echoed(name))
+    if content is Content.OBJECTS:
+        return SubmissionForm(id_column, columns, content)
+    if not columns:
+        raise DataError([f"the sample has no column beside {id_column!r}; {_forms(task)}"])
+    if len(columns) > 1:
+        return _class_columns(task, metric, sample, id_column, columns)
+    return _one_column(task, metric, sample, id_column, columns[0], target)
+
+
+def id_column_of(columns: Sequence[str], preferred: str) -> str:
+    """Return the sample's column of ids: the preferred one, else the first that is not only echoed."""
+    return preferred if preferred in columns else next((name for name in columns if not is_echoed(name)), columns[0])
+
+
+def _one_column(
+    task: Task, metric: str, sample: pd.DataFrame, id_column: str, column: str, target: str
+) -> SubmissionForm:
+    cells = sample[column].astype(str).tolist()
+    named = ClassNames(task.label_names).find(column)
+    if named is not None and (column != target or (holds_fractions(task, cells) and not task.has_single_score)):
+        note = f"column {shortened(repr(column))} of the submission holds the probability of that class"
+        return SubmissionForm(id_column, (column,), Content.PROBABILITIES, {column: named}, notes=(note,))
+    if takes_scores(task, metric, cells):
+        positive = positive_of(task)
+        of = "" if len(task.label_names) == 1 else f" of the label {shortened(repr(positive))}"
+        why = f"the metric {metric} is of scores, the sample holds numbers"
+        why = "the sample holds fractions" if holds_fractions(task, cells) else why
+        note = f"the submission holds scores{of}: {why}"
+        return SubmissionForm(id_column, (column,), Content.PROBABILITIES, {column: positive}, notes=(note,))
+    if holds_fractions(task, cells):
+        example = next(cell for cell in cells if cell.strip())
+        raise DataError(
+            [
+                f"column {shortened(repr(column))} of the sample holds fractions ({shortened(example)}), and "
+                f"one column cannot hold the scores of several classes: {_forms(task)}; a column that is named after "
+                "one class gets its probability"
+            ]
+        )
+    separator, notes = _separator(task), _label_notes(task, metric, cells)
+    if separator is None:
+        return SubmissionForm(
+            id_column, (column,), Content.LABELS, text=label_text(task.label_names, cells), notes=notes
+        )
+    text, more = list_text([*task.label_names, *_none_label(task)], cells, separator)
+    return SubmissionForm(id_column, (column,), Content.LABELS, text=text, notes=(*notes, *more))
+
+
+def _class_columns(
+    task: Task, metric: str, sample: pd.DataFrame, id_column: str, columns: tuple[str, ...]
+) -> SubmissionForm:
+    names = ClassNames([*task.label_names, *_none_label(task)])
+    classes = {column: names.find(column) for column in columns}
+    strange = [column for column, label in classes.items() if label is None]
+    lacking = [label for label in task.label_names if label not in classes.values()]
+    if len(strange) == len(columns) or (strange and lacking):
+        meant = did_you_mean(strange[0], lacking)
+        reason = f"no class is called {shortened(repr(strange[0]))}{meant}"
+        raise DataError([f"columns {id_column}, {', '.join(columns)}: {reason}; {_forms(task)}"])
+    known = [label for label in classes.values() if label is not None]
+    if len(set(known)) < len(known):
+        twice = next(label for label in known if known.count(label) > 1)
+        raise DataError([f"columns {', '.join(columns)}: two of them are the class {shortened(repr(twice))}"])
+    notes = []
+    if strange:
+        notes.append(f"the submission's columns {first_few(strange)} are 0: no training row has such a label")
+    if lacking:
+        notes.append(f"the sample has no column of {first_few(lacking)}: their probabilities are left out")
+    cells = sample[list(columns)].astype(str)
+    several = _separator(task) is not None
+    shows = _shows_indicators(cells, several)
+    content = Content.INDICATORS if shows and metric in task.tunable_metrics else Content.PROBABILITIES
+    if shows:
+        metric_of = "labels" if content is Content.INDICATORS else "scores"
+        metric_of = f"the metric {metric} is of {metric_of}" if metric else "the metric is not known"
+        notes.append(f"the submission's columns hold {content.value}: the sample shows 0 and 1, {metric_of}")
+    decimals = bool(cells.apply(lambda column: column.str.contains(".", regex=False)).to_numpy().any())
+    return SubmissionForm(id_column, columns, content, classes, decimals=decimals, notes=tuple(notes))
+
+
+def _shows_indicators(cells: pd.DataFrame, several: bool) -> bool:
+    """Whether all cells are 0 or 1, with one 1 a row; where `several` are allowed, with some 1."""
+    numbers = cells.isin(("1", "1.0")).to_numpy()
+    if not (numbers | cells.isin(("0", "0.0")).to_numpy()).all():
+        return False
+    return bool(numbers.any() if several else (numbers.sum(axis=1) == 1).all())
+
+
 def takes_scores(task: Task, metric: str, cells: Iterable[str] | None) -> bool:
-    """Whether one column of a submission takes scores: by a metric of scores, where the sample holds numbers in it.
+    """Whether one column of a submission takes scores: the sample holds fractions, or numbers by a metric of scores.
 
     Args:
         metric: what was optimised.
         cells: the sample's cells of the column; None without a sample.
     """
+    if cells is None or not task.has_single_score:
+        return False
+    cells = list(cells)
     of_scores = metric in task.metrics and metric not in task.tunable_metrics
-    return of_scores and task.has_single_score and cells is not None and _are_numbers(cells)
+    return holds_fractions(task, cells) or (of_scores and _are_numbers(cells))
+
+
+def holds_fractions(task: Task, cells: Sequence[str]) -> bool:
+    """Whether cells are numbers of which some are not whole, and none is a label."""
+    if not _are_numbers(cells) or all(float(cell).is_integer() for cell in cells):
+        return False
+    names = ClassNames(task.label_names)
+    return not any(names.find(cell) for cell in set(cells))
 
 
 def form_notes(task: Task, metric: str, sample: pd.DataFrame | None) -> tuple[str, ...]:
-    """Return a line where a submission of one column holds labels though the metric is of scores, or holds scores."""
-    columns = [] if sample is None else list(sample.columns)[1:]
-    if task.has_spatial_targets or len(columns) > 1:
-        return ()
-    cells = None if sample is None or not columns else sample[columns[0]].astype(str).tolist()
+    """Return what `submission_form` decided, a line each. Raises DataError."""
+    return submission_form(task, metric, sample, id_column="", target=_target(task)).notes
+
+
+def _label_notes(task: Task, metric: str, cells: Sequence[str] | None) -> tuple[str, ...]:
+    """Return a line where labels are written though the metric, or the sample, is of something else."""
     if metric in task.tunable_metrics:
-        known = set(task.label_names)
-        if cells and task.has_single_score and _are_numbers(cells) and not known & set(cells):
+        known = ClassNames(task.label_names)
+        if cells and task.has_single_score and _are_numbers(cells) and not any(known.find(cell) for cell in cells):
             text = f"{shortened(repr(cells[0]))} in the sample is no label"
             return (f"the submission holds labels, as the metric {metric} is of labels; {text}",)
         return ()
-    if takes_scores(task, metric, cells):
-        positive = "" if len(task.label_names) == 1 else f" of the label {shortened(repr(positive_of(task)))}"
-        return (f"the submission holds scores{positive}: the metric {metric} is of scores, the sample holds numbers",)
-    if columns and columns[0] in task.label_names:
+    if metric not in task.metrics:
         return ()
     if task.has_single_score:
         why = "no sample shows numbers" if cells is None else "the sample holds no numbers"
@@ -53,6 +251,37 @@ def positive_of(task: Task) -> str:
     from foldtune.trainers.data.label_columns import known_positive
 
     return known_positive(task.label_names) or task.label_names[-1]
+
+
+def _by_class(task: Task, predictions: npt.NDArray[Any], scores: npt.NDArray[Any] | None) -> pd.DataFrame:
+    """Return a column a class: probabilities, or 0 and 1 without scores."""
+    import pandas as pd
+
+    if task.label_names == (_target(task),):  # a column of that name would hold labels
+        return pd.DataFrame({task.label_names[0]: (predictions if scores is None else scores)[:, 0]})
+    names = ["", *task.label_names, *_none_label(task)]
+    frame = task.submission_frame([""] * len(predictions), predictions, names, scores=scores)
+    return frame.iloc[:, 1:]
+
+
+def _target(task: Task) -> str:
+    return str(getattr(task, "target", "label"))
+
+
+def _separator(task: Task) -> str | None:
+    """Return the separator of a task of label lists, None of any other."""
+    return getattr(task, "label_separator", None)
+
+
+def _none_label(task: Task) -> list[str]:
+    """Return the label of a row without any other, of a task of label lists that has one."""
+    label = getattr(task, "none_label", None)
+    return [] if label is None else [label]
+
+
+def _forms(task: Task) -> str:
+    labels = first_few(task.label_names, 10)
+    return f"{task.name} fills an id and a label column, or an id column and one a class ({labels})"
 
 
 def _are_numbers(cells: Iterable[str]) -> bool:

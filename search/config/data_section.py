@@ -29,7 +29,7 @@ def default_cache_dir() -> Path:
 
 TASK_OPTIONS = ("label_separator", "positive", "soft_threshold")
 """Keys of `data` that only some tasks understand."""
-DATA_PATHS = ("train", "valid", "test", "images", "sample_submission", "exclude")
+DATA_PATHS = ("train", "valid", "test", "images", "test_images", "sample_submission", "exclude")
 """Keys of `data` that are paths under `data.root`."""
 
 
@@ -41,7 +41,8 @@ class DataConfig(Section):
     valid: Path | None = Field(None, description="validation rows, in any of these forms, which are fold 0")
     test: Path | None = Field(None, description="rows to submit, in any of these forms")
     images: Path = Field(Path("."), description="folder of the images that the CSVs name")
-    id: str = Field("image", description="column of the image names")
+    test_images: Path | None = Field(None, description="folder of the images to submit, where it is another")
+    id: str = Field("image", description="column of the image names, with or without extension")
     target: str = Field(description="column of the labels")
     group: str | None = Field(None, description="column of what must not be split between folds")
     fold: str | None = Field(None, description="column of the folds, where they are given; -1 trains only")
@@ -69,7 +70,7 @@ class DataConfig(Section):
     sample_submission: Path | None = Field(None, description="CSV whose columns and ids a submission has")
     exclude: Path | None = Field(None, description="audit.csv: rows marked in its column exclude are left out")
 
-    @field_validator("root", "train", "valid", "test", "images", "cache", "sample_submission", "exclude", mode="before")
+    @field_validator("root", "cache", *DATA_PATHS, mode="before")
     @classmethod
     def _paths_are_usable(cls, value: Any) -> Any:
         return usable_path(value) if isinstance(value, str | Path) else value

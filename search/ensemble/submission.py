@@ -12,10 +12,11 @@ import pandas as pd
 from foldtune.errors import WorkError
 from foldtune.results.exports.submission import arrange_submission, read_sample, write_submission
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.search.checks.submission_form import takes_scores
+from foldtune.search.checks.submission_form import submission_form
+from foldtune.search.checks.target_columns import target_part
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
-from foldtune.search.predict.tables import finite_rows, named_frame, submission_frame
+from foldtune.search.predict.tables import finite_rows, submission_frame
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.estimate import EnsembleCombiner, Member
@@ -61,23 +62,24 @@ def write_test_rows(
         )
     )
     frame = submission_frame(run.task, run.config.data, test.ids, scores, predictions, metric=run.goal.metric)
-    return write_submission(frame, stage.submission_path, run.config.data.sample_submission)
+    sample = run.config.data.sample_submission
+    return write_submission(frame, stage.submission_path, sample, id_column=frame.columns[0])
 
 
 def in_form_of(run: Run, target: str, frame: pd.DataFrame, sample: Path | None) -> pd.DataFrame:
-    """Return a target's part of a common submission: with scores where the sample's column of it takes them.
+    """Return a target's part of a common submission in the form of the sample's column of it.
 
     Args:
         run: run of the target, whose ensemble holds the scores.
         frame: the rows with labels.
         sample: sample of the submission of all targets, None without one.
     """
-    cells = None if sample is None else read_sample(sample).get(target)
     stored = run.store.ensemble.read_test()
-    if stored is None or not takes_scores(run.task, run.goal.metric, cells):
+    if sample is None or stored is None or "predictions" not in stored:  # those of a task may be objects
         return frame
-    ids, columns = stored["ids"], list(frame.columns)
-    return named_frame(run.task, ids, stored["predictions"], columns, scores=stored["scores"], as_scores=True)
+    part = target_part(read_sample(sample), run.config.data.id, target)
+    form = submission_form(run.task, run.goal.metric, part, id_column=part.columns[0], target=part.columns[1])
+    return form.fill(run.task, stored["ids"], stored["predictions"], scores=stored["scores"])
 
 
 def _check_finite(run: Run, ids: npt.NDArray[np.str_], scores: Array) -> None:
@@ -117,4 +119,4 @@ def check_submission_format(run: Run, best: Candidate, ids: npt.NDArray[np.str_]
     scores = np.broadcast_to(one, (len(ids), *one.shape[1:]))  # any answer serves, and takes no memory
     predictions = run.task.predict(one).repeat(len(ids), axis=0)
     frame = submission_frame(run.task, run.config.data, ids, scores, predictions, metric=run.goal.metric)
-    arrange_submission(frame, run.config.data.sample_submission)
+    arrange_submission(frame, run.config.data.sample_submission, id_column=frame.columns[0])

@@ -12,12 +12,13 @@ import numpy as np
 
 from foldtune.canonical import canonical_text
 from foldtune.errors import InputError
-from foldtune.paths import check_not_read, outside_names
+from foldtune.paths import check_not_read, is_inside, leads_out
 from foldtune.results.exports.submission import read_sample
+from foldtune.search.checks.submission_form import id_column_of
 from foldtune.search.config.data_section import default_cache_dir
 from foldtune.trainers.data.readers import ReadOptions, read_source
 from foldtune.trainers.images.image_folder import read_folder
-from foldtune.trainers.images.locate import locate
+from foldtune.trainers.images.locate import ambiguous_images, locate
 from foldtune.trainers.images.reading import image_suffixes
 from foldtune.wording import did_you_mean_file, unknown
 
@@ -67,19 +68,21 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
     if names.empty:
         raise InputError(f"{source}: holds no rows")
     folder = rows.images or root or source.parent
-    return NewImages(tuple(names), _files(folder, names))
+    return NewImages(tuple(names), _files(source, folder, names))
 
 
-def _files(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
-    """Return the file of each name, however it is spelled (blanks around it, another Unicode form).
+def _files(table: Path, folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
+    """Return the file of each name of a table, as a search finds it.
 
-    Raises InputError for a device or a pipe, which may never end.
+    Raises InputError for a device or a pipe, which may never end, and for a name of several files.
     """
-    paths, missing = locate(folder, [canonical_text(name) for name in names])
-    for path in missing:
+    located = locate(folder, [canonical_text(name) for name in names])
+    for path in located.missing:
         if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # of any name, also too long
             raise InputError(f"{path}: is a device or a pipe, not an image")
-    return paths
+    if problems := ambiguous_images(table, folder, located.ambiguous):
+        raise InputError(problems)
+    return located.paths
 
 
 def _writable(name: str) -> str:
@@ -102,7 +105,8 @@ def check_inside(images: NewImages, folder: Path, source: Path) -> None:
     Raises:
         InputError: absolute names or `..` that lead out of it.
     """
-    if outside := outside_names(images.ids, folder):
+    pairs = zip(images.ids, images.paths, strict=True)
+    if outside := [name for name, path in pairs if leads_out(name) and not is_inside(path, folder)]:
         raise InputError(
             f"{source}: {len(outside)} of {len(images.ids)} images lie outside of {folder} (first: {outside[0]}); "
             "name them relative to it, or give the folder that holds all of them"
@@ -119,8 +123,8 @@ def check_not_replaced(output: Path, images: NewImages, *tables: Path | None) ->
     check_not_read(output, (*tables, *alike))
 
 
-def sample_images(sample: Path, folder: Path) -> NewImages:
-    """The images that a sample submission lists in its first column, as files of a folder.
+def sample_images(sample: Path, folder: Path, id_column: str = "image") -> NewImages:
+    """The images that a sample submission lists in its column of ids, as files of a folder.
 
     Raises:
         InputError: no such folder, or images that are not in it.
@@ -128,12 +132,13 @@ def sample_images(sample: Path, folder: Path) -> NewImages:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: with --submission, IMAGES is the folder that holds the images of {sample}")
-    names = read_sample(sample).iloc[:, 0].tolist()
+    frame = read_sample(sample)
+    names = frame[id_column_of(list(frame.columns), id_column)].tolist()
     repeated = sorted({name for name, times in Counter(names).items() if times > 1})
     if repeated:
         raise InputError(f"{sample}: {len(repeated)} images are in it more than once (first: {repeated[0]})")
-    check_inside(NewImages(tuple(names), ()), folder, sample)
-    paths = _files(folder, names)
+    paths = _files(sample, folder, names)
+    check_inside(NewImages(tuple(names), paths), folder, sample)
     missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
     if missing:
         hint = did_you_mean_file(missing[0], sorted(path.name for path in folder.iterdir()))

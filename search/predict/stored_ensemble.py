@@ -17,6 +17,7 @@ from foldtune.files import scratch_folder
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.stored_json import require
 from foldtune.results.storage.paths import StorePath
+from foldtune.search.checks.submission_form import SubmissionForm
 from foldtune.search.predict.description import (
     REQUIRED,
     REQUIRED_TO_PREDICT,
@@ -27,7 +28,7 @@ from foldtune.search.predict.members import PredictOptions, StoredMembers, membe
 from foldtune.search.predict.new_images import NewImages, find_images
 from foldtune.search.predict.preprocessing import decode_images, unreadable_images
 from foldtune.search.predict.progress import SubtaskProgress
-from foldtune.search.predict.tables import finite_rows, named_frame, original_image_sizes
+from foldtune.search.predict.tables import finite_rows, original_image_sizes
 from foldtune.search.runs.stored_task import read_task
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
@@ -156,19 +157,16 @@ class StoredEnsemble:
     def submission(
         self,
         images: NewImages,
-        columns: Sequence[str],
+        form: SubmissionForm,
         options: PredictOptions,
         progress: Progress,
-        *,
-        as_scores: bool = False,
     ) -> tuple[pd.DataFrame, Mapping[str, str]]:
         """Return the rows of a submission, and by id the reasons why images cannot be read.
 
         An unreadable image gets the mean of the others' scores, as in the submission of `foldtune ensemble`.
 
         Args:
-            columns: names of the columns, of which the first holds the ids; other arguments are those of `predict`.
-            as_scores: whether a single column takes scores instead of labels.
+            form: form of the sample; other arguments are those of `predict`.
 
         Raises:
             WorkError: no room for decoded images, no readable image, damaged weights, or scores that are not finite.
@@ -177,7 +175,7 @@ class StoredEnsemble:
         """
         no_scores, no_predictions = self._empty_outputs()
         # Wrong columns are refused before anything is decoded.
-        named_frame(self.task, [], no_predictions, columns, scores=no_scores, as_scores=as_scores)
+        form.fill(self.task, [], no_predictions, scores=no_scores)
         sums: list[npt.NDArray[Any]] = [np.zeros(())] * len(self.description["members"])
 
         def render(
@@ -188,15 +186,7 @@ class StoredEnsemble:
         ) -> pd.DataFrame:
             sums[:] = [before + sum_rows(own) for before, own in zip(sums, scores, strict=True)]
             sizes = original_image_sizes(self.task, paths)
-            return named_frame(
-                self.task,
-                [""] * len(mean),
-                predictions,
-                columns,
-                scores=mean,
-                image_sizes=sizes,
-                as_scores=as_scores,
-            )
+            return form.fill(self.task, [""] * len(mean), predictions, scores=mean, image_sizes=sizes)
 
         found, reasons = self._parts(images, options, SubtaskProgress(progress, self._subtasks(images)), render)
         if strange := [images.ids[row] for row, reason in reasons.items() if reason == NOT_FINITE]:
@@ -205,9 +195,11 @@ class StoredEnsemble:
             raise WorkError(f"none of the {len(images.ids)} images can be read (first: {images.ids[0]}: {reasons[0]})")
         if reasons:
             mean, predictions = self.combiner().apply(self.task, [each[None] / len(found) for each in sums])
-            filled = named_frame(self.task, [""], predictions, columns, scores=mean, as_scores=as_scores)
+            filled = form.fill(self.task, [""], predictions, scores=mean)
             found = pd.concat([found, *(filled.set_index(pd.Index([row])) for row in reasons)]).sort_index()
-        return found.assign(**{columns[0]: images.ids}), {images.ids[row]: reason for row, reason in reasons.items()}
+        return found.assign(**{form.id_column: images.ids}), {
+            images.ids[row]: reason for row, reason in reasons.items()
+        }
 
     def _empty_outputs(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Scores and predictions of zero images."""

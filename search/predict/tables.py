@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from foldtune.canonical import Spellings
 from foldtune.errors import BrokenImage
 from foldtune.results.exports.submission import read_sample
-from foldtune.search.checks.submission_form import takes_scores
+from foldtune.search.checks.submission_form import submission_form
 from foldtune.search.config.data_section import DataConfig
 from foldtune.search.runs.dataset import read_unlabelled
 from foldtune.trainers.images.reading import picture_size
@@ -37,24 +36,11 @@ def submission_frame(
 
     Raises:
         InputError: the table of the rows to submit cannot be read, where image sizes are needed.
+        DataError: the sample has columns that the task cannot fill.
     """
     sample = None if data.sample_submission is None else read_sample(data.sample_submission)
-    columns = [data.id, data.target] if sample is None else list(sample.columns)
-    cells = sample[columns[1]] if sample is not None and len(columns) == 2 else None
-    sizes = _submission_image_sizes(task, data, ids)
-    return named_frame(
-        task, ids, predictions, columns, scores=scores, image_sizes=sizes, as_scores=takes_scores(task, metric, cells)
-    )
-
-
-def named_frame(
-    task: Task, ids: npt.NDArray[np.str_] | Sequence[str], predictions: Array, columns: Sequence[str], **given: Any
-) -> pd.DataFrame:
-    """Return `task.submission_frame` with columns in the spelling of the sample; `given` are its other arguments."""
-    known = Spellings(task.label_names)
-    spelled = [columns[0], *(known.find(name) or name for name in columns[1:])]
-    frame = task.submission_frame(ids, predictions, spelled, **given)
-    return frame.set_axis(list(columns), axis=1)
+    form = submission_form(task, metric, sample, id_column=data.id, target=data.target)
+    return form.fill(task, ids, predictions, scores=scores, image_sizes=_submission_image_sizes(task, data, ids))
 
 
 def finite_rows(task: Task, scores: Array) -> npt.NDArray[np.bool_]:

@@ -190,10 +190,15 @@ def read_rows(data: DataConfig, task: Task | type[Task], path: Path, part: Part 
     return task.read_source(path, ReadOptions(data.id, data.target, part, data.encoding, unpacked))
 
 
-def _layout(data: DataConfig, source: Source, group: str | None = None) -> TableLayout:
-    """Where the images of rows are: in the folder that a container brings, else in that of the configuration."""
+def _layout(data: DataConfig, source: Source, group: str | None = None, images: Path | None = None) -> TableLayout:
+    """Where the images of rows are: in the folder that a container brings, else in that of the configuration.
+
+    `images`: a folder of these rows alone, which the user named.
+    """
     if source.images is not None:
         return TableLayout(source.images, data.id, group)
+    if images is not None:
+        return TableLayout(images, data.id, group, confined=True)
     return TableLayout(data.images, data.id, group, data.images_given)
 
 
@@ -271,7 +276,7 @@ def read_unlabelled(data: DataConfig, task: Task) -> Table:
         raise InputError("data.test: missing; name the CSV of the rows to submit")
     try:
         source = read_rows(data, task, data.test, "test")
-        layout = replace(_layout(data, source), split_column=data.split)
+        layout = replace(_layout(data, source, images=data.test_images), split_column=data.split)
         table = read_table(data.test, layout, task, labelled=False, frame=source.frame)
         return replace(table, notes=(*source.notes, *table.notes))
     except DataError as error:

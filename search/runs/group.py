@@ -10,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from foldtune.errors import InputError, RunCorrupt, RunExists, RunNameInvalid, RunNotFound
-from foldtune.results.exports.submission import write_submission
+from foldtune.results.exports.submission import read_sample, write_submission
 from foldtune.results.runs.names import check_name, is_run, possible_roots
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import is_file, names_in, read_json, remove_file, write_json
 from foldtune.results.storage.paths import StorePath, as_path
+from foldtune.search.checks.target_columns import target_columns
 from foldtune.search.config.targets import TargetsFile
 from foldtune.search.runs.run import GROUP_FILE, Run, open_run
 from foldtune.search.runs.target_checks import CheckedTargets
@@ -103,7 +104,10 @@ class RunGroup:
         """
         columns = [frame.set_axis(frame.iloc[:, 0]).iloc[:, 1].rename(target) for target, frame in frames.items()]
         joined = pd.concat(columns, axis=1).rename_axis(self.id_column).reset_index()
-        return write_submission(joined, file or self.submission_path, self.sample)
+        if self.sample is not None:
+            names = target_columns(list(read_sample(self.sample).columns), self.id_column, list(frames))
+            joined = joined.rename(columns=names)
+        return write_submission(joined, file or self.submission_path, self.sample, id_column=joined.columns[0])
 
 
 def find_group(name: str, storage: StorePath | str) -> RunGroup | None:

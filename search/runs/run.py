@@ -15,7 +15,7 @@ import pandas as pd
 
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, RunCorrupt
-from foldtune.paths import leads_out, outside_names
+from foldtune.paths import is_inside, leads_out
 from foldtune.results.runs.digests_file import write_digests
 from foldtune.results.runs.identity import RunIdentity, write_identity
 from foldtune.results.runs.names import possible_roots
@@ -243,8 +243,9 @@ def rows_of_run(run: Run, table: Table) -> tuple[Table, npt.NDArray[np.int64]]:
 
 def _outside_notes(table: Table, data: DataConfig) -> tuple[str, ...]:
     """The line on images by which the table that a stored run names leads out of its folder of images."""
-    leading = (name for name in table.ids.tolist() if leads_out(name))
-    outside = outside_names(islice(leading, 1000), data.images)  # each is followed on the disk
+    leading = ((name, path) for name, path in zip(table.ids.tolist(), table.paths, strict=True) if leads_out(name))
+    some = islice(leading, 1000)  # each is followed on the disk
+    outside = [name for name, path in some if not is_inside(path, data.images)]
     if not outside:
         return ()
     first = shortened(str(data.images / outside[0]), 200)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from foldtune.errors import InputError, SubmissionError
 from foldtune.results.exports.submission import read_sample
+from foldtune.search.checks.target_columns import target_columns
 from foldtune.search.config.targets import TARGETS, TargetsFile, without_sample
 from foldtune.search.runs.validation import Checked, check_raw
 
@@ -31,7 +32,7 @@ def check_targets(file: TargetsFile) -> CheckedTargets:
     problems: dict[str, Sequence[str]] = {}
     for target, raw in file.raws.items():
         try:
-            checked[target] = check_raw(raw, file.folder)
+            checked[target] = check_raw(raw, file.folder, target)
         except InputError as error:
             problems[target] = error.problems
     if problems:
@@ -48,7 +49,7 @@ def check_target(file: TargetsFile, target: str) -> Checked:
     Raises:
         InputError: every problem found.
     """
-    checked = check_raw(file.raws[target], file.folder)
+    checked = check_raw(file.raws[target], file.folder, target)
     return replace(checked, config=without_sample(checked.config)[0])
 
 
@@ -70,8 +71,7 @@ def _check_columns(sample: Path | None, id_column: str, targets: Sequence[str]) 
         columns = list(read_sample(sample).columns)
     except SubmissionError as error:
         raise InputError(f"data.sample_submission: {error}") from None
-    if set(columns[1:]) != set(targets) or columns[0] != id_column:
-        raise InputError(
-            f"data.sample_submission: {sample} has the columns {', '.join(columns)}; these targets fill "
-            f"{', '.join([id_column, *targets])}"
-        )
+    try:
+        target_columns(columns, id_column, targets)
+    except InputError as error:
+        raise InputError(f"data.sample_submission: {sample} has {error}") from None

@@ -6,22 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.canonical import canonical_text
-from foldtune.errors import InputError, SettingsError, SpaceError, SubmissionError
-from foldtune.results.exports.submission import read_sample
+from foldtune.errors import InputError, SettingsError, SpaceError
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
 from foldtune.search.checks.placeholder import without_labels
 from foldtune.search.checks.positive import positive_notes
 from foldtune.search.checks.preset_tasks import check_with_presets
+from foldtune.search.checks.sample import checked_sample, submission_notes
 from foldtune.search.checks.steps import Checks
-from foldtune.search.checks.submission_form import form_notes
 from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.checks.warmup import with_short_warmup
 from foldtune.search.config.loading import FormError, check, read_raw
@@ -36,9 +34,6 @@ from foldtune.trainers.loading.crops import check_crop
 from foldtune.trainers.tasks import TASKS, Task
 from foldtune.trainers.tasks.parsing import parse_settings
 from foldtune.wording import unknown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_EPOCHS = 10_000
 """Epochs of a trial where their number cannot be read: what depends on it is not checked."""
@@ -86,12 +81,13 @@ def check_file(path: Path, overrides: Sequence[str] = (), values: Mapping[str, A
     return check_raw(read_raw(path, overrides, values), path.parent)
 
 
-def check_raw(raw: Mapping[str, Any], folder: Path) -> Checked:
+def check_raw(raw: Mapping[str, Any], folder: Path, target: str | None = None) -> Checked:
     """Check the plain values of a configuration: its form, its space, its data.
 
     Args:
         raw: values of a YAML file.
         folder: folder to which relative data paths refer.
+        target: the one of several targets that it is of, whose submission is one; None for all there is.
 
     Raises:
         InputError: every problem found. What does not depend on a wrong key is checked to the end beside it.
@@ -99,17 +95,18 @@ def check_raw(raw: Mapping[str, Any], folder: Path) -> Checked:
     try:
         config = check(raw, folder)
     except FormError as error:
-        return check_run(error.config, error)
-    return check_run(config)
+        return check_run(error.config, error, target)
+    return check_run(config, target=target)
 
 
-def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
+def check_run(config: RunConfig, form: FormError | None = None, target: str | None = None) -> Checked:
     """Check the task, the metric, the space against the trainer, the tables and the folds.
 
     Images are checked for existence, not opened.
 
     Args:
         form: problems found before; what depends on a wrong key is not checked.
+        target: as for `check_raw`.
 
     Raises:
         InputError: every problem found.
@@ -159,9 +156,10 @@ def check_run(config: RunConfig, form: FormError | None = None) -> Checked:
         if space is not None and folds is not None and table.targets is not None:
             trained = partial(check_trainable, space, task, table.targets, folds, config.data.size, draws=_draws(space))
             notes += checks.run(["data.image_size"], trained) or ()
-    sample = checks.run(["data.sample_submission", "data.test"], lambda: _sample(config, test))
+    sample = checks.run(["data.sample_submission", "data.test"], lambda: checked_sample(config.data, test))
     if read is not None and goal is not None and config.data.test is not None:
-        notes += form_notes(read[0], goal.metric, sample)
+        columns = partial(submission_notes, config.data, read[0], goal.metric, sample, target)
+        notes += checks.run(["data.sample_submission", "data.target"], columns) or ()
     if checks.problems or space is None or goal is None or folds is None or read is None:
         raise InputError(checks.problems)
     if test is not None:
@@ -274,29 +272,3 @@ def _voting(config: RunConfig, task_class: type[Task], goal: Goal) -> None:
         check_voting(task_class, goal.metric, ensemble.voting, ensemble.top)
     except InputError as error:
         raise InputError(f"ensemble.voting: {str(error).removeprefix('voting ')}") from None
-
-
-def _sample(config: RunConfig, test: Table | None) -> pd.DataFrame | None:
-    path = config.data.sample_submission
-    if path is None:
-        return None
-    if config.data.test is None:
-        raise InputError("data.test: missing; data.sample_submission needs the rows to submit")
-    try:
-        sample = read_sample(path)
-    except SubmissionError as error:
-        raise InputError(f"data.sample_submission: {error}") from None
-    if test is not None:
-        _same_ids([canonical_text(name) for name in sample.iloc[:, 0].astype(str)], test.ids.tolist(), config)
-    return sample
-
-
-def _same_ids(sample: Sequence[str], test: Sequence[str], config: RunConfig) -> None:
-    for given, other, where in ((sample, test, "data.test"), (test, sample, "data.sample_submission")):
-        missing = sorted(set(given) - set(other))
-        if missing:
-            path = config.data.test if where == "data.test" else config.data.sample_submission
-            raise InputError(
-                f"{where}: {path} lacks {len(missing)} ids that the other of the test table and the sample "
-                f"submission has (first: {missing[0]}); a submission predicts every id of the sample"
-            )

@@ -19,7 +19,7 @@ from foldtune.trainers.data.id_checks import MAX_TEXT_BYTES, empty_cells, id_pro
 from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.images.formats.dicom import unreadable_files
 from foldtune.trainers.images.image_files import file_keys
-from foldtune.trainers.images.locate import locate, missing_images, outside_images
+from foldtune.trainers.images.locate import ambiguous_images, locate, location_notes, missing_images, outside_images
 from foldtune.wording import shortened, unknown
 
 _SHOWN = 5
@@ -148,28 +148,31 @@ def read_table(
             problems += error.problems
     ids: list[str] = []
     paths: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
     if id_column in frame:
         ids = [canonical_text(str(name)) for name in frame[id_column].fillna("")]
         unusable = unusable_ids(frame[id_column], ids) + too_long_ids(frame[id_column], ids)
         problems += [f"{path}: {text}" for text in [*id_problems(frame[id_column], ids), *unusable]]
         if not unusable:
-            paths, missing = locate(images, ids)
-            problems += missing_images(path, images, missing, sum(map(bool, ids)))
+            located = locate(images, ids)
+            paths = located.paths
+            problems += missing_images(path, images, located.missing, sum(map(bool, ids)))
+            problems += ambiguous_images(path, images, located.ambiguous)
+            notes = location_notes(path, images, located)
             problems += [f"{path}: {text}" for text in unreadable_files(paths)]
             if layout.confined:
-                problems += outside_images(path, images, [name for name in ids if name])
+                problems += outside_images(path, images, ids, paths)
     if group_column is not None and group_column in frame:
         problems += [f"{path}: {text}" for text in empty_cells(frame[group_column])]
     parts, found = _given_parts(frame, layout)
     problems += [f"{path}: {text}" for text in found]
     if problems:
         raise DataError(problems)
-    notes: tuple[str, ...] = ()
     groups = None
     if group_column is not None:
         written = [str(group) for group in frame[group_column]]
         groups = group_names(written)
-        notes = spelling_notes(f"column '{group_column}'", dict.fromkeys(written))
+        notes = (*notes, *spelling_notes(f"column '{group_column}'", dict.fromkeys(written)))
     table = Table(np.array(ids, dtype=np.str_), paths, targets, groups, left_out, notes, parts)
     return _merge_files(table, path) if labelled and merge else table
 

@@ -84,54 +84,59 @@ def _hard_link(path: Path) -> tuple[str, str] | None:
 
 
 def beside_missing(images: Path, missing: Sequence[Path]) -> str:
-    """Return why images are missing that lie there under other names, as the end of a message; "" where none does."""
-    tree: dict[str, list[Path]] | None = None
+    """Return why images are missing that lie near under other names, as the end of a message; "" where none does."""
     for path in missing[:_TRIED]:
-        for suffix in IMAGE_SUFFIXES:
-            if path.with_name(path.name + suffix).is_file():
-                return f"; {path.name}{suffix} exists: write the names with their extension"
         if (images.parent / path.name).is_file():
             return f"; {images.parent / path.name} exists: set data.images to {images.parent}"
-        if tree is None:
-            tree = _tree(images)
-        if hint := _in_other_folder(images, path, tree, missing) or _without_zeros(path, tree):
+    if missing and (hint := _in_folder_beside(images, missing[0])):
+        return hint
+    names: list[str] | None = None
+    for path in missing[:_TRIED]:
+        if hint := _with_other_suffix(path):
+            return hint
+        names = _names_below(images) if names is None else names
+        if hint := _without_zeros(path, names):
             return hint
     return ""
 
 
-def _tree(images: Path) -> dict[str, list[Path]]:
-    """Return the files under a folder by name, of at most `_MAX_WALKED` entries."""
-    found: dict[str, list[Path]] = {}
+def _in_folder_beside(images: Path, path: Path) -> str:
+    """The hint for an image in a folder beside that of the images, as test images often are."""
+    with suppress(OSError):
+        for folder in sorted(images.parent.iterdir())[:_TRIED]:
+            for name in (path.name, *(path.name + suffix for suffix in IMAGE_SUFFIXES)):
+                if folder != images and (folder / name).is_file():
+                    keys = f"data.test_images, of data.test, or data.images to {folder}"
+                    return f"; {folder / name} exists: set {keys}"
+    return ""
+
+
+def _with_other_suffix(path: Path) -> str:
+    for suffix in IMAGE_SUFFIXES if path.suffix in IMAGE_SUFFIXES else ():
+        if path.with_suffix(suffix).is_file():
+            return f"; {path.with_suffix(suffix).name} exists: write the names with that extension, or without one"
+    return ""
+
+
+def _names_below(images: Path) -> list[str]:
+    """Return the names of files under a folder, of at most `_MAX_WALKED` entries."""
+    found: list[str] = []
     walked = 0
-    for folder, folders, names in os.walk(images):
+    for _, folders, names in os.walk(images):
         folders.sort()
         walked += len(names) + len(folders)
         if walked > _MAX_WALKED:
             break
-        for name in names:
-            found.setdefault(name, []).append(Path(folder) / name)
+        found += names
     return found
 
 
-def _in_other_folder(images: Path, path: Path, tree: dict[str, list[Path]], missing: Sequence[Path]) -> str:
-    places = tree.get(path.name)
-    if not places:
-        return ""
-    folders = {each.parent for name in missing for each in tree.get(name.name, ())}
-    if len(folders) == 1:
-        return f"; {places[0]} exists: set data.images to {places[0].parent}"
-    return (
-        f"; {places[0]} exists: the images lie in {len(folders)} folders; write the names with their folder, as in "
-        f"{places[0].relative_to(images).as_posix()}"
-    )
-
-
-def _without_zeros(path: Path, tree: dict[str, list[Path]]) -> str:
+def _without_zeros(path: Path, names: Sequence[str]) -> str:
     """The hint for a number whose file has leading zeros, as spreadsheets lose them."""
     stem = path.stem if path.suffix in IMAGE_SUFFIXES else path.name.removesuffix(".0")
     if not (stem.isascii() and stem.isdigit()):
         return ""
-    for name in tree:
+    for name in names:
         own, dot, _ = name.partition(".")
         if dot and own.isascii() and own.isdigit() and own != stem and int(own) == int(stem):
             return f"; {name} exists: its name is a text with zeros; write {name} and not {path.name}"

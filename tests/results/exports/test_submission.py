@@ -31,6 +31,16 @@ def test_numbers_as_ids(tmp_path: Path) -> None:
     assert (tmp_path / "o.csv").read_text() == "id,p\n2,0.5\n1,0.25\n"
 
 
+def test_ids_are_those_of_the_sample_however_they_are_written(tmp_path: Path) -> None:
+    text = "id,p\n007,0\nb,0\nC.JPG,0\n"
+    (tmp_path / "s.csv").write_text(text)
+    frame = pd.DataFrame({"id": ["part/c.jpg", "7", "b.png"], "p": [0, 0, 0]})
+    write_submission(frame, tmp_path / "o.csv", tmp_path / "s.csv")
+    assert (tmp_path / "o.csv").read_text() == text
+    with pytest.raises(SubmissionError, match="3 ids without a prediction"):  # two of the stem
+        write_submission(pd.DataFrame({"id": ["b.png", "b.jpg"], "p": 0}), tmp_path / "o.csv", tmp_path / "s.csv")
+
+
 def test_every_problem_is_named_and_nothing_is_written(tmp_path: Path, sample: Path) -> None:
     frame = pd.DataFrame({"image": ["007.jpg", "007.jpg", "x", "NA"], "label": ["a", "b", "c", None]})
     output = tmp_path / "o.csv"

@@ -87,6 +87,24 @@ def test_a_sample_with_a_column_a_class_holds_the_scores(ensemble: EnsembleDir, 
     np.testing.assert_allclose(found[columns].to_numpy(), wanted.to_numpy(dtype=float), atol=1e-6)
 
 
+def test_ids_without_extension_columns_in_another_case_and_an_absent_class(
+    ensemble: EnsembleDir, foldtune: Command
+) -> None:
+    Path("sample.csv").write_text("id;Birch;ÖLBAUM;Oak;ASH;Usage\r\nC D;0;0;0;0;Public\r\nE.PNG;0;0;0;0;Private\r\n")
+    code, _, err = foldtune("predict", "r", "images", "-o", "out.csv", "--submission", "sample.csv")
+    assert (code, "columns Oak are 0" in err) == (0, True), err
+    written = Path("out.csv").read_bytes().decode()
+    assert written.startswith("id;Birch;ÖLBAUM;Oak;ASH;Usage\r\nC D;")
+    found = pd.read_csv("out.csv", sep=";", index_col="id")
+    assert found[["Oak", "Usage"]].to_numpy().tolist() == [[0.0, "Public"], [0.0, "Private"]]
+    wanted = expected(ensemble).loc[["c d.png", "sub/e.png"], ["score_birch", "score_Ölbaum", "score_ash"]]
+    np.testing.assert_allclose(found[["Birch", "ÖLBAUM", "ASH"]].to_numpy(), wanted.to_numpy(dtype=float), atol=1e-6)
+    Path("images/a.jpg").write_bytes(b"")
+    Path("sample.csv").write_text("image,label\na,0\n")
+    code, _, err = foldtune("predict", "r", "images", "-o", "out.csv", "--submission", "sample.csv")
+    assert (code, "'a' is images/a.jpg and images/a.png" in " ".join(err.split())) == (2, True)
+
+
 def test_an_image_that_cannot_be_read_has_the_mean_of_the_others(ensemble: EnsembleDir, foldtune: Command) -> None:
     scores = expected(ensemble).filter(like="score_").mean().to_numpy(dtype=float)
     Path("images/broken.png").write_bytes(Path("images/a.png").read_bytes()[:60])

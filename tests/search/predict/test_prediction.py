@@ -19,6 +19,7 @@ from PIL import Image
 
 from foldtune.errors import InputError, RunCorrupt, WorkError
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.search.checks.submission_form import submission_form
 from foldtune.search.predict import members as fold_models
 from foldtune.search.predict import stored_ensemble as prediction
 from foldtune.search.predict.new_images import NewImages, find_images
@@ -310,8 +311,9 @@ def test_scores_that_are_not_finite_get_no_label(
     assert frame["label"].isna().tolist() == strange
     assert frame["votes"].isna().tolist() == strange
     assert [reason == prediction.NOT_FINITE for reason in frame["error"]] == strange
+    form = submission_form(stored.task, "", None, id_column="image", target="label")
     with pytest.raises(WorkError, match="scores are not finite"):
-        stored.submission(found, ["image", "label"], PredictOptions(8, "cpu", 1), quiet)
+        stored.submission(found, form, PredictOptions(8, "cpu", 1), quiet)
 
 
 def damaged(root: Path, tmp_path: Path, **changes: Any) -> Path:

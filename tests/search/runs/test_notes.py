@@ -113,13 +113,14 @@ def test_labels_that_look_alike_are_a_line(project: Any, labels: tuple[str, str]
             "though the metric auroc is of scores",
         ),
         (Binary("y", ("0", "1")), "auroc", None, False, "no sample shows numbers"),
-        (Binary("y", ("0", "1")), "f1", ["0.5", "0.5"], False, "'0.5' in the sample is no label"),
+        (Binary("y", ("no", "yes")), "f1", ["0", "0"], False, "'0' in the sample is no label"),
+        (Binary("y", ("0", "1")), "f1", ["0.5", "0.5"], True, "holds scores of the label '1': the sample holds fract"),
         (Binary("y", ("0", "1")), "f1", ["0", "1"], False, ""),
         (Multiclass("y", ("0", "1"), (1, 1)), "auroc", ["0.5"], True, "holds scores of the label '1'"),
-        (THREE, "auroc", ["0.5"], False, "one column cannot hold the scores of several classes"),
+        (THREE, "auroc", ["0"], False, "one column cannot hold the scores of several classes"),
         (THREE, "accuracy", ["a"], False, ""),
         (Multilabel("y", ("a",)), "map", ["0"], True, "holds scores"),
-        (Multilabel("y", ("a", "b")), "map", ["0"], False, "one column cannot hold"),
+        (Multilabel("y", ("a", "b")), "map", ["a"], False, "one column cannot hold"),
     ],
 )
 def test_a_column_takes_scores_by_the_metric_and_the_sample(
@@ -129,6 +130,12 @@ def test_a_column_takes_scores_by_the_metric_and_the_sample(
     sample = None if cells is None else pd.DataFrame({"id": cells, "y": cells})
     notes = form_notes(task, metric, sample)
     assert (line in notes[0]) if line else notes == ()
+
+
+def test_a_column_of_fractions_for_several_classes_is_refused() -> None:
+    for metric in ("auroc", "accuracy"):
+        with pytest.raises(DataError, match="one column cannot hold the scores of several classes"):
+            form_notes(THREE, metric, pd.DataFrame({"id": ["x"], "y": ["0.5"]}))
 
 
 def trainable(space: dict[str, Any], size: int, rows: int = 24) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from foldtune.errors import WorkError
 from foldtune.results.exports.submission import read_sample, write_submission
 from foldtune.results.storage.files import write_csv
 from foldtune.results.tables.formatting import counted
-from foldtune.search.checks.submission_form import takes_scores
+from foldtune.search.checks.submission_form import SubmissionForm, submission_form
+from foldtune.search.checks.target_columns import target_columns, target_part
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import note
@@ -136,25 +137,39 @@ def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, f
 
 
 def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Path) -> None:
-    images = sample_images(sample, request.images)
+    images = sample_images(sample, request.images, request.id_column)
     check_not_replaced(request.file, images, sample)
-    form = read_sample(sample)
-    columns = list(form.columns)
+    forms = _submission_forms(ensembles, sample, request.id_column)
+    for line in dict.fromkeys(line for form in forms.values() for line in form.notes):
+        note(line)
     frames: dict[str | None, pd.DataFrame] = {}
     broken: dict[str, str] = {}
     for target, ensemble in ensembles.items():
         with progress_bar(_label(target)) as progress:
-            wanted = columns if target is None else [columns[0], target]
-            cells = form[wanted[1]] if len(wanted) == 2 and wanted[1] in form else None
-            as_scores = takes_scores(ensemble.task, str(ensemble.description.get("metric", "")), cells)
-            frames[target], unread = ensemble.submission(images, wanted, request.options, progress, as_scores=as_scores)
+            frames[target], unread = ensemble.submission(images, forms[target], request.options, progress)
             broken |= unread
-    write_submission(combine_target_submissions(frames), request.file, sample)
+    submitted = combine_target_submissions(frames)
+    write_submission(submitted, request.file, sample, id_column=submitted.columns[0])
     note(f"{counted(len(images.ids), 'image')} predicted in {request.file}, in the form of {sample}")
     if broken:
         first = next(iter(broken))
         note(f"{counted(len(broken), 'image')} cannot be read: scored by the mean of the others")
         note(f"first: {first}: {broken[first]}")
+
+
+def _submission_forms(ensembles: Ensembles, sample: Path, id_column: str) -> Mapping[str | None, SubmissionForm]:
+    """Return how each ensemble's predictions fill the sample's columns, of which each of several targets has one."""
+    template = read_sample(sample)
+    targets = [target for target in ensembles if target is not None]
+    if targets:
+        target_columns(list(template.columns), id_column, targets)
+    forms: dict[str | None, SubmissionForm] = {}
+    for target, ensemble in ensembles.items():
+        part = template if target is None else target_part(template, id_column, target)
+        column = getattr(ensemble.task, "target", "label") if target is None else part.columns[1]
+        metric = str(ensemble.description.get("metric", ""))
+        forms[target] = submission_form(ensemble.task, metric, part, id_column=id_column, target=column)
+    return forms
 
 
 def _label(target: str | None) -> str:

@@ -1,0 +1,83 @@
+"""The sample submission against the rows to submit and the task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from foldtune.canonical import canonical_text
+from foldtune.errors import DataError, InputError, SubmissionError
+from foldtune.ids import match_ids
+from foldtune.results.exports.submission import read_sample
+from foldtune.search.checks.submission_form import id_column_of, submission_form
+from foldtune.search.checks.target_columns import target_part
+from foldtune.search.config.data_section import DataConfig
+from foldtune.trainers.data.table import Table
+from foldtune.trainers.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def checked_sample(data: DataConfig, test: Table | None) -> pd.DataFrame | None:
+    """Return the sample submission as text, None where the configuration names none.
+
+    Args:
+        test: rows to submit, None where they could not be read.
+
+    Raises:
+        InputError: it cannot be read, there are no rows to submit, or its ids are others.
+    """
+    path = data.sample_submission
+    if path is None:
+        return None
+    if data.test is None:
+        raise InputError("data.test: missing; data.sample_submission needs the rows to submit")
+    try:
+        sample = read_sample(path)
+    except SubmissionError as error:
+        raise InputError(f"data.sample_submission: {error}") from None
+    if test is not None:
+        ids = sample[id_column_of(list(sample.columns), data.id)]
+        _same_ids(list(map(canonical_text, ids)), test.ids.tolist(), data)
+    return sample
+
+
+def submission_notes(
+    data: DataConfig, task: Task, metric: str, sample: pd.DataFrame | None, target: str | None
+) -> tuple[str, ...]:
+    """Return what the submission's columns will hold, where that is not plain, a line each.
+
+    Args:
+        sample: cells as text, None without a sample.
+        target: the one of several targets that the task is of, whose column of the sample is checked alone.
+
+    Raises:
+        InputError: the task cannot fill them.
+    """
+    column = data.target
+    if sample is not None and target is not None:
+        try:
+            sample = target_part(sample, data.id, target)
+        except InputError:
+            return ()  # the columns of all targets are checked together
+        column = str(sample.columns[1])
+    try:
+        return submission_form(task, metric, sample, id_column=data.id, target=column).notes
+    except DataError as error:
+        where = f"data.sample_submission: {data.sample_submission}"
+        raise InputError([f"{where}: {text}" for text in error.problems]) from None
+
+
+def _same_ids(sample: Sequence[str], test: Sequence[str], data: DataConfig) -> None:
+    pairs = match_ids(sample, test)
+    of_test = set(test) - set(pairs.values())
+    for names, where, path in (
+        (set(sample) - pairs.keys(), "data.test", data.test),
+        (of_test, "data.sample_submission", data.sample_submission),
+    ):
+        if names:
+            raise InputError(
+                f"{where}: {path} lacks {len(names)} ids that the other of the test table and the sample submission "
+                f"has (first: {min(names)}); a submission predicts every id of the sample"
+            )
