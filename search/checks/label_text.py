@@ -57,6 +57,10 @@ class LabelText:
             return str(names)
         return json.dumps(names, ensure_ascii=False) if self.separator == "json" else (self.separator or "").join(names)
 
+    def mapping(self, values: Mapping[str, float]) -> str:
+        """Return the cell of a mapping, in Python's or JSON's notation."""
+        return json.dumps(values, ensure_ascii=False) if self.separator == "json" else str(dict(values))
+
 
 def label_text(labels: Sequence[str], cells: Sequence[str]) -> LabelText:
     """Return how the sample's cells of one label each spell them."""

@@ -1,98 +1,22 @@
-"""What the columns of a submission hold, by the sample and the metric: labels, probabilities, indicators or boxes."""
+"""What the columns of a submission are to hold, by the sample and the metric."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from foldtune.errors import DataError
 from foldtune.results.exports.submission import is_echoed
 from foldtune.search.checks.label_text import ClassNames, LabelText, label_text, list_text
+from foldtune.search.checks.submission_columns import Content, SubmissionForm, none_labels, separator_of, target_of
+from foldtune.trainers.data.target_forms.weight_text import is_mapping_text, parse_weights
 from foldtune.trainers.tasks import Task
-from foldtune.wording import did_you_mean, first_few, shortened
+from foldtune.wording import did_you_mean, first_few, shortened, unknown
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
-
-
-class Content(Enum):
-    """What the columns beside the id hold."""
-
-    LABELS = "labels"
-    PROBABILITIES = "probabilities"
-    INDICATORS = "1 for each predicted class, else 0"
-    OBJECTS = "places in the image"
-
-
-@dataclass(frozen=True)
-class SubmissionForm:
-    """How predictions fill the columns of a submission.
-
-    Attributes:
-        id_column: name of the column of ids.
-        columns: names of the columns to fill.
-        content: what these hold.
-        classes: column → class whose probability or indicator it holds, None for one that training lacks.
-        text: how labels are written.
-        decimals: whether indicators are written 1.0 and 0.0.
-        notes: what was decided, a line each.
-    """
-
-    id_column: str
-    columns: tuple[str, ...]
-    content: Content
-    classes: Mapping[str, str | None] = field(default_factory=dict)
-    text: LabelText = field(default_factory=LabelText)
-    decimals: bool = False
-    notes: tuple[str, ...] = ()
-
-    def fill(
-        self,
-        task: Task,
-        ids: Sequence[str] | npt.NDArray[np.str_],
-        predictions: npt.NDArray[Any],
-        *,
-        scores: npt.NDArray[Any] | None = None,
-        image_sizes: npt.NDArray[np.int64] | None = None,
-    ) -> pd.DataFrame:
-        """Return the rows of a submission in the order of `ids` (N,): the id column, then the columns.
-
-        Args:
-            predictions: predictions (N, ...).
-            scores: scores (N, ...), for probabilities; without them predictions count as such.
-            image_sizes: (N, 2) heights and widths of the original pictures in pixels, for places in the image.
-
-        Raises:
-            DataError: columns of places that the task cannot fill.
-        """
-        if self.content is Content.OBJECTS:
-            names = [self.id_column, *self.columns]
-            return task.submission_frame(ids, predictions, names, scores=scores, image_sizes=image_sizes)
-        if self.content is Content.LABELS:
-            frame = task.submission_frame(ids, predictions, [self.id_column, _target(task)])
-            return frame.set_axis([self.id_column, *self.columns], axis=1).assign(
-                **{self.columns[0]: self._labels(task, predictions, frame.iloc[:, 1])}
-            )
-        values = _by_class(task, predictions, scores if self.content is Content.PROBABILITIES else None)
-        if self.content is Content.INDICATORS:
-            values = values.round().astype(float if self.decimals else int)
-        zero = 0 if self.content is Content.INDICATORS and not self.decimals else 0.0
-        columns = {name: zero if label is None else values[label] for name, label in self.classes.items()}
-        filled = values[[]].assign(**columns)
-        filled.insert(0, self.id_column, list(ids), allow_duplicates=True)
-        return filled
-
-    def _labels(self, task: Task, predictions: npt.NDArray[Any], named: pd.Series) -> list[str] | pd.Series:
-        if self.text.separator is not None:
-            names, none = np.asarray(task.label_names, dtype=object), _none_label(task)
-            return [self.text.join(list(names[row]) or none) for row in predictions.astype(bool)]
-        return named.map(lambda label: self.text.spelled.get(label, label)) if self.text.spelled else named
 
 
 def submission_form(
@@ -133,6 +57,8 @@ def _one_column(
     task: Task, metric: str, sample: pd.DataFrame, id_column: str, column: str, target: str
 ) -> SubmissionForm:
     cells = sample[column].astype(str).tolist()
+    if any(map(is_mapping_text, cells)):
+        return _mappings(task, cells, id_column, column)
     named = ClassNames(task.label_names).find(column)
     if named is not None and (column != target or (holds_fractions(task, cells) and not task.has_single_score)):
         note = f"column {shortened(repr(column))} of the submission holds the probability of that class"
@@ -153,19 +79,40 @@ def _one_column(
                 "one class gets its probability"
             ]
         )
-    separator, notes = _separator(task), _label_notes(task, metric, cells)
+    separator, notes = separator_of(task), _label_notes(task, metric, cells)
     if separator is None:
         return SubmissionForm(
             id_column, (column,), Content.LABELS, text=label_text(task.label_names, cells), notes=notes
         )
-    text, more = list_text([*task.label_names, *_none_label(task)], cells, separator)
+    text, more = list_text([*task.label_names, *none_labels(task)], cells, separator)
     return SubmissionForm(id_column, (column,), Content.LABELS, text=text, notes=(*notes, *more))
+
+
+def _mappings(task: Task, cells: Sequence[str], id_column: str, column: str) -> SubmissionForm:
+    """Return the form of cells such as ``{'a': 0.4, 'b': 0.6}``: the probabilities of the classes that they name."""
+    names, given = ClassNames(task.label_names), dict.fromkeys(cells)
+    keys: dict[str, str | None] = {}
+    for cell in given:
+        try:
+            keys |= {name: names.find(name) for name in parse_weights(cell)}
+        except ValueError as error:
+            raise DataError([f"column {shortened(repr(column))} of the sample: {error}"]) from None
+    strange = [name for name, label in keys.items() if label is None]
+    if strange and (len(strange) == len(keys) or set(task.label_names) - set(keys.values())):
+        raise DataError(
+            [f"column {shortened(repr(column))} of the sample: {unknown('class', strange[0], task.label_names)}"]
+        )
+    style = "json" if any('"' in cell for cell in given) else "python"
+    lines = [f"the probabilities of {first_few(strange)} are 0: no training row has such a label"] if strange else []
+    classes = keys or {label: label for label in task.label_names}
+    text = LabelText(separator=style)
+    return SubmissionForm(id_column, (column,), Content.MAPPINGS, classes, text, notes=tuple(lines))
 
 
 def _class_columns(
     task: Task, metric: str, sample: pd.DataFrame, id_column: str, columns: tuple[str, ...]
 ) -> SubmissionForm:
-    names = ClassNames([*task.label_names, *_none_label(task)])
+    names = ClassNames([*task.label_names, *none_labels(task)])
     classes = {column: names.find(column) for column in columns}
     strange = [column for column, label in classes.items() if label is None]
     lacking = [label for label in task.label_names if label not in classes.values()]
@@ -183,7 +130,7 @@ def _class_columns(
     if lacking:
         notes.append(f"the sample has no column of {first_few(lacking)}: their probabilities are left out")
     cells = sample[list(columns)].astype(str)
-    several = _separator(task) is not None
+    several = separator_of(task) is not None
     shows = _shows_indicators(cells, several)
     content = Content.INDICATORS if shows and metric in task.tunable_metrics else Content.PROBABILITIES
     if shows:
@@ -226,7 +173,7 @@ def holds_fractions(task: Task, cells: Sequence[str]) -> bool:
 
 def form_notes(task: Task, metric: str, sample: pd.DataFrame | None) -> tuple[str, ...]:
     """Return what `submission_form` decided, a line each. Raises DataError."""
-    return submission_form(task, metric, sample, id_column="", target=_target(task)).notes
+    return submission_form(task, metric, sample, id_column="", target=target_of(task)).notes
 
 
 def _label_notes(task: Task, metric: str, cells: Sequence[str] | None) -> tuple[str, ...]:
@@ -251,32 +198,6 @@ def positive_of(task: Task) -> str:
     from foldtune.trainers.data.label_columns import known_positive
 
     return known_positive(task.label_names) or task.label_names[-1]
-
-
-def _by_class(task: Task, predictions: npt.NDArray[Any], scores: npt.NDArray[Any] | None) -> pd.DataFrame:
-    """Return a column a class: probabilities, or 0 and 1 without scores."""
-    import pandas as pd
-
-    if task.label_names == (_target(task),):  # a column of that name would hold labels
-        return pd.DataFrame({task.label_names[0]: (predictions if scores is None else scores)[:, 0]})
-    names = ["", *task.label_names, *_none_label(task)]
-    frame = task.submission_frame([""] * len(predictions), predictions, names, scores=scores)
-    return frame.iloc[:, 1:]
-
-
-def _target(task: Task) -> str:
-    return str(getattr(task, "target", "label"))
-
-
-def _separator(task: Task) -> str | None:
-    """Return the separator of a task of label lists, None of any other."""
-    return getattr(task, "label_separator", None)
-
-
-def _none_label(task: Task) -> list[str]:
-    """Return the label of a row without any other, of a task of label lists that has one."""
-    label = getattr(task, "none_label", None)
-    return [] if label is None else [label]
 
 
 def _forms(task: Task) -> str:

@@ -17,7 +17,7 @@ from foldtune.files import scratch_folder
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.stored_json import require
 from foldtune.results.storage.paths import StorePath
-from foldtune.search.checks.submission_form import SubmissionForm
+from foldtune.search.checks.submission_columns import SubmissionForm
 from foldtune.search.predict.description import (
     REQUIRED,
     REQUIRED_TO_PREDICT,

@@ -67,6 +67,15 @@ CASES = [
     (SICK, "auroc", "id,target\na,0\nb,0\n", "id,target\na,0.75\nb,0.25\n", "the metric auroc is of scores"),
     (SICK, "f1", "id,NO\na,0\nb,0\n", "id,NO\na,0.25\nb,0.75\n", "the probability of that class"),
     (TAGS, "map", "id,owl\na,0\nb,0\n", "id,owl\na,0.3\nb,0.6\n", "the probability of that class"),
+    # Mappings
+    (
+        SKIN,
+        "loss",
+        "id,p\na,\"{'NV': .5, 'mel': .5}\"\nb,{}\n",
+        "id,p\na,\"{'NV': 0.3, 'mel': 0.5}\"\nb,\"{'NV': 0.6, 'mel': 0.3}\"\n",
+        "",
+    ),
+    (TAGS, "map", 'id,p\na,"{""owl"": 1}"\nb,{}\n', 'id,p\na,"{""owl"": 0.3}"\nb,"{""owl"": 0.6}"\n', ""),
     # One-hot and multi-hot
     (SKIN, "accuracy", "id,NV,MEL,DF,BKL\na,1,0,0,0\nb,0,0,1,0\n", "id,NV,MEL,DF,BKL\na,0,1,0,0\nb,1,0,0,0\n", "DF"),
     (
@@ -117,6 +126,8 @@ def test_lists_of_labels_have_the_samples_separator(cells: list[str], expected: 
         (SKIN, "image,nv,NV,mel,bkl\na,0,0,0,0\n", ["two of them are the class 'nv'"]),
         (SKIN, "image,score\na,0.5\n", ["'score' of the sample holds fractions (0.5)", "named after one class"]),
         (SKIN, "image,Usage\na,Public\n", ["no column beside 'image'"]),
+        (SKIN, "image,p\na,{'mle': 1}\n", ["column 'p' of the sample: unknown class 'mle'; did you mean 'mel'?"]),
+        (SKIN, "image,p\na,{mel}\n", ["column 'p' of the sample: "]),
     ],
 )
 def test_columns_that_the_task_cannot_fill(task: Any, sample: str, words: list[str]) -> None:

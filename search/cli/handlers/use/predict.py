@@ -13,7 +13,8 @@ from foldtune.errors import WorkError
 from foldtune.results.exports.submission import read_sample, write_submission
 from foldtune.results.storage.files import write_csv
 from foldtune.results.tables.formatting import counted
-from foldtune.search.checks.submission_form import SubmissionForm, submission_form
+from foldtune.search.checks.submission_columns import SubmissionForm
+from foldtune.search.checks.submission_form import submission_form
 from foldtune.search.checks.target_columns import target_columns, target_part
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
