@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -93,10 +94,23 @@ def read_text(path: Path, encoding: str | None = None, form: str = "CSV") -> str
         raise DataError([text.replace(_AS_CSV, f"cannot be read as {form}", 1) for text in error.problems]) from None
 
 
-def csv_dialect(path: Path) -> tuple[str, str]:
-    """Return the delimiter and the end of lines of a CSV that `read_csv` reads. Raises DataError."""
-    text = read_text(path)
-    return _delimiter(text), "\r\n" if "\r\n" in text[: 1 << 16] else "\n"
+@dataclass(frozen=True)
+class Dialect:
+    """How a text table is written."""
+
+    delimiter: str = ","
+    newline: str = "\n"
+    encoding: str = "utf-8"
+
+
+def csv_dialect(path: Path, encoding: str | None = None) -> Dialect:
+    """Return how a CSV is written that `read_csv` reads; a BOM is not kept. Raises DataError.
+
+    Args:
+        encoding: encoding of a file without a BOM, None for UTF-8.
+    """
+    text = read_text(path, encoding)
+    return Dialect(_delimiter(text), "\r\n" if "\r\n" in text[: 1 << 16] else "\n", encoding or "utf-8")
 
 
 def _repeated_columns(text: str, delimiter: str) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -17,22 +19,29 @@ from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
 from foldtune.wording import did_you_mean
 
+T = TypeVar("T")
+
 _NAMED = 5
 _UNNAMED = re.compile(r"Unnamed: [0-9]+")
 """What pandas calls a column without a name, such as the index that it writes."""
 
 
 def write_submission(
-    frame: pd.DataFrame, path: StorePath, sample: Path | None = None, *, id_column: str | None = None
+    frame: pd.DataFrame,
+    path: StorePath,
+    sample: Path | None = None,
+    *,
+    id_column: str | None = None,
+    encoding: str | None = None,
 ) -> pd.DataFrame:
-    """Write the result of ``arrange_submission`` with the sample's delimiter and ends of lines, and return it.
+    """Write the result of ``arrange_submission`` with the sample's delimiter, ends of lines and encoding; return it.
 
     Raises SubmissionError, StorageError.
     """
-    ordered = arrange_submission(frame, sample, id_column=id_column)
-    delimiter, newline = (",", "\n") if sample is None else csv_dialect(Path(sample))
+    ordered = arrange_submission(frame, sample, id_column=id_column, encoding=encoding)
+    dialect = None if sample is None else _in_encoding(csv_dialect, Path(sample), encoding)
     written = ordered.rename(columns=lambda name: "" if _UNNAMED.fullmatch(str(name)) else name)
-    write_csv(path, written, delimiter=delimiter, newline=newline)
+    write_csv(path, written, dialect)
     return ordered
 
 
@@ -42,21 +51,21 @@ def is_echoed(column: str) -> bool:
 
 
 def arrange_submission(
-    frame: pd.DataFrame, sample: Path | None = None, *, id_column: str | None = None
+    frame: pd.DataFrame, sample: Path | None = None, *, id_column: str | None = None, encoding: str | None = None
 ) -> pd.DataFrame:
     """Return the predictions in the sample's form.
 
     ``frame`` has one row per image. Its columns and ids must be the sample's, in any order; ids compare as
     `foldtune.ids.match_ids` pairs them, and are written as the sample has them. Without a sample the frame is returned
     as it is. ``id_column`` defaults to the first column of the sample, or of the frame. Columns that `is_echoed` are
-    the sample's. Raises SubmissionError with every problem found, StorageError.
+    the sample's. ``encoding`` is as for `read_sample`. Raises SubmissionError with every problem found, StorageError.
 
     >>> arrange_submission(pd.DataFrame({"image": ["a.jpg", "b.jpg"], "label": ["nv", "mel"]}))
        image label
     0  a.jpg    nv
     1  b.jpg   mel
     """
-    template = None if sample is None else read_sample(Path(sample))
+    template = None if sample is None else read_sample(Path(sample), encoding)
     columns = list((frame if template is None else template).columns)
     echoed = [name for name in columns if name not in frame.columns and is_echoed(name)]
     predicted = [name for name in columns if name not in echoed]
@@ -84,18 +93,32 @@ def arrange_submission(
     return frame[predicted].set_axis(ids).loc[wanted].reset_index(drop=True).assign(**own)[columns]
 
 
-def read_sample(path: Path) -> pd.DataFrame:
-    """Return the sample as text, one row per id, empty cells as "". Raises SubmissionError, StorageError."""
+def read_sample(path: Path, encoding: str | None = None) -> pd.DataFrame:
+    """Return the sample as text, one row per id, empty cells as "". Raises SubmissionError, StorageError.
+
+    Args:
+        encoding: encoding of a sample that is not in UTF-8.
+    """
     with storage_errors(path, "read"):
         if not path.exists():
             raise SubmissionError(f"no sample submission at {path}")
         try:
-            frame = read_csv(path, empty_is_missing=False).fillna("")
+            frame = _in_encoding(partial(read_csv, empty_is_missing=False), path, encoding).fillna("")
         except DataError as error:
             raise SubmissionError(f"cannot be read as a sample submission: {error}") from None
     if frame.empty:
         raise SubmissionError(f"{path} has no rows: a sample submission lists every id that must be predicted")
     return frame
+
+
+def _in_encoding(read: Callable[..., T], path: Path, encoding: str | None) -> T:
+    """Return what is read of a file in UTF-8, or else in the encoding, where one is given. Raises DataError."""
+    try:
+        return read(path)
+    except DataError:
+        if encoding is None:
+            raise
+    return read(path, encoding=encoding)
 
 
 def _column_problems(given: list[str], wanted: list[str], key: str) -> list[str]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from foldtune.csv_files import Dialect
 from foldtune.errors import InputError, RunCorrupt, StorageFull
 from foldtune.files import scratch_folder
 from foldtune.results.storage.arrays import StreamedArray, load_npz, save_npz
@@ -235,9 +236,11 @@ def _yaml_sum(text: bytes) -> bytes:
     return _YAML_SUM + hashlib.sha256(text).hexdigest()[:16].encode() + b"\n"
 
 
-def write_csv(path: StorePath, frame: pd.DataFrame, *, delimiter: str = ",", newline: str = "\n") -> None:
-    """Write the frame without its index as UTF-8 CSV, atomically. Raises StorageError."""
-    write_bytes_atomic(path, frame.to_csv(index=False, sep=delimiter, lineterminator=newline).encode())
+def write_csv(path: StorePath, frame: pd.DataFrame, dialect: Dialect | None = None) -> None:
+    """Write the frame without its index as CSV, in UTF-8 with commas by default, atomically. Raises StorageError."""
+    how = dialect or Dialect()
+    text = frame.to_csv(index=False, sep=how.delimiter, lineterminator=how.newline)
+    write_bytes_atomic(path, text.encode(how.encoding))
 
 
 def write_npz(

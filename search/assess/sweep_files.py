@@ -122,7 +122,8 @@ def write_submissions(
     for done, (each, path) in enumerate(zip(swept, paths, strict=True), start=1):
         scores, predictions = source.answer(each.setting, member_scores)
         frame = submission_frame(source.task, run.config.data, ids, scores, predictions, metric=run.goal.metric)
-        write_submission(frame, path, run.config.data.sample_submission, id_column=frame.columns[0])
+        named = {"id_column": frame.columns[0], "encoding": run.config.data.encoding}
+        write_submission(frame, path, run.config.data.sample_submission, **named)
         progress(done, len(swept))
     rows = [{"file": path.name, **each.setting.values, **each.metrics} for each, path in zip(swept, paths, strict=True)]
     write_csv(folder / "settings.csv", pd.DataFrame(rows))

@@ -34,7 +34,7 @@ def checked_sample(data: DataConfig, test: Table | None) -> pd.DataFrame | None:
     if data.test is None:
         raise InputError("data.test: missing; data.sample_submission needs the rows to submit")
     try:
-        sample = read_sample(path)
+        sample = read_sample(path, data.encoding)
     except SubmissionError as error:
         raise InputError(f"data.sample_submission: {error}") from None
     if test is not None:

@@ -62,8 +62,9 @@ def write_test_rows(
         )
     )
     frame = submission_frame(run.task, run.config.data, test.ids, scores, predictions, metric=run.goal.metric)
-    sample = run.config.data.sample_submission
-    return write_submission(frame, stage.submission_path, sample, id_column=frame.columns[0])
+    data = run.config.data
+    named = {"id_column": frame.columns[0], "encoding": data.encoding}
+    return write_submission(frame, stage.submission_path, data.sample_submission, **named)
 
 
 def in_form_of(run: Run, target: str, frame: pd.DataFrame, sample: Path | None) -> pd.DataFrame:
@@ -119,4 +120,5 @@ def check_submission_format(run: Run, best: Candidate, ids: npt.NDArray[np.str_]
     scores = np.broadcast_to(one, (len(ids), *one.shape[1:]))  # any answer serves, and takes no memory
     predictions = run.task.predict(one).repeat(len(ids), axis=0)
     frame = submission_frame(run.task, run.config.data, ids, scores, predictions, metric=run.goal.metric)
-    arrange_submission(frame, run.config.data.sample_submission, id_column=frame.columns[0])
+    data = run.config.data
+    arrange_submission(frame, data.sample_submission, id_column=frame.columns[0], encoding=data.encoding)

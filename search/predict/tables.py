@@ -38,7 +38,7 @@ def submission_frame(
         InputError: the table of the rows to submit cannot be read, where image sizes are needed.
         DataError: the sample has columns that the task cannot fill.
     """
-    sample = None if data.sample_submission is None else read_sample(data.sample_submission)
+    sample = None if data.sample_submission is None else read_sample(data.sample_submission, data.encoding)
     form = submission_form(task, metric, sample, id_column=data.id, target=data.target)
     return form.fill(task, ids, predictions, scores=scores, image_sizes=_submission_image_sizes(task, data, ids))
 

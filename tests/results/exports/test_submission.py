@@ -41,6 +41,19 @@ def test_ids_are_those_of_the_sample_however_they_are_written(tmp_path: Path) ->
         write_submission(pd.DataFrame({"id": ["b.png", "b.jpg"], "p": 0}), tmp_path / "o.csv", tmp_path / "s.csv")
 
 
+def test_a_sample_in_another_encoding_comes_back_in_it(tmp_path: Path) -> None:
+    text = "이미지;진단\r\n사진 1.jpg;모반\r\n".encode("cp949")
+    (tmp_path / "s.csv").write_bytes(text)
+    frame = pd.DataFrame({"이미지": ["사진 1.jpg"], "진단": ["모반"]})
+    with pytest.raises(SubmissionError, match="its encoding is not UTF-8"):
+        write_submission(frame, tmp_path / "o.csv", tmp_path / "s.csv")
+    write_submission(frame, tmp_path / "o.csv", tmp_path / "s.csv", encoding="cp949")
+    assert (tmp_path / "o.csv").read_bytes() == text
+    (tmp_path / "s.csv").write_bytes(text.decode("cp949").encode())
+    write_submission(frame, tmp_path / "o.csv", tmp_path / "s.csv", encoding="cp949")
+    assert (tmp_path / "o.csv").read_bytes().decode() == text.decode("cp949"), "UTF-8 is tried first"
+
+
 def test_every_problem_is_named_and_nothing_is_written(tmp_path: Path, sample: Path) -> None:
     frame = pd.DataFrame({"image": ["007.jpg", "007.jpg", "x", "NA"], "label": ["a", "b", "c", None]})
     output = tmp_path / "o.csv"

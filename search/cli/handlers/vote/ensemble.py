@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldtune.errors import InputError
+from foldtune.errors import InputError, RunCorrupt
 from foldtune.paths import check_not_read
-from foldtune.results.storage.files import write_csv
+from foldtune.results.storage.files import read_bytes, write_bytes_atomic
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.tables.ensemble_table import ensemble_table
 from foldtune.search.cli.options import TableOrJson
@@ -115,7 +115,10 @@ def write_submission(run: Run, built: Ensemble, file: Path | None) -> StorePath 
         return None
     if file is None:
         return run.store.ensemble.submission_path
-    write_csv(file, built.submission)
+    stored = read_bytes(run.store.ensemble.submission_path)
+    if stored is None:
+        raise RunCorrupt(f"{run.store.ensemble.submission_path} is gone")
+    write_bytes_atomic(file, stored)  # as it is: with the sample's delimiter, ends of lines and encoding
     return file
 
 
