@@ -23,7 +23,7 @@ _SHOWN = 5
 
 def holds_weights(frame: pd.DataFrame, column: str) -> bool:
     """Return whether a column has a cell that is written as a mapping."""
-    return column in frame and any(is_mapping_text(str(cell)) for cell in frame[column].dropna().unique())
+    return column in frame and any(isinstance(cell, str) and is_mapping_text(cell) for cell in frame[column])
 
 
 @dataclass(frozen=True, eq=False)
