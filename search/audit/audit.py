@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
+from foldtune.search.audit.columns import colour_columns, file_columns, leak_notes, measure_shift, shift_notes
+from foldtune.search.audit.doubtful import find_doubtful
 from foldtune.search.audit.duplicates import find_duplicates
 from foldtune.search.audit.findings import COPY, NEAR, SHARED, Finding, findings_frame, scope_of
 from foldtune.search.audit.pictures import Pictures, read_pictures
 from foldtune.search.audit.rows import AuditRows
+from foldtune.search.runs.run import Run
 
 Progress = Callable[[int, int], None]
 
@@ -47,16 +50,26 @@ class Audit:
         return scope_of(self.rows, finding)
 
 
-def audit_rows(name: str, rows: AuditRows, decoders: int, progress: Progress | None) -> Audit:
-    """Return what can be found before a search.
+def audit_rows(name: str, rows: AuditRows, decoders: int, progress: Progress | None, run: Run | None = None) -> Audit:
+    """Return what can be found in the data of a configuration, or in those of a run with its scores.
 
     Args:
         decoders: number of decoding processes.
+        run: the run whose rows they are, None before a search.
         progress: called with (done, total) images.
 
     Raises:
         InputError: no room for the small copies of the images.
     """
     pictures = read_pictures(rows.paths, rows.data, decoders, progress)
-    findings: Sequence[Finding] = [*pictures.findings, *find_duplicates(rows, pictures)]
-    return Audit(name, rows, pictures, tuple(findings), rows.notes)
+    findings = [*pictures.findings, *find_duplicates(rows, pictures)]
+    files = file_columns(rows, pictures)
+    notes = [*rows.notes, *leak_notes(rows, {**rows.cells, **files})]
+    shared = {column: values for column, values in rows.cells.items() if column in rows.shared}
+    shift = measure_shift(rows, {**shared, **files, **colour_columns(pictures)})
+    notes += [] if shift is None else shift_notes(rows, shift)
+    if run is not None:
+        doubts = find_doubtful(run, rows)
+        findings += doubts.findings
+        notes += doubts.notes
+    return Audit(name, rows, pictures, tuple(findings), tuple(notes))

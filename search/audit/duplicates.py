@@ -8,17 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.search.audit.findings import COPY, NEAR, SCOPES, Finding, scope_of
-from foldtune.search.audit.hashing import NearPairs, near_pairs
+from foldtune.search.audit.hashing import MAX_DISTANCE, NearPairs, near_pairs
 from foldtune.search.audit.pictures import Pictures
 from foldtune.search.audit.rows import AuditRows
 
 _TURNS = ("", "mirrored left to right", "upside down", "turned by 180°", "transposed", "turned", "turned", "transposed")
 
 
-def find_duplicates(rows: AuditRows, pictures: Pictures) -> list[Finding]:
+def find_duplicates(rows: AuditRows, pictures: Pictures, most: int = MAX_DISTANCE) -> list[Finding]:
     """Return the pairs of images that show one picture, those that distort figures most first.
 
-    Of copies of one file, or of files with the same pixels at 64x64 px, each is paired with the first alone.
+    Of copies of one file, or of files with the same pixels at 64x64 px, each is paired with the first alone. `most` is
+    of `near_pairs`.
     """
     copies = _repeated(pictures.digests.tolist())
     findings = [Finding(COPY, first, row, 1.0, detail=_same_file(rows, first, row)) for row, first in copies.items()]
@@ -27,7 +28,7 @@ def find_duplicates(rows: AuditRows, pictures: Pictures) -> list[Finding]:
     again = {left[row]: left[first] for row, first in places.items()}
     findings += [Finding(NEAR, first, row, 1.0) for row, first in again.items()]
     distinct = np.array([row for row in left if row not in again], dtype=np.int64)
-    findings += _near(distinct, near_pairs(pictures.grey[distinct]))
+    findings += _near(distinct, near_pairs(pictures.grey[distinct], most=most))
     return in_order(rows, [_with_labels(rows, each) for each in findings])
 
 

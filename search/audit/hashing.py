@@ -76,18 +76,19 @@ def turned(picture: npt.NDArray[Any], symmetry: int) -> npt.NDArray[Any]:
     return own[::-1] if symmetry & 2 else own
 
 
-def near_pairs(grey: Grey, seed: int = 0) -> NearPairs:
+def near_pairs(grey: Grey, seed: int = 0, most: int = MAX_DISTANCE) -> NearPairs:
     """Return the pairs of pictures (N, 64, 64), none of one colour, that show the same, turned or not.
 
-    Candidates have hashes at most `MAX_DISTANCE` bits apart. Of these the pictures' details decide, whose correlation
+    Candidates have hashes at most `most` bits apart. Of these the pictures' details decide, whose correlation
     is at least `MIN_SIMILARITY`, and higher than that of different pictures of these data: among photographs of eyes,
     all of which look alike, more is needed than among those of anything.
 
     Args:
         seed: seed of the choice of different pictures.
+        most: bits; fewer are faster, and find fewer of the changed pictures.
     """
     least = _least_similarity(grey, seed)
-    first, second, symmetry = _candidates(perceptual_hashes(grey))
+    first, second, symmetry = _candidates(perceptual_hashes(grey), most)
     similarity = _similarities(grey, first, second, symmetry)
     order = np.lexsort((-similarity, second, first))
     first, second, symmetry, similarity = first[order], second[order], symmetry[order], similarity[order]
@@ -104,9 +105,9 @@ def _packed(low: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
     return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
 
 
-def _candidates(hashes: npt.NDArray[np.uint64]) -> tuple[Index, Index, Index]:
+def _candidates(hashes: npt.NDArray[np.uint64], most: int) -> tuple[Index, Index, Index]:
     """Return rows and symmetry of the pairs whose hashes are near; ties of one pair are all returned."""
-    most, found, total = MAX_DISTANCE, [], 0
+    found, total = [], 0
     plain = np.ascontiguousarray(hashes[:, 0])
     size = max(1, _BLOCK // max(1, len(hashes)))
     for start in range(0, len(hashes), size):

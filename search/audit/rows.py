@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError
 from foldtune.search.assess.preview import label_texts
 from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.runs.dataset import read_labelled, read_labels, read_unlabelled
+from foldtune.search.runs.dataset import read_labelled, read_labels, read_rows, read_unlabelled
 from foldtune.search.runs.given_splits import split_rows, with_given_number
 from foldtune.search.runs.run import Run, rows_of_run
+from foldtune.trainers.data.readers import Part
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import TASKS, Task
 from foldtune.wording import unknown
@@ -35,6 +39,8 @@ class AuditRows:
         groups: (N,) groups, "" for rows to submit; None without groups.
         labels: (N,) labels as text, "" for rows to submit.
         targets: (T, ...) as the task encodes them.
+        cells: (N,) texts of each other column of the tables by name, "" where a table lacks it.
+        shared: names of the columns that both tables have.
         notes: what is spelled in two ways, or doubtful for other reasons, a line each.
     """
 
@@ -47,7 +53,9 @@ class AuditRows:
     groups: npt.NDArray[np.object_] | None
     labels: npt.NDArray[np.object_]
     targets: npt.NDArray[Any]
-    notes: tuple[str, ...]
+    cells: Mapping[str, npt.NDArray[np.object_]] = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -74,7 +82,8 @@ def rows_of_config(config: RunConfig) -> AuditRows:
     task, table = read_labelled(config.data, config.task)
     test = read_unlabelled(config.data, task) if config.data.test else None
     folds, notes = split_rows(task, table, with_given_number(config, table))
-    return _joined(task, config.data, replace(table, notes=(*table.notes, *notes)), folds, test)
+    rows = joined_rows(task, config.data, replace(table, notes=(*table.notes, *notes)), folds, test)
+    return _with_cells(rows)
 
 
 def rows_of_stored(run: Run) -> AuditRows:
@@ -89,10 +98,13 @@ def rows_of_stored(run: Run) -> AuditRows:
     except DataError as error:
         raise InputError(error.problems) from None
     test = read_unlabelled(data, run.task) if data.test else None
-    return _joined(run.task, data, table, folds, test)
+    return _with_cells(joined_rows(run.task, data, table, folds, test))
 
 
-def _joined(task: Task, data: DataConfig, table: Table, folds: npt.NDArray[np.int64], test: Table | None) -> AuditRows:
+def joined_rows(
+    task: Task, data: DataConfig, table: Table, folds: npt.NDArray[np.int64], test: Table | None
+) -> AuditRows:
+    """Return labelled rows, in their folds, and those to submit."""
     assert table.targets is not None
     further = 0 if test is None else len(test)
     ids = table.ids.tolist() + ([] if test is None else test.ids.tolist())
@@ -106,8 +118,53 @@ def _joined(task: Task, data: DataConfig, table: Table, folds: npt.NDArray[np.in
         None if table.groups is None else _texts([*table.groups.tolist(), *([""] * further)]),
         _texts([*_labels(task, table), *([""] * further)]),
         table.targets,
-        (*table.notes, *task.label_warnings, *(() if test is None else test.notes)),
+        notes=(*table.notes, *task.label_warnings, *(() if test is None else test.notes)),
     )
+
+
+def _with_cells(rows: AuditRows) -> AuditRows:
+    """Return the rows with the other columns of their tables; of boxes, whose table is none of cells, without."""
+    if rows.task.has_spatial_targets:
+        return rows
+    data = rows.data
+    ids = rows.ids.tolist()
+    labelled = _frame(data, rows.task, data.train, "train"), _frame(data, rows.task, data.valid, "valid")
+    parts = [each for each in labelled if each is not None]
+    submitted = _frame(data, rows.task, data.test, "test")
+    names = [str(name) for part in parts[:1] for name in part.columns if not _is_used(str(name), data)]
+    both = [*parts, *([] if submitted is None else [submitted])]
+    cells = {name: pd.concat([part[name] for part in both if name in part]) for name in names}
+    return replace(
+        rows,
+        cells={
+            name: _texts(column[~column.index.duplicated()].reindex(ids).tolist()) for name, column in cells.items()
+        },
+        shared=frozenset(name for name in names if submitted is not None and name in submitted),
+    )
+
+
+def _frame(data: DataConfig, task: Task, path: Path | None, part: Part) -> pd.DataFrame | None:
+    """Return a table by the canonical form of its ids; None where there is none, or it has no single column of ids."""
+    if path is None:
+        return None
+    try:
+        frame = read_rows(data, task, path, part).frame
+    except DataError as error:
+        raise InputError(error.problems) from None
+    if not isinstance(data.id, str) or data.id not in frame:
+        return None
+    return frame.fillna("").astype(str).set_index(frame[data.id].fillna("").astype(str).map(canonical_text))
+
+
+def _is_used(name: str, data: DataConfig) -> bool:
+    """Whether a column is the id, the label, or what rows are split by."""
+    for key in ("id", "target", "group", "case", "fold", "split"):
+        given = getattr(data, key, None)
+        patterns = given.get("columns", ()) if isinstance(given, Mapping) else given
+        listed = [patterns] if isinstance(patterns, str) else list(patterns or ())
+        if any(fnmatchcase(name, str(each)) for each in listed):
+            return True
+    return False
 
 
 def _labels(task: Task, table: Table) -> list[str]:

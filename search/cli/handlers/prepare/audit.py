@@ -84,7 +84,7 @@ def audit_data(request: AuditRequest) -> None:
         check_output(folder, is_folder=True, name="-o")
         check_unmarked(folder)
         with progress_bar("reading images") as progress:
-            audit = audit_rows(subject.name, subject.rows, decoder_processes(), progress)
+            audit = audit_rows(subject.name, subject.rows, decoder_processes(), progress, subject.run)
         if subject.target is not None:
             heading(subject.target)
         _show(audit)

@@ -17,6 +17,7 @@ from foldtune.results.runs.leaderboard import leaderboard
 from foldtune.results.runs.ranking import finalists
 from foldtune.results.tables.formatting import counted
 from foldtune.results.tables.leaderboard_table import results_table
+from foldtune.search.audit.cheap import shared_notes
 from foldtune.search.cli.display.live import show_search
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.handlers.search.request import SearchRequest
@@ -208,7 +209,7 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
         shown = ", ".join(left_out[:MAX_NAMED_IMAGES]) + (", …" if len(left_out) > MAX_NAMED_IMAGES else "")
         note(f"{len(left_out)} images cannot be read and are left out: {shown}")
     _note_left_out(labelled)
-    for text in checked.notes:
+    for text in (*checked.notes, *shared_notes(run, labelled, checked.test)):
         note(text)
     return run, labelled
 
