@@ -19,6 +19,9 @@ MIN_SIMILARITY = 0.93
 MAX_CANDIDATES = 4_000_000
 """Pairs whose details are compared; where there are more, only those of nearer hashes."""
 _ALWAYS = 0.995  # recompressed copies reach this
+_MIN_SIMILARITY_OF_SMALL = 0.985  # pictures enlarged from 8 px have few details, and similar ones share them
+_MIN_FINE = 0.1  # share of the finest details: .02 of 8 px, .06 of 28 px, .2 and more of photographs
+_MEASURED = 500
 _DETAIL_SIGMA = 3.0  # pixels; what is coarser, such as one dark spot in the middle, many pictures share
 _BLOCK = 4_000_000  # hashes compared at a time
 _SAMPLED = 20_000  # pairs by which the similarity of different pictures is known
@@ -175,4 +178,18 @@ def _least_similarity(grey: Grey, seed: int) -> float:
     middle, high = np.quantile(scores, (0.5, 0.9))
     tests = max(count * (count - 1) / 2 * _SYMMETRIES, 1.0)
     chance = np.tanh(middle + (high - middle) / norm.isf(0.1) * norm.isf(1 / tests))
-    return float(min(max(MIN_SIMILARITY, chance), _ALWAYS))
+    floor = (
+        MIN_SIMILARITY if _fine_share(grey[:: max(1, count // _MEASURED)]) >= _MIN_FINE else _MIN_SIMILARITY_OF_SMALL
+    )
+    return float(min(max(floor, chance), _ALWAYS))
+
+
+def _fine_share(grey: Grey) -> float:
+    """Return the median share of details below 1 px in those below 3 px; it is small where pictures were enlarged."""
+    import cv2
+
+    shares = []
+    for picture in grey.astype(np.float32):
+        fine, all_details = (picture - cv2.GaussianBlur(picture, (0, 0), sigma) for sigma in (1.0, _DETAIL_SIGMA))
+        shares.append(float((fine**2).sum() / max(float((all_details**2).sum()), 1e-6)))
+    return float(np.median(shares))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from sklearn.datasets import load_digits
 
 from foldtune.search.audit.hashing import SIDE, near_pairs, perceptual_hashes, turned
 
@@ -88,6 +89,17 @@ def test_what_all_pictures_share_makes_no_pair() -> None:
     assert (5, 60) in list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     assert len(pairs.first) <= 2
     assert pairs.least > 0.95
+
+
+def test_small_digits_that_look_alike_are_not_one_picture() -> None:
+    digits = load_digits().images[:600] * 15.9
+    enlarged = [
+        np.asarray(Image.fromarray(each.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        for each in digits
+    ]
+    brighter = np.asarray(Image.fromarray(enlarged[9]).point(lambda value: min(255, round(value * 1.1))))
+    pairs = near_pairs(np.stack([*enlarged, brighter]))
+    assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [(9, 600)]
 
 
 def test_few_pictures() -> None:
