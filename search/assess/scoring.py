@@ -13,7 +13,8 @@ import pandas as pd
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError
 from foldtune.ids import match_ids
-from foldtune.search.runs.dataset import label_rules, read_rows
+from foldtune.search.runs.dataset import read_rows
+from foldtune.search.runs.label_forms import label_reading, target_form
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.combiner import EnsembleCombiner
@@ -77,9 +78,11 @@ def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int6
         frame: pd.DataFrame = read_rows(data, run.task, labels, "test").frame
     except DataError as error:
         raise InputError(error.problems) from None
-    for column in (data.id, data.target):
-        if column not in frame:
-            raise InputError(f"{labels}: {unknown('column', column, map(str, frame.columns))}")
+    columns = list(map(str, frame.columns))
+    wanted_columns = [data.id] if data.target_columns is not None else [data.id, data.target_name]
+    absent = [unknown("column", name, columns) for name in wanted_columns if name not in columns]
+    if problems := absent or target_form(data, run.task).missing(columns):
+        raise InputError(f"{labels}: {problems[0]}")
     names = frame[data.id].fillna("").astype(str).map(canonical_text)
     wanted_ids = [canonical_text(name) for name in ids.tolist()]
     repeated = sorted(set(names[names.duplicated()]) & set(wanted_ids))
@@ -96,7 +99,7 @@ def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int6
             .reset_index(drop=True)
             .assign(**{_PLACE: np.arange(len(ids))})
         )
-        kept, _ = label_rules(data, run.task).apply(wanted, labels)
+        kept, _ = label_reading(data, run.task).apply(wanted, labels)
         return np.asarray(run.task.encode(kept, source=labels)), kept[_PLACE].to_numpy(dtype=np.int64)
     except DataError as error:
         raise InputError(error.problems) from None

@@ -39,7 +39,7 @@ def check_trial_scores(task: Task, stored: Scores, path: StorePath) -> None:
     """Raise RunCorrupt where a trial's validation scores are not those of a task of labels with these labels."""
     if task.has_spatial_targets:
         return
-    targets, labels = stored.targets, len(task.label_names)
+    targets, labels = stored.targets, len(task.trained_names)
     rows = {len(each) for each in (stored.ids, stored.logits, targets) if each is not None}
     width = stored.logits.shape[1] if stored.logits.ndim > 1 else 1
     if len(rows) > 1 or width != task.head_size:

@@ -7,7 +7,7 @@ import pandas as pd
 from foldtune.errors import InputError
 from foldtune.trainers.tasks import Task
 
-LABELS = ("0", "1")
+LABELS = ("1", "2")
 
 
 def without_labels(task_class: type[Task]) -> Task | None:

@@ -11,6 +11,7 @@ from foldtune.trainers.data.label_columns import known_positive
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import ONE_SIDED_METRICS, Binary
+from foldtune.trainers.tasks.judged import Judged
 from foldtune.wording import shortened
 
 _ONE_SIDED_SETTINGS = ("loss.alpha", "postprocess.threshold")
@@ -25,6 +26,11 @@ def positive_notes(
     Raises:
         InputError: what is optimised, or a setting of the space, depends on it.
     """
+    targets = table.targets
+    assert targets is not None
+    if isinstance(task, Judged):
+        targets = task.coarse(targets)
+        task = task.judged
     if not isinstance(task, Binary) or config.data.positive is not None or known_positive(task.labels):
         return ()
     negative, positive = (shortened(repr(label)) for label in task.labels)
@@ -40,8 +46,7 @@ def positive_notes(
             f"data.positive: missing; {' and '.join(reasons[:2])} of the labels {negative} and {positive} depends on "
             f"which of them is looked for: set data.positive to one of them"
         )
-    assert table.targets is not None
-    count = int((table.targets == 1).sum())
+    count = int((targets == 1).sum())
     return (
         f"positive is the label {positive}, the rarer one ({count} of {len(table)} rows), where precision, sensitivity "
         f"or a submission's scores depend on it; data.positive names another",

@@ -9,6 +9,7 @@ from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, SubmissionError
 from foldtune.ids import match_ids
 from foldtune.results.exports.submission import read_sample
+from foldtune.search.checks.submission_columns import Content, SubmissionForm
 from foldtune.search.checks.submission_form import id_column_of, submission_form
 from foldtune.search.checks.target_columns import target_part
 from foldtune.search.config.data_section import DataConfig
@@ -55,7 +56,7 @@ def submission_notes(
     Raises:
         InputError: the task cannot fill them.
     """
-    column = data.target
+    column = data.target_name
     if sample is not None and target is not None:
         try:
             sample = target_part(sample, data.id, target)
@@ -63,10 +64,31 @@ def submission_notes(
             return ()  # the columns of all targets are checked together
         column = str(sample.columns[1])
     try:
-        return submission_form(task, metric, sample, id_column=data.id, target=column).notes
+        return form_of(data, task, metric, sample, column).notes
     except DataError as error:
         where = f"data.sample_submission: {data.sample_submission}"
         raise InputError([f"{where}: {text}" for text in error.problems]) from None
+
+
+def form_of(
+    data: DataConfig, task: Task, metric: str, sample: pd.DataFrame | None, column: str | None = None
+) -> SubmissionForm:
+    """Return the form of the sample's columns; without a sample that of the labelled table.
+
+    Args:
+        sample: cells as text, None without a sample.
+        column: column of labels, by default that of the configuration.
+
+    Raises:
+        DataError: columns that the task cannot fill.
+    """
+    if sample is not None or data.target_columns is None:
+        return submission_form(task, metric, sample, id_column=data.id, target=column or data.target_name)
+    order = {name: place for place, name in enumerate(data.listed_columns)}
+    names = tuple(sorted(task.label_names, key=lambda name: order.get(name, len(order))))
+    note = "the submission has a column a label, as data.target has, of probabilities"
+    classes = {name: name for name in names}
+    return SubmissionForm(data.id, names, Content.PROBABILITIES, classes, notes=(note,))
 
 
 def _same_ids(sample: Sequence[str], test: Sequence[str], data: DataConfig) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from foldtune.errors import SettingsError
 from foldtune.home import expanded, user_cache_folder
 from foldtune.search.config.section import Section, stated, usable_path
+from foldtune.search.config.target_columns import columns_of_labels, name_of_columns
 from foldtune.trainers.images.formats.limits import MAX_MEGAPIXELS, PixelLimits
 from foldtune.trainers.images.formats.window import parse_window, window_to_plain
 from foldtune.trainers.images.preprocess import Step, parse_steps, steps_to_list
@@ -27,7 +28,7 @@ def default_cache_dir() -> Path:
     return expanded(own) if own else user_cache_folder() / "foldtune"
 
 
-TASK_OPTIONS = ("label_separator", "positive", "soft_threshold")
+TASK_OPTIONS = ("label_separator", "positive", "soft_threshold", "judge_map")
 """Keys of `data` that only some tasks understand."""
 DATA_PATHS = ("train", "valid", "test", "images", "test_images", "sample_submission", "exclude")
 """Keys of `data` that are paths under `data.root`."""
@@ -43,7 +44,9 @@ class DataConfig(Section):
     images: Path = Field(Path("."), description="folder of the images that the CSVs name")
     test_images: Path | None = Field(None, description="folder of the images to submit, where it is another")
     id: str = Field("image", description="column of the image names, with or without extension")
-    target: str = Field(description="column of the labels")
+    target: str | tuple[str, ...] | dict[str, str] = Field(
+        description='column of the labels; a list, or {columns: "label_*"}, of columns that are 0 or 1, one a label'
+    )
     group: str | None = Field(None, description="column of what must not be split between folds")
     fold: str | None = Field(None, description="column of the folds, where they are given; -1 trains only")
     split: str | None = Field(None, description="column with train, val or test: val is fold 0, test is left out")
@@ -51,7 +54,14 @@ class DataConfig(Section):
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
     soft_threshold: float = Field(0.5, gt=0, le=1, description="weight from which a label counts as there")
     positive: str | None = Field(None, description="label that a binary task looks for")
-    target_map: dict[str, str | None] | None = Field(None, description="mapping of old labels to new ones, or to null")
+    target_map: dict[str, str | None] | None = Field(
+        None, description='mapping of old labels to new ones, or to null; "*" is for all others, as a value: unchanged'
+    )
+    judge_map: dict[str, str] | None = Field(
+        None, description="mapping of every label that is trained to the coarser one that is judged and submitted"
+    )
+    min_rows: int = Field(1, ge=1, description="rows that a label needs; rarer ones are left out")
+    none_label: str | None = Field(None, description="label of an image that has no other")
     on_missing: Literal["error", "skip"] = Field("error", description="what a row without a label does")
     image_size: int | tuple[int, int] = Field(224, description="pixels: one side, or [height, width]")
     resize: Literal["squash", "crop", "pad"] = Field("squash", description="how an image meets its size")
@@ -85,14 +95,19 @@ class DataConfig(Section):
             raise ValueError(f"no encoding of text is called {shortened(repr(value))}; such as cp949, cp1252") from None
         return value
 
-    @field_validator("positive", mode="before")
+    @field_validator("target", mode="before")
+    @classmethod
+    def _columns_are_text(cls, value: Any) -> Any:
+        return columns_of_labels(value)
+
+    @field_validator("positive", "none_label", mode="before")
     @classmethod
     def _numbers_are_labels_too(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
-    @field_validator("target_map", mode="before")
+    @field_validator("target_map", "judge_map", mode="before")
     @classmethod
-    def _labels_are_text(cls, value: Any) -> Any:
+    def _labels_are_text(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, Mapping):
             return value
         switches = [each for pair in value.items() for each in pair if isinstance(each, bool)]
@@ -106,6 +121,8 @@ class DataConfig(Section):
         new = [None if label is None else str(label).strip() for label in value.values()]
         if "" in new:
             raise ValueError("a new label cannot be empty; null leaves the rows of a label out")
+        if None in new and info.field_name == "judge_map":
+            raise ValueError("a label cannot be left out of the judgement; data.target_map leaves out its rows")
         return dict(zip(texts, new, strict=True))
 
     @field_validator("preprocess", mode="before")
@@ -128,6 +145,23 @@ class DataConfig(Section):
         if any(type(side) is not int or not MIN_SIDE <= side <= MAX_SIDE for side in sides):
             raise ValueError(f"must be one side of {MIN_SIDE} to {MAX_SIDE} pixels, or [height, width]")
         return value
+
+    @property
+    def target_columns(self) -> tuple[str, ...] | str | None:
+        """Columns of the labels, one a label, or a pattern of their names; None where one column holds labels."""
+        return self.target["columns"] if isinstance(self.target, dict) else self.listed_columns or None
+
+    @property
+    def listed_columns(self) -> tuple[str, ...]:
+        """Columns of the labels that `target` lists; none where it gives one column or a pattern."""
+        return self.target if isinstance(self.target, tuple) else ()
+
+    @property
+    def target_name(self) -> str:
+        """The column of the labels, or a name for all of them."""
+        if isinstance(self.target, str):
+            return self.target
+        return self.target["columns"] if isinstance(self.target, dict) else name_of_columns(self.target)
 
     @property
     def tables(self) -> tuple[Path | None, ...]:

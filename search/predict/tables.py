@@ -12,7 +12,7 @@ import pandas as pd
 
 from foldtune.errors import BrokenImage
 from foldtune.results.exports.submission import read_sample
-from foldtune.search.checks.submission_form import submission_form
+from foldtune.search.checks.sample import form_of
 from foldtune.search.config.data_section import DataConfig
 from foldtune.search.runs.dataset import read_unlabelled
 from foldtune.trainers.images.reading import picture_size
@@ -39,7 +39,7 @@ def submission_frame(
         DataError: the sample has columns that the task cannot fill.
     """
     sample = None if data.sample_submission is None else read_sample(data.sample_submission, data.encoding)
-    form = submission_form(task, metric, sample, id_column=data.id, target=data.target)
+    form = form_of(data, task, metric, sample)
     return form.fill(task, ids, predictions, scores=scores, image_sizes=_submission_image_sizes(task, data, ids))
 
 

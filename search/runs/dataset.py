@@ -15,12 +15,13 @@ from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED
 from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig, default_cache_dir
-from foldtune.search.runs.excluded import check_marked, marked_ids, marks_notes
+from foldtune.search.runs.excluded import check_marked, marks_notes
 from foldtune.search.runs.given_splits import given_by, named_by_key
+from foldtune.search.runs.label_forms import label_reading, target_form
 from foldtune.trainers.data.joined import with_validation
-from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.data.readers import Part, ReadOptions, Source
 from foldtune.trainers.data.table import Table, TableLayout, read_table, rows_of_split
+from foldtune.trainers.data.target_forms.label_text import LabelText
 from foldtune.trainers.detection.pages import check_pages
 from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.images.cache import ImageSource, Prepared, prepare_images
@@ -130,22 +131,27 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
     Raises:
         InputError: every problem of the table.
     """
-    task_class = get_task(task_name)
+    task_class = get_task(task_name, data.judge_map)
     check_marked(data)
     source: Source | None = None
     given_by(data)
     try:
         source = read_rows(data, task_class, data.train)
         frame = source.frame
-        problems = _column_problems(data, frame.columns) + _repeated_problems(data, frame)
+        problems = _column_problems(data, task_class, frame.columns) + _repeated_problems(data, frame)
         if problems:
             raise InputError(problems + _problems_beside_labels(data, task_class, source, frame.columns))
         trained, _ = rows_of_split(frame, data.split)
-        kept, _ = label_rules(data, task_class).apply(trained, data.train)
-        task_class = task_for(task_class, kept, data.target)
-        task = task_class.from_frame(kept, data.target, **_task_options(data, task_class))
+        reading = label_reading(data, task_class)
+        text = reading.text(reading.unmarked(trained, data.train)[0], data.train)
+        rules = reading.rules(text.separator)
+        rules.check_names(text.frame, data.train)
+        kept, _ = rules.apply(text.frame, data.train)
+        task_class = task_for(task_class, kept, data.target_name)
+        task = task_class.from_frame(kept, data.target_name, **_task_options(data, task_class, text))
         table = read_labels(data, task, source)
-        notes = (*source.notes, *table.notes, *task.label_notes(kept), *_page_notes(data, task, kept, table))
+        labels = (*text.notes, *rules.notes(text.frame, data.train), *table.notes, *task.label_notes(kept))
+        notes = (*source.notes, *labels, *_page_notes(data, task, kept, table))
         table = replace(table, notes=(*notes, *marks_notes(data, table)))
     except DataError as error:
         # What else is wrong with the table is worth knowing too.
@@ -155,28 +161,22 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
     return task, table
 
 
-def label_rules(data: DataConfig, task: type[Task] | Task) -> LabelRules:
-    """What the configuration does to labels before the task sees them; a task of label lists maps each label."""
-    separator = data.label_separator if "label_separator" in task.option_names else None
-    return LabelRules(data.target, data.target_map, data.on_missing, separator, marked_ids(data), data.id)
-
-
 def read_labels(data: DataConfig, task: Task, source: Source | None = None, *, merge: bool = True) -> Table:
     """The labelled rows as a task that is known already encodes them; raises DataError. `merge` is of `read_table`.
 
     `source`: the rows of `data.train`, if they have been read before.
     """
     source = source or read_rows(data, task, data.train)
-    rules = label_rules(data, task)
+    labels = label_reading(data, task)
     split = source.split_column if data.fold is None and data.split is None else data.split
     layout = replace(_layout(data, source, data.group), fold_column=data.fold, split_column=split)
-    table = read_table(data.train, layout, task, labels=rules, frame=source.frame, merge=merge)
+    table = read_table(data.train, layout, task, labels=labels, frame=source.frame, merge=merge)
     if data.valid is None:
         return table
     if source.split_column is not None:
         raise DataError([f"{data.valid}: leave it out; {data.train} has validation rows of its own"])
     own = read_rows(data, task, data.valid, "valid")
-    valid = read_table(data.valid, _layout(data, own, data.group), task, labels=rules, frame=own.frame, merge=merge)
+    valid = read_table(data.valid, _layout(data, own, data.group), task, labels=labels, frame=own.frame, merge=merge)
     return with_validation(table, valid, data.valid)
 
 
@@ -187,7 +187,7 @@ def read_rows(data: DataConfig, task: Task | type[Task], path: Path, part: Part 
         DataError: what is wrong with the file or folder.
     """
     unpacked = (data.cache_dir or default_cache_dir()) / "unpacked"
-    return task.read_source(path, ReadOptions(data.id, data.target, part, data.encoding, unpacked))
+    return task.read_source(path, ReadOptions(data.id, data.target_name, part, data.encoding, unpacked))
 
 
 def _layout(data: DataConfig, source: Source, group: str | None = None, images: Path | None = None) -> TableLayout:
@@ -213,7 +213,7 @@ def _page_notes(data: DataConfig, task: Task, frame: pd.DataFrame, table: Table)
     return check_pages(names, tuple(table.paths[row] for row in rows), [stated[name] for name in names])
 
 
-def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]:
+def _task_options(data: DataConfig, task_class: type[Task], text: LabelText) -> dict[str, object]:
     """Return the options of this kind of task; raises InputError for options of other kinds."""
     given = {name: getattr(data, name) for name in TASK_OPTIONS}
     strange = [
@@ -221,16 +221,22 @@ def _task_options(data: DataConfig, task_class: type[Task]) -> dict[str, object]
         for name, value in given.items()
         if name not in task_class.option_names and value != type(data).model_fields[name].default
     ]
+    if data.none_label is not None and task_class.augment is not Task.augment:
+        strange.append(f"data.none_label: the task {task_class.name} has no labels; leave it out")
     if strange:
         raise InputError(strange)
-    return {name: getattr(data, name) for name in task_class.option_names}
+    options = {name: getattr(data, name) for name in task_class.option_names}
+    if "label_separator" in options:
+        options["label_separator"] = text.separator
+    return options if text.list_form is None else {**options, "list_form": text.list_form}
 
 
 def _columns(data: DataConfig) -> dict[str, str | None]:
-    return {"id": data.id, "target": data.target, "group": data.group, "fold": data.fold, "split": data.split}
+    target = data.target_name if data.target_columns is None else None
+    return {"id": data.id, "target": target, "group": data.group, "fold": data.fold, "split": data.split}
 
 
-def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
+def _column_problems(data: DataConfig, task_class: type[Task], columns: Iterable[str]) -> list[str]:
     names = list(map(str, columns))
     wanted = _columns(data)
     if data.id not in names and (rows := [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]):
@@ -240,13 +246,13 @@ def _column_problems(data: DataConfig, columns: Iterable[str]) -> list[str]:
         f"data.{key}: {unknown(f'column of {data.train}:', name, names)}"
         for key, name in wanted.items()
         if name is not None and name not in names
-    ]
+    ] + [f"data.target: {data.train}: {text}" for text in target_form(data, task_class).missing(names)]
 
 
 def _repeated_problems(data: DataConfig, frame: pd.DataFrame) -> list[str]:
     return [
         f"data.train: {data.train}: column {name!r} (data.{key}) is there more than once; keep one"
-        for key, name in _columns(data).items()
+        for key, name in [*_columns(data).items(), *(("target", each) for each in data.listed_columns)]
         if name in frame.attrs.get(REPEATED, ())
     ]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import DataConfig
-from foldtune.trainers.data.exclude import read_marked
-from foldtune.trainers.data.labels import EXCLUDED
+from foldtune.trainers.data.exclude import EXCLUDED, read_marked
 from foldtune.trainers.data.table import Table
 
 

@@ -59,7 +59,7 @@ def split(task: Task, table: Table, n_splits: int, seed: int) -> npt.NDArray[np.
         reason = "where data.valid, data.fold or data.split give no split"
         raise InputError(f"ensemble.folds: must be an integer >= 2 and <= 50, not {n_splits}, {reason}")
     try:
-        return assign_folds(task.strata(table.targets), table.groups, n_splits, seed, label_names=task.label_names)
+        return assign_folds(task.strata(table.targets), table.groups, n_splits, seed, label_names=task.trained_names)
     except DataError as error:
         raise InputError([f"ensemble.folds: {text}" for text in error.problems]) from None
 
@@ -82,7 +82,7 @@ def _split_given(task: Task, table: Table, config: RunConfig) -> tuple[npt.NDArr
     data, number, parts = config.data, config.ensemble.folds, table.parts
     try:
         folds = complete_folds(
-            task.strata(table.targets), table.groups, parts, number, config.search.seed, label_names=task.label_names
+            task.strata(table.targets), table.groups, parts, number, config.search.seed, label_names=task.trained_names
         )
     except DataError as error:
         raise InputError([f"data.{given_by(data) or 'train'}: {text}" for text in error.problems]) from None

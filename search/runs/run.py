@@ -40,7 +40,7 @@ from foldtune.search.runs.unchanged import check_unchanged
 from foldtune.search.runs.validation import Checked
 from foldtune.spaces import Space, expand_presets
 from foldtune.trainers.data.table import Table
-from foldtune.trainers.tasks import TASKS, Task
+from foldtune.trainers.tasks import TASKS, Task, get_task
 from foldtune.trainers.user_metrics.costs import COST
 from foldtune.trainers.user_metrics.task import stored_costs, with_metrics
 from foldtune.wording import shortened
@@ -313,7 +313,8 @@ def _metric_name(config: RunConfig) -> str | None:
     search = config.search
     if (file := metric_file(search.metric)) is not None:
         return file.function
-    default = TASKS[config.task].default_metric if config.task in TASKS else None
+    known = config.task in TASKS
+    default = get_task(config.task, config.data.judge_map).default_metric if known else None
     return search.metric or (COST if search.costs is not None else default)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import InputError, SettingsError, SpaceError
+from foldtune.errors import DataError, InputError, SettingsError, SpaceError
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
@@ -31,28 +31,14 @@ from foldtune.search.voting.combiner import check_voting
 from foldtune.spaces import Space
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.loading.crops import check_crop
-from foldtune.trainers.tasks import TASKS, Task
+from foldtune.trainers.tasks import TASKS, Task, get_task
 from foldtune.trainers.tasks.parsing import parse_settings
 from foldtune.wording import unknown
 
 MAX_EPOCHS = 10_000
 """Epochs of a trial where their number cannot be read: what depends on it is not checked."""
-ROWS = tuple(
-    f"data.{key}"
-    for key in (
-        "train",
-        "images",
-        "root",
-        "id",
-        "target",
-        "target_map",
-        "on_missing",
-        "exclude",
-        "valid",
-        "fold",
-        "split",
-    )
-)
+_LABELS = ("target", "target_map", "judge_map", "min_rows", "none_label", "on_missing")
+ROWS = tuple(f"data.{key}" for key in ("train", "images", "root", "id", *_LABELS, "exclude", "valid", "fold", "split"))
 """Keys that the labelled rows depend on."""
 RANDOM_DRAWS = 64
 """Configurations that are drawn and judged beside the corner cases."""
@@ -237,7 +223,11 @@ def _folds(config: RunConfig, task: Task, table: Table) -> tuple[RunConfig, npt.
 def _task_class(config: RunConfig) -> type[Task]:
     if config.task not in TASKS:
         raise InputError(f"task: {unknown('task', config.task, TASKS)}")
-    return TASKS[config.task]
+    judge_map = config.data.judge_map if hasattr(config, "data") else None
+    try:
+        return get_task(config.task, judge_map)
+    except DataError as error:
+        raise InputError([f"data.judge_map: {text}" for text in error.problems]) from None
 
 
 def _space(config: RunConfig) -> Space:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from foldtune.canonical import canonical_text
 from foldtune.csv_files import read_csv
 from foldtune.errors import DataError
@@ -13,6 +15,24 @@ IMAGE, MARK, SET = "image", "exclude", "set"
 """Columns: the id of an image, the mark, and where there is one the set of the row, train or test."""
 MARKS = ("x", "1", "1.0", "yes", "y", "true")
 NO_MARKS = ("", "0", "0.0", "no", "n", "false")
+
+
+EXCLUDED = "a mark in data.exclude"
+"""Reason for which marked rows are left out."""
+
+
+def without_marked(
+    frame: pd.DataFrame, id_column: str, marked: frozenset[str], source: Path | str
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the rows whose ids are not marked, and how many are, by reason. Raises DataError where all are."""
+    if not marked or id_column not in frame:
+        return frame, {}
+    kept = ~frame[id_column].fillna("").astype(str).map(canonical_text).isin(marked)
+    if kept.all():
+        return frame, {}
+    if not kept.any():
+        raise DataError([f"{source}: every row is left out ({EXCLUDED})"])
+    return frame[kept].reset_index(drop=True), {EXCLUDED: int((~kept).sum())}
 
 
 def read_marked(path: Path) -> frozenset[str]:

@@ -89,7 +89,7 @@ def _check_enough(counts: Counts, names: Sequence[str], n_splits: int, what: str
         raise DataError(
             [
                 f"{len(few)} classes have fewer {what} than the {n_splits} folds: {shown}; "
-                "use fewer folds, merge these classes, or leave them out"
+                "use fewer folds, merge these classes, or leave them out (data.min_rows)"
             ]
         )
 

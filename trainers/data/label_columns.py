@@ -15,7 +15,18 @@ from foldtune.csv_files import read_csv
 from foldtune.errors import DataError
 from foldtune.wording import first_few, shortened, unknown
 
-__all__ = ["encode_labels", "known_positive", "label_column", "label_notes", "label_sets", "read_csv", "sort_labels"]
+__all__ = [
+    "check_names",
+    "check_several",
+    "encode_labels",
+    "known_positive",
+    "label_column",
+    "label_notes",
+    "label_sets",
+    "read_csv",
+    "sort_labels",
+    "without_label",
+]
 
 Labels = npt.NDArray[np.object_]
 """Texts (N,)."""
@@ -51,6 +62,18 @@ def label_sets(
     ]
     labels, rows = zip(*pairs, strict=True) if pairs else ((), ())
     return _text_array(labels), np.array(rows, dtype=np.int64)
+
+
+def without_label(
+    labels: Labels, rows: npt.NDArray[np.int64], name: str | None
+) -> tuple[Labels, npt.NDArray[np.int64]]:
+    """Return labels (M,) and the row (M,) of each without those that spell `name`, all of them where it is None."""
+    if name is None or not len(labels):
+        return labels, rows
+    spelled = Spellings([name])
+    is_name = {label: spelled.find(label) is not None for label in dict.fromkeys(labels)}
+    keep = np.fromiter((not is_name[label] for label in labels), dtype=bool, count=len(labels))
+    return labels[keep], rows[keep]
 
 
 def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> Labels:
@@ -125,6 +148,41 @@ def _strange_label(
 ) -> str:
     text = unknown("label", label, known)
     return f"{source}: column '{column}': {text} (in {len(rows)} rows, data rows {first_few(rows + 1)})"
+
+
+def check_names(names: Iterable[str], column: str) -> None:
+    """Refuse labels that begin as lists and mappings do, which are cells that were not read as such.
+
+    Raises:
+        DataError: such labels, with what they may be.
+    """
+    strange = [name for name in names if name.startswith(("[", "{"))]
+    if not strange:
+        return
+    form = "a list" if strange[0].startswith("[") else "a mapping"
+    reads = "task multilabel reads a column of lists such as ['a', 'b']; another label is given by data.target_map"
+    shown = f"{len(strange)} labels" if len(strange) > 1 else "a label"
+    raise DataError(
+        [f"column '{column}': {shown} written as {form} ({shortened(repr(strange[0]))}), which is no class; {reads}"]
+    )
+
+
+def check_several(names: Sequence[str], column: str, most: int) -> None:
+    """Refuse the numbers 0, 1 and -1 as names of labels where no row has two: the column is one label, on or off.
+
+    Args:
+        names: labels.
+        column: name of their column.
+        most: labels of the row that has most.
+
+    Raises:
+        DataError: there are no other names.
+    """
+    numbers = {integral(name) for name in names}
+    if most <= 1 and numbers <= {"0", "1", "-1"}:
+        shown = ", ".join(map(repr, names))
+        advice = f"where it is one label that is there or not, write data.target: [{column}]"
+        raise DataError([f"column '{column}' holds {shown}, which are no names of labels; {advice}"])
 
 
 def known_positive(labels: Sequence[str]) -> str | None:

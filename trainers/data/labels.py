@@ -12,14 +12,15 @@ import pandas as pd
 
 from foldtune.canonical import Spellings, canonical_text
 from foldtune.errors import DataError
+from foldtune.trainers.data.rare_labels import RareLabels
 from foldtune.trainers.data.target_forms.weight_text import weight_text
 from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights, is_empty, renamed
-from foldtune.wording import unknown
+from foldtune.wording import did_you_mean, first_few, shortened, unknown
 
 _SHOWN = 5
-EXCLUDED = "a mark in data.exclude"
-"""Reason for which rows are left out by their ids."""
 ON_MISSING = ("error", "skip")
+OTHERS = "*"
+"""Key of a mapping that stands for all labels that it does not name; as a new label, the label as it is."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,19 @@ class LabelRules:
     Attributes:
         column: name of the column of labels.
         mapping: old label to new; a row of a label that maps to None is left out. None leaves labels as they are.
+            Key ``*`` stands for all labels that it does not name, and a new label ``*`` leaves a label as it is; a
+            mapping to None alone leaves the labels that it does not name as they are.
         on_missing: "skip" leaves rows without a label out, "error" keeps them, and the task refuses them.
         separator: separator of several labels in a cell, each of which is mapped; labels that map to None are
             removed, the row stays. None: a cell is one label.
-        excluded: ids, in their canonical form, of rows that are left out whatever their label.
-        id_column: column of the ids.
+        rare: rule for labels of few rows, which counts the new labels; None leaves them in.
     """
 
     column: str
     mapping: Mapping[str, str | None] | None = None
     on_missing: str = "error"
     separator: str | None = None
-    excluded: frozenset[str] = frozenset()
-    id_column: str = "image"
+    rare: RareLabels | None = None
 
     def apply(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
         """The rows that stay, with their new labels, and how many were left out, by reason.
@@ -49,16 +50,65 @@ class LabelRules:
         Raises:
             DataError: labels that the mapping does not have, or no row stays.
         """
-        if not self.excluded or self.id_column not in frame:
-            return self._apply(frame, source)
-        kept = ~frame[self.id_column].fillna("").astype(str).map(canonical_text).isin(self.excluded)
-        if not kept.any():
-            raise DataError([f"{source}: every row is left out ({EXCLUDED})"])
-        marked = {} if kept.all() else {EXCLUDED: int((~kept).sum())}
-        frame, left_out = self._apply(frame[kept].reset_index(drop=True), source)
-        return frame, {**marked, **left_out}
+        frame, left_out = self._renamed(frame, source)
+        few = self._few(frame)
+        if not few:
+            return frame, left_out
+        if holds_weights(frame, self.column):
+            only = LabelRules(self.column, dict.fromkeys(few), separator=self.separator)
+            frame, rare = only.apply(frame, source)
+            return frame, {**left_out, **rare}
+        cells = frame[self.column].fillna("").astype(str).map(canonical_text)
+        if self.separator is not None:
+            kept = [self.separator.join(each for each in self._parts(cell) if each not in few) for cell in cells]
+            return frame.assign(**{self.column: kept}), left_out
+        drop = cells.isin(few).to_numpy(dtype=np.bool_)
+        left_out = {**left_out, f"a label of fewer than {self.rare.min_rows if self.rare else 1} rows": int(drop.sum())}
+        if drop.all():
+            raise DataError([f"{source}: column '{self.column}': every row is left out ({described(left_out)})"])
+        return frame[~drop].reset_index(drop=True), left_out
 
-    def _apply(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
+    def notes(self, frame: pd.DataFrame, source: Path | str) -> tuple[str, ...]:
+        """Return a line on the labels of few rows that `apply` leaves out, none where there are none."""
+        few = {} if self.rare is None else self._few(self._renamed(frame, source)[0])
+        if not few:
+            return ()
+        assert self.rare is not None
+        named = first_few([f"{shortened(label)} ({rows})" for label, rows in sorted(few.items())], 10)
+        what = "label has" if len(few) == 1 else "labels have"
+        return (f"{len(few)} {what} fewer than {self.rare.min_rows} rows and are left out (data.min_rows): {named}",)
+
+    def check_names(self, frame: pd.DataFrame, source: Path | str) -> None:
+        """Refuse a name of the mapping that is a slip of a label that would then stay as it is.
+
+        Raises:
+            DataError: a name that no row has and that is near to a label that the mapping does not name.
+        """
+        if self.mapping is None or not self._open or self.column not in frame:
+            return
+        given = {self._spelled(label) for row in self._rows(frame) for label in row}
+        others = sorted(given - self.mapping.keys())
+        problems = [
+            f"{source}: column '{self.column}': target_map names {shortened(repr(name))}, which no row has{near}"
+            for name in sorted(self.mapping.keys() - given - {OTHERS})
+            if (near := did_you_mean(name, others))
+        ]
+        if problems:
+            raise DataError(problems[:_SHOWN])
+
+    def _few(self, frame: pd.DataFrame) -> Mapping[str, int]:
+        if self.rare is None or self.column not in frame:
+            return {}
+        return self.rare.find(self._rows(frame))
+
+    def _rows(self, frame: pd.DataFrame) -> list[list[str]]:
+        """Return the labels of each row, those of a weight of 0 left out."""
+        if holds_weights(frame, self.column):
+            weights = LabelWeights.of(frame, self.column, "the table").cells
+            return [[label for label, weight in cell.items() if weight != 0] for cell in weights]
+        return [self._parts(cell) for cell in frame[self.column].fillna("").astype(str).map(canonical_text)]
+
+    def _renamed(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
         if self.column not in frame or (self.mapping is None and self.on_missing == "error"):
             return frame, {}
         if holds_weights(frame, self.column):
@@ -77,7 +127,7 @@ class LabelRules:
             self._check(given, cells, source)
             if self.separator is None:
                 for label in sorted(given):
-                    if self.mapping[label] is None:
+                    if self._new(label) is None:
                         drop |= (cells == label).to_numpy(dtype=np.bool_)
                         left_out[f"label '{label}'"] = int((cells == label).sum())
             frame = frame.assign(**{self.column: [self._mapped(cell) for cell in cells]})
@@ -94,10 +144,9 @@ class LabelRules:
         drop = empty & (self.on_missing == "skip")
         left_out = {"no label": int(drop.sum())} if drop.any() else {}
         if self.mapping is not None:
-            mapping = self.mapping
             names = pd.Series([label for cell in cells for label in cell], dtype=object)
             self._check(set(map(self._spelled, names.unique())), names, source)
-            cells = tuple(renamed(cell, lambda label: mapping[self._spelled(label)]) for cell in cells)
+            cells = tuple(renamed(cell, lambda label: self._new(self._spelled(label))) for cell in cells)
             if one_class and (gone := ~empty & np.array([is_empty(cell, True) for cell in cells])).any():
                 drop |= gone
                 left_out["no label that stays"] = int(gone.sum())
@@ -106,9 +155,23 @@ class LabelRules:
             raise DataError([f"{source}: column '{self.column}': every row is left out ({described(left_out)})"])
         return frame[~drop].reset_index(drop=True), left_out
 
-    def _labels(self, cell: str) -> list[str]:
+    def _parts(self, cell: str) -> list[str]:
         parts = [cell] if self.separator is None else cell.split(self.separator)
-        return [self._spelled(label) for part in parts if (label := canonical_text(part))]
+        return [label for part in parts if (label := canonical_text(part))]
+
+    def _labels(self, cell: str) -> list[str]:
+        return [self._spelled(label) for label in self._parts(cell)]
+
+    @cached_property
+    def _open(self) -> bool:
+        """Whether labels that the mapping does not name have a rule, or stay as they are."""
+        return self.mapping is not None and (OTHERS in self.mapping or not any(self.mapping.values()))
+
+    def _new(self, label: str) -> str | None:
+        """Return the new label of a label, None where it is left out."""
+        assert self.mapping is not None
+        new = self.mapping.get(label, self.mapping.get(OTHERS, OTHERS))
+        return label if new == OTHERS else new
 
     def _spelled(self, label: str) -> str:
         return self._spellings.find(label) or label
@@ -118,14 +181,13 @@ class LabelRules:
         return Spellings(self.mapping or ())
 
     def _mapped(self, cell: str) -> str:
-        assert self.mapping is not None
-        new = [name for label in self._labels(cell) if (name := self.mapping[label]) is not None]
+        new = [name for label in self._labels(cell) if (name := self._new(label)) is not None]
         return (self.separator or "").join(dict.fromkeys(new))
 
     def _check(self, given: set[str], cells: pd.Series[str], source: Path | str) -> None:
         assert self.mapping is not None
         strange = sorted(given - self.mapping.keys())
-        if not strange:
+        if not strange or self._open:
             return
         shown = "; ".join(
             f"{unknown('label', label, self.mapping)} (in {sum(label in self._labels(cell) for cell in cells)} rows)"
@@ -135,7 +197,7 @@ class LabelRules:
         raise DataError(
             [
                 f"{source}: column '{self.column}': target_map lacks labels: {shown}{more}; "
-                "map each, to null where its rows are to be left out"
+                "map each, to null where its rows are to be left out; '*': '*' leaves all others as they are"
             ]
         )
 

@@ -16,7 +16,6 @@ from foldtune.canonical import canonical_text, one_spelling, spelling_notes
 from foldtune.errors import DataError
 from foldtune.trainers.data.given_folds import TEST, TO_ASSIGN, VALID, folds_of, splits_of
 from foldtune.trainers.data.id_checks import MAX_TEXT_BYTES, empty_cells, id_problems, too_long_ids, unusable_ids
-from foldtune.trainers.data.labels import LabelRules
 from foldtune.trainers.images.formats.dicom import unreadable_files
 from foldtune.trainers.images.image_files import file_keys
 from foldtune.trainers.images.locate import ambiguous_images, locate, location_notes, missing_images, outside_images
@@ -32,6 +31,13 @@ class TableTask(Protocol):
     def read_frame(self, path: Path) -> pd.DataFrame: ...
 
     def encode(self, frame: pd.DataFrame, source: Path) -> npt.NDArray[Any]: ...
+
+
+class LabelSteps(Protocol):
+    """What is done to the labels of a table before the task encodes them."""
+
+    def apply(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
+        """The rows that stay, and how many were left out, by reason. Raises DataError."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +111,7 @@ def read_table(
     task: TableTask,
     *,
     labelled: bool = True,
-    labels: LabelRules | None = None,
+    labels: LabelSteps | None = None,
     frame: pd.DataFrame | None = None,
     merge: bool = True,
 ) -> Table:
@@ -116,7 +122,8 @@ def read_table(
         layout: columns, and the folder of images.
         task: reader of the file and encoder of the targets.
         labelled: whether the rows have targets.
-        labels: rules that leave rows out and rename labels first; nothing of a row that is left out is checked.
+        labels: steps that bring labels to text, leave rows out and rename labels first; nothing of a row that is left
+            out is checked.
         frame: content of the file, if it has been read before.
         merge: whether labelled rows of one file under several names become the first of them. A run that was started
             with each of them keeps them.

@@ -111,6 +111,11 @@ class Task(Votes):
     def label_names(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the head's outputs. Text detection: ("text",)."""
 
+    @property
+    def trained_names(self) -> tuple[str, ...]:
+        """Names of the classes of `encode`, which are those of `label_names` unless coarser ones are judged."""
+        return self.label_names
+
     @abstractmethod
     def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
         """(N,) strata by which folds are balanced, or (N, L) 0/1 for iterative stratification.

@@ -16,7 +16,14 @@ from scipy.special import expit
 from foldtune.canonical import Spellings, spelling_notes
 from foldtune.errors import DataError, Problem
 from foldtune.trainers.arrays.voting import hard_vote_on
-from foldtune.trainers.data.label_columns import encode_labels, known_positive, label_column, label_notes, sort_labels
+from foldtune.trainers.data.label_columns import (
+    check_names,
+    encode_labels,
+    known_positive,
+    label_column,
+    label_notes,
+    sort_labels,
+)
 from foldtune.trainers.losses import BINARY_LIKE, losses_for
 from foldtune.trainers.metrics.classification import COUNT_METRICS, confusion_counts, precision_recall_f1
 from foldtune.trainers.metrics.multilabel import binary_log_loss, mean_auroc, mean_average_precision
@@ -89,6 +96,7 @@ class Binary(Task):
             raise TypeError(f"binary takes one target column and the option positive, not {target!r}, {options}")
         labels = label_column(frame, target, "the table")
         names = sort_labels(labels)
+        check_names(names, target)
         if len(names) != 2:
             shown = ", ".join(map(shortened, names[:5])) + (", …" if len(names) > 5 else "")
             alike = spelling_notes(f"column '{target}'", names)

@@ -16,7 +16,14 @@ from scipy.special import softmax
 from foldtune.errors import DataError, Problem
 from foldtune.trainers.arrays.voting import hard_vote
 from foldtune.trainers.components import check_value, number
-from foldtune.trainers.data.label_columns import encode_labels, known_positive, label_column, label_notes, sort_labels
+from foldtune.trainers.data.label_columns import (
+    check_names,
+    encode_labels,
+    known_positive,
+    label_column,
+    label_notes,
+    sort_labels,
+)
 from foldtune.trainers.losses import ONE_CLASS, losses_for
 from foldtune.trainers.losses.weights import log_prior
 from foldtune.trainers.metrics.classification import (
@@ -73,6 +80,7 @@ class Multiclass(Task):
             raise TypeError(f"{cls.name} takes one target column and no options, not {target!r}, {options}")
         labels = label_column(frame, target, "the table")
         names = sort_labels(labels)
+        check_names(names, target)
         if len(names) < 2:
             given = f"only the label '{names[0]}'" if names else "no rows"
             raise DataError([f"column '{target}' has {given}; {cls.name} needs at least two classes"])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,17 @@ from scipy.special import expit
 
 from foldtune.errors import DataError, Problem
 from foldtune.trainers.arrays.voting import hard_vote_on
-from foldtune.trainers.data.label_columns import encode_labels, label_notes, label_sets, sort_labels
+from foldtune.trainers.data.label_columns import (
+    check_names,
+    check_several,
+    encode_labels,
+    label_notes,
+    label_sets,
+    sort_labels,
+    without_label,
+)
 from foldtune.trainers.data.splits import rarest_label
+from foldtune.trainers.data.target_forms.list_text import ListForm, list_text
 from foldtune.trainers.losses import BINARY_LIKE, losses_for
 from foldtune.trainers.metrics.classification import precision_recall_f1
 from foldtune.trainers.metrics.multilabel import (
@@ -35,7 +44,7 @@ from foldtune.trainers.postprocess.thresholds import (
     threshold_problems,
 )
 from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
-from foldtune.wording import unknown
+from foldtune.wording import close_matches, shortened, unknown
 
 _MAX_TARGETS_BYTES = 4 << 30
 """Memory of the targets."""
@@ -49,6 +58,8 @@ class Multilabel(Task):
         target: the column of labels.
         labels: their names, in the order of the head's outputs.
         label_separator: between the labels of one cell.
+        none_label: label of an image without any other, such as "No Finding"; it is no class.
+        list_form: notation of the lists that the cells are; None where they are labels with a separator.
     """
 
     name: ClassVar[str] = "multilabel"
@@ -68,37 +79,53 @@ class Multilabel(Task):
     tunable_metrics: ClassVar[frozenset[str]] = frozenset(PREDICTION_METRICS)
     losses: ClassVar[tuple[str, ...]] = losses_for(BINARY_LIKE)
     postprocess_names: ClassVar[tuple[str, ...]] = ("threshold", "thresholds")
-    option_names: ClassVar[tuple[str, ...]] = ("label_separator",)
+    option_names: ClassVar[tuple[str, ...]] = ("label_separator", "none_label")
 
     target: str
     labels: tuple[str, ...]
     label_separator: str = "|"
+    none_label: str | None = field(default=None, kw_only=True)
+    list_form: ListForm | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
         """The task of the labels between ``label_separator`` (by default ``|``); an empty cell has none."""
-        if options.keys() - set(cls.option_names) or not isinstance(target, str):
-            valid = "one target column and the option label_separator"
+        if options.keys() - {*cls.option_names, "list_form"} or not isinstance(target, str):
+            valid = f"one target column and the option {' or '.join(cls.option_names)}"
             raise TypeError(f"multilabel takes {valid}, not {target!r}, {options}")
         separator = options.get("label_separator") or cls.label_separator
-        flat, rows = label_sets(frame, target, separator, "the table")
+        none_label = options.get("none_label")
+        flat, rows = without_label(*label_sets(frame, target, separator, "the table"), none_label)
         names = sort_labels(flat)
         if not names:
             raise DataError([f"column '{target}' has no label in {len(frame)} rows"])
+        check_names(names, target)
+        check_several(names, target, int(np.bincount(rows, minlength=1).max()))
         if len(np.unique(rows)) == len(rows) and (other := _more_plausible_separator(names, separator)):
             given = f"column '{target}' has no '{separator}' in it, but labels like '{other[1]}'"
             raise DataError([f"{given}; is data.label_separator '{other[0]}'?"])
+        if none_label is not None and (near := close_matches(none_label, names, cutoff=0.8)):
+            absent = f"column '{target}' has no label {shortened(repr(none_label))} (data.none_label)"
+            raise DataError([f"{absent}; did you mean {shortened(repr(near[0]))}?"])
         check_size(target, len(frame), len(names), rows)
-        return cls(target, names, separator)
+        return cls(target, names, separator, none_label=none_label, list_form=options.get("list_form"))
 
     def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
-        flat, rows = label_sets(frame, self.target, self.label_separator, source)
+        flat, rows = without_label(*label_sets(frame, self.target, self.label_separator, source), self.none_label)
         targets = np.zeros((len(frame), len(self.labels)), dtype=np.int64)
         targets[rows, encode_labels(flat, self.labels, self.target, source, rows)] = 1
         return targets
 
     def label_notes(self, frame: pd.DataFrame) -> tuple[str, ...]:
-        return label_notes(self.target, label_sets(frame, self.target, self.label_separator, "the table")[0])
+        every, of_row = label_sets(frame, self.target, self.label_separator, "the table")
+        flat, rows = without_label(every, of_row, self.none_label)
+        alone = len(set(of_row.tolist())) - len(set(rows.tolist()))
+        both = len(every) - len(flat) - alone
+        notes = label_notes(self.target, flat)
+        if not both:
+            return notes
+        beside = f"column '{self.target}': {both} rows have {shortened(repr(self.none_label))} beside other labels"
+        return (*notes, f"{beside}, which hold")
 
     @property
     def has_single_score(self) -> bool:
@@ -209,14 +236,15 @@ class Multilabel(Task):
         image_sizes: npt.NDArray[np.int64] | None = None,
         as_scores: bool = False,
     ) -> pd.DataFrame:
-        """Labels joined by the separator, "" for none; or, in columns named after the labels, probabilities."""
+        """Labels joined by the separator, `none_label` or "" for none; or, in columns named after the labels,
+        probabilities; that of `none_label` is 1 less the highest."""
         wanted = list(columns[1:])
-        if sorted(wanted) == sorted(self.labels) and wanted != [self.target]:
+        own = [name for name in wanted if name != self.none_label]
+        if sorted(own) == sorted(self.labels) and wanted != [self.target]:
             values = predictions if scores is None else scores
-            places = [self.labels.index(name) for name in wanted]
-            frame = pd.DataFrame(values[:, places], columns=wanted)
-            frame.insert(0, columns[0], list(ids))
-            return frame
+            named = dict(zip(self.labels, np.asarray(values).T, strict=True))
+            none = {} if self.none_label is None else {self.none_label: 1 - np.asarray(values).max(axis=1)}
+            return pd.DataFrame({columns[0]: list(ids)} | {name: {**none, **named}[name] for name in wanted})
         if len(wanted) == 1 and as_scores and scores is not None and self.has_single_score:
             return pd.DataFrame({columns[0]: list(ids), wanted[0]: scores[:, 0]})
         if len(wanted) == 1:
@@ -227,7 +255,10 @@ class Multilabel(Task):
     def _joined(self, predictions: Predictions) -> npt.NDArray[np.object_]:
         names = np.asarray(self.labels, dtype=object)
         joined = np.empty(len(predictions), dtype=object)
-        joined[:] = [self.label_separator.join(names[row]) for row in predictions.astype(bool)]
+        none = [] if self.none_label is None else [self.none_label]
+        rows = [list(names[row]) or none for row in predictions.astype(bool)]
+        form, separator = self.list_form, self.label_separator
+        joined[:] = [separator.join(row) if form is None else list_text(row, form) for row in rows]
         return joined
 
     def prediction_frame(
@@ -240,7 +271,8 @@ class Multilabel(Task):
         return pd.DataFrame({"label": self._joined(predictions), "score": own, **columns})
 
     def to_dict(self) -> dict[str, Any]:
-        return {"task": self.name, **asdict(self), "labels": list(self.labels)}
+        values = {"task": self.name, **asdict(self), "labels": list(self.labels)}
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -248,7 +280,11 @@ class Multilabel(Task):
         if missing:
             raise DataError([f"not a multilabel task: no {', '.join(missing)}"])
         labels = tuple(map(str, values["labels"]))
-        return cls(str(values["target"]), labels, str(values["label_separator"]))
+        none, form = values.get("none_label"), values.get("list_form")
+        if form not in (None, *get_args(ListForm)):
+            raise DataError([unknown("list_form", form, get_args(ListForm))])
+        none = None if none is None else str(none)
+        return cls(str(values["target"]), labels, str(values["label_separator"]), none_label=none, list_form=form)
 
 
 def check_size(target: str, rows: int, labels: int, row_of_label: npt.NDArray[np.int64]) -> None:

@@ -196,7 +196,7 @@ def _check_spelling(labels: npt.NDArray[Any], target: str) -> None:
     """Refuse one number written in two ways: of levels the order is at stake, so nothing is merged unasked."""
     numbers: dict[float, set[str]] = {}
     for label in set(map(canonical_text, labels)):
-        if _is_number(label):
+        if is_number(label):
             numbers.setdefault(float(label), set()).add(label)
     same = [" and ".join(map(repr, sorted(of))) for of in numbers.values() if len(of) > 1]
     if same:
@@ -205,14 +205,15 @@ def _check_spelling(labels: npt.NDArray[Any], target: str) -> None:
 
 def _check_levels(labels: Sequence[str], target: str) -> None:
     """Refuse levels whose order is not plain, which are text."""
-    strange = [label for label in labels if not _is_number(label)]
+    strange = [label for label in labels if not is_number(label)]
     if strange:
         shown = ", ".join(f"'{label}'" for label in strange[:5]) + (", …" if len(strange) > 5 else "")
         advice = "levels are ordered as numbers; number them 0, 1, 2 …, or use task multiclass"
         raise DataError([f"column '{target}': not a number: {shown}; {advice}"])
 
 
-def _is_number(label: str) -> bool:
+def is_number(label: str) -> bool:
+    """Return whether a label is a finite number."""
     try:
         return math.isfinite(float(label))
     except ValueError:

@@ -10,6 +10,7 @@ from foldtune.errors import DataError, Problem, SettingsError
 from foldtune.trainers.data.target_forms.weights import holds_weights
 from foldtune.trainers.tasks.base import Task
 from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.judged import JUDGED, Judged, judged_task
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
@@ -30,15 +31,19 @@ SOFT_TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for tas
 """Name → the same task of soft targets."""
 
 
-def get_task(name: str) -> type[Task]:
+def get_task(name: str, judge_map: Mapping[str, str] | None = None) -> type[Task]:
     """The task of that name.
+
+    Args:
+        judge_map: label → coarser label that is judged; None where the labels themselves are.
 
     Raises:
         SettingsError: there is none; names the nearest.
+        DataError: it has no labels that could be judged as coarser ones.
     """
     if name not in TASKS:
         raise SettingsError([Problem("task", unknown("task", name, TASKS))])
-    return TASKS[name]
+    return judged_task(TASKS[name], judge_map)
 
 
 def task_for(task: type[Task], frame: pd.DataFrame, target: str) -> type[Task]:
@@ -49,6 +54,8 @@ def task_for(task: type[Task], frame: pd.DataFrame, target: str) -> type[Task]:
     """
     if not holds_weights(frame, target):
         return task
+    if issubclass(task, Judged):
+        raise DataError([f"column '{target}' holds weights of labels, of which data.judge_map makes no coarser ones"])
     if task.name not in SOFT_TASKS:
         takes = " and ".join(SOFT_TASKS)
         raise DataError([f"column '{target}' holds weights of labels, which the tasks {takes} take, not {task.name}"])
@@ -65,4 +72,9 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
     if "task" not in values:
         raise DataError(["not a task: no key 'task'"])
     task = get_task(str(values["task"]))
+    if "judged_as" in values:
+        pair = task.name, str(values["judged_as"])
+        if pair not in JUDGED:
+            raise DataError([f"task {pair[0]} is not judged as {pair[1]}"])
+        return JUDGED[pair].from_dict(values)
     return (SOFT_TASKS.get(task.name, task) if values.get("soft") is True else task).from_dict(values)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.label_columns import sort_labels
+from foldtune.trainers.data.label_columns import sort_labels, without_label
 from foldtune.trainers.data.splits import rarest_label
 from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights
 from foldtune.trainers.deferred import torch
@@ -33,7 +33,7 @@ class SoftMultilabel(Multilabel):
     thresholds and samplers take the labels whose weight reaches ``soft_threshold``. Unknown cells count in nothing.
     """
 
-    option_names: ClassVar[tuple[str, ...]] = ("label_separator", "soft_threshold")
+    option_names: ClassVar[tuple[str, ...]] = ("label_separator", "soft_threshold", "none_label")
 
     soft_threshold: float = SOFT_THRESHOLD
 
@@ -43,19 +43,22 @@ class SoftMultilabel(Multilabel):
         if options.keys() - set(cls.option_names) or not isinstance(target, str):
             valid = f"one target column and the options {', '.join(cls.option_names)}"
             raise TypeError(f"multilabel takes {valid}, not {target!r}, {options}")
-        weights = LabelWeights.of(frame, target, "the table")
-        names = sort_labels(weights.labels)
+        weights, none_label = LabelWeights.of(frame, target, "the table"), options.get("none_label")
+        names = sort_labels(without_label(weights.labels, weights.rows, none_label)[0])
         if not names:
             raise DataError([f"column '{target}' has no label in {len(frame)} rows"])
         check_size(target, len(frame), len(names), weights.rows)
         separator = options.get("label_separator") or cls.label_separator
-        return cls(target, names, separator, float(options.get("soft_threshold", SOFT_THRESHOLD)))
+        threshold = float(options.get("soft_threshold", SOFT_THRESHOLD))
+        return cls(target, names, separator, threshold, none_label=none_label)
 
     def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
         """Weights (N, L) of a column of weights, or of one of label lists, which are certain."""
         if not holds_weights(frame, self.target):
             return super().encode(frame, source).astype(np.float32)
         weights = LabelWeights.of(frame, self.target, source)
+        if self.none_label is not None:
+            weights = weights.without(self.none_label)
         return np.asarray(weights.matrix(self.labels, source), dtype=np.float32)
 
     def label_notes(self, frame: pd.DataFrame) -> tuple[str, ...]:
@@ -131,4 +134,4 @@ class SoftMultilabel(Multilabel):
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         plain = Multilabel.from_dict(values)
         threshold = float(values.get("soft_threshold", SOFT_THRESHOLD))
-        return cls(plain.target, plain.labels, plain.label_separator, threshold)
+        return cls(plain.target, plain.labels, plain.label_separator, threshold, none_label=plain.none_label)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.labels import LabelRules, described
+from foldtune.trainers.data.rare_labels import RareLabels
 from foldtune.trainers.data.table import TableLayout, read_table
 from foldtune.trainers.tasks.binary import Binary
 
@@ -73,3 +74,54 @@ def test_images_of_excluded_rows_are_not_read(tmp_path: Path) -> None:
     assert table.targets is not None
     assert table.targets.tolist() == [0, 1]
     assert table.select([1]).left_out == table.left_out == {"no label": 1, "label '9'": 1}
+
+
+def test_one_key_stands_for_all_others() -> None:
+    given = frame("0", "1", "2", "9", None)
+    kept, _ = LabelRules("grade", {"0": "healthy", "*": "sick"}).apply(given, "t.csv")
+    assert kept["grade"].fillna("").tolist() == ["healthy", "sick", "sick", "sick", ""]
+    kept, left_out = LabelRules("grade", {"0": "healthy", "1": "*", "*": None}).apply(given, "t.csv")
+    assert kept["grade"].fillna("").tolist() == ["healthy", "1", ""]
+    assert left_out == {"label '2'": 1, "label '9'": 1}
+    kept, _ = LabelRules("grade", {"0": "healthy", "*": "*"}).apply(given, "t.csv")
+    assert kept["grade"].fillna("").tolist() == ["healthy", "1", "2", "9", ""]
+    kept, _ = LabelRules("grade", {"a": None, "*": "*"}, separator="|").apply(frame("a|b", "a", "c|b"), "t.csv")
+    assert kept["grade"].tolist() == ["b", "", "c|b"]
+
+
+def test_a_map_to_null_alone_leaves_the_others_as_they_are_and_its_slips_are_named() -> None:
+    given = frame("Urticaria", "Eczema", "Urticaria", "Acne")
+    rules = LabelRules("grade", {"Urticaria": None})
+    assert rules.apply(given, "t.csv")[0]["grade"].tolist() == ["Eczema", "Acne"]
+    rules.check_names(given, "t.csv")
+    LabelRules("grade", {"Psoriasis": None}).check_names(given, "t.csv")
+    with pytest.raises(DataError, match="target_map names 'Urticria', which no row has; did you mean 'Urticaria'"):
+        LabelRules("grade", {"Urticria": None}).check_names(given, "t.csv")
+
+
+def test_labels_of_few_rows_are_left_out_after_the_map() -> None:
+    given = frame("a", "b", "c", "a", "1", "1.0", None)
+    rules = LabelRules("grade", {"c": "b", "*": "*"}, rare=RareLabels(2))
+    kept, left_out = rules.apply(given, "t.csv")
+    assert kept["grade"].fillna("").tolist() == ["a", "b", "b", "a", "1", "1.0", ""]
+    assert not left_out
+    kept, left_out = LabelRules("grade", rare=RareLabels(2)).apply(given, "t.csv")
+    assert kept["grade"].fillna("").tolist() == ["a", "a", "1", "1.0", ""]
+    assert left_out == {"a label of fewer than 2 rows": 2}
+    with pytest.raises(DataError, match="every row is left out"):
+        LabelRules("grade", rare=RareLabels(5)).apply(frame("a", "b"), "t.csv")
+
+
+def test_of_lists_the_label_is_left_out_and_its_row_stays() -> None:
+    rules = LabelRules("grade", separator="|", rare=RareLabels(2))
+    given = frame("a|b", "a", "b|c", "c|a")
+    kept, left_out = LabelRules("grade", separator="|", rare=RareLabels(3)).apply(given, "t.csv")
+    assert (kept["grade"].tolist(), left_out) == (["a", "a", "", "a"], {})
+    assert rules.apply(given, "t.csv")[0]["grade"].tolist() == given["grade"].tolist()
+    notes = LabelRules("grade", separator="|", rare=RareLabels(3)).notes(given, "t.csv")
+    assert notes == ("2 labels have fewer than 3 rows and are left out (data.min_rows): b (2), c (2)",)
+
+
+def test_of_a_known_task_only_its_labels_stay() -> None:
+    kept, left_out = LabelRules("grade", rare=RareLabels(2, ("a",))).apply(frame("a", "b", "b"), "t.csv")
+    assert (kept["grade"].tolist(), left_out) == (["a"], {"a label of fewer than 2 rows": 2})

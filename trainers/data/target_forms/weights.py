@@ -72,6 +72,12 @@ class LabelWeights:
         """Row (M,) of each of `labels`."""
         return np.repeat(np.arange(len(self.cells)), [len(cell) for cell in self.cells])
 
+    def without(self, label: str) -> LabelWeights:
+        """Return the weights of all other labels."""
+        spelled = Spellings([label])
+        cells = ({name: weight for name, weight in cell.items() if spelled.find(name) is None} for cell in self.cells)
+        return LabelWeights(self.column, tuple(cells))
+
     def matrix(self, known: Sequence[str], source: Path | str) -> Floats:
         """Return the weight (N, L) of each of the known labels; 0 where a row does not have it, NaN where unknown.
 

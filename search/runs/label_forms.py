@@ -1,0 +1,28 @@
+"""How the configuration has labels read: their form in the table, and the rules for them."""
+
+from __future__ import annotations
+
+from foldtune.search.config.data_section import DataConfig
+from foldtune.search.runs.excluded import marked_ids
+from foldtune.trainers.data.rare_labels import RareLabels
+from foldtune.trainers.data.target_forms.label_text import SEPARATORS, TargetForm
+from foldtune.trainers.data.target_forms.list_text import is_list
+from foldtune.trainers.data.target_forms.reading import LabelReading
+from foldtune.trainers.tasks import Task
+
+
+def target_form(data: DataConfig, task: type[Task] | Task) -> TargetForm:
+    """Return the form of the labels; a task that is known already has its separator, and may have brackets in names."""
+    several = "label_separator" in task.option_names
+    known = getattr(task, "label_separator", None) if isinstance(task, Task) else None
+    lists = not (isinstance(task, Task) and any(map(is_list, task.trained_names)))
+    separators = (known,) if known else tuple(dict.fromkeys([data.label_separator, *SEPARATORS]))
+    others = tuple(name for name in (data.id, data.group, data.fold, data.split) if name is not None)
+    return TargetForm(data.target_name, data.target_columns, several, lists, separators, data.none_label, others)
+
+
+def label_reading(data: DataConfig, task: type[Task] | Task) -> LabelReading:
+    """Return the steps from the labels of a table to what the task encodes."""
+    known = task.trained_names if isinstance(task, Task) else None
+    rare = RareLabels(data.min_rows, known) if data.min_rows > 1 else None
+    return LabelReading(target_form(data, task), data.target_map, data.on_missing, rare, marked_ids(data), data.id)

@@ -1,0 +1,122 @@
+"""From the form in which a table holds its labels to the text of one column, as the tasks read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from foldtune.errors import DataError
+from foldtune.trainers.data.target_forms.columns import chosen_columns, multi_hot_labels, one_hot_labels
+from foldtune.trainers.data.target_forms.list_text import ListForm, lists_of
+from foldtune.trainers.data.target_forms.weight_text import weight_text
+from foldtune.trainers.data.target_forms.weights import holds_weights
+
+SEPARATORS = ("|", ";", ",", "\x1f")
+"""Separators between labels that were no text before, of which the first that no label has is taken."""
+
+
+@dataclass(frozen=True)
+class TargetForm:
+    """How a table holds labels.
+
+    Attributes:
+        name: column that the tasks read.
+        columns: columns of 0 and 1, a pattern of their names, or None where `name` is a column of the table.
+        several: whether a row has any number of labels.
+        lists: whether cells that are written as lists are lists.
+        separators: separators that labels may be joined by.
+        none_label: label of a row without any other; of several labels the task knows it.
+        others: columns of the table that hold no labels.
+    """
+
+    name: str
+    columns: tuple[str, ...] | str | None = None
+    several: bool = False
+    lists: bool = True
+    separators: tuple[str, ...] = SEPARATORS
+    none_label: str | None = None
+    others: tuple[str, ...] = ()
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Return what is wrong with the columns that hold the labels, a line each; `names`: columns of the table."""
+        return [] if self.columns is None else chosen_columns(names, self.columns, self.others)[1]
+
+
+@dataclass(frozen=True)
+class LabelText:
+    """A table whose labels are text.
+
+    Attributes:
+        frame: the table with column `TargetForm.name`.
+        separator: separator between several labels of a cell.
+        notes: what should be read about the labels, a line each.
+        list_form: notation of lists, None where cells were no lists.
+    """
+
+    frame: pd.DataFrame
+    separator: str
+    notes: tuple[str, ...] = ()
+    list_form: ListForm | None = None
+
+
+def label_text(frame: pd.DataFrame, form: TargetForm, source: Path | str) -> LabelText:
+    """Return the table with its labels as text.
+
+    Raises:
+        DataError: labels that are not in that form, with their rows.
+    """
+    if form.columns is not None:
+        return _of_columns(frame, form, source)
+    if form.name not in frame:
+        return LabelText(frame, form.separators[0])
+    if form.several and form.lists and (read := lists_of(frame, form.name, source)) is not None:
+        rows, notation = read
+        text = join_labels(frame, form, rows, {label for row in rows for label in row})
+        note = f"column '{form.name}': its cells are lists, whose items are the labels"
+        return replace(text, list_form=notation, notes=(note,))
+    if form.none_label is not None and not form.several:
+        cells = frame[form.name].fillna("").astype(str)
+        none = weight_text({form.none_label: 1.0}) if holds_weights(frame, form.name) else form.none_label
+        return LabelText(frame.assign(**{form.name: cells.where(cells.str.strip() != "", none)}), "")
+    return LabelText(frame, form.separators[0])
+
+
+def _of_columns(frame: pd.DataFrame, form: TargetForm, source: Path | str) -> LabelText:
+    assert form.columns is not None
+    columns, problems = chosen_columns([str(name) for name in frame.columns], form.columns, form.others)
+    if problems:
+        raise DataError([f"{source}: {text}" for text in problems])
+    if form.several:
+        text = join_labels(frame, form, multi_hot_labels(frame, columns, source), columns)
+        return replace(text, notes=(*text.notes, *_blank(frame[list(columns)])))
+    labels = pd.Series(one_hot_labels(frame, columns, source, form.none_label), index=frame.index, dtype=object)
+    return LabelText(frame.assign(**{form.name: labels.where(labels != "")}), "", _unseen(columns, set(labels)))
+
+
+def join_labels(
+    frame: pd.DataFrame, form: TargetForm, rows: Sequence[Sequence[str]], names: Iterable[str]
+) -> LabelText:
+    """Return the table with the labels of each row joined by the first separator that no name has."""
+    names = tuple(names)
+    free = [each for each in form.separators if not any(each in name for name in names)]
+    separator = free[0] if free else form.separators[0]
+    cells = pd.Series([separator.join(row) for row in rows], index=frame.index, dtype=object)
+    used = {name for row in rows for name in row}
+    return LabelText(frame.assign(**{form.name: cells}), separator, _unseen(names, used))
+
+
+def _blank(cells: pd.DataFrame) -> tuple[str, ...]:
+    number = int(cells.isna().to_numpy().sum())
+    return (f"{number} of {cells.size} cells of the columns of data.target are empty, taken as 0",) if number else ()
+
+
+def _unseen(columns: Sequence[str], seen: set[str]) -> tuple[str, ...]:
+    absent = [name for name in columns if name not in seen]
+    if not absent:
+        return ()
+    several = "columns are" if len(absent) > 1 else "column is"
+    shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
+    return (f"{len(absent)} {several} 1 in no row and no class: {shown}",)
