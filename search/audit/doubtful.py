@@ -14,6 +14,7 @@ from foldtune.search.assess.held_out import HeldOut, best_trial, of_ensemble, of
 from foldtune.search.audit.findings import DOUBTFUL, Finding
 from foldtune.search.audit.rows import AuditRows
 from foldtune.search.runs.run import Run
+from foldtune.trainers.tasks.judged import Judged
 
 FLAGGED = "confident learning"
 """Detail of a label that cleanlab takes for an error, beside those that scores merely contradict."""
@@ -47,6 +48,8 @@ def find_doubtful(run: Run, rows: AuditRows) -> Doubts:
     known = np.array([name in place for name in held_out.ids.tolist()], dtype=np.bool_)
     places = np.array([place[name] for name in held_out.ids[known].tolist()], dtype=np.int64)
     scores, targets = np.asarray(held_out.scores)[known], np.asarray(held_out.targets)[known]
+    if isinstance(run.task, Judged):
+        targets = run.task.coarse(targets)
     notes = []
     if left := len(rows.train) - len(places):
         more = "" if run.store.ensemble.exists() else f"; foldtune ensemble {run.store.name} judges all"
