@@ -55,12 +55,12 @@ class Names:
         """Yield how a name is spelled and the places of such files, the nearest spelling first."""
         folded = name.casefold()
         keys = dict.fromkeys((folded, _stem(folded)))
-        places = [place for key in keys for place in self._of(key)]
-        yield "", [place for place in places if _name(place) == name]
-        yield CASE, [place for place in places if _name(place).casefold() == folded]
-        images = [place for place in places if _stem(_name(place)) != _name(place)]
-        yield STEM, [place for place in images if _stem(_name(place)) == name]
-        yield STEM, [place for place in images if _stem(_name(place)).casefold() == folded]
+        places = [(place, _name(place)) for key in keys for place in self._of(key)]
+        yield "", [place for place, own in places if own == name]
+        yield CASE, [place for place, own in places if own.casefold() == folded]
+        images = [(place, stem) for place, own in places if (stem := _stem(own)) != own]
+        yield STEM, [place for place, stem in images if stem == name]
+        yield STEM, [place for place, stem in images if stem.casefold() == folded]
 
     def _of(self, key: str) -> list[str]:
         found = self._places.get(key, [])
