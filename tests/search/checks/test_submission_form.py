@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from foldtune.errors import DataError, InputError
 from foldtune.results.exports.submission import read_sample, write_submission
@@ -142,6 +145,34 @@ def test_columns_of_several_targets_in_another_case() -> None:
     assert found == {"image": "ID", "wrinkle": "WRINKLE", "oil": "Oil"}
     with pytest.raises(InputError, match="ID, oil; these targets fill image, oil, wrinkle"):
         target_columns(["ID", "oil"], "image", ["oil", "wrinkle"])
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    order=st.permutations(["bkl", "mel", "nv", "vasc", "Usage"]),
+    case=st.sampled_from([str, str.upper, str.title]),
+    ids=st.permutations(["a.jpg", "B", "007"]),
+    cell=st.sampled_from(["0", "0.25"]),
+)
+def test_ids_columns_and_order_are_the_samples(
+    order: list[str], case: Callable[[str], str], ids: list[str], cell: str, tmp_path: Path
+) -> None:
+    columns = ["id", *(name if name == "Usage" else case(name) for name in order)]
+    rows = [[name, *("Public" if column == "Usage" else cell for column in columns[1:])] for name in ids]
+    sample = pd.DataFrame(rows, columns=columns)
+    sample.to_csv(tmp_path / "sample.csv", index=False)
+    form = submission_form(SKIN, "accuracy", sample, id_column="image", target="dx")
+    scores = pd.DataFrame(np.vstack([MEAN, MEAN[:1]]), columns=["bkl", "mel", "nv"], index=["A", "b.png", "7"])
+    frame = form.fill(SKIN, list(scores.index), np.array([1, 2, 1]), scores=scores.to_numpy())
+    write_submission(frame, tmp_path / "out.csv", tmp_path / "sample.csv", id_column="id")
+    found = pd.read_csv(tmp_path / "out.csv", dtype={"id": str})
+    assert list(found.columns) == columns
+    assert found["id"].tolist() == ids
+    assert (found[case("vasc")] == 0).all()
+    assert (found["Usage"] == "Public").all()
+    by_hand = scores.loc[[{"a.jpg": "A", "B": "b.png", "007": "7"}[name] for name in ids]]
+    for label in scores:
+        np.testing.assert_allclose(found[case(label)], by_hand[label])
 
 
 @pytest.mark.parametrize("folder", ["ham10000", "mosaic", "retinamnist"])

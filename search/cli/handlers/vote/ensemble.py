@@ -12,6 +12,7 @@ from foldtune.paths import check_not_read
 from foldtune.results.storage.files import read_bytes, write_bytes_atomic
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.tables.ensemble_table import ensemble_table
+from foldtune.search.checks.label_text import ClassNames
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.cli.terminal import heading, note, output, print_json
 from foldtune.search.ensemble.candidates import check_runs
@@ -159,6 +160,7 @@ def _scored(built: Ensemble) -> str:
     if task.get("task") != "binary" or built.submission is None or len(built.submission.columns) != 2:
         return ""
     column = built.submission.columns[1]
-    if set(built.submission[column].astype(str)) <= set(task["labels"]):
+    if built.submission[column].dtype.kind != "f":
         return ""
-    return f"; {column} is the score of the label {task['labels'][-1]!r}"
+    label = ClassNames(task["labels"]).find(column) or task["labels"][-1]
+    return f"; {column} is the score of the label {label!r}"
