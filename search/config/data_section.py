@@ -45,7 +45,7 @@ class DataConfig(Section):
     test_images: Path | None = Field(None, description="folder of the images to submit, where it is another")
     id: str = Field("image", description="column of the image names, with or without extension")
     target: str | tuple[str, ...] | dict[str, str] = Field(
-        description='column of the labels; a list, or {columns: "label_*"}, of columns that are 0 or 1, one a label'
+        description='column of the labels; a list, or {columns: "label_*"}, of columns of 0, 1 or fractions'
     )
     group: str | None = Field(None, description="column of what must not be split between folds")
     fold: str | None = Field(None, description="column of the folds, where they are given; -1 trains only")
@@ -53,6 +53,9 @@ class DataConfig(Section):
     encoding: str | None = Field(None, description="encoding of the tables' text, such as cp949; UTF-8 by default")
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
     soft_threshold: float = Field(0.5, gt=0, le=1, description="weight from which a label counts as there")
+    uncertain: Literal["ignore", "positive", "negative"] | None = Field(
+        None, description="what cells of -1 in columns of several labels are; ignore leaves them and blank ones out"
+    )
     positive: str | None = Field(None, description="label that a binary task looks for")
     target_map: dict[str, str | None] | None = Field(
         None, description='mapping of old labels to new ones, or to null; "*" is for all others, as a value: unchanged'

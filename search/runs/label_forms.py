@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from foldtune.search.config.data_section import DataConfig
 from foldtune.search.runs.excluded import marked_ids
 from foldtune.trainers.data.rare_labels import RareLabels
@@ -18,7 +20,8 @@ def target_form(data: DataConfig, task: type[Task] | Task) -> TargetForm:
     lists = not (isinstance(task, Task) and any(map(is_list, task.trained_names)))
     separators = (known,) if known else tuple(dict.fromkeys([data.label_separator, *SEPARATORS]))
     others = tuple(name for name in (data.id, data.group, data.fold, data.split) if name is not None)
-    return TargetForm(data.target_name, data.target_columns, several, lists, separators, data.none_label, others)
+    form = TargetForm(data.target_name, data.target_columns, several, lists, separators, data.none_label, others)
+    return replace(form, uncertain=data.uncertain)
 
 
 def label_reading(data: DataConfig, task: type[Task] | Task) -> LabelReading:

@@ -165,6 +165,7 @@ def cells() -> Iterator[tuple[str, pd.Series, list[str]]]:
     yield "large int", pd.Series([2**62, -1]), [str(2**62), "-1"]
     yield "list", pd.Series([["a", "b"], []]), ['["a", "b"]', "[]"]
     yield "mapping", pd.Series([{"a": 0.4}, {"a": 1.0}]), ['{"a": 0.4}', '{"a": 1.0}']
+    yield "mapping of other keys", pd.Series([{"a": 0.4}, {"b": 1.0}]), ['{"a": 0.4}', '{"b": 1.0}']
     yield "number list", pd.Series([np.array([1, 0]), np.array([0, 1])]), ["[1, 0]", "[0, 1]"]
     yield "date", pd.Series(pd.to_datetime(["2020-01-02", None])), ["2020-01-02", ""]
 

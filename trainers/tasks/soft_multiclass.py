@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.label_columns import sort_labels
+from foldtune.trainers.data.label_columns import label_notes, sort_labels
 from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights
 from foldtune.trainers.metrics.soft import cross_entropy, likeliest
 from foldtune.trainers.tasks.base import Predictions, Scores, Targets
 from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.tasks.multilabel import check_size
 from foldtune.wording import first_few
 
 _EXPECTED = "expected_counts"
@@ -41,6 +42,7 @@ class SoftMulticlass(Multiclass):
         if len(names) < 2:
             given = f"weights of the label '{names[0]}' alone" if names else "no weights"
             raise DataError([f"column '{target}' has {given}; {cls.name} needs at least two classes"])
+        check_size(target, len(frame), len(names), weights.rows)
         task = cls(target, names, ())
         return task.for_training(task.encode(frame))
 
@@ -63,8 +65,13 @@ class SoftMulticlass(Multiclass):
         if not holds_weights(frame, self.target):
             return super().label_notes(frame)
         what = f"column '{self.target}'"
-        weights = LabelWeights.of(frame, self.target, "the table").matrix(self.labels, "the table")
-        notes = [f"{what} holds weights: losses take them as soft targets, folds and metrics the likeliest label"]
+        read = LabelWeights.of(frame, self.target, "the table")
+        weights = read.matrix(self.labels, "the table")
+        spelled = label_notes(self.target, read.labels)
+        notes = [
+            *spelled,
+            f"{what} holds weights: losses take them as soft targets, folds and metrics the likeliest label",
+        ]
         sums = weights.sum(axis=1)
         if odd := int((np.abs(sums - 1.0) > _ROUNDING).sum()):
             notes.append(f"{what}: the weights of {odd} rows do not sum to 1; they are divided by their sum")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.label_columns import sort_labels, without_label
+from foldtune.trainers.data.label_columns import label_notes, sort_labels, without_label
 from foldtune.trainers.data.splits import rarest_label
 from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights
 from foldtune.trainers.deferred import torch
@@ -66,7 +66,7 @@ class SoftMultilabel(Multilabel):
             return super().label_notes(frame)
         what = f"column '{self.target}'"
         found = self._soft(self.encode(frame))
-        notes = []
+        notes = [*label_notes(self.target, LabelWeights.of(frame, self.target, "the table").labels)]
         if ((found.weights > 0) & (found.weights < 1)).any():
             hard = f"folds and metrics the labels of a weight of at least {self.soft_threshold:g} (data.soft_threshold)"
             notes.append(f"{what} holds weights: losses take them as soft targets, {hard}")

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from foldtune.search.config.loading import load_config
 from foldtune.search.runs.run import new_store, open_run, reopen_labelled, start_run
-from foldtune.search.runs.validation import check_run
+from foldtune.search.runs.validation import Checked, check_run
 from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
+from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
 
 MULTILABEL = {"task": "multilabel", "search.metric": "macro_f1"}
 
@@ -120,3 +122,79 @@ def test_other_tasks_refuse_weights_in_a_line(project: Any, foldtune: Any) -> No
 def test_a_threshold_without_weights_is_refused(project: Any, foldtune: Any) -> None:
     error = refusal(foldtune, project.config({**MULTILABEL, "data.soft_threshold": 0.3}))
     assert "data.soft_threshold" in error
+
+
+COLUMNS = ["c0", "c1", "c2"]
+HOT = {"data.target": COLUMNS}
+
+
+def columns(project: Any, cells: np.ndarray) -> None:
+    """Write a column a label; NaN is a blank cell."""
+    table = pd.DataFrame(cells, columns=COLUMNS)
+    table.insert(0, "image", [name for name, _ in project.rows])
+    table.to_csv(project.folder / "train.csv", index=False)
+
+
+def hot(project: Any) -> np.ndarray:
+    return np.array([[float(label == name) for name in COLUMNS] for _, label in project.rows])
+
+
+def read(project: Any, changes: dict[str, Any]) -> Checked:
+    return check_run(load_config(Path(project.config(changes))))
+
+
+def test_columns_of_fractions_are_soft_targets(project: Any, foldtune: Any) -> None:
+    shares = 0.75 * hot(project) + 0.25 * np.roll(hot(project), 1, axis=1)
+    columns(project, shares)
+    out = valid(foldtune, project.config(HOT))
+    assert "the columns of data.target hold fractions in 24 rows" in out
+    assert read(project, HOT).table.targets == pytest.approx(shares)
+    columns(project, hot(project))
+    assert read(project, HOT).table.targets.tolist() == hot(project).argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize("rule", ["ignore", "positive", "negative"])
+def test_uncertain_cells_follow_the_rule(project: Any, foldtune: Any, rule: str) -> None:
+    cells = hot(project)
+    cells[[0, 9], [1, 2]], cells[[1, 2], [1, 2]] = -1, np.nan
+    columns(project, cells)
+    changes = {**MULTILABEL, **HOT, "data.uncertain": rule}
+    assert f"data.uncertain: {rule}: 2 cells of -1 and 2 blank ones of 72" in valid(foldtune, project.config(changes))
+    checked = read(project, changes)
+    unknown = np.where(np.isnan(cells), 0, np.where(cells == -1, float(rule == "positive"), cells))
+    if rule == "ignore":
+        unknown = np.where(np.isnan(cells) | (cells == -1), np.nan, cells)
+    assert np.array_equal(checked.table.targets, unknown, equal_nan=True)
+    assert isinstance(checked.task, SoftMultilabel) == (rule == "ignore")
+    with new_store(checked.config) as store:
+        _, labelled = start_run(checked, store, 1, None)
+    again = reopen_labelled(open_run("tiny", "runs"), 1, None)
+    assert np.array_equal(again.table.targets, labelled.table.targets, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cell", "words"),
+    [
+        (MULTILABEL, -1.0, "1 of 72 cells are -1 (1 are blank): set data.uncertain; ignore leaves them out"),
+        ({**MULTILABEL, "data.uncertain": "ignore"}, 2.0, "column 'c1': 2 is no probability"),
+        ({**MULTILABEL, "data.uncertain": "maybe"}, 1.0, "data.uncertain"),
+        ({"data.uncertain": "ignore"}, 0.0, "data.uncertain is for labels that are on or off"),
+        ({**MULTILABEL, "data.uncertain": "ignore", "data.target": "c1"}, 1.0, "list them in data.target"),
+        ({}, 1.25, "is neither 0 nor 1"),
+    ],
+)
+def test_what_columns_cannot_be_is_refused(
+    project: Any, foldtune: Any, changes: dict[str, Any], cell: float, words: str
+) -> None:
+    cells = hot(project)
+    cells[2, 1], cells[3, 2] = cell, np.nan
+    columns(project, cells)
+    assert words in refusal(foldtune, project.config({**HOT, **changes}))
+
+
+def test_a_probability_over_1_among_fractions_is_refused(project: Any, foldtune: Any) -> None:
+    cells = 0.5 * hot(project) + 0.25
+    cells[4, 2] = 1.25
+    columns(project, cells)
+    error = refusal(foldtune, project.config(HOT))
+    assert "column 'c2': 1.25 is no probability, which is 0 to 1 (1 rows, data rows 5)" in error

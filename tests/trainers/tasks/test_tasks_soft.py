@@ -45,6 +45,9 @@ def test_probabilities_are_divided_by_their_sum_and_rows_counted_by_the_likelies
     assert "soft targets" in notes[0]
     assert "1 rows do not sum to 1" in notes[1]
     assert "1 rows have several likeliest labels" in notes[2]
+    alike = frame("{'a': 1}", "{'A': 1}")
+    assert "'a' and 'A' look alike" in SoftMulticlass.from_frame(alike, "y").label_notes(alike)[0]
+    assert "'a' and 'A' look alike" in SoftMultilabel.from_frame(alike, "y").label_notes(alike)[0]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +55,7 @@ def test_probabilities_are_divided_by_their_sum_and_rows_counted_by_the_likelies
     [
         (("{'a': .5, 'b': .5}", "{'a': 0, 'b': 0}"), r"no label of a weight over 0 in 1 of 2 rows \(data rows 2\)"),
         (("{'a': .5, 'b': .5}", None), "no label of a weight over 0 in 1 of 2 rows"),
-        (("{'a': .5, 'b': None}",), "a label without a weight in 1 of 1 rows"),
+        (("{'a': .5, 'b': None}", "{'b': 1}"), "a label without a weight in 1 of 2 rows"),
         (("{'a': .5}", "{'a': 1}"), "weights of the label 'a' alone"),
         (("{}", "{}"), "has no weights"),
     ],
@@ -147,6 +150,9 @@ def test_weights_reach_the_threshold_or_not_as_they_are_written() -> None:
     notes = task.label_notes(table)
     assert "at least 0.3" in notes[0]
     assert "1 of 12 cells are unknown" in notes[1]
+    without = frame("{'a': .3, 'd': 0}", "{'b': 1, 'e': None}")
+    assert SoftMultilabel.from_frame(without, "y").labels == ("a", "b")
+    assert SoftMultilabel("y", ("a", "b")).encode(without).shape == (2, 2)
     assert "no row reaches that weight of a" in SoftMultilabel.from_frame(table, "y").label_notes(table)[1]
 
 

@@ -29,12 +29,28 @@ class Parquet:
             rows, columns = file.metadata.num_rows, file.metadata.num_columns
             raise DataError([f"{path}: has {rows:,} rows of {columns:,} columns; a table may have {MAX_CELLS:,} cells"])
         frame = file.read().to_pandas(ignore_metadata=True, integer_object_nulls=True)
+        for name in _mappings(file):
+            frame[name] = [_entries(cell) for cell in frame[name]]
         return Source(text_frame(path, frame), "parquet")
 
 
 def _begins(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
+
+
+def _mappings(file: Any) -> list[str]:
+    """Return the columns of mappings, each name of which is there once."""
+    import pyarrow as pa
+
+    fields = [field for field in file.schema_arrow if pa.types.is_struct(field.type) or pa.types.is_map(field.type)]
+    names = file.schema_arrow.names
+    return [field.name for field in fields if names.count(field.name) == 1]
+
+
+def _entries(cell: Any) -> Any:
+    """Return a mapping without the keys that other rows alone have: a struct has all keys in every row."""
+    return cell if cell is None else {key: value for key, value in dict(cell).items() if value is not None}
 
 
 def _opened(path: Path) -> Any:

@@ -9,8 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.target_forms.columns import chosen_columns, multi_hot_labels, one_hot_labels
+from foldtune.trainers.data.target_forms.columns import (
+    chosen_columns,
+    column_values,
+    multi_hot_labels,
+    one_hot_labels,
+)
 from foldtune.trainers.data.target_forms.list_text import ListForm, lists_of
+from foldtune.trainers.data.target_forms.soft_columns import Uncertain, Values, needs_weights, soft_columns
 from foldtune.trainers.data.target_forms.weight_text import weight_text
 from foldtune.trainers.data.target_forms.weights import holds_weights
 
@@ -28,6 +34,7 @@ class TargetForm:
         several: whether a row has any number of labels.
         lists: whether cells that are written as lists are lists.
         separators: separators that labels may be joined by.
+        uncertain: what cells of -1 and blank ones of several labels' columns are.
         none_label: label of a row without any other; of several labels the task knows it.
         others: columns of the table that hold no labels.
     """
@@ -39,6 +46,7 @@ class TargetForm:
     separators: tuple[str, ...] = SEPARATORS
     none_label: str | None = None
     others: tuple[str, ...] = ()
+    uncertain: Uncertain | None = None
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Return what is wrong with the columns that hold the labels, a line each; `names`: columns of the table."""
@@ -70,6 +78,8 @@ def label_text(frame: pd.DataFrame, form: TargetForm, source: Path | str) -> Lab
     """
     if form.columns is not None:
         return _of_columns(frame, form, source)
+    if form.uncertain is not None:
+        raise DataError([f"{source}: data.uncertain is for columns of 0, 1 and -1; list them in data.target"])
     if form.name not in frame:
         return LabelText(frame, form.separators[0])
     if form.several and form.lists and (read := lists_of(frame, form.name, source)) is not None:
@@ -89,11 +99,33 @@ def _of_columns(frame: pd.DataFrame, form: TargetForm, source: Path | str) -> La
     columns, problems = chosen_columns([str(name) for name in frame.columns], form.columns, form.others)
     if problems:
         raise DataError([f"{source}: {text}" for text in problems])
+    values = column_values(frame, columns, source)
+    if needs_weights(values, several=form.several, uncertain=form.uncertain):
+        return _weighted(frame, form, columns, values, source)
     if form.several:
         text = join_labels(frame, form, multi_hot_labels(frame, columns, source), columns)
         return replace(text, notes=(*text.notes, *_blank(frame[list(columns)])))
     labels = pd.Series(one_hot_labels(frame, columns, source, form.none_label), index=frame.index, dtype=object)
     return LabelText(frame.assign(**{form.name: labels.where(labels != "")}), "", _unseen(columns, set(labels)))
+
+
+def _weighted(
+    frame: pd.DataFrame, form: TargetForm, columns: Sequence[str], values: Values, source: Path | str
+) -> LabelText:
+    try:
+        found = soft_columns(values, columns, several=form.several, uncertain=form.uncertain)
+    except DataError as error:
+        raise DataError([f"{source}: {text}" for text in error.problems]) from None
+    if found.are_hard:
+        text = join_labels(frame, form, found.labels(), columns)
+        return replace(text, notes=(*found.notes, *text.notes))
+    cells = pd.Series(found.texts(), index=frame.index, dtype=object)
+    if form.none_label is not None and not form.several:
+        cells = cells.where(found.weights.any(axis=1) | found.empty, weight_text({form.none_label: 1.0}))
+    used = {name for name, weights in zip(columns, found.weights.T, strict=True) if (weights > 0).any()}
+    separator = join_labels(frame.iloc[:0], form, [], columns).separator
+    notes = (*found.notes, *_unseen(columns, used))
+    return LabelText(frame.assign(**{form.name: cells.where(cells != "")}), separator, notes)
 
 
 def join_labels(

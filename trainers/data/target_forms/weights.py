@@ -61,8 +61,8 @@ class LabelWeights:
 
     @property
     def labels(self) -> Labels:
-        """All labels (M,) of all rows, those of weight 0 too."""
-        names = [label for cell in self.cells for label in cell]
+        """Labels (M,) of all rows that give them a weight over 0."""
+        names = [label for cell in self.cells for label, weight in cell.items() if weight > 0]
         array = np.empty(len(names), dtype=object)
         array[:] = names
         return array
@@ -70,7 +70,8 @@ class LabelWeights:
     @property
     def rows(self) -> npt.NDArray[np.int64]:
         """Row (M,) of each of `labels`."""
-        return np.repeat(np.arange(len(self.cells)), [len(cell) for cell in self.cells])
+        sizes = [sum(weight > 0 for weight in cell.values()) for cell in self.cells]
+        return np.repeat(np.arange(len(self.cells)), sizes)
 
     def without(self, label: str) -> LabelWeights:
         """Return the weights of all other labels."""
@@ -81,18 +82,21 @@ class LabelWeights:
     def matrix(self, known: Sequence[str], source: Path | str) -> Floats:
         """Return the weight (N, L) of each of the known labels; 0 where a row does not have it, NaN where unknown.
 
+        A label that has no weight over 0 in any row need not be known.
+
         Raises:
             DataError: labels that are not known.
         """
         spellings, place = Spellings(known), {name: index for index, name in enumerate(known)}
         found = {label: spellings.find(label) for label in {label for cell in self.cells for label in cell}}
         if None in found.values():
-            encode_labels(self.labels, known, self.column, source, self.rows)  # which raises
+            encode_labels(self.labels, known, self.column, source, self.rows)  # which raises for one with a weight
         codes = {label: place[name] for label, name in found.items() if name is not None}
         weights = np.zeros((len(self.cells), len(known)))
         for row, cell in enumerate(self.cells):
             for label, weight in cell.items():
-                weights[row, codes[label]] += weight
+                if label in codes:
+                    weights[row, codes[label]] += weight
         return np.asarray(np.minimum(weights, 1.0))
 
 
