@@ -59,7 +59,7 @@ Offset = Number | list[Number] | list[list[Number]]
 Name = Annotated[str, Field(strict=True, max_length=500), AfterValidator(_member_name)]
 Size = Annotated[list[Side], Field(min_length=2, max_length=2)]
 Bounds = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_rising)]
-Voting = Literal["soft", "hard", "weighted", "greedy", "rank"]
+Voting = Literal["soft", "hard", "weighted", "greedy", "rank", "stack"]
 
 
 class Stored(BaseModel):
@@ -155,6 +155,7 @@ class StoredEnsembleJson(StoredPreprocessing):
     postprocess: dict[str, Any] | None = None
     member_postprocess: list[dict[str, Any]] | None = None
     references: list[list[Any]] | None = None
+    stacker: dict[str, Any] | None = None
     rows: Count | None = None
     members: Annotated[list[StoredMember], Field(max_length=MAX_MEMBERS)] | None = None
     estimate: dict[str, Number | None] | None = None
@@ -164,7 +165,7 @@ class StoredEnsembleJson(StoredPreprocessing):
     gain: Number | None = None
     gain_interval: list[Number | None] | None = None
 
-    @field_validator("postprocess", "member_postprocess", "references")
+    @field_validator("postprocess", "member_postprocess", "references", "stacker")
     @classmethod
     def _numbers_are_finite(cls, value: Any) -> Any:
         if not _is_finite(value):
@@ -188,6 +189,8 @@ class StoredEnsembleJson(StoredPreprocessing):
             raise ValueError(f"min_votes: {self.min_votes} votes of {len(members)} members")
         if self.voting == "hard" and self.member_postprocess is not None:
             _require_length("member_postprocess", self.member_postprocess, len(members), "members")
+        if self.voting == "stack" and not self.stacker:
+            raise ValueError("stacker: missing, where voting is stack")
         if self.voting == "rank":
             _require_length("references", self.references or [], len(members), "members")
         for place, member in enumerate(members):

@@ -167,6 +167,8 @@ def ensemble_source(run: Run) -> Source:
     stored = run.store.ensemble.read_oof()
     if stored is None or not {"targets", "member_scores"} <= set(stored):
         raise RunCorrupt(f"{run.store.ensemble.oof_path} lacks its scores; run foldtune ensemble again")
+    if ensemble.combiner().stacker is not None:  # of columns of the table, which settings do not change
+        return Source("the ensemble", ensemble.task, [as_lazy(stored["scores"])], stored["targets"])
     members = list(map(as_lazy, stored["member_scores"]))
     return Source("the ensemble", ensemble.task, members, stored["targets"], ensemble.combiner())
 

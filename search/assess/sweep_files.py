@@ -41,6 +41,8 @@ def scores_to_submit(run: Run, source: Source, trial_id: str | None) -> tuple[np
             )
         if not {"ids", "member_scores"} <= set(stored):
             raise RunCorrupt(f"{run.store.ensemble.test_path} lacks its scores; run foldtune ensemble again")
+        if source.combiner is None:
+            return stored["ids"], [as_lazy(stored["scores"])]
         return stored["ids"], list(map(as_lazy, stored["member_scores"]))
     return _trial_scores(run, source, trial_id)
 

@@ -51,6 +51,9 @@ class DataConfig(Section):
     fold: str | None = Field(None, description="column of the folds, where they are given; -1 trains only")
     split: str | None = Field(None, description="column with train, val or test: val is fold 0, test is left out")
     encoding: str | None = Field(None, description="encoding of the tables' text, such as cp949; UTF-8 by default")
+    columns: dict[str, Literal["number", "category"]] | None = Field(
+        None, description="mapping of columns beside the images to number or category, for the vote stack"
+    )
     label_separator: str = Field("|", min_length=1, description="between several labels of one image")
     soft_threshold: float = Field(0.5, gt=0, le=1, description="weight from which a label counts as there")
     uncertain: Literal["ignore", "positive", "negative"] | None = Field(
@@ -107,6 +110,14 @@ class DataConfig(Section):
     @classmethod
     def _numbers_are_labels_too(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _kinds_are_known(cls, value: Any) -> Any:
+        kinds = ("number", "category")
+        if value is None or (isinstance(value, Mapping) and value and all(each in kinds for each in value.values())):
+            return value
+        raise stated(f"must map columns to number or category, as {{age: number, sex: category}}, not {value!r:.60}")
 
     @field_validator("target_map", "judge_map", mode="before")
     @classmethod

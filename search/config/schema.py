@@ -124,7 +124,7 @@ class ResourcesConfig(Section):
         return self.processes_per_trial or max(1, int(self.gpus_per_trial))
 
 
-Voting = Literal["soft", "hard", "weighted", "greedy", "rank", "auto"]
+Voting = Literal["soft", "hard", "weighted", "greedy", "rank", "stack", "auto"]
 VOTINGS: tuple[str, ...] = get_args(Voting)
 
 

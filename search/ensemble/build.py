@@ -20,6 +20,7 @@ from foldtune.search.ensemble.plan import RACE_FOLDS, EnsemblePlan
 from foldtune.search.ensemble.racing import MIN_FINALISTS, Dropped, drop_weak
 from foldtune.search.ensemble.sources import Source
 from foldtune.search.ensemble.submission import drop_object_arrays, write_test_rows
+from foldtune.search.runs.columns import labelled_columns
 from foldtune.search.runs.postprocessing import common_postprocess
 from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
@@ -203,6 +204,7 @@ def _vote(
         min_votes=plan.min_votes,
         bootstrap=Bootstrap(groups, seed=run.config.search.seed),
         fixed=fixed,
+        columns=labelled_columns(run.config.data, run.task, ids.tolist()),
     )
     if test is not None and fixed is None:
         tests = [member.test_scores for member in members if member.test_scores is not None]

@@ -105,7 +105,14 @@ def _problems(plan: EnsemblePlan, frozen: int) -> list[str]:
 
 def _vote_problems(run: Run, plan: EnsemblePlan) -> list[str]:
     try:
-        check_voting(run.task, run.goal.metric, plan.voting, max(1, plan.top), plan.min_votes)
+        check_voting(
+            run.task,
+            run.goal.metric,
+            plan.voting,
+            max(1, plan.top),
+            plan.min_votes,
+            columns=bool(run.config.data.columns),
+        )
     except InputError as error:
         return [_as_option(text) for text in error.problems]
     return []

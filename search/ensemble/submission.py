@@ -17,6 +17,7 @@ from foldtune.search.checks.target_columns import target_part
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.predict.tables import finite_rows, submission_frame
+from foldtune.search.runs.columns import submitted_columns
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.estimate import EnsembleCombiner, Member
@@ -45,7 +46,8 @@ def write_test_rows(
         SubmissionError: the ids or columns are not those of the sample.
     """
     member_scores = [member.test_scores for member in members if member.test_scores is not None]
-    scores, predictions = combiner.apply(run.task, member_scores)
+    columns = submitted_columns(run.config.data, run.task, test.ids.tolist())
+    scores, predictions = combiner.apply(run.task, member_scores, columns)
     _check_finite(run, test.ids, scores)
     single_scores, single_predictions = _single(run, best, test)
     stage.write_test(

@@ -9,6 +9,7 @@ from typing import Any
 from foldtune.errors import Problem, RunCorrupt, SettingsError
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.voting.combiner import METHODS
+from foldtune.search.voting.stacking import Stacker
 from foldtune.trainers.images.preprocess import parse_steps
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.networks.weights import read_shapes
@@ -32,9 +33,19 @@ def check_description(description: Mapping[str, Any], task: Task, path: StorePat
         problems += _postprocess_problems(own, task, f"member_postprocess.{place}")
     if description["voting"] not in METHODS:
         problems.append(Problem("voting", f"must be one of {', '.join(METHODS)}"))
+    if description.get("stacker"):
+        problems += _stacker_problems(description["stacker"], task, len(description["members"]))
     for key, values in {"": description, **dict(_keyed(description["members"]))}.items():
         problems += [Problem(f"{key}{each.path}", each.message) for each in _view_problems(values)]
     _refuse(problems, path)
+
+
+def _stacker_problems(values: Mapping[str, Any], task: Task, members: int) -> list[Problem]:
+    try:
+        fits = Stacker.from_dict(values).fits(task, members)
+    except (KeyError, TypeError, ValueError) as error:
+        return [Problem("stacker", f"cannot be read: {error}")]
+    return [] if fits else [Problem("stacker", "is none of these members and labels")]
 
 
 def check_members(description: Mapping[str, Any], task: Task, path: StorePath) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from foldtune.paths import check_not_read, is_inside, leads_out
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.checks.submission_form import id_column_of
 from foldtune.search.config.data_section import default_cache_dir
+from foldtune.search.runs.columns import columns_of, names_any
+from foldtune.search.voting.columns import Columns, Kind
 from foldtune.trainers.data.readers import ReadOptions, read_source
 from foldtune.trainers.images.image_folder import read_folder
 from foldtune.trainers.images.locate import ambiguous_images, locate
@@ -31,11 +33,13 @@ class NewImages:
         ids: (N,) names in the output.
         paths: N files.
         left_out: number of entries of a folder that are left out, by reason.
+        columns: metadata of the N images, None where no table has them.
     """
 
     ids: tuple[str, ...]
     paths: tuple[Path, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    columns: Columns | None = None
 
 
 def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
@@ -97,6 +101,21 @@ def _in_folder(source: Path) -> NewImages:
         raise InputError(f"{source}: no images in it (looked for {', '.join(sorted(image_suffixes()))}){left_out}")
     names = tuple(_writable(path.relative_to(source).as_posix()) for path in found.paths)
     return NewImages(names, found.paths, found.left_out)
+
+
+def with_columns(images: NewImages, kinds: Mapping[str, Kind], table: Path, id_column: str) -> NewImages:
+    """Return the images with columns of a CSV, which names them as they are named in the output.
+
+    Raises:
+        InputError: an absent column, cells that are no numbers, or not one of the images in it.
+        DataError: the CSV cannot be read.
+    """
+    frame = read_source(table, ReadOptions(id_column, part="test", unpacked=default_cache_dir() / "unpacked")).frame
+    if id_column not in frame:
+        raise InputError(f"{table}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
+    if not names_any(images.ids, frame[id_column].fillna("").astype(str)):
+        raise InputError(f"{table}: names none of the {len(images.ids)} images (first: {images.ids[0]})")
+    return replace(images, columns=columns_of(frame, id_column, kinds, images.ids, table))
 
 
 def check_inside(images: NewImages, folder: Path, source: Path) -> None:

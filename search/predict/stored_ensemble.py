@@ -30,6 +30,7 @@ from foldtune.search.predict.preprocessing import decode_images, unreadable_imag
 from foldtune.search.predict.progress import SubtaskProgress
 from foldtune.search.predict.tables import finite_rows, original_image_sizes
 from foldtune.search.runs.stored_task import read_task
+from foldtune.search.voting.columns import Columns, Kind
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.loading.tta import TTA
@@ -95,6 +96,12 @@ class StoredEnsemble:
     def members(self) -> StoredMembers:
         """Return its fold models."""
         return StoredMembers(self.directory, self.description, self.task)
+
+    @property
+    def columns(self) -> Mapping[str, Kind]:
+        """Columns beside the images that its vote takes."""
+        stacker = self.combiner().stacker
+        return {} if stacker is None else stacker.kinds
 
     def combiner(self) -> EnsembleCombiner:
         """Return the fitted vote."""
@@ -220,13 +227,20 @@ class StoredEnsemble:
         frames: list[pd.DataFrame] = []
         reasons: dict[int, str] = {}
         for first in range(0, len(images.ids), size):
-            frame, broken = self._part(images.paths[first : first + size], options, progress, render)
+            part = slice(first, first + size)
+            columns = None if images.columns is None else images.columns.select(part)
+            frame, broken = self._part(images.paths[part], columns, options, progress, render)
             frames.append(frame.set_index(frame.index + first))
             reasons |= {first + row: reason for row, reason in broken.items()}
         return pd.concat([frame for frame in frames if len(frame)] or frames[:1]), reasons
 
     def _part(
-        self, paths: Sequence[Path], options: PredictOptions, progress: SubtaskProgress, render: Render
+        self,
+        paths: Sequence[Path],
+        columns: Columns | None,
+        options: PredictOptions,
+        progress: SubtaskProgress,
+        render: Render,
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         with scratch_folder("predict") as scratch:
             decoded = {
@@ -253,7 +267,8 @@ class StoredEnsemble:
         one = next(iter(voter_scores.values()))
         unweighted = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # a member of weight 0 changes nothing
         scores = [voter_scores.get(member_id(member), unweighted) for member in self.description["members"]]
-        mean, predictions = self.combiner().apply(self.task, scores)
+        own = None if columns is None else columns.select(rows)
+        mean, predictions = self.combiner().apply(self.task, scores, own)
         return render(mean, predictions, scores, [paths[row] for row in rows.tolist()]).set_index(rows), reasons
 
     def _frame(

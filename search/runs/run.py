@@ -54,6 +54,7 @@ RESUMABLE = (
     "ensemble.min_votes",
     "ensemble.race",
     "ensemble.tta",
+    "data.columns",
 )
 RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "trial_timeout_s", "study_storage")
 """Parts of a configuration that may differ from the stored one when a search is resumed."""
@@ -120,7 +121,7 @@ def with_data(run: Run, root: Path) -> Run:
 
 def with_paths(run: Run, given: DataConfig) -> Run:
     """Return a run with the data paths of another configuration of it, which may lie elsewhere than at its start."""
-    paths = {key: getattr(given, key) for key in PLACES}
+    paths = {key: getattr(given, key) for key in (*PLACES, "columns")}
     data = run.config.data.model_copy(update=paths)
     moved = any(getattr(data, key) != getattr(run.config.data, key) for key in DATA_PATHS)
     return replace(run, config=run.config.model_copy(update={"data": data}), moved=moved)

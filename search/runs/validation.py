@@ -25,6 +25,7 @@ from foldtune.search.checks.warmup import with_short_warmup
 from foldtune.search.config.loading import FormError, check, read_raw
 from foldtune.search.config.metric_file import metric_file
 from foldtune.search.config.schema import RunConfig
+from foldtune.search.runs.columns import check_columns
 from foldtune.search.runs.dataset import read_labelled, read_unlabelled
 from foldtune.search.runs.given_splits import split_rows, with_given_number
 from foldtune.search.voting.combiner import check_voting
@@ -135,6 +136,7 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
         if assigned is not None:
             config, folds, lines = assigned
             notes += lines
+        checks.run(["data.columns", "data.test", *ROWS], lambda: check_columns(config.data, task))
         notes += checks.run(goal_keys, lambda: cost_note(config.search, task)) or ()
         if folds is not None and table.targets is not None and own is not None and goal is not None:
             checks.run(goal_keys, partial(try_metric, task, table.targets, folds, goal.metric))
@@ -259,6 +261,7 @@ def _votes(config: RunConfig) -> None:
 def _voting(config: RunConfig, task_class: type[Task], goal: Goal) -> None:
     ensemble = config.ensemble
     try:
-        check_voting(task_class, goal.metric, ensemble.voting, ensemble.top)
+        columns = bool(config.data.columns) if hasattr(config, "data") else False
+        check_voting(task_class, goal.metric, ensemble.voting, ensemble.top, columns=columns)
     except InputError as error:
         raise InputError(f"ensemble.voting: {str(error).removeprefix('voting ')}") from None

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from foldtune.errors import InputError
 from foldtune.search.voting.blending import blend_weights
+from foldtune.search.voting.columns import Columns
 from foldtune.search.voting.evaluation import Objective
 from foldtune.search.voting.greedy import greedy_weights
+from foldtune.search.voting.stacking import Stacker, fit_stacker
 from foldtune.trainers.arrays.voting import mean_scores, rank_reference, ranked
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.threshold_transfer import is_threshold_only, transfer_thresholds
@@ -20,7 +22,7 @@ from foldtune.wording import unknown
 
 Array = npt.NDArray[Any]
 
-METHODS = ("soft", "hard", "weighted", "greedy", "rank")
+METHODS = ("soft", "hard", "weighted", "greedy", "rank", "stack")
 """The simplest first: among equally good ones the first is taken."""
 VOTINGS = (*METHODS, "auto")
 """Values of `--voting`; auto is the best of the methods."""
@@ -29,21 +31,33 @@ RANKING_METRICS = frozenset({"auroc", "map"})
 _WEIGHTED = ("weighted", "greedy")
 
 
-def methods_for(task: Task | type[Task], metric: str) -> tuple[str, ...]:
-    """Return the METHODS that this task and metric allow."""
+def methods_for(task: Task | type[Task], metric: str, *, columns: bool = False) -> tuple[str, ...]:
+    """Return the METHODS that this task and metric allow; `columns`: whether there are any to stack scores with."""
     known = {"soft", *task.votings} | ({"greedy"} if "weighted" in task.votings else set())
+    known |= {"stack"} if columns and "weighted" in task.votings else set()
     return tuple(name for name in METHODS if name in known or (name == "rank" and metric in RANKING_METRICS))
 
 
-def check_voting(task: Task | type[Task], metric: str, voting: str, members: int, min_votes: int | None = None) -> None:
-    """Refuse a vote that this task, metric and number of members do not allow.
+def check_voting(
+    task: Task | type[Task],
+    metric: str,
+    voting: str,
+    members: int,
+    min_votes: int | None = None,
+    *,
+    columns: bool = False,
+) -> None:
+    """Refuse a vote that this task, metric and number of members do not allow, or that needs columns (`data.columns`).
 
     Raises:
         InputError: every problem found.
     """
     problems = []
-    valid = (*methods_for(task, metric), "auto")
-    if voting == "rank" and voting not in valid:
+    valid = (*methods_for(task, metric, columns=columns), "auto")
+    if voting == "stack" and voting not in valid:
+        needed = "columns of the table, which data.columns names" if "weighted" in task.votings else "scores of classes"
+        problems.append(f"voting stack: needs {needed}; choose from {', '.join(valid)}")
+    elif voting == "rank" and voting not in valid:
         ranking = [name for name in task.metrics if name in RANKING_METRICS]
         serves = f"metrics of an order ({', '.join(ranking)})" if ranking else "metrics of an order, which it lacks"
         problems.append(
@@ -71,6 +85,7 @@ class EnsembleCombiner:
         postprocess: post-processing of the mean scores, also the fallback of a hard vote.
         member_postprocess: post-processing of each member for a hard vote, else empty.
         references: reference scores of each member for rank voting (see ``trainers.arrays.voting``), else empty.
+        stacker: what stack takes its scores from, else None.
     """
 
     voting: str
@@ -79,18 +94,23 @@ class EnsembleCombiner:
     postprocess: Mapping[str, Any]
     member_postprocess: tuple[Mapping[str, Any], ...] = ()
     references: tuple[Array, ...] = ()
+    stacker: Stacker | None = None
 
     @classmethod
     def uniform(cls, task: Task, members: int) -> Self:
         """Return the soft vote of M members with equal weights and default post-processing, which needs no rows."""
         return cls("soft", None, (1.0 / members,) * members, task.default_postprocess())
 
-    def apply(self, task: Task, member_scores: Sequence[Array]) -> tuple[Array, Array]:
+    def apply(self, task: Task, member_scores: Sequence[Array], columns: Columns | None = None) -> tuple[Array, Array]:
         """Return scores and predictions (N, ...) of M members' scores (N, ...); each row by itself.
 
-        Scores are the (weighted) mean; for rank the mean rank, in [0, 1], while predictions are those of the mean.
+        Scores are the (weighted) mean; for rank the mean rank, in [0, 1], while predictions are those of the mean; for
+        stack those of the stacker, which takes columns that are not given as missing.
         """
         predictions = None
+        if self.stacker is not None:
+            stacked = self.stacker.scores(task, member_scores, columns)
+            return stacked, task.predict(stacked, self.postprocess)
         if self.voting == "hard":
             predictions = [
                 task.predict(scores, postprocess)
@@ -127,7 +147,7 @@ class EnsembleCombiner:
             member_scores: M arrays (N, ...), out of fold.
             test_scores: M arrays (T, ...) of unlabelled rows, each the mean over the member's fold models.
         """
-        if not is_threshold_only(task):
+        if not is_threshold_only(task) or self.stacker is not None:
             return self
         used = self.weights if self.voting in _WEIGHTED else None
         single, averaged = (mean_scores(scores, used) for scores in (member_scores, test_scores))
@@ -161,6 +181,8 @@ class EnsembleCombiner:
         }
         if self.references:
             values["references"] = [np.asarray(reference).tolist() for reference in self.references]
+        if self.stacker is not None:
+            values["stacker"] = self.stacker.to_dict()
         return values
 
     @classmethod
@@ -183,6 +205,7 @@ class EnsembleCombiner:
             postprocess=values["postprocess"],
             member_postprocess=tuple(values["member_postprocess"]),
             references=tuple(np.asarray(each, dtype=np.float64) for each in values.get("references", ())),
+            stacker=Stacker.from_dict(values["stacker"]) if values.get("stacker") else None,
         )
 
 
@@ -200,6 +223,8 @@ def fit_method(
     voting: str,
     min_votes: int | None = None,
     seed: int = 0,
+    columns: Columns | None = None,
+    groups: Array | None = None,
 ) -> EnsembleCombiner:
     """Fit the weights and the post-processing of one of METHODS on labelled rows.
 
@@ -209,12 +234,18 @@ def fit_method(
         voting: one of METHODS.
         min_votes: votes needed in a hard vote, 1 to M; ignored by other methods.
         seed: seed of greedy's bags, and of the sample of very many rows.
+        columns: metadata of the N rows, for stack.
+        groups: (N,) rows of one group are on one side of the stacker's inner splits.
     """
     task, targets, metric = objective.task, objective.targets, objective.metric
     members = len(member_scores)
     weights: tuple[float, ...] = (1.0 / members,) * members
     own: tuple[Mapping[str, Any], ...] = ()
     references: tuple[Array, ...] = ()
+    if voting == "stack" and columns is not None:
+        stacker, held_out = fit_stacker(objective, member_scores, columns, groups)
+        fitted = task.fit_postprocess(held_out, targets, metric)
+        return EnsembleCombiner(voting, None, weights, fitted, stacker=stacker)
     if voting == "weighted":
         weights = blend_weights(task, member_scores, targets, seed=seed)
     elif voting == "greedy":

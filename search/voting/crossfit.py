@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foldtune.search.voting.columns import Columns
 from foldtune.search.voting.combiner import EnsembleCombiner, fit_method, methods_for
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import concatenate
@@ -42,6 +43,8 @@ class CrossFit:
         seed: seed of randomised fits.
         fixed: the post-processing that the user fixed, so none is fitted; None fits it, or takes the task's default
             where `metric` is one of scores.
+        columns: columns of the N rows beside the scores, with which stack is one more method.
+        groups: (N,) groups that stay together where a method splits the rows again.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class CrossFit:
         min_votes: int | None = None,
         seed: int = 0,
         fixed: Mapping[str, Any] | None = None,
+        columns: Columns | None = None,
+        groups: Array | None = None,
     ) -> None:
         self._objective, self._task, self._scores = objective, objective.task, member_scores
         self._splits, self._names = splits, tuple(np.unique(splits).tolist())
         self._min_votes, self._seed = min_votes, seed
-        self._fixed = fixed
-        self._methods = methods_for(self._task, objective.metric)
+        self._fixed, self._columns, self._groups = fixed, columns, groups
+        self._methods = methods_for(self._task, objective.metric, columns=columns is not None)
         self._combiners: dict[tuple[str, frozenset[int]], EnsembleCombiner] = {}
 
     def combiner(self, voting: str) -> EnsembleCombiner:
@@ -96,7 +101,11 @@ class CrossFit:
         """Return scores and predictions of the rows of these splits, each by its combiner, in the order of the rows."""
         splits = self._splits[np.isin(self._splits, list(combiners))]
         answers = [
-            combiner.apply(self._task, [scores[self._splits == name] for scores in self._scores])
+            combiner.apply(
+                self._task,
+                [scores[self._splits == name] for scores in self._scores],
+                self._columns_of(self._splits == name),
+            )
             for name, combiner in combiners.items()
         ]
         order = np.argsort(np.concatenate([np.flatnonzero(splits == name) for name in combiners]))
@@ -115,12 +124,17 @@ class CrossFit:
                     voting=method,
                     min_votes=self._min_votes,
                     seed=self._seed,
+                    columns=self._columns_of(rows),
+                    groups=None if self._groups is None else self._groups[rows],
                 )
                 if rows.any()
                 else EnsembleCombiner.uniform(self._task, len(self._scores))
             )
             self._combiners[key] = combiner if self._fixed is None else combiner.with_postprocess(self._fixed)
         return self._combiners[key]
+
+    def _columns_of(self, rows: Array) -> Columns | None:
+        return None if self._columns is None else self._columns.select(rows)
 
     def _outside(self, without: frozenset[int]) -> npt.NDArray[np.bool_]:
         return ~np.isin(self._splits, list(without))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from foldtune.results.runs.ranking import Goal
 from foldtune.search.voting.bootstrap import Bootstrap, Interval, bootstrap_interval, paired_interval
+from foldtune.search.voting.columns import Columns
 from foldtune.search.voting.combiner import VOTINGS, EnsembleCombiner, check_voting
 from foldtune.search.voting.crossfit import CrossFit, splits_for_choosing
 from foldtune.search.voting.evaluation import Objective
@@ -76,6 +77,7 @@ def estimate(
     bootstrap: Bootstrap | None = None,
     untuned: Mapping[str, Any] | None = None,
     fixed: Mapping[str, Any] | None = None,
+    columns: Columns | None = None,
 ) -> Estimate:
     """Fit the vote, and evaluate it on rows that it was not fitted on.
 
@@ -90,20 +92,30 @@ def estimate(
             of greedy's bags, and of the sample of very many rows.
         untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
         fixed: the post-processing that the user fixed, of the vote and of each member, whatever the metric.
+        columns: columns of the N rows beside the scores, None without any.
 
     Raises:
         InputError: a voting that does not fit the task, the metric or the number of members.
     """
     bootstrap = bootstrap or Bootstrap()
     task, metric, targets = objective.task, objective.metric, objective.targets
-    check_voting(task, metric, voting, len(members), min_votes)
+    check_voting(task, metric, voting, len(members), min_votes, columns=columns is not None)
     member_scores = [member.scores for member in members]
     if len(np.unique(folds)) == 1:  # a given validation part: votes are cross-fitted inside of it
         folds = make_splits(task.strata(targets), bootstrap.groups)
     if fixed is None and metric not in task.tunable_metrics:
         fixed = untuned
     splits = splits_for_choosing(task, targets, folds, bootstrap.groups) if voting == "auto" else folds
-    fit = CrossFit(objective, member_scores, splits, min_votes=min_votes, seed=bootstrap.seed, fixed=fixed)
+    fit = CrossFit(
+        objective,
+        member_scores,
+        splits,
+        min_votes=min_votes,
+        seed=bootstrap.seed,
+        fixed=fixed,
+        columns=columns,
+        groups=bootstrap.groups,
+    )
     answers = fit.answers(voting)
     alone = [
         cross_fitted_predictions(task, scores, targets, metric, folds) if fixed is None else task.predict(scores, fixed)

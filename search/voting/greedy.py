@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from foldtune.search.voting.evaluation import Objective, choose_rows
+from foldtune.trainers.user_metrics.task import is_function
 
 Array = npt.NDArray[Any]
 
@@ -46,19 +47,33 @@ def greedy_weights(objective: Objective, member_scores: Sequence[Array], *, seed
 
 
 class _Evaluator:
-    """Values of means of candidates, the higher the better; each is computed once."""
+    """Values of means of candidates, the higher the better; each is computed once.
+
+    A function of the user takes hundreds of calls a fit, so that all means have the post-processing of the mean of all
+    candidates.
+    """
 
     def __init__(self, objective: Objective, scores: Sequence[Array]) -> None:
         self._objective, self._scores = objective, scores
         self._known: dict[tuple[int, ...], float] = {}
+        task, metric = objective.task, objective.metric
+        self._common: Mapping[str, Any] | None = None
+        if is_function(task, metric):
+            whole = np.asarray(sum(scores[1:], scores[0]) / len(scores))
+            self._common = task.fit_postprocess(whole, objective.targets, metric)
 
     def value(self, taken: Sequence[int]) -> float:
         """Return the value of the mean of the candidates `taken`, each as often as it is there."""
         key = tuple(sorted(taken))
         if key not in self._known:
             mean = sum((self._scores[index] for index in key[1:]), self._scores[key[0]]) / len(key)
-            self._known[key] = round(self._objective.sign * self._objective.fitted_value(mean), _PLACES)
+            self._known[key] = round(self._objective.sign * self._value_of(mean), _PLACES)
         return self._known[key]
+
+    def _value_of(self, mean: Array) -> float:
+        if self._common is None:
+            return self._objective.fitted_value(mean)
+        return self._objective.value(mean, self._objective.task.predict(mean, self._common))
 
     def best_first(self) -> list[int]:
         """Return the candidates by their own value, equals by their scores and not by their position."""

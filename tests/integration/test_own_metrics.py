@@ -1,4 +1,4 @@
-"""A function and costs of the user's own through search, thresholds, ensemble and predict, in real workers."""
+"""Own metrics, costs and columns of metadata through search, ensemble and predict, in real workers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,21 @@ def costs_of(labels: list[str]) -> list[list[float]]:
 
 @pytest.fixture(scope="module")
 def folder(foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]) -> Path:
-    """A folder with a finished run `mine` of two trials."""
+    """A folder with a finished run `mine` of two trials, whose table has two columns beside the images."""
     folder: Path = foldtune.folder
+    rng = np.random.default_rng(0)
+    for name in ("train", "test"):
+        table = pd.read_csv(folder / f"digits/{name}.csv", dtype=str)
+        table["dose"] = [f"{value:.2f}" for value in rng.random(len(table))]
+        table.loc[::7, "dose"] = ""
+        table["pen"] = rng.choice(["fine", "broad"], len(table))
+        table.to_csv(folder / f"digits/{name}.csv", index=False)
     (folder / "metrics.py").write_text(FILE)
     labels = sorted(pd.read_csv(folder / "digits/train.csv", dtype=str)["label"].unique())
     search = {"metric": "metrics.py:worst_recall", "costs": costs_of(labels), "num_samples": 2, "max_epochs": 2}
     space = {"lr": {"loguniform": [0.003, 0.03]}, "postprocess": "tuned"}
-    foldtune_in(folder, "search", write_search("mine", space, top=2, search=search))
+    data = {"test": "test.csv", "columns": {"dose": "number", "pen": "category"}}
+    foldtune_in(folder, "search", write_search("mine", space, top=2, search=search, data=data))
     return folder
 
 
@@ -47,6 +55,7 @@ def test_trials_ensemble_and_predictions(folder: Path, foldtune_in: Callable[...
     done = foldtune_in(folder, "ensemble", "mine", "--voting", "auto", "--format", "json")
     described = json.loads(done.stdout)
     assert described["metric"] == "worst_recall"
+    assert list(described["compared"]) == ["soft", "hard", "weighted", "greedy", "stack"]
     oof = RunStore(folder / "runs/mine").ensemble.read_oof()
     assert oof is not None
     targets, predictions = oof["targets"], oof["predictions"]
@@ -61,3 +70,30 @@ def test_trials_ensemble_and_predictions(folder: Path, foldtune_in: Callable[...
     assert len(pd.read_csv(folder / "predictions.csv"))
     copy.rename(folder / "runs/mine/metric.py")
     (folder / "moved.py").rename(folder / "metrics.py")
+
+
+def test_the_stacker_votes_and_predicts_with_columns_of_a_csv(folder: Path, foldtune_in: Callable[..., Any]) -> None:
+    done = foldtune_in(folder, "ensemble", "mine", "--voting", "stack", "--format", "json")
+    described = json.loads(done.stdout)
+    assert described["voting"] == "stack"
+    assert [each["name"] for each in described["stacker"]["columns"]] == ["dose", "pen"]
+    stored = RunStore(folder / "runs/mine").ensemble.read_test()
+    assert stored is not None
+    by_id = dict(zip(stored["ids"].tolist(), stored["scores"], strict=True))
+    predict = ("predict", "mine", "digits/test.csv", "--images", "digits/images", "--output", "predictions.csv")
+    foldtune_in(folder, *predict)
+    labels = described["task"]["labels"]
+    found = pd.read_csv(folder / "predictions.csv", dtype={"image": str}).set_index("image")
+    own = found.loc[list(by_id), [f"score_{label}" for label in labels]].to_numpy()
+    np.testing.assert_allclose(own, np.array(list(by_id.values())), atol=1e-5)
+    alone = foldtune_in(folder, "predict", "mine", "digits/images", "--output", "without.csv")
+    assert "takes dose, pen beside the images, all missing here" in alone.stderr
+    apart = foldtune_in(
+        folder, "predict", "mine", "digits/images", "--columns", "digits/test.csv", "--output", "apart.csv"
+    )
+    assert "missing here" not in apart.stderr
+    again = pd.read_csv(folder / "apart.csv", dtype={"image": str}).set_index("image")
+    np.testing.assert_allclose(
+        again.loc[list(by_id), [f"score_{label}" for label in labels]].to_numpy(), own, atol=1e-5
+    )
+    foldtune_in(folder, "thresholds", "mine", "--ensemble", "--grid", "prior_power=0,1", "--submissions", "sweep")

@@ -193,6 +193,12 @@ def with_metrics(task: Task, metrics: Sequence[UserMetric]) -> Task:
     return _JOINED[kind](**values, user_metrics=tuple(metrics))
 
 
+def is_function(task: Task, metric: str) -> bool:
+    """Whether a metric of a task is a function of the user's."""
+    own = task.user_metrics if isinstance(task, WithMetrics) else ()
+    return any(isinstance(each, MetricFunction) and each.name == metric for each in own)
+
+
 def stored_costs(task: Task) -> list[list[float]] | None:
     """The matrix of a task's costs, JSON-able; None without one."""
     own = task.user_metrics if isinstance(task, WithMetrics) else ()

@@ -62,6 +62,14 @@ def predict(
         Path | None,
         typer.Option(metavar="F", help="Table of labelled images: --draw shows hits, misses, false alarms."),
     ] = None,
+    columns: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F",
+            help="CSV with the columns that the ensemble takes beside the images (data.columns); a CSV of IMAGES has "
+            "them itself.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Images at a time.")] = 64,
     device: Annotated[
         str | None,
@@ -84,7 +92,9 @@ def predict(
     from foldtune.search.cli.handlers.use.predict import PredictRequest, predict_images
 
     predict_images(
-        PredictRequest(ensemble, storage, images, file, sample, root, id_column, tta, draw, labels, batch_size, device)
+        PredictRequest(
+            ensemble, storage, images, file, sample, root, id_column, tta, draw, labels, batch_size, device, columns
+        )
     )
 
 

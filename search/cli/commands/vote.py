@@ -109,11 +109,12 @@ def ensemble(
     voting: Annotated[
         str | None,
         typer.Option(
-            metavar="soft|hard|weighted|greedy|rank|auto",
+            metavar="soft|hard|weighted|greedy|rank|stack|auto",
             help="How members are combined. soft: mean of scores. hard: each configuration has one vote; "
             "log loss, auroc and other metrics of scores stay those of the mean. "
             "weighted: mean by the weights of least log loss, whatever the metric. greedy: mean of those that "
-            "help, chosen again and again. rank: mean of ranks, for auroc and map. auto: whichever does best on "
+            "help, chosen again and again. rank: mean of ranks, for auroc and map. "
+            "stack: logistic regression of the scores and the columns of data.columns. auto: whichever does best on "
             "rows it was not fitted on.",
         ),
     ] = None,

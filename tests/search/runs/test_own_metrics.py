@@ -13,11 +13,13 @@ import yaml
 
 from foldtune.errors import InputError, MetricUntrusted, RunCorrupt
 from foldtune.results.runs.store import RunStore
+from foldtune.search.cli.handlers.search.search import SearchRequest, remote_search
 from foldtune.search.config.packaging import pack_job
 from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
 from foldtune.search.runs.run import Run, check_same, check_same_metrics, new_store, open_run, start_run
 from foldtune.search.runs.trusted_metrics import own_function, trusting_metrics
 from foldtune.search.runs.validation import Checked, check_file
+from foldtune.trainers.user_metrics.function import digest_of
 from tests.search.conftest import Project
 
 Command = Callable[..., tuple[int, str, str]]
@@ -186,3 +188,11 @@ def test_a_job_takes_the_files_along(project: Project) -> None:
     assert json.dumps(raw)  # which is as it was
     absent = pack_job(raw, Path("/shared"))
     assert absent.config["search"]["metric"] == "/shared/metrics.py:hits"
+
+
+def test_a_search_that_is_sent_to_a_cluster_is_the_users_own(project: Project) -> None:
+    (project.folder / "metrics.py").write_text(HITS)
+    command = remote_search(SearchRequest(Path(project.config(OWN))))
+    assert command.files()["metrics.py"] == HITS
+    recorded = (project.folder / "state" / "foldtune" / "metrics").read_text().splitlines()
+    assert recorded == [digest_of(HITS)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,8 @@ from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
+from foldtune.trainers.user_metrics.function import MetricFunction
+from foldtune.trainers.user_metrics.task import with_metrics
 
 Array = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.int64]
@@ -397,3 +401,18 @@ def test_what_the_user_fixed_stays_fixed(voting: str, metric: str) -> None:
     assert judged.member_values == pytest.approx(alone)
     if judged.combiner.voting != "hard":
         np.testing.assert_array_equal(judged.predictions, TASK.predict(judged.scores, FIXED))
+
+
+def test_greedy_fits_a_function_of_the_users_once(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\n\ncalls = []\n\n\ndef recall(targets, predictions):\n    calls.append(1)\n"
+        "    return float(np.mean([(predictions[targets == c] == c).mean() for c in np.unique(targets)]))\n"
+    )
+    function = MetricFunction.read(tmp_path / "own.py", "recall")
+    task = with_metrics(TASK, [function])
+    members, targets, _ = draw(300, (2.0, 1.0, 0.2))
+    fitted = fit_method(Objective(task, "recall", targets), members, voting="greedy")
+    calls = len(sys.modules[f"foldtune_metric_{function.digest[:16]}"].calls)
+    assert calls < 2500  # a fit of every mean would take a hundred thousand
+    assert fitted.weights[0] > 0.4
+    assert fitted.weights[2] < 0.2

@@ -26,10 +26,12 @@ from foldtune.search.predict.new_images import (
     check_not_replaced,
     find_images,
     sample_images,
+    with_columns,
 )
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
 from foldtune.search.runs.lookup import find_ensembles
+from foldtune.trainers.images.reading import image_suffixes
 
 Ensembles = Mapping[str | None, StoredEnsemble]
 """Ensembles by target; the target of one that belongs to no group is None."""
@@ -52,6 +54,7 @@ class PredictRequest:
         labels: table of labelled images for `draw`.
         batch_size: images at a time, >= 1.
         device: torch's name, None for a GPU where there is one.
+        columns: CSV of the columns beside the images, None for `images` where that is one.
     """
 
     ensemble: str
@@ -66,6 +69,7 @@ class PredictRequest:
     labels: Path | None
     batch_size: int
     device: str | None
+    columns: Path | None = None
 
     @property
     def options(self) -> PredictOptions:
@@ -105,7 +109,8 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
     images = find_images(request.images, request.root, request.id_column)
     if request.root is not None:
         check_inside(images, request.root, request.images)
-    check_not_replaced(request.file, images, request.images, request.labels)
+    check_not_replaced(request.file, images, request.images, request.labels, request.columns)
+    images = _with_columns(images, ensembles, request)
     drawing = None if request.draw is None else _drawing(ensembles, images, request, request.draw)
     frames: dict[str | None, pd.DataFrame] = {}
     for target, ensemble in ensembles.items():
@@ -130,6 +135,24 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
         )
 
 
+def _with_columns(images: NewImages, ensembles: Ensembles, request: PredictRequest) -> NewImages:
+    """Return the images with the columns that the ensembles take; those that no table has are missing, in a line."""
+    kinds = {name: kind for each in ensembles.values() for name, kind in each.columns.items()}
+    if not kinds:
+        if request.columns is not None:
+            raise typer.BadParameter("the ensemble takes none beside the images; leave it out", param_hint="--columns")
+        return images
+    table = request.columns
+    if table is None and request.images.is_file() and request.images.suffix.lower() not in image_suffixes():
+        table = request.images
+    if table is None:
+        note(
+            f"the ensemble takes {', '.join(kinds)} beside the images, all missing here: --columns names a CSV of them"
+        )
+        return images
+    return with_columns(images, kinds, table, request.id_column)
+
+
 def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, folder: Path) -> Drawing:
     if len(ensembles) > 1:
         raise typer.BadParameter("name the run of one target", param_hint="--draw")
@@ -139,7 +162,8 @@ def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, f
 
 def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Path) -> None:
     images = sample_images(sample, request.images, request.id_column)
-    check_not_replaced(request.file, images, sample)
+    check_not_replaced(request.file, images, sample, request.columns)
+    images = _with_columns(images, ensembles, request)
     forms = _submission_forms(ensembles, sample, request.id_column)
     for line in dict.fromkeys(line for form in forms.values() for line in form.notes):
         note(line)

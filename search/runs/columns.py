@@ -1,0 +1,160 @@
+"""Columns of metadata, `data.columns`, of the rows that are trained on, submitted or predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldtune.canonical import canonical_text
+from foldtune.errors import DataError, InputError
+from foldtune.search.config.data_section import DataConfig
+from foldtune.search.runs.dataset import read_rows
+from foldtune.search.voting.columns import Columns, Kind
+from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
+from foldtune.trainers.tasks import Task
+from foldtune.wording import first_few, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_CATEGORY = 100
+"""Characters of a category; longer ones are cut."""
+
+
+def labelled_columns(data: DataConfig, task: Task, ids: Sequence[str]) -> Columns | None:
+    """Return the columns of labelled rows, by their ids; None where the configuration names none.
+
+    Raises:
+        InputError: an absent column, or cells that are no numbers.
+    """
+    tables = [data.train] if data.valid is None else [data.train, data.valid]
+    return _columns(data, task, tables, ids)
+
+
+def submitted_columns(data: DataConfig, task: Task, ids: Sequence[str]) -> Columns | None:
+    """Return the columns of the rows to submit; else as `labelled_columns`."""
+    return None if data.test is None else _columns(data, task, [data.test], ids)
+
+
+def check_columns(data: DataConfig, task: Task) -> None:
+    """Check that every table has the columns, and numbers in those of numbers.
+
+    Raises:
+        InputError: every problem.
+    """
+    problems: list[str] = []
+    for read in (labelled_columns, submitted_columns):
+        try:
+            read(data, task, ())
+        except InputError as error:
+            problems += error.problems
+    if data.columns and "weighted" not in task.votings:
+        problems.append(f"data.columns: the task {task.name} has no scores of classes to stack; leave it out")
+    if problems:
+        raise InputError(problems)
+
+
+def columns_of(
+    frame: pd.DataFrame, id_column: str, kinds: Mapping[str, Kind], ids: Sequence[str], source: Path
+) -> Columns:
+    """Return columns of rows, by their ids, from a table; a row that it lacks has none of them.
+
+    Raises:
+        InputError: an absent column, or cells that are no numbers.
+    """
+    problems = [
+        f"data.columns: {unknown(f'column of {source}:', name, map(str, frame.columns))}"
+        for name in kinds
+        if name not in frame
+    ]
+    if problems:
+        raise InputError(problems)
+    rows = _rows_of(ids, frame[id_column].fillna("").astype(str))
+    values: dict[str, npt.NDArray[Any]] = {}
+    for name, kind in kinds.items():
+        cells = frame[name].fillna("").astype(str).str.strip()
+        try:
+            whole = _numbers(cells, name, source) if kind == "number" else _categories(cells)
+        except InputError as error:
+            problems += error.problems
+            continue
+        missing: Any = np.nan if kind == "number" else ""
+        values[name] = np.where(rows >= 0, whole[rows], missing) if len(rows) else whole[:0]
+    if problems:
+        raise InputError(problems)
+    return Columns(values)
+
+
+def names_any(ids: Sequence[str], names: Iterable[str]) -> bool:
+    """Return whether a table's names hold any of these ids."""
+    return bool((_rows_of(ids, names) >= 0).any())
+
+
+def _rows_of(ids: Sequence[str], names: Iterable[str]) -> npt.NDArray[np.int64]:
+    """Return the row (N,) of each id among names, -1 without one; either may lack the extension of the file."""
+    exact: dict[str, int] = {}
+    plain: dict[str, int] = {}
+    for row, name in enumerate(map(canonical_text, names)):
+        exact.setdefault(name, row)
+        stem = _without_extension(name)
+        plain[stem] = row if plain.get(stem, row) == row else -1  # of two files of a stem neither
+    wanted = [canonical_text(name) for name in ids]
+    return np.array([exact.get(name, plain.get(_without_extension(name), -1)) for name in wanted], dtype=np.int64)
+
+
+def _without_extension(name: str) -> str:
+    stem, dot, extension = name.rpartition(".")
+    return stem if dot and f".{extension.lower()}" in IMAGE_SUFFIXES else name
+
+
+def _columns(data: DataConfig, task: Task, tables: Sequence[Path], ids: Sequence[str]) -> Columns | None:
+    if not data.columns:
+        return None
+    found: list[Columns] = []
+    for table in tables:
+        try:
+            frame = read_rows(data, task, table, "test" if table == data.test else "train").frame
+        except DataError:
+            return None  # which the check of the rows words
+        if data.id not in frame:
+            return None
+        found.append(columns_of(frame, data.id, data.columns, ids, table))
+    return _first_known(found)
+
+
+def _first_known(found: Sequence[Columns]) -> Columns:
+    """Join columns of the same rows from several tables: what a later one knows stands over what is missing."""
+    first, *others = found
+    values = dict(first.values)
+    for other in others:
+        for name, own in other.values.items():
+            missing = np.isnan(values[name]) if own.dtype.kind == "f" else values[name] == ""
+            values[name] = np.where(missing, own, values[name])
+    return Columns(values)
+
+
+def _numbers(cells: pd.Series, name: str, source: Path) -> npt.NDArray[np.float64]:
+    values = np.full(len(cells), np.nan)
+    strange: list[str] = []
+    for row, cell in enumerate(cells):
+        if cell:
+            try:
+                values[row] = float(cell)
+            except ValueError:
+                strange.append(f"{cell!r} in data row {row + 1}")
+    if strange:
+        raise InputError(
+            f"data.columns.{name}: {len(strange)} cells of {source} are no numbers (first: {first_few(strange, 3)}); "
+            "an empty cell is a missing one, and a column of words is a category"
+        )
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _categories(cells: pd.Series) -> npt.NDArray[np.object_]:
+    values = np.empty(len(cells), dtype=object)
+    values[:] = [canonical_text(cell)[:MAX_CATEGORY] for cell in cells]
+    return values

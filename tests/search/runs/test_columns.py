@@ -1,0 +1,76 @@
+"""`data.columns`: read by the rows' ids, in every table; what is wrong is a line of the command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foldtune.errors import InputError
+from foldtune.search.predict.new_images import NewImages, with_columns
+from foldtune.search.runs.columns import labelled_columns
+from foldtune.search.runs.validation import check_file
+from tests.search.conftest import Project
+
+Command = Callable[..., tuple[int, str, str]]
+KINDS = {"age": "number", "sex": "category"}
+
+
+@pytest.fixture
+def table(project: Project) -> pd.DataFrame:
+    """train.csv with an age, of which every third is missing, and a sex in blanks."""
+    frame = pd.DataFrame(project.rows, columns=["image", "label"])
+    frame["age"] = [str(row) if row % 3 else "" for row in range(len(frame))]
+    frame["sex"] = [" f", "m ", ""] * (len(frame) // 3)
+    frame.to_csv(project.folder / "train.csv", index=False)
+    return frame
+
+
+def test_columns_come_by_id_and_may_be_missing(project: Project, table: pd.DataFrame) -> None:
+    checked = check_file(Path(project.config({"data.columns": KINDS})))
+    ids = checked.table.ids[::-1].tolist()
+    found = labelled_columns(checked.config.data, checked.task, [*ids, "no such row"])
+    assert found is not None
+    by_hand = pd.to_numeric(table["age"]).to_numpy()[::-1]
+    np.testing.assert_array_equal(found.values["age"], [*by_hand, np.nan])
+    assert found.values["sex"].tolist() == [*table["sex"].str.strip()[::-1], ""]
+    assert labelled_columns(check_file(Path(project.config())).config.data, checked.task, ids) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data.columns": {"agee": "number"}}, "data.columns: unknown column of"),
+        ({"data.columns": {"agee": "number"}}, "did you mean 'age'"),
+        ({"data.columns": {"sex": "number"}}, "data.columns.sex: 16 cells of"),
+        ({"data.columns": {"sex": "numbers"}}, "must map columns to number or category"),
+        ({"data.columns": ["sex"]}, "must map columns to number or category"),
+        ({"data.columns": KINDS, "data.test": "test.csv"}, "test.csv: 'age'"),
+        ({"ensemble.voting": "stack"}, "ensemble.voting: stack: needs columns of the table, which data.columns names"),
+    ],
+)
+def test_what_is_wrong_is_a_line_of_the_command(
+    project: Project, table: pd.DataFrame, foldtune: Command, changes: dict[str, Any], words: str
+) -> None:
+    table[["image"]].to_csv(project.folder / "test.csv", index=False)
+    code, _, err = foldtune("validate", project.config(changes))
+    assert code == 2
+    assert words in " ".join(err.split())
+
+
+def test_new_images_get_their_columns_from_a_csv(project: Project, table: pd.DataFrame) -> None:
+    images = NewImages((project.rows[4][0], "other.png"), (Path("a"), Path("b")))
+    found = with_columns(images, KINDS, project.folder / "train.csv", "image")  # type: ignore[arg-type]
+    assert found.columns is not None
+    np.testing.assert_array_equal(found.columns.values["age"], [4.0, np.nan])
+    assert found.columns.values["sex"].tolist() == ["m", ""]
+    bare = NewImages((project.rows[4][0].removesuffix(".png"),), (Path("a"),))
+    found = with_columns(bare, KINDS, project.folder / "train.csv", "image")  # type: ignore[arg-type]
+    assert found.columns is not None
+    assert found.columns.values["age"].tolist() == [4.0]
+    with pytest.raises(InputError, match="names none of the 1 images"):
+        with_columns(NewImages(("x.png",), (Path("x"),)), {"age": "number"}, project.folder / "train.csv", "image")
