@@ -17,7 +17,7 @@ from foldtune.results.runs.store import RunStore
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.user_metrics.function import MetricFunction, digest_of
 from foldtune.trainers.user_metrics.metric import UserMetric
-from foldtune.trainers.user_metrics.task import WithMetrics, with_metrics
+from foldtune.trainers.user_metrics.task import metrics_of, with_metrics
 
 MAX_DIGESTS = 1000
 """Digests that are kept; the oldest go."""
@@ -52,15 +52,13 @@ def with_trusted_metrics(task: Task, store: RunStore) -> Task:
     Raises:
         RunCorrupt: the copy is not the file that the run was started with.
     """
-    if not isinstance(task, WithMetrics):
-        return task
-    return with_metrics(task, [_unlocked(each, store) for each in task.user_metrics])
+    own = metrics_of(task)
+    return with_metrics(task, [_unlocked(each, store) for each in own]) if own else task
 
 
 def own_function(task: Task) -> MetricFunction | None:
     """Return the function that is a metric of a task, None without one."""
-    own: tuple[UserMetric, ...] = task.user_metrics if isinstance(task, WithMetrics) else ()
-    return next((each for each in own if isinstance(each, MetricFunction)), None)
+    return next((each for each in metrics_of(task) if isinstance(each, MetricFunction)), None)
 
 
 def require_available(task: Task, metric: str) -> None:

@@ -21,7 +21,7 @@ from foldtune.trainers.data.splits import make_splits
 from foldtune.trainers.postprocess.offsets import log_scores
 from foldtune.trainers.postprocess.thresholds import bounded
 from foldtune.trainers.tasks import Task
-from foldtune.trainers.tasks.judged import Judged
+from foldtune.trainers.tasks.judged import judging_task
 from foldtune.trainers.tasks.multiclass import Multiclass
 
 Array = npt.NDArray[Any]
@@ -70,7 +70,7 @@ class Stacker:
         """Return whether it is one of so many members' scores of this task."""
         width = _beside(self.features, Columns.missing(self.kinds, 1)).shape[1]
         of_scores = members * (len(task.label_names) if _is_exclusive(task) else 1)
-        outputs = _judging(task).head_size
+        outputs = judging_task(task).head_size
         return self.members == members and self.coefficients.shape == (outputs, of_scores + width)
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,12 +161,7 @@ def _fit(task: Task, member_scores: Sequence[Array], columns: Columns, targets: 
 
 def _is_exclusive(task: Task) -> bool:
     """Whether a row has one class of several, so that its scores sum to 1."""
-    return isinstance(_judging(task), Multiclass)
-
-
-def _judging(task: Task) -> Task:
-    """Return the task whose classes the scores are of: of coarser ones where finer ones are trained."""
-    return task.judged if isinstance(task, Judged) else task
+    return isinstance(judging_task(task), Multiclass)
 
 
 def _inputs(task: Task, member_scores: Sequence[Array], beside: Array) -> Iterator[tuple[slice, Array]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from foldtune.canonical import Spellings
 from foldtune.errors import DataError, Problem
 from foldtune.trainers.components import Component
-from foldtune.trainers.tasks.base import Ids, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.ordinal import Ordinal, is_number
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from torch import nn
 
     from foldtune.trainers.settings import TrialSettings
+
+
+class _OfJudged:
+    """A value of the judged task: of its class, and of an instance, which may have metrics of its run's own."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, task: Judged | None, owner: type[Judged]) -> Any:
+        return getattr(owner.judged_class if task is None else task.judged, self._name)
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,9 @@ class Judged(Task):
 
     trained_class: ClassVar[type[Multiclass]]
     judged_class: ClassVar[type[Task]]
+    metrics = cast("Mapping[str, Mode]", _OfJudged())
+    tunable_metrics = cast("frozenset[str]", _OfJudged())
+    default_metric = cast("str", _OfJudged())
 
     trained: Multiclass
     judged: Task
@@ -47,8 +60,7 @@ class Judged(Task):
         super().__init_subclass__(**kwargs)
         cls.trained_class, cls.judged_class = trained, judged
         cls.name, cls.losses = trained.name, trained.losses
-        cls.metrics, cls.default_metric = judged.metrics, judged.default_metric
-        cls.tunable_metrics, cls.votings = judged.tunable_metrics, judged.votings
+        cls.votings = judged.votings
         cls.postprocess_names = judged.postprocess_names
         cls.option_names = (*judged.option_names, "judge_map")
 
@@ -260,6 +272,11 @@ def judged_task(task: type[Task], judge_map: Mapping[str, str] | None) -> type[T
     if len(names) == 2:
         return JUDGED[task.name, Binary.name]
     return JUDGED[task.name, task.name if task.name != Ordinal.name or all(map(is_number, names)) else Multiclass.name]
+
+
+def judging_task(task: Task) -> Task:
+    """Return the task whose classes are judged, and whose scores a network's are summed to; most are it themselves."""
+    return task.judged if isinstance(task, Judged) else task
 
 
 def _judged_names(trained: Multiclass, judge_map: Mapping[str, str] | None) -> list[str]:

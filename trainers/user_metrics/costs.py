@@ -19,6 +19,7 @@ from foldtune.trainers.postprocess.offsets import fit_offsets, log_scores
 from foldtune.trainers.postprocess.thresholds import Term, best_threshold, common_threshold, label_thresholds, shrink
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.judged import judging_task
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import ARGMAX, ROUNDING, Ordinal
@@ -102,10 +103,11 @@ class Costs:
 
 def cost_labels(task: Task) -> tuple[str, ...]:
     """Names of a matrix's rows and columns, in their order. Raises DataError for a task without such costs."""
-    if isinstance(task, Multilabel):
+    judging = judging_task(task)
+    if isinstance(judging, Multilabel):
         return ("off", "on")
-    if isinstance(task, Binary | Multiclass):
-        return task.label_names
+    if isinstance(judging, Binary | Multiclass):
+        return judging.label_names
     raise DataError([f"the task {task.name} has no classes to confuse, so no costs; leave them out"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from foldtune.trainers.postprocess.expected_cost import least_expected_cost
 from foldtune.trainers.postprocess.offsets import log_scores
 from foldtune.trainers.tasks import Task, task_from_dict
 from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.judged import Judged, judging_task
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
@@ -179,6 +180,8 @@ def with_metrics(task: Task, metrics: Sequence[UserMetric]) -> Task:
     Raises:
         DataError: a task that takes none, or a name that a metric of the task has.
     """
+    if isinstance(task, Judged):
+        return replace(task, judged=with_metrics(task.judged, metrics))
     kind = _PLAIN.get(type(task), type(task))
     if not metrics and kind is type(task):
         return task
@@ -193,21 +196,28 @@ def with_metrics(task: Task, metrics: Sequence[UserMetric]) -> Task:
     return _JOINED[kind](**values, user_metrics=tuple(metrics))
 
 
+def metrics_of(task: Task) -> tuple[UserMetric, ...]:
+    """The metrics of a task that are its run's own."""
+    task = judging_task(task)
+    return task.user_metrics if isinstance(task, WithMetrics) else ()
+
+
 def is_function(task: Task, metric: str) -> bool:
     """Whether a metric of a task is a function of the user's."""
-    own = task.user_metrics if isinstance(task, WithMetrics) else ()
-    return any(isinstance(each, MetricFunction) and each.name == metric for each in own)
+    return any(isinstance(each, MetricFunction) and each.name == metric for each in metrics_of(task))
 
 
 def stored_costs(task: Task) -> list[list[float]] | None:
     """The matrix of a task's costs, JSON-able; None without one."""
-    own = task.user_metrics if isinstance(task, WithMetrics) else ()
+    own = metrics_of(task)
     return next(([list(row) for row in each.matrix] for each in own if isinstance(each, Costs)), None)
 
 
 def stored_task(values: Mapping[str, Any]) -> Task:
     """The task that `to_dict` wrote, with its own metrics. Raises DataError, SettingsError as `task_from_dict`."""
     task = task_from_dict({key: value for key, value in values.items() if key != STORED})
+    if isinstance(task, Judged):
+        return replace(task, judged=stored_task(values["judged"]))
     return with_metrics(task, [_stored_metric(each, task) for each in values.get(STORED) or ()])
 
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -20,6 +21,7 @@ from foldtune.search.voting.evaluation import Objective
 from foldtune.search.voting.stacking import Stacker, _fit, _Settings, fit_stacker
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.judged import MulticlassAsMulticlass
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
@@ -113,6 +115,19 @@ def test_a_class_that_the_fit_does_not_have_is_never_likely() -> None:
     scores, targets, columns = problem(labels)
     targets[:, 1] = 0
     assert _fit(labels, scores, columns, targets, _Settings(0.03)).scores(labels, scores, columns)[:, 1].max() < 1e-3
+
+
+def test_scores_of_judged_classes_are_stacked() -> None:
+    frame = pd.DataFrame({"y": ["a", "b", "c", "d"] * (ROWS // 4)})
+    task = MulticlassAsMulticlass.from_frame(frame, "y", judge_map={"a": "x", "b": "x", "c": "y", "d": "z"})
+    rng = np.random.default_rng(0)
+    fine = task.encode(frame)
+    members = [task.scores(rng.normal(size=(ROWS, 4)))]
+    columns = Columns({"hint": fine + rng.normal(size=ROWS)})
+    stacker, held_out = fit_stacker(Objective(task, "loss", fine), members, columns)
+    assert stacker.fits(task, 1)
+    assert held_out.shape == (ROWS, 3)
+    assert task.metric_value("loss", held_out, task.predict(held_out), fine) < 1.0
 
 
 def test_unknown_cells_of_labels_are_no_rows_of_the_regression() -> None:

@@ -7,6 +7,7 @@ import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from foldtune.errors import DataError
@@ -15,6 +16,7 @@ from foldtune.trainers.postprocess.offsets import coordinate_ascent, log_scores
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.crossfit import cross_fitted_score
+from foldtune.trainers.tasks.judged import OrdinalAsBinary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
@@ -179,3 +181,22 @@ def test_an_unknown_cell_costs_nothing() -> None:
     predictions = np.array([[1, 1], [1, 0]])
     assert task.metric_value("cost", np.full((2, 2), 0.5), predictions, targets) == (ALARM + MISS) / 2
     assert task.fit_postprocess(np.full((2, 2), 0.5), targets, "cost")
+
+
+def test_costs_of_coarser_classes_that_are_judged() -> None:
+    frame = pd.DataFrame({"y": ["0", "1", "2"] * 20})
+    plain = OrdinalAsBinary.from_frame(frame, "y", judge_map={"0": "no", "1": "yes", "2": "yes"})
+    task = with_metrics(plain, [Costs(TWO)])
+    fine = plain.encode(frame)
+    scores = task.scores(rng.normal(size=(60, 3)))
+    predictions = task.predict(scores)
+    assert task.metrics["cost"] == "min"
+    assert "cost" in task.tunable_metrics
+    assert "cost" not in type(task).metrics
+    by_hand = np.array(TWO)[(fine > 0).astype(int), predictions].mean()
+    assert task.evaluate(scores, predictions, fine)["cost"] == pytest.approx(by_hand)
+    fitted = task.fit_postprocess(scores, fine, "cost")
+    assert task.metric_value("cost", scores, task.predict(scores, fitted), fine) <= by_hand
+    assert stored_task(json.loads(json.dumps(task.to_dict()))) == task
+    assert Costs.of([[0, 1], [1, 0]], plain, "costs").matrix
+    assert with_metrics(task, ()) == plain
