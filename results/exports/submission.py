@@ -14,6 +14,7 @@ from foldtune.canonical import canonical_text
 from foldtune.csv_files import csv_dialect, read_csv
 from foldtune.errors import DataError, SubmissionError
 from foldtune.ids import match_ids
+from foldtune.results.exports.json_samples import read_json_sample
 from foldtune.results.storage.files import write_csv
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
@@ -39,10 +40,15 @@ def write_submission(
     Raises SubmissionError, StorageError.
     """
     ordered = arrange_submission(frame, sample, id_column=id_column, encoding=encoding)
-    dialect = None if sample is None else _in_encoding(csv_dialect, Path(sample), encoding)
+    table = None if sample is None or _is_json(Path(sample)) else Path(sample)
+    dialect = None if table is None else _in_encoding(csv_dialect, table, encoding)
     written = ordered.rename(columns=lambda name: "" if _UNNAMED.fullmatch(str(name)) else name)
     write_csv(path, written, dialect)
     return ordered
+
+
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() == ".json"
 
 
 def is_echoed(column: str) -> bool:
@@ -103,9 +109,13 @@ def read_sample(path: Path, encoding: str | None = None) -> pd.DataFrame:
         if not path.exists():
             raise SubmissionError(f"no sample submission at {path}")
         try:
-            frame = _in_encoding(partial(read_csv, empty_is_missing=False), path, encoding).fillna("")
+            if _is_json(path):
+                frame = read_json_sample(path)
+            else:
+                frame = _in_encoding(partial(read_csv, empty_is_missing=False), path, encoding)
         except DataError as error:
             raise SubmissionError(f"cannot be read as a sample submission: {error}") from None
+    frame = frame.fillna("")
     if frame.empty:
         raise SubmissionError(f"{path} has no rows: a sample submission lists every id that must be predicted")
     return frame

@@ -19,10 +19,12 @@ from foldtune.results.storage.files import (
     is_file,
     move_file,
     names_in,
+    read_bytes,
     read_json,
     read_npz,
     remove_file,
     remove_tree,
+    write_bytes_atomic,
     write_npz,
     write_sealed,
 )
@@ -112,6 +114,7 @@ class EnsembleDir:
         self.oof_path = root / "oof.npz"
         self.test_path = root / "test.npz"
         self.submission_path = root / "submission.csv"
+        self.boxes_paths = (root / "submission.json", root / "submission.zip")
 
     @classmethod
     def open(cls, root: StorePath) -> EnsembleDir:
@@ -155,6 +158,17 @@ class EnsembleDir:
         """Return the test set's arrays, or None where there are none. Raises RunCorrupt."""
         return read_npz(self._own(self.test_path))
 
+    def write_boxes(self, suffix: str, content: bytes) -> None:
+        """Store the submission's boxes in a form of files of this suffix. Raises StorageError."""
+        write_bytes_atomic(self._boxes_path(suffix), content)
+
+    def read_boxes(self, suffix: str) -> bytes | None:
+        """Return the submission's boxes as a file of this suffix, None where there are none."""
+        return read_bytes(self._own(self._boxes_path(suffix)))
+
+    def _boxes_path(self, suffix: str) -> StorePath:
+        return next(path for path in self.boxes_paths if path.name.endswith(suffix))
+
     def _own(self, path: StorePath) -> StorePath:
         """Return the path of a file of this folder. Raises RunCorrupt where a link leads out of it."""
         return join_stored(self.root, path.name) if isinstance(self.root, Path) else path
@@ -187,7 +201,7 @@ class EnsembleDir:
         try:
             yield stage
             remove_file(self.json_path)
-            for path in (self.oof_path, self.test_path, self.submission_path):
+            for path in (self.oof_path, self.test_path, self.submission_path, *self.boxes_paths):
                 remove_file(path)
                 if is_file(stage.root / path.name):
                     move_file(stage.root / path.name, path)

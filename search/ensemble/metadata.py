@@ -13,6 +13,7 @@ from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.plan import EnsemblePlan
 from foldtune.search.ensemble.racing import Dropped
+from foldtune.search.predict.box_files import read_form
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.estimate import Estimate, Member, best_single
 
@@ -57,6 +58,7 @@ def describe(
         "compared": dict(judged.compared),
         "tta": plan.tta,
         **_images(home),
+        "boxes_form": _boxes_form(home),
         "data": dict(data),
         "rows": len(targets),
         "members": [
@@ -104,6 +106,13 @@ def _images(run: Run) -> dict[str, Any]:
         "window": data.window,
         "max_megapixels": data.max_megapixels,
     }
+
+
+def _boxes_form(run: Run) -> str | None:
+    """Return the form in which the labels of text detection came, None for other tasks."""
+    data = run.config.data
+    form = read_form(run.task, data.train, data.encoding) if run.task.has_spatial_targets else None
+    return None if form is None else form.name
 
 
 def _dropped(candidate: Candidate, each: Dropped) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from foldtune.errors import InputError
 from foldtune.results.storage.paths import StorePath, address
 from foldtune.search.runs.dataset import Labelled, Progress, open_images, read_unlabelled
+from foldtune.search.runs.pixel_notes import pixel_notes
 from foldtune.search.runs.run import Run, reopen_labelled
 from foldtune.search.runs.unchanged import check_test_rows
 from foldtune.search.voting.evaluation import differing
@@ -56,7 +57,8 @@ def open_source(run: Run, decoders: int, progress: Progress | None) -> Source:
     cached = open_images(labelled.images, readable, progress) if broken else prepared
     digest, of_before, changed = check_test_rows(run.store, readable, cached.folder, moved=run.moved)
     test = Unlabelled(readable, labelled.images, table.ids, prepared.keep, digest, of_before)
-    return Source(run, labelled, test, broken, (*labelled.notes, *([changed] if changed else [])))
+    shown = (f"to submit: {note}" for note in pixel_notes(prepared, run.config.data))
+    return Source(run, labelled, test, broken, (*labelled.notes, *shown, *([changed] if changed else [])))
 
 
 def check_sources(sources: Sequence[Source]) -> None:

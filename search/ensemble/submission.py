@@ -16,7 +16,8 @@ from foldtune.search.checks.submission_form import submission_form
 from foldtune.search.checks.target_columns import target_part
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
-from foldtune.search.predict.tables import finite_rows, submission_frame
+from foldtune.search.predict.box_files import box_form, submission_bytes
+from foldtune.search.predict.tables import finite_rows, submission_frame, submission_image_sizes
 from foldtune.search.runs.columns import submitted_columns
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
@@ -64,9 +65,20 @@ def write_test_rows(
         )
     )
     frame = submission_frame(run.task, run.config.data, test.ids, scores, predictions, metric=run.goal.metric)
+    _write_boxes(run, test.ids, predictions, list(frame.columns), stage)
     data = run.config.data
     named = {"id_column": frame.columns[0], "encoding": data.encoding}
     return write_submission(frame, stage.submission_path, data.sample_submission, **named)
+
+
+def _write_boxes(
+    run: Run, ids: npt.NDArray[np.str_], predictions: Array, columns: list[str], stage: EnsembleDir
+) -> None:
+    """Write the submission's boxes in the form in which labels came, where that is another than a table."""
+    form, sizes = box_form(run.task, run.config.data), submission_image_sizes(run.task, run.config.data, ids)
+    if form is not None and sizes is not None:
+        content = submission_bytes(form, run.config.data, ids, predictions, sizes, columns)
+        stage.write_boxes(form.suffix, content)
 
 
 def in_form_of(run: Run, target: str, frame: pd.DataFrame, sample: Path | None) -> pd.DataFrame:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy.typing as npt
 
 from foldtune.errors import DataError, InputError
+from foldtune.ids import match_ids
 from foldtune.paths import join_to_write, output_names
 from foldtune.results.exports.annotated_image import write_annotated
 from foldtune.search.predict.new_images import NewImages
 from foldtune.trainers.data.readers import ReadOptions
+from foldtune.trainers.detection.pages import with_sides
 from foldtune.trainers.tasks import Task
 from foldtune.wording import unknown
 
@@ -64,7 +66,7 @@ def start_drawing(task: Task, images: NewImages, folder: Path, labels: Path | No
         raise InputError(f"--draw: predictions of task {task.name} are no places in an image")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--draw {folder}: is a file; name a folder")
-    targets = {} if labels is None else _read(task, labels, id_column)
+    targets = {} if labels is None else _read(task, labels, id_column, images)
     if labels is not None and not targets.keys() & set(images.ids):
         raise InputError(f"--labels {labels}: holds none of the {len(images.ids)} images (first: {images.ids[0]})")
     names = output_names(images.ids, ".png")
@@ -85,12 +87,16 @@ def _spare_originals(images: NewImages, folder: Path, names: Iterable[PurePosixP
         )
 
 
-def _read(task: Task, labels: Path, id_column: str) -> dict[str, Array]:
+def _read(task: Task, labels: Path, id_column: str, images: NewImages) -> dict[str, Array]:
+    target = str(getattr(task, "target", "label"))
     try:
-        frame = task.read_source(labels, ReadOptions(id_column, part="test")).frame
-        if id_column not in frame:
-            raise InputError(f"--labels {labels}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
+        source = task.read_source(labels, ReadOptions(id_column, target, part="test"))
+        if id_column not in source.frame:
+            columns = map(str, source.frame.columns)
+            raise InputError(f"--labels {labels}: {unknown('column', id_column, columns)}; give --id")
+        frame = with_sides(source.frame, source.images or images.paths[0].parent, id_column, target)
         targets = task.encode(frame, labels)
     except DataError as error:
         raise InputError([f"--labels {text}" for text in error.problems]) from None
-    return dict(zip(frame[id_column].astype(str), targets, strict=True))
+    rows = {name: row for row, name in enumerate(frame[id_column].astype(str))}
+    return {name: targets[rows[labelled]] for name, labelled in match_ids(images.ids, rows).items()}

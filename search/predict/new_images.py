@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from foldtune.search.checks.submission_form import id_column_of
 from foldtune.search.config.data_section import default_cache_dir
 from foldtune.search.runs.columns import columns_of, names_any
 from foldtune.search.voting.columns import Columns, Kind
-from foldtune.trainers.data.readers import ReadOptions, read_source
+from foldtune.trainers.data.readers import READERS, Reader, ReadOptions, read_source
 from foldtune.trainers.images.image_folder import read_folder
 from foldtune.trainers.images.locate import ambiguous_images, locate
 from foldtune.trainers.images.reading import image_suffixes
@@ -42,12 +42,13 @@ class NewImages:
     columns: Columns | None = None
 
 
-def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
+def find_images(source: Path, root: Path | None, id_column: str, readers: Sequence[Reader] = READERS) -> NewImages:
     """The images of a folder (with its subfolders, linked ones too), one file, or the rows of a table.
 
     Args:
         root: folder of the images that a table names; the table's own by default.
         id_column: the table's column of image names.
+        readers: forms of tables.
 
     Raises:
         InputError: nothing there, or rows without a name.
@@ -59,7 +60,8 @@ def find_images(source: Path, root: Path | None, id_column: str) -> NewImages:
         raise InputError(f"{source}: no such file or folder")
     if source.suffix.lower() in image_suffixes():
         return NewImages((_writable(source.name),), (source,))
-    rows = read_source(source, ReadOptions(id_column, part="test", unpacked=default_cache_dir() / "unpacked"))
+    options = ReadOptions(id_column, part="test", unpacked=default_cache_dir() / "unpacked")
+    rows = read_source(source, options, readers)
     frame = rows.frame
     if id_column not in frame:
         raise InputError(f"{source}: {unknown('column', id_column, map(str, frame.columns))}; give --id")

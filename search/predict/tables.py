@@ -40,7 +40,7 @@ def submission_frame(
     """
     sample = None if data.sample_submission is None else read_sample(data.sample_submission, data.encoding)
     form = form_of(data, task, metric, sample)
-    return form.fill(task, ids, predictions, scores=scores, image_sizes=_submission_image_sizes(task, data, ids))
+    return form.fill(task, ids, predictions, scores=scores, image_sizes=submission_image_sizes(task, data, ids))
 
 
 def finite_rows(task: Task, scores: Array) -> npt.NDArray[np.bool_]:
@@ -57,10 +57,11 @@ def original_image_sizes(task: Task, paths: Sequence[Path]) -> Sizes | None:
     """
     if not task.has_spatial_targets:
         return None
-    return np.array([_image_size(path) for path in paths], dtype=np.int64).reshape(-1, 2)
+    return np.array([image_size(path) for path in paths], dtype=np.int64).reshape(-1, 2)
 
 
-def _submission_image_sizes(task: Task, data: DataConfig, ids: npt.NDArray[np.str_]) -> Sizes | None:
+def submission_image_sizes(task: Task, data: DataConfig, ids: npt.NDArray[np.str_]) -> Sizes | None:
+    """Return (T, 2) heights and widths of the images to submit, as `original_image_sizes`. Raises InputError."""
     if not task.has_spatial_targets:
         return None
     table = read_unlabelled(data, task)
@@ -68,7 +69,8 @@ def _submission_image_sizes(task: Task, data: DataConfig, ids: npt.NDArray[np.st
     return original_image_sizes(task, [paths.get(name, Path()) for name in ids.tolist()])
 
 
-def _image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
+    """Return height and width in pixels of an image file, (0, 0) of an unreadable one."""
     try:
         return picture_size(path)
     except BrokenImage:

@@ -22,7 +22,7 @@ from foldtune.trainers.data.joined import with_validation
 from foldtune.trainers.data.readers import Part, ReadOptions, Source
 from foldtune.trainers.data.table import Table, TableLayout, read_table, rows_of_split
 from foldtune.trainers.data.target_forms.label_text import LabelText
-from foldtune.trainers.detection.pages import check_pages
+from foldtune.trainers.detection.pages import FORMS_OF_BOXES, check_pages, with_sides
 from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.images.cache import ImageSource, Prepared, prepare_images
 from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
@@ -187,7 +187,10 @@ def read_rows(data: DataConfig, task: Task | type[Task], path: Path, part: Part 
         DataError: what is wrong with the file or folder.
     """
     unpacked = (data.cache_dir or default_cache_dir()) / "unpacked"
-    return task.read_source(path, ReadOptions(data.id, data.target_name, part, data.encoding, unpacked))
+    source = task.read_source(path, ReadOptions(data.id, data.target_name, part, data.encoding, unpacked))
+    if part == "test" or source.form not in FORMS_OF_BOXES:
+        return source
+    return replace(source, frame=with_sides(source.frame, source.images or data.images, data.id, data.target_name))
 
 
 def _layout(data: DataConfig, source: Source, group: str | None = None, images: Path | None = None) -> TableLayout:

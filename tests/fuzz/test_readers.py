@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fuzz_inputs import (
@@ -35,6 +36,8 @@ from foldtune.search.config.targets import read_config_file
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.spaces import Space
 from foldtune.trainers.data.label_columns import read_csv
+from foldtune.trainers.data.readers import ReadOptions
+from foldtune.trainers.detection.pages import with_sides
 from foldtune.trainers.images.reading import decode, is_deep, picture_size
 from foldtune.trainers.tasks import TASKS
 
@@ -84,6 +87,25 @@ def picture(path: Path) -> None:
             step(path)
 
 
+def boxes(path: Path) -> None:
+    file = path.with_suffix(".json")
+    file.write_bytes(path.read_bytes())
+    frame = TASKS["text_detection"].read_source(file, ReadOptions("image", "boxes")).frame
+    TASKS["text_detection"].from_frame(with_sides(frame, path.parent, "image", "boxes"), "boxes", image_size=64)
+
+
+COCO: dict[str, Any] = {
+    "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}, {"id": 2, "file_name": "b.png"}],
+    "annotations": [
+        {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": 0},
+        {"image_id": 2, "category_id": 1, "segmentation": [[1, 2, 8, 2, 8, 9], [1, 2, 8, 2, 8, 9]]},
+    ],
+    "categories": [{"id": 1, "name": "text"}],
+}
+QUAD = [[1, 2], [8, 2], [8, 9], [1, 9]]
+UFO: dict[str, Any] = {"images": {"a.png": {"img_w": 9, "img_h": 9, "words": {"1": {"points": QUAD}}}}}
+
+
 def stored_json(path: Path) -> None:
     for read in (read_json, read_jsonl):
         with one_message():
@@ -96,6 +118,7 @@ READERS: dict[str, tuple[Callable[[Path], object], tuple[bytes, ...]]] = {
     "sample submission": (read_sample, TABLES),
     "gates": (gates, GATES),
     "image": (picture, IMAGES),
+    "boxes": (boxes, (json.dumps(COCO).encode(), json.dumps(UFO).encode())),
     "stored json": (stored_json, (*JSONS, (STORED / "task.json").read_bytes())),
     "arrays": (
         read_npz,
@@ -199,5 +222,18 @@ def test_any_ensemble(ensemble: Path) -> None:
         (ensemble / "ensemble.json").write_bytes(content)
         with one_message():
             opened(ensemble)
+
+    holds()
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("content", [COCO, UFO], ids=["coco", "ufo"])
+def test_any_change_of_boxes(file: Path, content: dict[str, Any]) -> None:
+    @many(EXAMPLES)
+    @given(changed_json(content))
+    def holds(changed: bytes) -> None:
+        file.write_bytes(changed)
+        with one_message():
+            boxes(file)
 
     holds()

@@ -1,12 +1,17 @@
-"""Pages with boxes: whether their stated sides are those of the pictures, in whose shares the boxes are kept."""
+"""Pages with boxes: their sides, in whose shares the boxes are kept, stated by the labels or by the pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+
+from foldtune.canonical import canonical_text
 from foldtune.errors import BrokenImage, DataError
+from foldtune.trainers.images.locate import locate
 from foldtune.trainers.images.reading import picture_size
 from foldtune.wording import shortened
 
@@ -14,6 +19,9 @@ _READERS = 8
 _SHOWN = 5
 _ASPECT = 0.01
 """Relative difference of the aspect ratios up to which a page was only scaled; whole pixels allow no less."""
+
+FORMS_OF_BOXES = ("coco", "ufo", "icdar")
+"""Forms of labels that may not state the sides of their pages."""
 
 Sides = tuple[float, float]
 """Height and width in pixels."""
@@ -50,6 +58,41 @@ def check_pages(ids: Sequence[str], paths: Sequence[Path], stated: Sequence[Side
     if not scaled:
         return ()
     return (f"{len(scaled)} pages have pictures of other sides and the same form; boxes are scaled ({scaled[0]})",)
+
+
+def with_sides(frame: pd.DataFrame, images: Path, id_column: str, column: str) -> pd.DataFrame:
+    """Return rows of boxes with the width and height of their pictures where the labels do not state them.
+
+    A picture that is missing or broken, which other checks name, is as large as its boxes reach.
+
+    Args:
+        frame: rows with columns width and height; others are returned as they are.
+        images: folder of the images.
+        id_column: column of the images.
+        column: column of the boxes.
+    """
+    if not {"width", "height", id_column} <= set(frame.columns):
+        return frame
+    rows = [row for row, pair in enumerate(zip(frame["width"], frame["height"], strict=True)) if None in pair]
+    if not rows:
+        return frame
+    names = [canonical_text(str(frame[id_column].iloc[row])) for row in rows]
+    with ThreadPoolExecutor(_READERS) as pool:
+        pictures = list(pool.map(_picture_sides, locate(images, names).paths))
+    sides = {name: frame[name].tolist() for name in ("height", "width")}
+    boxes: list[Any] = frame[column].iloc[rows].tolist() if column in frame else [[]] * len(rows)
+    for row, picture, each in zip(rows, pictures, boxes, strict=True):
+        sides["height"][row], sides["width"][row] = picture or _enclosing(each)
+    return frame.assign(**{name: pd.Series(values, dtype=object, index=frame.index) for name, values in sides.items()})
+
+
+def _enclosing(boxes: Any) -> Sides:
+    """Return a height and width in which boxes lie."""
+    try:
+        points = [(float(x), float(y)) for box in boxes or [] for x, y in box["points"]]
+    except (TypeError, ValueError, KeyError):  # of another form, which their reading names
+        points = []
+    return max([1.0, *(y for _, y in points)]), max([1.0, *(x for x, _ in points)])
 
 
 def _picture_sides(path: Path) -> Sides | None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from foldtune.csv_files import MAX_TABLE_BYTES
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.source import ReadOptions, Source
+from foldtune.trainers.detection.forms.coco import is_coco, read_coco
+from foldtune.trainers.detection.forms.json_file import read_json
+from foldtune.trainers.detection.forms.page import Page
+from foldtune.trainers.detection.forms.ufo import is_ufo, read_ufo
 from foldtune.trainers.detection.polygons import Points, repair
 from foldtune.wording import shortened, unknown
 
@@ -21,7 +25,7 @@ FORM = '{"NAME.jpg": {"width": 480, "height": 960, "boxes": [{"points": [[x, y],
 
 
 class BoxesJson:
-    """JSON of the form `FORM`, by its suffix."""
+    """JSON of boxes by its suffix: of the form `FORM`, COCO or UFO."""
 
     own_target: str | None = "boxes"
 
@@ -29,40 +33,39 @@ class BoxesJson:
         return path.is_file() and path.suffix.lower() == ".json"
 
     def read(self, path: Path, options: ReadOptions) -> Source:
-        return Source(_read_boxes(path), "boxes", id_column="image")
+        content = read_json(path, options.encoding or "utf-8-sig")
+        if is_coco(content):
+            return read_coco(path, content)
+        return read_ufo(path, content) if is_ufo(content) else _own(path, content)
 
 
-def _read_boxes(path: Path) -> pd.DataFrame:
+def _own(path: Path, images: Any) -> Source:
     """Return a row an image: columns image, width, height and boxes, each a list of mappings with `points`.
 
     Raises:
-        DataError: not JSON of the form `FORM`.
+        DataError: not of the form `FORM`.
     """
-    try:
-        if path.stat().st_size > MAX_TABLE_BYTES:
-            raise DataError([f"{path}: holds more than {MAX_TABLE_BYTES >> 20:,} MB, the most that a table may"])
-        images = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_key_twice)
-    except FileNotFoundError:
-        raise DataError([f"{path}: no such file"]) from None
-    except RecursionError:
-        raise DataError([f"{path}: cannot be read as JSON (lists and mappings too deep inside one another)"]) from None
-    except (ValueError, OSError) as error:
-        reason = shortened(" ".join(str(error).split()), 200)
-        raise DataError([f"{path}: cannot be read as JSON ({reason})"]) from None
     if not isinstance(images, dict) or not all(isinstance(each, dict) for each in images.values()):
-        raise DataError([f"{path}: must be a mapping from image names to mappings, as in {FORM}"])
+        raise DataError([f"{path}: must be a mapping from image names to mappings, as in {FORM}; or COCO, or UFO"])
     keys = dict.fromkeys(["width", "height", *(key for each in images.values() for key in each)])
     columns = {key: pd.Series([each.get(key) for each in images.values()], dtype=object) for key in keys}
-    return pd.DataFrame({"image": pd.Series(list(images), dtype=str), **columns})
+    return Source(pd.DataFrame({"image": pd.Series(list(images), dtype=str), **columns}), "boxes", id_column="image")
 
 
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"{shortened(repr(twice))} stands twice in one mapping; keep one")
-    return found
+def boxes_text(pages: Sequence[Page]) -> str:
+    """Return pages as JSON of the form `FORM`, boxes with scores."""
+    images = {
+        page.name: {
+            "width": page.width,
+            "height": page.height,
+            "boxes": [
+                {"points": corners, "score": round(score, 4)}
+                for corners, score in zip(page.corners(), page.scores, strict=True)
+            ],
+        }
+        for page in pages
+    }
+    return json.dumps(images, ensure_ascii=False)
 
 
 class Labels(NamedTuple):

@@ -19,6 +19,7 @@ from foldtune.trainers.arrays.memo import ArrayMemo
 from foldtune.trainers.data.readers import READERS, Reader
 from foldtune.trainers.deferred import torch
 from foldtune.trainers.detection import frames
+from foldtune.trainers.detection.forms.icdar import IcdarFolder
 from foldtune.trainers.detection.marking import annotations_of
 from foldtune.trainers.detection.metric import Counts, count, map_loss
 from foldtune.trainers.detection.polygons import balanced_bins, count_polygons, pad, summary
@@ -71,7 +72,7 @@ class TextDetection(Task):
     votings: ClassVar[tuple[str, ...]] = ("soft", "hard")
     postprocess_names: ClassVar[tuple[str, ...]] = ("thresh", "box_thresh", "max_candidates", "unclip_ratio")
     option_names: ClassVar[tuple[str, ...]] = ("image_size", "resize")
-    readers: ClassVar[tuple[Reader, ...]] = (BoxesJson(), *READERS)
+    readers: ClassVar[tuple[Reader, ...]] = (IcdarFolder(), BoxesJson(), *READERS)
 
     target: str
     image_size: tuple[int, int]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ import torch
 from PIL import Image
 
 from foldtune.cluster.resources import TrialResources
+from foldtune.errors import InputError
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.assess.sweep import Setting, Source, sweep
 from foldtune.search.config.loading import check
@@ -23,6 +26,7 @@ from foldtune.search.ensemble.candidates import check_runs, choose_finalists
 from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.ensemble.sources import check_sources, open_source
+from foldtune.search.predict.box_files import box_form, submission_bytes
 from foldtune.search.predict.new_images import NewImages
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.runs.run import Run, new_store, start_run
@@ -32,6 +36,7 @@ from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
 from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, ensure_trained
 from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
+from foldtune.trainers.data.readers import ReadOptions
 from foldtune.trainers.detection.polygons import pad
 from foldtune.trainers.detection.targets import draw_text
 from foldtune.trainers.networks.weights import save_weights
@@ -87,6 +92,129 @@ def test_what_was_dropped_or_mended_is_counted_before_anything_trains(pages: dic
         assert line in out
 
 
+def in_other_forms(labels: dict[str, Any]) -> None:
+    """Write the labels as coco.json, ufo.json and the folder gt, by hand."""
+    annotations, words, images = [], {}, []
+    Path("gt").mkdir()
+    for number, (name, page) in enumerate(labels.items(), start=1):
+        quads = [box["points"] for box in page["boxes"]]
+        images.append({"id": number, "file_name": name, "width": page["width"], "height": page["height"]})
+        for quad in quads:
+            corners = [np.ravel(quad).tolist()]
+            annotations.append({"image_id": number, "category_id": 1, "segmentation": corners, "iscrowd": 0})
+        listed = {str(place): {"points": quad, "transcription": "x"} for place, quad in enumerate(quads)}
+        words[name] = {"img_w": page["width"], "img_h": page["height"], "words": listed}
+        lines = [",".join(map(str, [*np.ravel(quad).tolist(), "text"])) for quad in quads]
+        Path(f"gt/gt_{Path(name).stem}.txt").write_text("\n".join(lines))
+    categories = [{"id": 1, "name": "text"}]
+    Path("coco.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    Path("ufo.json").write_text(json.dumps({"images": words}))
+
+
+def run_on(train: str, **data: Any) -> Any:
+    """The checked configuration of a run on labels in some form."""
+    given = {"train": train, "images": "images", "target": "boxes", "image_size": [HEIGHT, WIDTH], **data}
+    return check_run(
+        check(
+            {
+                "name": "pages",
+                "task": "text_detection",
+                "data": given,
+                "space": {"model_name": "test_resnet"},
+                "search": {"num_samples": 1, "max_epochs": 1},
+                "ensemble": {"folds": 2},
+                "storage": "runs",
+            },
+            Path.cwd(),
+        )
+    )
+
+
+@pytest.mark.parametrize("train", ["coco.json", "ufo.json", "gt"])
+def test_every_form_of_labels_gives_the_same_rows(pages: dict[str, Any], train: str) -> None:
+    in_other_forms(pages)
+    plain, other = run_on("train.json"), run_on(train)
+    assert np.array_equal(plain.table.targets, other.table.targets, equal_nan=True)
+    assert plain.table.paths == other.table.paths
+    assert np.array_equal(plain.folds, other.folds)
+    assert set(plain.task.notes) == set(other.task.notes)
+
+
+def test_a_submission_goes_out_in_the_form_of_the_labels_or_of_the_sample(pages: dict[str, Any]) -> None:
+    in_other_forms(pages)
+    boxes = np.array([[*np.ravel(np.array(LINE) / (WIDTH, HEIGHT)), 0.75]])
+    predictions = np.empty(2, dtype=object)
+    predictions[:] = [boxes, np.zeros((0, 9))]
+    ids, sizes = np.array(["01.png", "00.png"]), np.array([[HEIGHT, WIDTH]] * 2)
+    test = {"images": [{"id": 70, "file_name": "01.png"}, {"id": 71, "file_name": "00.png"}]}
+    Path("test.json").write_text(json.dumps(test))
+    sample = {"images": {name: {"words": {}} for name in ("00.png", "01.png")}}
+    Path("sample.json").write_text(json.dumps(sample))
+
+    def content(train: str, **data: str) -> Any:
+        run = run_on(train, **data)
+        form = box_form(run.task, run.config.data)
+        assert form is not None
+        written = submission_bytes(form, run.config.data, ids, predictions, sizes, ["image", "boxes"])
+        return json.loads(written) if form.suffix == ".json" else ZipFile(BytesIO(written))
+
+    coco = content("coco.json", test="test.json")
+    assert [(each["id"], each["file_name"]) for each in coco["images"]] == [(70, "01.png"), (71, "00.png")]
+    (annotation,) = coco["annotations"]
+    assert (annotation["image_id"], annotation["score"]) == (70, 0.75)
+    assert annotation["bbox"] == [10.0, 20.0, 70.0, 20.0]
+    ufo = content("coco.json", test="test.json", sample_submission="sample.json")
+    assert list(ufo["images"]) == ["00.png", "01.png"]  # the sample's order
+    assert ufo["images"]["01.png"]["words"] == {"1": {"points": LINE}}
+    assert content("train.json", test="test.json")["01.png"]["boxes"][0] == {"points": LINE, "score": 0.75}
+    archive = content("gt", test="test.json")
+    assert archive.read("res_01.txt") == b"10,20,80,20,80,40,10,40\r\n"
+    Path("sample.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"sample\.json: is no sample of boxes; as JSON these are COCO, UFO"):
+        run_on("coco.json", test="test.json", sample_submission="sample.json")
+
+
+@pytest.mark.parametrize(
+    ("form", "file"), [("coco", "out.json"), ("ufo", "out.json"), (None, "out.json"), ("icdar", "out.zip")]
+)
+def test_predict_writes_boxes_in_the_form_of_the_labels(
+    pages: dict[str, Any], foldtune: Command, form: str | None, file: str
+) -> None:
+    ensemble = drawn_ensemble()
+    if form is not None:
+        ensemble.write({**(ensemble.read() or {}), "boxes_form": form})
+    code, _, err = foldtune("predict", "pages", "images", "-o", "found.csv")
+    assert code == 0, err
+    code, _, err = foldtune("predict", "pages", "images", "-o", file)
+    assert code == 0, err
+    table = pd.read_csv("found.csv", keep_default_na=False)
+    if form == "icdar":
+        ZipFile(file).extractall("back")
+        file = "back"
+    source = TASK.read_source(Path(file), ReadOptions("image", "boxes"))
+    assert source.form == (form or "boxes")
+    for text, boxes in zip(table["polygons"], source.frame["boxes"], strict=True):
+        expected = [np.array(each.split(), dtype=float) for each in text.split("|") if each]
+        found = [np.ravel(box["points"]) for box in boxes]
+        assert np.allclose(found, expected, atol=0.51 if form == "icdar" else 1e-9)
+    if form == "coco":
+        code, _, err = foldtune("predict", "pages", "images", "-o", "out.zip")
+        assert code == 2
+        assert "boxes are written to a .json (coco, the form in which they came) or a .csv" in " ".join(err.split())
+        Path("sample.json").write_text(json.dumps({"images": {name: {"words": {}} for name in ["03.png", "00.png"]}}))
+        code, _, err = foldtune("predict", "pages", "images", "-o", "ufo.json", "--submission", "sample.json")
+        assert code == 0, err
+        words = json.loads(Path("ufo.json").read_text())["images"]
+        assert list(words) == ["03.png", "00.png"]
+        test = {"images": [{"id": 900, "file_name": "03.png"}]}
+        Path("test.json").write_text(json.dumps(test))
+        code, _, err = foldtune("predict", "pages", "test.json", "--images", "images", "-o", "numbered.json")
+        assert code == 0, err
+        assert [each["id"] for each in json.loads(Path("numbered.json").read_text())["images"]] == [900]
+        cells = table.set_index("image").loc[list(words), "boxes"].tolist()
+        assert [len(each["words"]) for each in words.values()] == cells
+
+
 def drawn_ensemble(size: tuple[int, int] = (HEIGHT, WIDTH)) -> EnsembleDir:
     """An ensemble of one fold model, drawn instead of trained, which sees images in this size."""
     ensemble = EnsembleDir(Path("runs/pages/ensemble").resolve())
@@ -125,6 +253,9 @@ def test_predict_draws_detections_and_evaluates_them_by_labels(pages: dict[str, 
     polygons = 14  # of the labels, those left out aside
     assert counts.get("hit", 0) + counts.get("false alarm", 0) == boxes
     assert counts.get("hit", 0) + counts.get("miss", 0) == polygons
+    in_other_forms(pages)
+    code, _, again = foldtune("predict", "pages", "images", "-o", "found.csv", "--draw", "judged", "--labels", "gt")
+    assert (code, again) == (0, err)
     with Image.open("images/00.png") as before, Image.open("judged/00.png") as after:
         assert (after.width, after.height > before.height) == (WIDTH, True)
         assert len(set(after.convert("RGB").getdata())) > 2  # colours
@@ -221,6 +352,10 @@ def test_two_encoders_with_odd_labels_train_vote_and_submit(
     assert built.description["rows"] == 12
     assert built.submission is not None
     assert built.submission["image"].tolist() == ["00.png", "01.png", "none.png"]
+    stored = json.loads(runs[0].store.ensemble.read_boxes(".json") or b"")
+    counts = [len(each["boxes"]) for each in stored.values()]
+    assert counts == [len(list(filter(None, text.split("|")))) for text in built.submission["boxes"]]
+    assert built.description["boxes_form"] == "boxes"
     grid = ["--grid", "thresh=0.2,0.3,0.4", "--grid", "box_thresh=0.3,0.5,0.7", "--submissions", "nine"]
     for arguments in (["one"], ["one", *grid], ["one", "--ensemble", *grid]):
         code, _, err = foldtune("thresholds", *arguments)

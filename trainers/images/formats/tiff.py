@@ -25,6 +25,8 @@ def tiff_size(path: Path) -> tuple[int, int]:
         header = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
         file.seek(header.next)
         header.load(file)
+    if _HEIGHT not in header or _WIDTH not in header:
+        raise ValueError("a TIFF file whose header lacks its sides")
     height, width = int(header[_HEIGHT]), int(header[_WIDTH])
     return (width, height) if header.get(_ORIENTATION, 1) in (5, 6, 7, 8) else (height, width)
 
@@ -37,7 +39,11 @@ def read_channels(path: Path) -> npt.NDArray[Any]:
     """
     import cv2  # heavy, and needed for such files alone
 
-    values = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it would write to the terminal
+    try:
+        values = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if values is None or values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
         raise ValueError("its channels cannot be decoded; convert the image to 8 or 16 bits, grey or RGB")
     if values.ndim == 2:

@@ -11,7 +11,7 @@ import typer
 
 from foldtune.errors import WorkError
 from foldtune.results.exports.submission import read_sample, write_submission
-from foldtune.results.storage.files import write_csv
+from foldtune.results.storage.files import write_bytes_atomic, write_csv
 from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.submission_columns import SubmissionForm
 from foldtune.search.checks.submission_form import submission_form
@@ -19,6 +19,7 @@ from foldtune.search.checks.target_columns import target_columns, target_part
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import note
+from foldtune.search.predict.box_files import BoxForm, form_for, table_bytes
 from foldtune.search.predict.drawing import Drawing, start_drawing
 from foldtune.search.predict.new_images import (
     NewImages,
@@ -106,7 +107,9 @@ def predict_images(request: PredictRequest) -> None:
 
 
 def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
-    images = find_images(request.images, request.root, request.id_column)
+    form = _box_form(ensembles, request)
+    readers = next(iter(ensembles.values())).task.readers
+    images = find_images(request.images, request.root, request.id_column, readers)
     if request.root is not None:
         check_inside(images, request.root, request.images)
     check_not_replaced(request.file, images, request.images, request.labels, request.columns)
@@ -119,7 +122,10 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
                 images, request.options, progress, id_column=request.id_column, on_predicted=drawing
             )
     frame = combine_target_predictions(frames, request.id_column)
-    write_csv(request.file, frame)
+    if form is None:
+        write_csv(request.file, frame)
+    else:
+        write_bytes_atomic(request.file, table_bytes(form, frame, images))
     broken = int(frame["error"].notna().sum())
     unread = f", {broken} could not be read" if broken else ""
     note(f"{counted(len(frame) - broken, 'image')} predicted in {request.file}{unread}")
@@ -153,6 +159,25 @@ def _with_columns(images: NewImages, ensembles: Ensembles, request: PredictReque
     return with_columns(images, kinds, table, request.id_column)
 
 
+def _box_form(ensembles: Ensembles, request: PredictRequest) -> BoxForm | None:
+    """Return the form of boxes to write instead of a table, None for a table. Raises InputError."""
+    if None not in ensembles:
+        return None
+    form = ensembles[None].description.get("boxes_form")
+    return form_for(ensembles[None].task, form, request.sample or request.images, request.file)
+
+
+def _predict_boxes(ensembles: Ensembles, images: NewImages, request: PredictRequest, form: BoxForm) -> None:
+    """Write boxes in the form of a sample; an image that cannot be read has none."""
+    with progress_bar(_label(None)) as progress:
+        frame = ensembles[None].predict(images, request.options, progress)
+    write_bytes_atomic(request.file, table_bytes(form, frame, images))
+    note(f"{counted(len(images.ids), 'image')} predicted in {request.file}, in the form {form.name}")
+    broken = frame["error"].dropna()
+    if len(broken):
+        note(f"{counted(len(broken), 'image')} cannot be read, and has no box (first: {broken.iloc[0]})")
+
+
 def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, folder: Path) -> Drawing:
     if len(ensembles) > 1:
         raise typer.BadParameter("name the run of one target", param_hint="--draw")
@@ -163,6 +188,10 @@ def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, f
 def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Path) -> None:
     images = sample_images(sample, request.images, request.id_column)
     check_not_replaced(request.file, images, sample, request.columns)
+    box_form = _box_form(ensembles, request)
+    if box_form is not None:
+        _predict_boxes(ensembles, images, request, box_form)
+        return
     images = _with_columns(images, ensembles, request)
     forms = _submission_forms(ensembles, sample, request.id_column)
     for line in dict.fromkeys(line for form in forms.values() for line in form.notes):

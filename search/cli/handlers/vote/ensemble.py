@@ -17,6 +17,7 @@ from foldtune.search.cli.options import TableOrJson
 from foldtune.search.cli.terminal import heading, note, output, print_json
 from foldtune.search.ensemble.candidates import check_runs
 from foldtune.search.ensemble.plan import EnsembleOptions, left_views, plan_ensemble
+from foldtune.search.predict.box_files import JSON, ZIP, box_form, check_suffix
 from foldtune.search.runs.group import RunGroup, find_group
 from foldtune.search.runs.run import Run, open_run, with_data
 
@@ -58,6 +59,10 @@ def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
         by_target = {target: [with_data(run, request.data) for run in runs] for target, runs in by_target.items()}
     if request.file is not None:
         check_not_read(request.file, (table for runs in by_target.values() for table in runs[0].config.data.tables))
+        if request.file.suffix.lower() in (JSON, ZIP) and group is None:
+            run = by_target[ALONE][0]
+            if run.task.has_spatial_targets:
+                check_suffix(box_form(run.task, run.config.data), request.file)
     options = request.options
     plans = {target: plan_ensemble(runs[0], options) for target, runs in by_target.items()}
     for text in dict.fromkeys(left_views(runs[0], options, plans[target]) for target, runs in by_target.items()):
@@ -116,7 +121,9 @@ def write_submission(run: Run, built: Ensemble, file: Path | None) -> StorePath 
         return None
     if file is None:
         return run.store.ensemble.submission_path
-    stored = read_bytes(run.store.ensemble.submission_path)
+    suffix = file.suffix.lower()
+    boxes = run.store.ensemble.read_boxes(suffix) if run.task.has_spatial_targets and suffix in (JSON, ZIP) else None
+    stored = read_bytes(run.store.ensemble.submission_path) if boxes is None else boxes
     if stored is None:
         raise RunCorrupt(f"{run.store.ensemble.submission_path} is gone")
     write_bytes_atomic(file, stored)  # as it is: with the sample's delimiter, ends of lines and encoding
