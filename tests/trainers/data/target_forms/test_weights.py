@@ -112,7 +112,7 @@ def test_a_row_whose_class_is_left_out_goes_with_it() -> None:
 def test_very_many_rows_of_weights_are_read() -> None:
     weights = np.random.default_rng(0).random(1000).round(3)
     cells = [f"{{'a': {weight}, 'b': {1 - weight:.3f}}}" for weight in weights]
-    frame = pd.DataFrame({"y": pd.Series(cells * 200, dtype=object)})
+    frame = pd.DataFrame({"y": pd.Series(cells * 100, dtype=object)})
     matrix = LabelWeights.of(frame, "y", "t.csv").matrix(("a", "b"), "t.csv")
-    assert matrix.shape == (200_000, 2)
+    assert matrix.shape == (100_000, 2)
     assert matrix[:1000, 0] == pytest.approx(weights)
