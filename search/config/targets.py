@@ -73,8 +73,12 @@ def read_config_file(path: Path, overrides: Sequence[str] = (), values: Mapping[
     Raises:
         InputError: no such file, not YAML, a malformed override, or problems in the form of `targets`.
     """
-    raw = read_raw(path, overrides, values)
-    return ConfigFile(raw, path.parent, _targets(raw, path.parent, values))
+    return split_targets(read_raw(path, overrides, values), path.parent, values)
+
+
+def split_targets(raw: Mapping[str, Any], folder: Path, values: Mapping[str, Any] | None = None) -> ConfigFile:
+    """Return plain values of a configuration with those of its targets apart; raises as `read_config_file` does."""
+    return ConfigFile(raw, folder, _targets(raw, folder, values))
 
 
 def read_targets(

@@ -1,4 +1,4 @@
-"""Commands before a search: validate, audit, preview, data digits."""
+"""Commands before a search: init, validate, audit, preview, data digits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,70 @@ from typing import Annotated
 import typer
 
 from foldtune.search.cli.options import ConfigFile, DataRoot, Overrides, Storage, output_file, output_folder
+
+
+def init(
+    data: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATA…", help="Folders and tables, as they are.", show_default=False),
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="F", callback=output_file, help="The YAML to write; NAME.yaml by default."
+        ),
+    ] = None,
+    train: Annotated[Path | None, typer.Option(metavar="FILE", help="The training rows: a table or a folder.")] = None,
+    valid: Annotated[Path | None, typer.Option(metavar="FILE", help="The rows of a given validation part.")] = None,
+    test: Annotated[Path | None, typer.Option(metavar="FILE", help="The rows to submit.")] = None,
+    sample: Annotated[Path | None, typer.Option(metavar="FILE", help="The sample submission.")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of the images.")] = None,
+    id_column: Annotated[
+        list[str] | None, typer.Option("--id", metavar="COLUMN", help="Column of the image names; may be given often.")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Column of the labels; may be given often.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="Kind of problem, such as multiclass.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="COLUMN", help="What is never split between folds.")] = None,
+    case: Annotated[str | None, typer.Option(metavar="COLUMN", help="Rows that are judged as one.")] = None,
+    positive: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Label that a binary task looks for.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(metavar="METRIC", help="What is optimised.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=8, max=4096, metavar="PIXELS", help="Side of the working size.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a first configuration from tables and image folders as they are, each line with its reason.
+
+    Finds the tables of training rows, of rows to submit and of the sample submission, the image folder, the kind of
+    problem, columns that repeat over images, the working size, preset and metric. What the data do not show, it ends
+    with (exit 2), naming the flag that decides. Nothing is trained.
+
+    foldtune init skin/ -o skin.yaml
+    foldtune init skin/train.csv skin/images --target dx --group lesion_id
+    """
+    from foldtune.search.cli.handlers.prepare.init import write_first_config
+    from foldtune.search.init.findings import Stated
+
+    stated = Stated(
+        train=train,
+        valid=valid,
+        test=test,
+        sample=sample,
+        images=images,
+        id=tuple(id_column or ()),
+        target=tuple(target or ()),
+        task=task,
+        group=group,
+        case=case,
+        positive=positive,
+        metric=metric,
+        image_size=image_size,
+    )
+    write_first_config(data, stated, file, force=force)
 
 
 def validate(config: ConfigFile, override: Overrides = None) -> None:

@@ -1,0 +1,60 @@
+"""`foldtune init`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from foldtune.errors import InputError
+from foldtune.files import whole_file
+from foldtune.search.cli.terminal import note, output
+from foldtune.search.config.targets import split_targets
+from foldtune.search.init.findings import Finding, Stated
+from foldtune.search.init.page import flow, nested, write_page
+from foldtune.search.init.propose import propose
+from foldtune.search.runs.target_checks import check_targets
+from foldtune.search.runs.validation import check_raw
+
+
+def write_first_config(data: Sequence[Path], stated: Stated, file: Path | None, *, force: bool) -> None:
+    """Write the YAML that the data suggest, checked as `validate` checks it, and print each decision with its reason.
+
+    Args:
+        data: tables and folders.
+        stated: what the user decided.
+        file: the YAML to write; by default NAME.yaml in the working folder.
+        force: whether an existing file is replaced.
+
+    Raises:
+        InputError: what the data do not show, a file that exists, or a proposal that does not hold.
+    """
+    folder = Path.cwd() if file is None else file.parent
+    proposal = propose(data, stated, folder)
+    name = str(next(each.value for each in proposal.findings if each.key == "name"))
+    path = file or Path(f"{name}.yaml")
+    if path.exists() and not force:
+        raise InputError(f"{path}: is there already; --force replaces it, -o names another file")
+    for text in proposal.notes:
+        note(f"note: {text}")
+    for finding in proposal.findings:
+        if finding.why:
+            output().print(f"{finding.key}: {flow(finding.value)} ({finding.why})", soft_wrap=True)
+    for text in _checked(nested(proposal.findings), folder):
+        note(f"note: {text}")
+    with whole_file(path) as stream:
+        stream.write(_page(path, proposal.findings).encode())
+    output().print(f"{path}: valid; next: foldtune preview {path} -o preview.png, foldtune search {path}")
+
+
+def _checked(raw: Mapping[str, Any], folder: Path) -> list[str]:
+    """Return the notes of `validate` on a configuration, of all of its targets; raises InputError."""
+    given = split_targets(raw, folder)
+    if given.targets is None:
+        return list(check_raw(given.raw, folder).notes)
+    return [text for each in check_targets(given.targets).targets.values() for text in each.notes]
+
+
+def _page(path: Path, findings: Sequence[Finding]) -> str:
+    title = f"Written by foldtune init. Next: foldtune validate {path.name}, then foldtune search {path.name}"
+    return write_page(title, findings)

@@ -1,0 +1,115 @@
+"""Columns of a table: which one names pictures, which may hold labels, which repeats over pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from foldtune.search.init.findings import Undecided
+from foldtune.search.init.inventory import Inventory
+
+_TRIED = 400
+"""Cells of a column that are tried."""
+_NAMES = 0.5
+"""Share of a column's cells that must be pictures."""
+LABEL_NAMES = re.compile(
+    r"(^|[_ .-])(labels?|target|class(es)?|dx|diagnos[ei]s|level|grade|stage|severity|findings?|category|y)($|[_ .-])",
+    re.IGNORECASE,
+)
+GROUP_NAMES = re.compile(
+    r"(patient|subject|person|lesion|case|eye|exam|study|visit|family|group|session|animal|slide|specimen)", re.IGNORECASE
+)
+_MAX_CLASSES = 1000
+"""Distinct labels of one column."""
+_GROUP_SHARE = 0.02
+"""Distinct values of a group by row, at least: sex or age repeat, too, and are no groups."""
+
+
+def id_columns(frame: pd.DataFrame, inventory: Inventory) -> tuple[str, ...]:
+    """Return the columns whose cells name pictures; several where each row has several pictures, else one or none."""
+    shares = {str(name): _share(frame[name], inventory) for name in frame.columns}
+    best = max(shares.values(), default=0.0)
+    if best < _NAMES:
+        return ()
+    alike = [name for name, share in shares.items() if share >= _NAMES]
+    numbered = {re.sub(r"\d+", "#", name) for name in alike}
+    if len(alike) > 1 and len(numbered) == 1:
+        return tuple(alike)
+    return (next(name for name, share in shares.items() if share == best),)
+
+
+def _share(column: pd.Series[str], inventory: Inventory) -> float:
+    cells = column.dropna()
+    tried = cells.iloc[:: max(1, len(cells) // _TRIED)]
+    if tried.empty:
+        return 0.0
+    return sum(bool(inventory.files_of(str(cell))) for cell in tried) / len(tried)
+
+
+def is_binary(column: pd.Series[str]) -> bool:
+    """Whether all cells are 0 or 1 (or 1.0, True, …), and both occur or it is part of a set of such columns."""
+    return set(column.dropna().str.strip().str.lower().unique()) <= {"0", "1", "0.0", "1.0", "true", "false"}
+
+
+def are_numbers(frame: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Whether columns together are one form of labels: all of 0 and 1, or all of numbers from 0 to 1."""
+    numbers = frame[list(names)].apply(pd.to_numeric, errors="coerce") if len(names) > 1 else pd.DataFrame()
+    if len(names) > 1 and all(is_binary(frame[name]) for name in names):
+        return True
+    given = frame[list(names)].notna()
+    return len(names) > 1 and bool((numbers.between(0, 1) | ~given).all(axis=None) if len(numbers) else False)
+
+
+def group_columns(frame: pd.DataFrame, others: Iterable[str]) -> list[str]:
+    """Return the columns whose values repeat over pictures as names of patients or lesions do, the coarsest first.
+
+    Args:
+        others: columns that are something else.
+    """
+    found: dict[str, int] = {}
+    for name in frame.columns:
+        if name in set(others):
+            continue
+        cells = frame[name].dropna()
+        distinct = cells.nunique()
+        named = bool(GROUP_NAMES.search(str(name)))
+        repeats = 1 < distinct < len(cells) and distinct >= _GROUP_SHARE * len(frame)
+        if repeats and named and not is_binary(cells):
+            found[str(name)] = distinct
+    return sorted(found, key=lambda name: found[name])
+
+
+def label_columns(frame: pd.DataFrame, known: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """Return the columns that may hold labels.
+
+    Args:
+        known: columns that are something else.
+        shown: columns of a table without labels, which are no labels either.
+    """
+    columns = [str(name) for name in frame.columns if name not in known and name not in shown]
+    few = [name for name in columns if 1 < frame[name].nunique() <= min(_MAX_CLASSES, max(2, len(frame) // 2))]
+    lists = [name for name in columns if name not in few and frame[name].dropna().str.startswith(("[", "{")).any()]
+    return [*few, *lists]
+
+
+def choose_target(frame: pd.DataFrame, candidates: Sequence[str]) -> tuple[str, ...]:
+    """Return the column of labels, or the columns of one-hot or multi-hot ones.
+
+    Raises:
+        Undecided: no column, or several that may be it.
+    """
+    hot = [name for name in candidates if is_binary(frame[name])]
+    rest = [name for name in candidates if name not in hot]
+    named = [name for name in candidates if LABEL_NAMES.search(name)]
+    if len(candidates) == 1:
+        return (candidates[0],)
+    if len(named) == 1 and named[0] not in hot:
+        return (named[0],)
+    if len(hot) > 1 and not rest:
+        return tuple(hot)
+    described = [f"{name} ({frame[name].nunique()} values)" for name in candidates]
+    if not candidates:
+        raise Undecided("no column looks like labels; there are", "--target COLUMN", list(map(str, frame.columns)))
+    raise Undecided("several columns may hold the labels", "--target COLUMN (again for more targets)", described)

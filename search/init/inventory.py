@@ -1,0 +1,104 @@
+"""What lies in the folders and files that the user named: tables, and pictures by folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from foldtune.errors import InputError
+from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
+from foldtune.wording import did_you_mean
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".json", ".jsonl", ".npz", ".csv.gz")
+PICTURES = frozenset(suffix.lower() for suffix in (*IMAGE_SUFFIXES, ".gif", ".ppm", ".pgm", ".jp2", ".avif", ".dcm"))
+MAX_ENTRIES = 2_000_000
+"""Files and folders that are listed."""
+MAX_DEPTH = 6
+"""Folders inside one another that are listed."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Files of interest below the named places.
+
+    Attributes:
+        root: folder that holds all of them.
+        tables: files that may be tables, by path.
+        pictures: folder → names of the pictures that lie directly in it, sorted.
+    """
+
+    root: Path
+    tables: tuple[Path, ...] = ()
+    pictures: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def places(self) -> Mapping[str, list[Path]]:
+        """Name of a picture in lower case, with and without its extension → the files of that name."""
+        found: dict[str, list[Path]] = {}
+        for folder, names in self.pictures.items():
+            for name in names:
+                lower = name.lower()
+                for key in {lower, os.path.splitext(lower)[0]}:
+                    found.setdefault(key, []).append(folder / name)
+        return found
+
+    def files_of(self, cell: str) -> list[Path]:
+        """Return the pictures that a cell of a table names; those of the folder that it names alone, where it does."""
+        written = cell.strip().replace("\\", "/")
+        folder, _, name = written.rpartition("/")
+        files = self.places.get(name.lower(), [])
+        within = [path for path in files if path.parent.as_posix().endswith(folder)]
+        return within or files
+
+    @property
+    def number(self) -> int:
+        """Number of pictures."""
+        return sum(map(len, self.pictures.values()))
+
+
+def take_inventory(places: Sequence[Path]) -> Inventory:
+    """List files and folders; hidden ones, and what runs of foldtune consist of, are left out.
+
+    Raises:
+        InputError: a place that does not exist, or neither a table nor a picture anywhere.
+    """
+    tables: list[Path] = []
+    pictures: dict[Path, tuple[str, ...]] = {}
+    for place in dict.fromkeys(each.resolve() for each in places):
+        if not place.exists():
+            beside = sorted(each.name for each in place.parent.iterdir()) if place.parent.is_dir() else []
+            raise InputError(f"{place}: no such file or folder{did_you_mean(place.name, beside)}")
+        if place.is_file():
+            tables.append(place)
+        else:
+            _walk(place, tables, pictures)
+    folders = [each.resolve() if each.is_dir() else each.resolve().parent for each in places]
+    root = Path(os.path.commonpath(folders))
+    if not pictures and tables:  # a table alone: its pictures lie beside it
+        for folder in dict.fromkeys(table.parent for table in tables):
+            _walk(folder, [], pictures)
+    if not tables and not pictures:
+        raise InputError(f"{', '.join(map(str, places))}: neither a table nor a picture there")
+    return Inventory(root, tuple(dict.fromkeys(tables)), pictures)
+
+
+def _walk(top: Path, tables: list[Path], pictures: dict[Path, tuple[str, ...]]) -> None:
+    seen = 0
+    for at, folders, names in os.walk(top):
+        folder = Path(at)
+        depth = len(folder.relative_to(top).parts)
+        is_run = "config.yaml" in names and "trials" in folders
+        folders[:] = [] if is_run or depth >= MAX_DEPTH else sorted(n for n in folders if not n.startswith("."))
+        if is_run:
+            continue
+        seen += len(names) + len(folders)
+        if seen > MAX_ENTRIES:
+            raise InputError(f"{top}: holds more than {MAX_ENTRIES:,} files; name its tables and its image folder")
+        shown = sorted(name for name in names if not name.startswith("."))
+        found = tuple(name for name in shown if os.path.splitext(name)[1].lower() in PICTURES)
+        if found:
+            pictures[folder] = found
+        tables += [folder / name for name in shown if name.lower().endswith(TABLE_SUFFIXES)]

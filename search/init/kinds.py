@@ -1,0 +1,125 @@
+"""The kind of problem by the labels: their form, their number, their order, their balance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldtune.search.init.columns import is_binary
+from foldtune.search.init.findings import Undecided
+from foldtune.trainers.data.label_columns import joined_labels, known_positive
+from foldtune.wording import first_few
+
+MAX_LEVELS = 7
+"""Levels that integers without a gap are taken for; more are codes of classes."""
+IMBALANCED = 3.0
+"""Rows of the largest class over those of the smallest, from which on losses and metric weigh the rare ones."""
+_NONE = ("no finding", "none", "normal", "healthy", "no label", "nothing")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of problem.
+
+    Attributes:
+        task: name of the task.
+        why: the reason.
+        counts: rows of each label.
+        options: further keys of `data`.
+    """
+
+    task: str
+    why: str
+    counts: Mapping[str, int]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def imbalance(self) -> float:
+        """Rows of the largest class over those of the smallest."""
+        return max(self.counts.values(), default=1) / max(1, min(self.counts.values(), default=1))
+
+    @property
+    def is_imbalanced(self) -> bool:
+        return self.imbalance >= IMBALANCED
+
+
+def kind_of(frame: pd.DataFrame, target: Sequence[str], task: str | None, positive: str | None) -> Kind:
+    """Return the kind of problem of the labels.
+
+    Args:
+        target: column, or columns, of the labels.
+        task: kind that the user stated.
+        positive: positive label that the user stated.
+
+    Raises:
+        Undecided: two labels of which neither is positive by convention.
+    """
+    kind = _of_columns(frame, target) if len(target) > 1 else _of_column(frame[target[0]])
+    if task is not None and task != kind.task:
+        kind = Kind(task, "as stated", kind.counts, kind.options if task == "multilabel" else {})
+    if kind.task == "binary":
+        return _binary(kind, positive)
+    return kind
+
+
+def _of_columns(frame: pd.DataFrame, target: Sequence[str]) -> Kind:
+    if not all(is_binary(frame[name]) for name in target):
+        values = frame[list(target)].astype(float)
+        counts = Counter(values.fillna(0).idxmax(axis=1))
+        return Kind("multiclass", f"numbers in {len(target)} columns, one a class: soft targets", counts)
+    hot = frame[list(target)].fillna("0").isin(["1", "1.0", "true", "True", "TRUE"])
+    counts = {name: int(hot[name].sum()) for name in target}
+    if (hot.sum(axis=1) == 1).all():
+        return Kind("multiclass", f"{len(target)} columns, exactly one of which is 1 in each row", counts)
+    return Kind("multilabel", f"{len(target)} columns of 0 and 1, several of which may be 1", counts)
+
+
+def _of_column(column: pd.Series[str]) -> Kind:
+    cells = column.dropna().str.strip()
+    counts = Counter(cells)
+    if cells.str.startswith("[").any():
+        return Kind("multilabel", "lists of labels", _parts(cells.str.strip("[] "), ","))
+    if cells.str.startswith("{").any():
+        return Kind("multilabel", "mappings of labels to weights: soft targets", {})
+    if (joined := joined_labels(counts)) is not None and joined[0] != " ":
+        separator = joined[0]
+        parts = _parts(cells, separator)
+        none = [name for name in parts if name.lower() in _NONE and counts[name] == parts[name]]
+        options = {"label_separator": separator} | ({"none_label": none[0]} if none else {})
+        why = f"several labels a cell, as in {joined[1]!r}"
+        return Kind("multilabel", why, {name: n for name, n in parts.items() if name not in none}, options)
+    if len(counts) == 2:
+        return Kind("binary", f"two labels, {first_few(sorted(counts))}", counts)
+    levels = _levels(counts)
+    if levels is not None and len(levels) <= MAX_LEVELS:
+        return Kind("ordinal", f"integers {levels[0]} to {levels[-1]}, taken as levels in an order", counts)
+    return Kind("multiclass", f"{len(counts)} labels, one a row", counts)
+
+
+def _parts(cells: pd.Series[str], separator: str) -> dict[str, int]:
+    parts = cells.str.split(separator).explode().str.strip().str.strip("'\"")
+    return {str(name): int(n) for name, n in parts[parts != ""].value_counts().items()}
+
+
+def _levels(labels: Mapping[str, int]) -> list[int] | None:
+    """Return the labels as integers where they are 0, 1, 2 … or 1, 2, 3 … without a gap, else None."""
+    try:
+        numbers = sorted(float(label) for label in labels)
+    except ValueError:
+        return None
+    whole = np.asarray(numbers)
+    if len(whole) < 3 or whole[0] not in (0, 1) or not np.array_equal(whole, whole[0] + np.arange(len(whole))):
+        return None
+    return [int(number) for number in numbers]
+
+
+def _binary(kind: Kind, positive: str | None) -> Kind:
+    labels = sorted(kind.counts)
+    if positive is not None or known_positive(labels) is not None:
+        return Kind(kind.task, kind.why, kind.counts, {} if positive is None else {"positive": positive})
+    raise Undecided("which of the two labels is looked for", "--positive LABEL", labels)

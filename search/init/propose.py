@@ -1,0 +1,279 @@
+"""From the data as they are to the findings of a configuration."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from foldtune.errors import InputError
+from foldtune.search.init.columns import are_numbers, choose_target, group_columns, label_columns
+from foldtune.search.init.findings import Finding, Stated, Undecided
+from foldtune.search.init.inventory import Inventory, take_inventory
+from foldtune.search.init.kinds import Kind, kind_of
+from foldtune.search.init.models import Models, models_here
+from foldtune.search.init.page import in_sections
+from foldtune.search.init.pictures import picture_findings
+from foldtune.search.init.roles import Roles, TableFound, find_roles, read_tables
+from foldtune.search.init.sizes import working_size
+from foldtune.search.init.splits import split_columns, split_findings
+from foldtune.wording import shortened, unknown
+
+MAX_FOLDS = 5
+PRESETS = {
+    "binary": ("multiclass", "retinopathy"),
+    "multiclass": ("multiclass", "long_tail"),
+    "multilabel": ("multilabel", "multilabel"),
+    "ordinal": ("ordinal", "ordinal"),
+    "text_detection": ("text_detection", "text_detection"),
+}
+"""Task → preset of labels in balance, and of imbalanced ones."""
+METRICS = {
+    "binary": ("accuracy", "balanced_accuracy"),
+    "multiclass": ("accuracy", "balanced_accuracy"),
+    "multilabel": ("macro_f1", "macro_f1"),
+    "ordinal": ("qwk", "qwk"),
+    "text_detection": ("hmean", "hmean"),
+}
+"""Task → metric of labels in balance, and of imbalanced ones."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration that the data suggest.
+
+    Attributes:
+        findings: its values in the order of the YAML.
+        notes: what lies there and is of no use, a line each.
+    """
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+
+def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
+    """Return the configuration that tables, folders and pictures suggest; nothing is trained.
+
+    Args:
+        places: files and folders.
+        stated: what the user decided.
+        folder: folder of the YAML, to which its paths are relative.
+
+    Raises:
+        Undecided: what the data do not show, with the flag that decides.
+        InputError: places that do not exist, tables that cannot be read.
+    """
+    given = [each for each in (stated.train, stated.valid, stated.test, stated.sample) if each is not None]
+    inventory = take_inventory([*places, *given])
+    paths = [*inventory.tables, *(each.resolve() for each in given if each.is_dir())]
+    tables, skipped = read_tables(inventory, list(dict.fromkeys(paths)))
+    if not any(table.ids for table in tables):
+        trees, more = read_tables(inventory, _class_folders(inventory))
+        tables, skipped = trees or tables, skipped + ([] if trees else more)
+    roles = find_roles(tables, stated, skipped)
+    root = inventory.root
+    return Proposal(_findings(inventory, roles, stated, root, folder), roles.skipped)
+
+
+def _class_folders(inventory: Inventory) -> list[Path]:
+    """Return the folder that may be one of class folders: the one above all pictures' folders or their parts."""
+    holders = {folder.parent for folder in inventory.pictures}
+    above = {holder.parent for holder in holders if re.fullmatch("train|val|valid|validation|test", holder.name.lower())}
+    return sorted(above or holders)[:1]
+
+
+def _findings(inventory: Inventory, roles: Roles, stated: Stated, root: Path, folder: Path) -> tuple[Finding, ...]:
+    train = roles.train
+    ids = _ids(train, stated)
+    target = _target(roles, stated, ids)
+    kinds = _kinds(train, target, stated)
+    one = next(iter(kinds.values()))
+    groups = _groups(train.frame, stated, [*ids, *target])
+    pictures, places = picture_findings(inventory, roles, ids, stated)
+    models = models_here(one.task)
+    size = (
+        Finding("data.image_size", stated.image_size, "as stated")
+        if stated.image_size
+        else working_size(pictures, models.side, has_boxes=train.has_boxes)
+    )
+    common = [
+        Finding("name", _name(root), "of the run, and of its folder under runs/"),
+        Finding("data.root", _root(root, folder), "the other paths are relative to it"),
+        *(Finding(each.key, _relative(each.value, root), each.why) for each in roles.findings),
+        *places,
+        *_id_findings(train, ids),
+        *split_findings(train.frame, roles.valid is not None),
+        *groups,
+        size,
+    ]
+    if len(kinds) == 1:
+        own = [Finding("task", one.task, one.why), *common, *_label_findings(train, target, one)]
+        own += _space_findings("", one, models, stated)
+    else:
+        own = common + [each for name in target for each in _own_findings(train, name, kinds[name], models, stated)]
+    folds = _folds(train.frame, kinds, groups)
+    return tuple(in_sections([*own, *_budget_findings(models), folds]))
+
+
+def _own_findings(
+    train: TableFound, name: str, kind: Kind, models: Models, stated: Stated
+) -> list[Finding]:
+    """Return the findings of one of several targets, each of which is searched on its own."""
+    if "." in name:
+        raise InputError(f"--target: {name!r} among several targets: a name with a dot cannot be a key; rename it")
+    prefix = f"targets.{name}."
+    options = [Finding(prefix + each.key, each.value, each.why) for each in _option_findings(train, (name,), kind)]
+    return [Finding(f"{prefix}task", kind.task, kind.why), *options, *_space_findings(prefix, kind, models, stated)]
+
+
+def _kinds(train: TableFound, target: Sequence[str], stated: Stated) -> dict[str, Kind]:
+    """Return the kind of problem by target: one of all columns where they are one-hot or multi-hot, else one a column."""
+    if train.has_boxes:
+        counts = {"text": int(train.frame["boxes"].map(len).sum())}
+        return {"boxes": Kind("text_detection", f"{counts['text']:,} boxes of text", counts)}
+    if len(target) == 1 or are_numbers(train.frame, target):
+        return {target[0]: kind_of(train.frame, target, stated.task, stated.positive)}
+    return {name: kind_of(train.frame, (name,), stated.task, stated.positive) for name in target}
+
+
+def _ids(train: TableFound, stated: Stated) -> tuple[str, ...]:
+    for name in stated.id:
+        if name not in train.frame:
+            raise InputError(f"--id: {unknown(f'column of {train.path.name}:', name, map(str, train.frame.columns))}")
+    ids = stated.id or train.ids
+    if not ids:
+        columns = list(map(str, train.frame.columns))
+        raise Undecided(f"no column of {train.path.name} names pictures that were found", "--id COLUMN", columns)
+    return ids
+
+
+def _target(roles: Roles, stated: Stated, ids: Sequence[str]) -> tuple[str, ...]:
+    train = roles.train
+    frame = train.frame
+    if train.has_boxes:
+        return ("boxes",)
+    for name in stated.target:
+        if name not in frame:
+            raise InputError(f"--target: {unknown(f'column of {train.path.name}:', name, map(str, frame.columns))}")
+    target = stated.target or _own_target(train) or _of_sample(roles, ids)
+    if target:
+        return target
+    known = [*ids, *([train.split] if train.split else []), *filter(None, (stated.group, stated.case))]
+    known += [*group_columns(frame, known), *split_columns(frame)]
+    shown = list(map(str, roles.test.frame.columns)) if roles.test is not None else []
+    return choose_target(frame, label_columns(frame, known, [] if roles.test is roles.sample else shown))
+
+
+def _own_target(train: TableFound) -> tuple[str, ...]:
+    return ("label",) if train.brings_target else ()
+
+
+def _of_sample(roles: Roles, ids: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of labels that a sample submission names, or whose labels are its columns."""
+    if roles.sample is None:
+        return ()
+    frame = roles.train.frame
+    asked = [str(name) for name in roles.sample.frame.columns if name not in {*ids, *roles.sample.ids}]
+    named = tuple(name for name in asked if name in frame)
+    if named:
+        return named
+    lower = {name.lower() for name in asked}
+    return tuple(
+        name for name in map(str, frame.columns) if {str(v).lower() for v in frame[name].dropna().unique()} == lower
+    )[:1]
+
+
+def _groups(frame: pd.DataFrame, stated: Stated, others: Sequence[str]) -> list[Finding]:
+    if stated.case:
+        return [Finding("data.case", _known(frame, stated.case, "--case"), "its images are judged as one")]
+    if stated.group:
+        return [Finding("data.group", _known(frame, stated.group, "--group"), "never split between folds")]
+    found = group_columns(frame, others)
+    if not found:
+        return []
+    name = found[0]
+    rows = frame[name].nunique()
+    finer = f"; {found[1]} repeats, too" if len(found) > 1 else ""
+    return [Finding("data.group", name, f"{rows:,} values on {len(frame):,} rows: never split between folds{finer}")]
+
+
+def _known(frame: pd.DataFrame, name: str, flag: str) -> str:
+    if name not in frame:
+        raise InputError(f"{flag}: {unknown('column', name, map(str, frame.columns))}")
+    return name
+
+
+def _id_findings(train: TableFound, ids: Sequence[str]) -> list[Finding]:
+    if train.brings_target:
+        return []
+    if len(ids) > 1:
+        return [Finding("data.id", list(ids), "images of one case a row")]
+    return [Finding("data.id", ids[0], "the column of picture names")]
+
+
+def _label_findings(train: TableFound, target: Sequence[str], kind: Kind) -> list[Finding]:
+    if train.brings_target and not train.has_boxes:
+        return []
+    value: str | list[str] = target[0] if len(target) == 1 else list(target)
+    shown = ", ".join(f"{name}: {rows:,}" for name, rows in sorted(kind.counts.items(), key=lambda item: -item[1])[:8])
+    return [Finding("data.target", value, shortened(shown, 90)), *_option_findings(train, target, kind)]
+
+
+def _option_findings(train: TableFound, target: Sequence[str], kind: Kind) -> list[Finding]:
+    found = [Finding(f"data.{key}", value) for key, value in kind.options.items()]
+    if len(target) == 1 and kind.task in ("binary", "multiclass", "ordinal") and not train.brings_target:
+        empty = int(train.frame[target[0]].fillna("").str.strip().eq("").sum())
+        if empty:
+            found.append(Finding("data.on_missing", "skip", f"{empty:,} rows have no label and are left out"))
+    return found
+
+
+def _folds(frame: pd.DataFrame, kinds: Mapping[str, Kind], groups: Sequence[Finding]) -> Finding:
+    """Return the number of folds: five, or fewer where a class has fewer rows or groups."""
+    least = MAX_FOLDS
+    for name, kind in kinds.items():
+        counts = kind.counts
+        if groups and name in frame and kind.task in ("binary", "multiclass", "ordinal"):
+            counts = frame.groupby(name)[groups[0].value].nunique().to_dict()
+        least = min(least, *map(int, counts.values()))
+    why = "" if least >= MAX_FOLDS else f"the rarest class has {least} {'groups' if groups else 'rows'}"
+    return Finding("ensemble.folds", max(2, least), why)
+
+
+def _space_findings(prefix: str, kind: Kind, models: Models, stated: Stated) -> list[Finding]:
+    tail = int(kind.is_imbalanced)
+    balance = f"the largest class has {kind.imbalance:.0f} times the rows of the smallest"
+    why = balance if kind.counts and kind.task != "text_detection" else ""
+    metric = Finding(f"{prefix}search.metric", METRICS[kind.task][tail], why)
+    return [
+        Finding(f"{prefix}space.preset", PRESETS[kind.task][tail], why),
+        Finding(f"{prefix}space.model_name", {"choice": list(models.names)}, models.why),
+        Finding(f"{prefix}search.metric", stated.metric, "as stated") if stated.metric else metric,
+    ]
+
+
+def _budget_findings(models: Models) -> list[Finding]:
+    return [
+        Finding("search.num_samples", 20, "trials"),
+        Finding("search.max_epochs", 12, "of every trial"),
+        Finding("search.seed", 0),
+        *([Finding("resources.gpus_per_trial", 1, "one trial a GPU")] if models.on_gpu else []),
+        Finding("ensemble.top", 3, "configurations that vote"),
+    ]
+
+
+def _name(root: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", root.name).strip("._-") or "data"
+
+
+def _relative(value: object, root: Path) -> str:
+    path = Path(str(value))
+    return os.path.relpath(path, root) if path.is_relative_to(root) else str(path)
+
+
+def _root(root: Path, folder: Path) -> str:
+    return os.path.relpath(root, folder.resolve())
