@@ -19,7 +19,8 @@ LABEL_NAMES = re.compile(
     re.IGNORECASE,
 )
 GROUP_NAMES = re.compile(
-    r"(patient|subject|person|lesion|case|eye|exam|study|visit|family|group|session|animal|slide|specimen)", re.IGNORECASE
+    r"(patient|subject|person|lesion|case|eye|exam|study|visit|family|group|session|animal|slide|specimen)",
+    re.IGNORECASE,
 )
 _MAX_CLASSES = 1000
 """Distinct labels of one column."""
@@ -50,16 +51,22 @@ def _share(column: pd.Series[str], inventory: Inventory) -> float:
 
 def is_binary(column: pd.Series[str]) -> bool:
     """Whether all cells are 0 or 1 (or 1.0, True, …), and both occur or it is part of a set of such columns."""
-    return set(column.dropna().str.strip().str.lower().unique()) <= {"0", "1", "0.0", "1.0", "true", "false"}
+    return set(column.dropna().astype(str).str.strip().str.lower().unique()) <= {"0", "1", "0.0", "1.0", "true", "false"}
 
 
 def are_numbers(frame: pd.DataFrame, names: Sequence[str]) -> bool:
     """Whether columns together are one form of labels: all of 0 and 1, or all of numbers from 0 to 1."""
-    numbers = frame[list(names)].apply(pd.to_numeric, errors="coerce") if len(names) > 1 else pd.DataFrame()
-    if len(names) > 1 and all(is_binary(frame[name]) for name in names):
+    if len(names) < 2:
+        return False
+    if all(is_binary(frame[name]) for name in names):
         return True
-    given = frame[list(names)].notna()
-    return len(names) > 1 and bool((numbers.between(0, 1) | ~given).all(axis=None) if len(numbers) else False)
+    return all(_are_shares(frame[name]) for name in names)
+
+
+def _are_shares(column: pd.Series[str]) -> bool:
+    cells = column.dropna()
+    numbers = pd.to_numeric(cells, errors="coerce")
+    return bool(numbers.between(0, 1).all())
 
 
 def group_columns(frame: pd.DataFrame, others: Iterable[str]) -> list[str]:

@@ -70,7 +70,7 @@ def kind_of(frame: pd.DataFrame, target: Sequence[str], task: str | None, positi
 def _of_columns(frame: pd.DataFrame, target: Sequence[str]) -> Kind:
     if not all(is_binary(frame[name]) for name in target):
         values = frame[list(target)].astype(float)
-        counts = Counter(values.fillna(0).idxmax(axis=1))
+        counts: Mapping[str, int] = Counter(values.fillna(0).idxmax(axis=1))
         return Kind("multiclass", f"numbers in {len(target)} columns, one a class: soft targets", counts)
     hot = frame[list(target)].fillna("0").isin(["1", "1.0", "true", "True", "TRUE"])
     counts = {name: int(hot[name].sum()) for name in target}

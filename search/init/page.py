@@ -48,7 +48,7 @@ def flow(value: Any) -> str:
 
 
 def _inside(value: Any) -> str:
-    """Return a value as an element of a flow collection, in which some characters need quotes that stand alone need none."""
+    """Return a value inside a flow collection, where some characters need quotes that need none elsewhere."""
     text = flow(value)
     plain = isinstance(value, str) and text[:1] not in "'\""
     return f"'{text}'" if plain and set(text) & set(",[]{}:#") else text

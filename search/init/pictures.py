@@ -36,10 +36,10 @@ def picture_findings(
     findings = [Finding("data.images", os.path.relpath(folder, root), why)]
     if roles.test is not None and roles.test.ids:
         others = _found(inventory, roles.test.frame, roles.test.ids)
-        if others and (place := _common(others, roles.test.frame, roles.test.ids)) != folder:
-            if not place.is_relative_to(folder):
-                why = f"{len(others):,} pictures to submit"
-                findings.append(Finding("data.test_images", os.path.relpath(place, root), why))
+        place = _common(others, roles.test.frame, roles.test.ids) if others else folder
+        if not place.is_relative_to(folder):
+            why = f"{len(others):,} pictures to submit"
+            findings.append(Finding("data.test_images", os.path.relpath(place, root), why))
     return found, findings
 
 

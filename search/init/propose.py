@@ -82,7 +82,8 @@ def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
 def _class_folders(inventory: Inventory) -> list[Path]:
     """Return the folder that may be one of class folders: the one above all pictures' folders or their parts."""
     holders = {folder.parent for folder in inventory.pictures}
-    above = {holder.parent for holder in holders if re.fullmatch("train|val|valid|validation|test", holder.name.lower())}
+    parts = re.compile("train|val|valid|validation|test", re.IGNORECASE)
+    above = {holder.parent for holder in holders if parts.fullmatch(holder.name)}
     return sorted(above or holders)[:1]
 
 
@@ -119,9 +120,7 @@ def _findings(inventory: Inventory, roles: Roles, stated: Stated, root: Path, fo
     return tuple(in_sections([*own, *_budget_findings(models), folds]))
 
 
-def _own_findings(
-    train: TableFound, name: str, kind: Kind, models: Models, stated: Stated
-) -> list[Finding]:
+def _own_findings(train: TableFound, name: str, kind: Kind, models: Models, stated: Stated) -> list[Finding]:
     """Return the findings of one of several targets, each of which is searched on its own."""
     if "." in name:
         raise InputError(f"--target: {name!r} among several targets: a name with a dot cannot be a key; rename it")
@@ -131,7 +130,7 @@ def _own_findings(
 
 
 def _kinds(train: TableFound, target: Sequence[str], stated: Stated) -> dict[str, Kind]:
-    """Return the kind of problem by target: one of all columns where they are one-hot or multi-hot, else one a column."""
+    """Return the kind of problem by target: columns that are one-hot or multi-hot together have one."""
     if train.has_boxes:
         counts = {"text": int(train.frame["boxes"].map(len).sum())}
         return {"boxes": Kind("text_detection", f"{counts['text']:,} boxes of text", counts)}

@@ -45,7 +45,7 @@ class TableFound:
     @property
     def has_boxes(self) -> bool:
         """Whether the rows have boxes of text."""
-        return "boxes" in self.frame and self.frame["boxes"].map(lambda cell: isinstance(cell, list)).any()
+        return "boxes" in self.frame and any(isinstance(cell, list) for cell in self.frame["boxes"])
 
 
 @dataclass(frozen=True, eq=False)

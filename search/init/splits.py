@@ -36,4 +36,4 @@ def _is_split(column: pd.Series[str]) -> bool:
 def _is_fold(column: pd.Series[str]) -> bool:
     values = column.dropna()
     named = str(column.name).lower() in _FOLDS
-    return named and values.str.fullmatch(r"\d+(\.0)?").all() and 1 < values.nunique() <= MAX_FOLDS
+    return named and bool(values.str.fullmatch(r"\d+(\.0)?").all()) and 1 < values.nunique() <= MAX_FOLDS

@@ -35,9 +35,7 @@ def init(
     task: Annotated[str | None, typer.Option(metavar="TASK", help="Kind of problem, such as multiclass.")] = None,
     group: Annotated[str | None, typer.Option(metavar="COLUMN", help="What is never split between folds.")] = None,
     case: Annotated[str | None, typer.Option(metavar="COLUMN", help="Rows that are judged as one.")] = None,
-    positive: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Label that a binary task looks for.")
-    ] = None,
+    positive: Annotated[str | None, typer.Option(metavar="LABEL", help="Label that a binary task looks for.")] = None,
     metric: Annotated[str | None, typer.Option(metavar="METRIC", help="What is optimised.")] = None,
     image_size: Annotated[
         int | None, typer.Option(min=8, max=4096, metavar="PIXELS", help="Side of the working size.")

@@ -44,7 +44,7 @@ def write_first_config(data: Sequence[Path], stated: Stated, file: Path | None, 
         note(f"note: {text}")
     with whole_file(path) as stream:
         stream.write(_page(path, proposal.findings).encode())
-    output().print(f"{path}: valid; next: foldtune preview {path} -o preview.png, foldtune search {path}")
+    output().print(f"{path}: valid; next: foldtune preview {path} -o preview.png, foldtune search {path}", soft_wrap=True)
 
 
 def _checked(raw: Mapping[str, Any], folder: Path) -> list[str]:
