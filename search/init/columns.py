@@ -51,7 +51,14 @@ def _share(column: pd.Series[str], inventory: Inventory) -> float:
 
 def is_binary(column: pd.Series[str]) -> bool:
     """Whether all cells are 0 or 1 (or 1.0, True, …), and both occur or it is part of a set of such columns."""
-    return set(column.dropna().astype(str).str.strip().str.lower().unique()) <= {"0", "1", "0.0", "1.0", "true", "false"}
+    return set(column.dropna().astype(str).str.strip().str.lower().unique()) <= {
+        "0",
+        "1",
+        "0.0",
+        "1.0",
+        "true",
+        "false",
+    }
 
 
 def are_numbers(frame: pd.DataFrame, names: Sequence[str]) -> bool:

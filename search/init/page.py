@@ -26,8 +26,9 @@ def write_page(title: str, findings: Sequence[Finding]) -> str:
     open_parts: list[str] = []
     for finding in findings:
         *parts, key = finding.key.split(".")
-        shared = next((n for n, (a, b) in enumerate(zip(parts, open_parts, strict=False)) if a != b), len(parts))
-        lines += ["  " * depth + f"{parts[depth]}:" for depth in range(shared, len(parts)) if parts != open_parts]
+        pairs = enumerate(zip(parts, open_parts, strict=False))
+        shared = next((n for n, (a, b) in pairs if a != b), min(len(parts), len(open_parts)))
+        lines += ["  " * depth + f"{flow(parts[depth])}:" for depth in range(shared, len(parts))]
         open_parts = parts
         text = "  " * len(parts) + f"{flow(key)}: {flow(finding.value)}"
         lines.append(f"{text:<{_COLUMN}}# {finding.why}" if finding.why else text)
@@ -63,15 +64,3 @@ def in_sections(findings: Sequence[Finding]) -> list[Finding]:
 def _section(finding: Finding) -> tuple[str, ...]:
     parts = finding.key.split(".")
     return tuple(parts[:2]) if parts[0] == "targets" else tuple(parts[:1])
-
-
-def nested(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return the configuration's plain values, as reading its YAML gives them."""
-    raw: dict[str, Any] = {}
-    for finding in findings:
-        *parts, key = finding.key.split(".")
-        section = raw
-        for part in parts:
-            section = section.setdefault(part, {})
-        section[key] = finding.value
-    return raw

@@ -21,6 +21,7 @@ from foldtune.search.init.pictures import picture_findings
 from foldtune.search.init.roles import Roles, TableFound, find_roles, read_tables
 from foldtune.search.init.sizes import working_size
 from foldtune.search.init.splits import split_columns, split_findings
+from foldtune.trainers.tasks import TASKS
 from foldtune.wording import shortened, unknown
 
 MAX_FOLDS = 5
@@ -67,6 +68,8 @@ def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
         Undecided: what the data do not show, with the flag that decides.
         InputError: places that do not exist, tables that cannot be read.
     """
+    if stated.task is not None and stated.task not in TASKS:
+        raise InputError(f"--task: {unknown('task', stated.task, TASKS)}")
     given = [each for each in (stated.train, stated.valid, stated.test, stated.sample) if each is not None]
     inventory = take_inventory([*places, *given])
     paths = [*inventory.tables, *(each.resolve() for each in given if each.is_dir())]
@@ -245,8 +248,8 @@ def _folds(frame: pd.DataFrame, kinds: Mapping[str, Kind], groups: Sequence[Find
 
 def _space_findings(prefix: str, kind: Kind, models: Models, stated: Stated) -> list[Finding]:
     tail = int(kind.is_imbalanced)
-    balance = f"the largest class has {kind.imbalance:.0f} times the rows of the smallest"
-    why = balance if kind.counts and kind.task != "text_detection" else ""
+    balance = f"the largest class has {kind.imbalance:.1f} times the rows of the smallest"
+    why = balance if len(kind.counts) > 1 else ""
     metric = Finding(f"{prefix}search.metric", METRICS[kind.task][tail], why)
     return [
         Finding(f"{prefix}space.preset", PRESETS[kind.task][tail], why),

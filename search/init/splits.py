@@ -29,11 +29,13 @@ def split_findings(frame: pd.DataFrame, has_valid: bool) -> list[Finding]:
 
 
 def _is_split(column: pd.Series[str]) -> bool:
-    values = set(column.dropna().str.strip().str.lower().unique())
-    return str(column.name).lower() in _SPLITS and bool(values & _TRAIN) and values <= _PARTS and len(values) > 1
+    if str(column.name).lower() not in _SPLITS:
+        return False
+    values = set(column.dropna().astype(str).str.strip().str.lower().unique())
+    return bool(values & _TRAIN) and values <= _PARTS and len(values) > 1
 
 
 def _is_fold(column: pd.Series[str]) -> bool:
-    values = column.dropna()
+    values = column.dropna().astype(str)
     named = str(column.name).lower() in _FOLDS
     return named and bool(values.str.fullmatch(r"\d+(\.0)?").all()) and 1 < values.nunique() <= MAX_FOLDS

@@ -11,10 +11,11 @@ from foldtune.files import whole_file
 from foldtune.search.cli.terminal import note, output
 from foldtune.search.config.targets import split_targets
 from foldtune.search.init.findings import Finding, Stated
-from foldtune.search.init.page import flow, nested, write_page
+from foldtune.search.init.page import flow, write_page
 from foldtune.search.init.propose import propose
 from foldtune.search.runs.target_checks import check_targets
 from foldtune.search.runs.validation import check_raw
+from foldtune.yaml import parse_yaml
 
 
 def write_first_config(data: Sequence[Path], stated: Stated, file: Path | None, *, force: bool) -> None:
@@ -40,11 +41,14 @@ def write_first_config(data: Sequence[Path], stated: Stated, file: Path | None, 
     for finding in proposal.findings:
         if finding.why:
             output().print(f"{finding.key}: {flow(finding.value)} ({finding.why})", soft_wrap=True)
-    for text in _checked(nested(proposal.findings), folder):
+    page = _page(path, proposal.findings)
+    for text in _checked(parse_yaml(page, str(path)), folder):
         note(f"note: {text}")
     with whole_file(path) as stream:
-        stream.write(_page(path, proposal.findings).encode())
-    output().print(f"{path}: valid; next: foldtune preview {path} -o preview.png, foldtune search {path}", soft_wrap=True)
+        stream.write(page.encode())
+    output().print(
+        f"{path}: valid; next: foldtune preview {path} -o preview.png, foldtune search {path}", soft_wrap=True
+    )
 
 
 def _checked(raw: Mapping[str, Any], folder: Path) -> list[str]:

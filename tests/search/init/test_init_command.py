@@ -1,0 +1,193 @@
+"""`foldtune init`: data as they lie there become a configuration that validates, each line with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+Command = Callable[..., tuple[int, str, str]]
+Init = Callable[..., dict[str, Any]]
+
+
+def pictures(folder: Path, names: Sequence[str], size: tuple[int, int] = (40, 30)) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(names))
+    for name in names:
+        Image.fromarray(rng.integers(0, 255, (*size[::-1], 3), dtype=np.uint8)).save(folder / name)
+
+
+def table(path: Path, columns: Mapping[str, Sequence[object]]) -> Path:
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+NAMES = [f"p{number:02d}.png" for number in range(24)]
+
+
+@pytest.fixture
+def skin(tmp_path: Path) -> Path:
+    """Three unequal classes, lesions of two pictures each, rows to submit and a sample."""
+    folder = tmp_path / "skin"
+    pictures(folder / "images", [*NAMES, "t0.png", "t1.png"])
+    dx = ["nv"] * 16 + ["mel"] * 5 + ["bkl"] * 3
+    lesions = [f"L{row // 2}" for row in range(24)]
+    table(folder / "train.csv", {"image": NAMES, "lesion_id": lesions, "dx": dx, "sex": ["m", "f"] * 12})
+    table(folder / "test.csv", {"image": ["t0.png", "t1.png"]})
+    table(folder / "sample_submission.csv", {"image": ["t0.png", "t1.png"], "dx": ["nv", "nv"]})
+    return folder
+
+
+@pytest.fixture
+def init(foldtune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
+    """Run the command, validate what it wrote, and return the YAML's values."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> dict[str, Any]:
+        code, out, err = foldtune("init", *map(str, arguments), "-o", "x.yaml")
+        assert code == 0, err
+        assert "x.yaml: valid" in out
+        code, out, err = foldtune("validate", "x.yaml")
+        assert (code, err) == (0, "")
+        return dict(yaml.safe_load((tmp_path / "x.yaml").read_text()))
+
+    return run
+
+
+def test_tables_columns_groups_and_balance_are_found(skin: Path, init: Init) -> None:
+    found = init(skin)
+    assert (found["name"], found["task"]) == ("skin", "multiclass")
+    assert found["data"] == {
+        "root": "skin",
+        "train": "train.csv",
+        "test": "test.csv",
+        "sample_submission": "sample_submission.csv",
+        "images": "images",
+        "id": "image",
+        "group": "lesion_id",
+        "image_size": 32,
+        "target": "dx",
+    }
+    assert found["space"]["preset"] == "long_tail"
+    assert found["search"]["metric"] == "balanced_accuracy"
+    assert found["ensemble"]["folds"] == 2, "the rarest class has two lesions"
+
+
+def test_each_line_has_its_reason(skin: Path, foldtune: Command, tmp_path: Path) -> None:
+    code, out, _ = foldtune("init", str(skin), "-o", str(tmp_path / "y.yaml"))
+    assert code == 0
+    text = (tmp_path / "y.yaml").read_text()
+    for reason in ("12 values on 24 rows: never split between folds", "pictures are 40x30 px"):
+        assert reason in out
+        assert f"# {reason}" in text
+    assert "nv: 16, mel: 5, bkl: 3" in text
+
+
+def test_a_file_is_not_replaced_unasked(skin: Path, foldtune: Command, tmp_path: Path) -> None:
+    (tmp_path / "y.yaml").write_text("mine: 1\n")
+    code, _, err = foldtune("init", str(skin), "-o", str(tmp_path / "y.yaml"))
+    assert code == 2
+    assert "is there already; --force replaces it" in err
+    assert (tmp_path / "y.yaml").read_text() == "mine: 1\n"
+
+
+def labels(folder: Path, **columns: Sequence[object]) -> Path:
+    pictures(folder / "img", NAMES)
+    return table(folder / "train.csv", {"file": NAMES, **columns}).parent
+
+
+@pytest.mark.parametrize(
+    ("values", "flags", "expected"),
+    [
+        (["0", "1", "2", "3"] * 6, (), {"task": "ordinal", "metric": "qwk", "preset": "ordinal"}),
+        (["1"] * 4 + ["0"] * 20, (), {"task": "binary", "metric": "balanced_accuracy", "preset": "retinopathy"}),
+        (["a|b", "b", "c", "a|c"] * 6, (), {"task": "multilabel", "metric": "macro_f1", "preset": "multilabel"}),
+        (["cat", "dog", "cow"] * 8, (), {"task": "multiclass", "metric": "accuracy", "preset": "multiclass"}),
+        (["0", "1", "2"] * 8, ("--task", "multiclass"), {"task": "multiclass", "metric": "accuracy"}),
+        (["well", "ill"] * 12, ("--positive", "ill"), {"task": "binary", "positive": "ill", "metric": "accuracy"}),
+        (["cat", "dog", "cow"] * 8, ("--metric", "macro_f1", "--image-size", "16"), {"metric": "macro_f1"}),
+    ],
+)
+def test_the_kind_of_problem_is_that_of_the_labels(
+    tmp_path: Path, init: Init, values: list[str], flags: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    found = init(labels(tmp_path / "d", label=values), *flags)
+    flat = {"task": found["task"], **found["data"], **found["space"], **found["search"]}
+    assert {key: flat[key] for key in expected} == expected
+
+
+def test_rows_without_a_label_are_left_out_in_a_line(tmp_path: Path, init: Init) -> None:
+    found = init(labels(tmp_path / "d", label=["a", "b", ""] * 8))
+    assert found["data"]["on_missing"] == "skip"
+
+
+def test_a_split_of_the_table_is_kept(tmp_path: Path, init: Init) -> None:
+    found = init(labels(tmp_path / "d", label=["a", "b", "c"] * 8, split=["train"] * 18 + ["val"] * 6))
+    assert found["data"]["split"] == "split"
+
+
+def test_several_targets_are_searched_one_by_one(tmp_path: Path, init: Init) -> None:
+    folder = labels(tmp_path / "d", oil=["0", "1", "2"] * 8, tone=["x", "y", "z"] * 8)
+    found = init(folder, "--target", "oil", "--target", "tone")
+    assert {name: each["task"] for name, each in found["targets"].items()} == {"oil": "ordinal", "tone": "multiclass"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "flags", "parts"),
+    [
+        ({"a": ["x", "y"] * 12, "b": ["u", "v"] * 12}, (), ["a (2 values), b (2 values)", "--target COLUMN"]),
+        ({"label": ["cancer", "normal"] * 12}, (), ["cancer, normal", "--positive LABEL"]),
+        ({"label": ["a", "b"] * 12}, ("--target", "lable"), ["--target: ", "'lable'; did you mean 'label'?"]),
+        ({"label": ["a", "b"] * 12}, ("--group", "who"), ["--group: ", "unknown column 'who'"]),
+        ({"label": ["a", "b"] * 12}, ("--task", "multclass"), ["task: ", "did you mean 'multiclass'?"]),
+        ({"weight": [f"{n}.25" for n in range(24)]}, (), ["no column looks like labels", "--target COLUMN"]),
+    ],
+)
+def test_what_the_data_do_not_show_is_left_to_a_flag(
+    tmp_path: Path, foldtune: Command, columns: dict[str, list[str]], flags: tuple[str, ...], parts: list[str]
+) -> None:
+    folder = labels(tmp_path / "d", **columns)
+    code, _, err = foldtune("init", str(folder), "-o", str(tmp_path / "x.yaml"), *flags)
+    assert code == 2
+    assert [part for part in parts if part not in err] == [], err
+    assert not (tmp_path / "x.yaml").exists()
+
+
+def test_several_tables_of_training_rows(tmp_path: Path, foldtune: Command) -> None:
+    folder = labels(tmp_path / "d", label=["a", "b", "c"] * 8)
+    (folder / "train_2019.csv").write_bytes((folder / "train.csv").read_bytes())
+    code, _, err = foldtune("init", str(folder), "-o", str(tmp_path / "x.yaml"))
+    assert code == 2
+    assert "train.csv" in err
+    assert "train_2019.csv; decide by --train FILE" in err
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (lambda folder: None, "neither a table nor a picture"),
+        (lambda folder: table(folder / "a.csv", {"x": [1, 2], "y": ["a", "b"]}), "names pictures that were found"),
+        (lambda folder: pictures(folder, ["a.png"]), "--train FILE"),
+    ],
+)
+def test_folders_without_data(tmp_path: Path, foldtune: Command, make: Callable[[Path], Any], part: str) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    make(folder)
+    code, _, err = foldtune("init", str(folder), "-o", str(tmp_path / "x.yaml"))
+    assert code == 2
+    assert part in err
+
+
+def test_a_place_that_does_not_exist(tmp_path: Path, foldtune: Command) -> None:
+    (tmp_path / "skin").mkdir()
+    code, _, err = foldtune("init", str(tmp_path / "skim"))
+    assert code == 2
+    assert "no such file or folder; did you mean 'skin'?" in err
