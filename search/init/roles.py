@@ -86,7 +86,7 @@ def read_table(path: Path, inventory: Inventory) -> TableFound:
             return TableFound(path, boxes, ("image",), "boxes", brings_target=True)
     reader = find_reader(path)
     source = read_source(path, ReadOptions())
-    brings_target = reader is not None and reader.brings_target
+    brings_target = reader is not None and reader.own_target is not None
     ids = (source.id_column,) if source.id_column else id_columns(source.frame, inventory)
     return TableFound(path, source.frame, ids, source.form, brings_target, source.split_column)
 

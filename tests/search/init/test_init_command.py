@@ -11,8 +11,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from foldtune.search.init.findings import Stated
+from foldtune.search.init.page import write_page
+from foldtune.search.init.propose import propose
+
 Command = Callable[..., tuple[int, str, str]]
-Init = Callable[..., dict[str, Any]]
 
 
 def pictures(folder: Path, names: Sequence[str], size: tuple[int, int] = (40, 30)) -> None:
@@ -45,23 +48,13 @@ def skin(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def init(foldtune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
-    """Run the command, validate what it wrote, and return the YAML's values."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> dict[str, Any]:
-        code, out, err = foldtune("init", *map(str, arguments), "-o", "x.yaml")
-        assert code == 0, err
-        assert "x.yaml: valid" in out
-        code, out, err = foldtune("validate", "x.yaml")
-        assert (code, err) == (0, "")
-        return dict(yaml.safe_load((tmp_path / "x.yaml").read_text()))
-
-    return run
+def init(folder: Path, **stated: Any) -> dict[str, Any]:
+    """Return the values of the YAML that a folder's data suggest."""
+    proposal = propose([folder], Stated(**stated), folder.parent)
+    return dict(yaml.safe_load(write_page("first", proposal.findings)))
 
 
-def test_tables_columns_groups_and_balance_are_found(skin: Path, init: Init) -> None:
+def test_tables_columns_groups_and_balance_are_found(skin: Path) -> None:
     found = init(skin)
     assert (found["name"], found["task"]) == ("skin", "multiclass")
     assert found["data"] == {
@@ -83,6 +76,7 @@ def test_tables_columns_groups_and_balance_are_found(skin: Path, init: Init) -> 
 def test_each_line_has_its_reason(skin: Path, foldtune: Command, tmp_path: Path) -> None:
     code, out, _ = foldtune("init", str(skin), "-o", str(tmp_path / "y.yaml"))
     assert code == 0
+    assert f"{tmp_path / 'y.yaml'}: valid; next: foldtune preview" in out
     text = (tmp_path / "y.yaml").read_text()
     for reason in ("12 values on 24 rows: never split between folds", "pictures are 40x30 px"):
         assert reason in out
@@ -104,38 +98,42 @@ def labels(folder: Path, **columns: Sequence[object]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("values", "flags", "expected"),
+    ("values", "stated", "expected"),
     [
-        (["0", "1", "2", "3"] * 6, (), {"task": "ordinal", "metric": "qwk", "preset": "ordinal"}),
-        (["1"] * 4 + ["0"] * 20, (), {"task": "binary", "metric": "balanced_accuracy", "preset": "retinopathy"}),
-        (["a|b", "b", "c", "a|c"] * 6, (), {"task": "multilabel", "metric": "macro_f1", "preset": "multilabel"}),
-        (["cat", "dog", "cow"] * 8, (), {"task": "multiclass", "metric": "accuracy", "preset": "multiclass"}),
-        (["0", "1", "2"] * 8, ("--task", "multiclass"), {"task": "multiclass", "metric": "accuracy"}),
-        (["well", "ill"] * 12, ("--positive", "ill"), {"task": "binary", "positive": "ill", "metric": "accuracy"}),
-        (["cat", "dog", "cow"] * 8, ("--metric", "macro_f1", "--image-size", "16"), {"metric": "macro_f1"}),
+        (["0", "1", "2", "3"] * 6, {}, {"task": "ordinal", "metric": "qwk", "preset": "ordinal"}),
+        (["1"] * 4 + ["0"] * 20, {}, {"task": "binary", "metric": "balanced_accuracy", "preset": "retinopathy"}),
+        (
+            ["a|b", "b|c", "c", "a", "b", "a|c"] * 4,
+            {},
+            {"task": "multilabel", "metric": "macro_f1", "preset": "multilabel"},
+        ),
+        (["cat", "dog", "cow"] * 8, {}, {"task": "multiclass", "metric": "accuracy", "preset": "multiclass"}),
+        (["0", "1", "2"] * 8, {"task": "multiclass"}, {"task": "multiclass", "metric": "accuracy"}),
+        (["well", "ill"] * 12, {"positive": "ill"}, {"task": "binary", "positive": "ill", "metric": "accuracy"}),
+        (["cat", "dog", "cow"] * 8, {"metric": "macro_f1", "image_size": 16}, {"metric": "macro_f1"}),
     ],
 )
 def test_the_kind_of_problem_is_that_of_the_labels(
-    tmp_path: Path, init: Init, values: list[str], flags: tuple[str, ...], expected: dict[str, str]
+    tmp_path: Path, values: list[str], stated: dict[str, Any], expected: dict[str, str]
 ) -> None:
-    found = init(labels(tmp_path / "d", label=values), *flags)
+    found = init(labels(tmp_path / "d", label=values), **stated)
     flat = {"task": found["task"], **found["data"], **found["space"], **found["search"]}
     assert {key: flat[key] for key in expected} == expected
 
 
-def test_rows_without_a_label_are_left_out_in_a_line(tmp_path: Path, init: Init) -> None:
-    found = init(labels(tmp_path / "d", label=["a", "b", ""] * 8))
+def test_rows_without_a_label_are_left_out_in_a_line(tmp_path: Path) -> None:
+    found = init(labels(tmp_path / "d", label=["a", "b", "c", ""] * 6))
     assert found["data"]["on_missing"] == "skip"
 
 
-def test_a_split_of_the_table_is_kept(tmp_path: Path, init: Init) -> None:
+def test_a_split_of_the_table_is_kept(tmp_path: Path) -> None:
     found = init(labels(tmp_path / "d", label=["a", "b", "c"] * 8, split=["train"] * 18 + ["val"] * 6))
     assert found["data"]["split"] == "split"
 
 
-def test_several_targets_are_searched_one_by_one(tmp_path: Path, init: Init) -> None:
+def test_several_targets_are_searched_one_by_one(tmp_path: Path) -> None:
     folder = labels(tmp_path / "d", oil=["0", "1", "2"] * 8, tone=["x", "y", "z"] * 8)
-    found = init(folder, "--target", "oil", "--target", "tone")
+    found = init(folder, target=("oil", "tone"))
     assert {name: each["task"] for name, each in found["targets"].items()} == {"oil": "ordinal", "tone": "multiclass"}
 
 
@@ -145,7 +143,7 @@ def test_several_targets_are_searched_one_by_one(tmp_path: Path, init: Init) -> 
         ({"a": ["x", "y"] * 12, "b": ["u", "v"] * 12}, (), ["a (2 values), b (2 values)", "--target COLUMN"]),
         ({"label": ["cancer", "normal"] * 12}, (), ["cancer, normal", "--positive LABEL"]),
         ({"label": ["a", "b"] * 12}, ("--target", "lable"), ["--target: ", "'lable'; did you mean 'label'?"]),
-        ({"label": ["a", "b"] * 12}, ("--group", "who"), ["--group: ", "unknown column 'who'"]),
+        ({"label": ["a", "b", "c"] * 8}, ("--group", "who"), ["--group: ", "unknown column 'who'"]),
         ({"label": ["a", "b"] * 12}, ("--task", "multclass"), ["task: ", "did you mean 'multiclass'?"]),
         ({"weight": [f"{n}.25" for n in range(24)]}, (), ["no column looks like labels", "--target COLUMN"]),
     ],
