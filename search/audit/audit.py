@@ -8,6 +8,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from foldtune.search.audit.alike import find_alike
 from foldtune.search.audit.columns import colour_columns, file_columns, leak_notes, measure_shift, shift_notes
 from foldtune.search.audit.doubtful import find_doubtful
 from foldtune.search.audit.duplicates import find_duplicates
@@ -70,6 +71,7 @@ def audit_rows(name: str, rows: AuditRows, decoders: int, progress: Progress | N
     notes += [] if shift is None else shift_notes(rows, shift)
     if run is not None:
         doubts = find_doubtful(run, rows)
-        findings += doubts.findings
-        notes += doubts.notes
+        alike, lines = find_alike(run, rows, pictures.plain, findings, decoders, progress)
+        findings += [*doubts.findings, *alike]
+        notes += [*doubts.notes, *lines]
     return Audit(name, rows, pictures, tuple(findings), tuple(notes))

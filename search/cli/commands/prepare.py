@@ -111,11 +111,13 @@ def audit(
     """Find what is doubtful in the data: broken images, duplicates, labels. Nothing is dropped.
 
     Pairs of images that show one picture, saved, coloured or turned anew, are named with where they lie: in train and
-    test, in two folds, in two groups. DIR gets audit.csv, and audit.png with the pairs. Rows that you mark in its
-    column exclude are left out by data.exclude: audit.csv.
+    test, in two folds, in two groups. Of a run, labels that held-out scores contradict are ranked, and pairs that its
+    own models take for alike. Columns that predict the label by themselves are named. DIR gets audit.csv, and audit.png
+    with pairs and labels. Rows that you mark in its column exclude are left out by data.exclude: audit.csv.
 
     foldtune audit skin.yaml
     foldtune audit skin.yaml -o audit --strict
+    foldtune audit skin
     """
     from foldtune.search.cli.handlers.prepare.audit import AuditRequest, audit_data
 

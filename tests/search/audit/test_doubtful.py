@@ -7,6 +7,11 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from foldtune.search.audit import doubtful
 from foldtune.search.audit.doubtful import FLAGGED, find_doubtful
@@ -76,3 +81,17 @@ def test_each_of_several_labels_is_judged_by_itself(monkeypatch: pytest.MonkeyPa
     unknown = targets.copy()
     unknown[1, 1] = -1  # a cell without a known label
     assert [each.row for each in judged(monkeypatch, task, scores, unknown).findings[:1]] == [6]
+
+
+def test_swapped_labels_of_real_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All 1,797 digits, one label in twenty swapped, five folds: four in five of those are in the top 8 %."""
+    digits = load_digits()
+    rng = np.random.default_rng(0)
+    swapped = rng.choice(len(digits.target), 90, replace=False)
+    targets = digits.target.copy()
+    targets[swapped] = (targets[swapped] + rng.integers(1, 10, 90)) % 10
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.02))
+    scores = cross_val_predict(model, digits.data, targets, cv=5, method="predict_proba")
+    doubts = judged(monkeypatch, task_of("multiclass", [str(each) for each in range(10)]), scores, targets)
+    top = {each.row for each in doubts.findings[: round(0.08 * len(targets))]}
+    assert len(top & set(swapped.tolist())) >= 0.9 * 90

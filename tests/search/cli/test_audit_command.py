@@ -162,6 +162,9 @@ def test_what_is_neither_a_file_nor_a_run(project: Any, foldtune: Command) -> No
     assert (code, out) == (2, "")
     assert "did you mean 'tiny'?" in err
     assert foldtune("audit", "none.yaml")[0] == 2
+    code, _, err = foldtune("audit", "tiny", "--set", "task=binary")
+    assert code == 2
+    assert "--set: is for a configuration" in err
 
 
 def test_a_known_pair_of_real_photographs(shared_data: Path, project: Any, foldtune: Command) -> None:
@@ -179,3 +182,29 @@ def test_a_known_pair_of_real_photographs(shared_data: Path, project: Any, foldt
     found = table(project)
     pairs = found[found["scope"] == "train and test"]
     assert pairs[["image", "other"]].to_numpy().tolist() == [["ISIC_0030074.jpg", "ISIC_0025226.jpg"]]
+
+
+def test_an_ensemble_of_an_earlier_version_judges_labels_and_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foldtune: Command
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(Path(__file__).resolve().parents[2] / "stored_runs/v0_2_0", home)
+    config = home / "runs/stored/config.yaml"
+    config.write_text(config.read_text().replace("{FOLDER}", str(home)))
+    monkeypatch.setenv("FOLDTUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(home)
+    before = {path: path.read_bytes() for path in (home / "runs").rglob("*") if path.is_file()}
+    code, out, err = foldtune("audit", "stored", "-o", "found")
+    assert code == 0, err
+    assert {path: path.read_bytes() for path in (home / "runs").rglob("*") if path.is_file()} == before
+    found = pd.read_csv(home / "found/audit.csv", dtype=str, keep_default_na=False)
+    labels = pd.read_csv(home / "train.csv", dtype=str).set_index("image").iloc[:, 0]
+    doubtful = found[found["finding"] == "doubtful_label"]
+    assert len(doubtful)
+    assert doubtful["label"].tolist() == labels[doubtful["image"]].tolist()
+    assert (doubtful["label"] != doubtful["suggested"]).mean() > 0.9
+    assert "no held-out model has judged" not in out
+    alike = found[found["finding"] == "alike"]
+    assert len(alike) == 20
+    assert alike["score"].astype(float).between(0, 1.0001).all()
+    assert (alike["image"] != alike["other"]).all()

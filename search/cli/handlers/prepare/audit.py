@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from foldtune.errors import InputError
 from foldtune.paths import check_output, safe_name
 from foldtune.results.tables.audit_table import audit_table
 from foldtune.results.tables.formatting import counted
@@ -97,6 +98,8 @@ def audit_data(request: AuditRequest) -> None:
 
 def _subjects(request: AuditRequest) -> Iterator[Subject]:
     if not request.source.lower().endswith(_YAML):
+        if request.override:
+            raise InputError("--set: is for a configuration; a run keeps the one that it was started with")
         for target, run in open_targets(request.source, request.storage).items():
             opened = run if request.data is None else with_data(run, request.data)
             yield Subject(target, opened.store.name, rows_of_stored(opened), opened)
