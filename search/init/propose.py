@@ -179,11 +179,11 @@ def _of_sample(roles: Roles, ids: Sequence[str]) -> tuple[str, ...]:
     if roles.sample is None:
         return ()
     frame = roles.train.frame
-    asked = [str(name) for name in roles.sample.frame.columns if name not in {*ids, *roles.sample.ids}]
-    named = tuple(name for name in asked if name in frame)
+    others = [str(name) for name in roles.sample.frame.columns if name not in {*ids, *roles.sample.ids}]
+    named = tuple(name for name in others if name in frame)
     if named:
         return named
-    lower = {name.lower() for name in asked}
+    lower = {name.lower() for name in others}
     return tuple(
         name for name in map(str, frame.columns) if {str(v).lower() for v in frame[name].dropna().unique()} == lower
     )[:1]

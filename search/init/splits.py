@@ -14,7 +14,7 @@ MAX_FOLDS = 50
 
 
 def split_columns(frame: pd.DataFrame) -> list[str]:
-    """Return the columns that say which part, or which fold, a row belongs to."""
+    """Return the columns of parts, or of folds, that rows belong to."""
     return [name for name in map(str, frame.columns) if _is_split(frame[name]) or _is_fold(frame[name])]
 
 
