@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,9 +60,10 @@ class LabelRules:
             only = LabelRules(self.column, dict.fromkeys(few), separator=self.separator)
             frame, rare = only.apply(frame, source)
             return frame, {**left_out, **rare}
-        cells = frame[self.column].fillna("").astype(str).map(canonical_text)
+        cells = _canonical(frame[self.column])
         if self.separator is not None:
-            kept = [self.separator.join(each for each in self._parts(cell) if each not in few) for cell in cells]
+            parts = {cell: [each for each in self._parts(cell) if each not in few] for cell in cells.unique()}
+            kept = cells.map({cell: self.separator.join(labels) for cell, labels in parts.items()})
             return frame.assign(**{self.column: kept}), left_out
         drop = cells.isin(few).to_numpy(dtype=np.bool_)
         left_out = {**left_out, f"a label of fewer than {self.rare.min_rows if self.rare else 1} rows": int(drop.sum())}
@@ -86,7 +89,7 @@ class LabelRules:
         """
         if self.mapping is None or not self._open or self.column not in frame:
             return
-        given = {self._spelled(label) for row in self._rows(frame) for label in row}
+        given = {self._spelled(label) for label in self._counts(frame)}
         others = sorted(given - self.mapping.keys())
         problems = [
             f"{source}: column '{self.column}': target_map names {shortened(repr(name))}, which no row has{near}"
@@ -99,21 +102,26 @@ class LabelRules:
     def _few(self, frame: pd.DataFrame) -> Mapping[str, int]:
         if self.rare is None or self.column not in frame:
             return {}
-        return self.rare.find(self._rows(frame))
+        return self.rare.find(self._counts(frame))
 
-    def _rows(self, frame: pd.DataFrame) -> list[list[str]]:
-        """Return the labels of each row, those of a weight of 0 left out."""
+    def _counts(self, frame: pd.DataFrame) -> Mapping[str, int]:
+        """Return label → number of its rows, those of a weight of 0 left out."""
+        counts: Counter[str] = Counter()
         if holds_weights(frame, self.column):
-            weights = LabelWeights.of(frame, self.column, "the table").cells
-            return [[label for label, weight in cell.items() if weight != 0] for cell in weights]
-        return [self._parts(cell) for cell in frame[self.column].fillna("").astype(str).map(canonical_text)]
+            for cell in LabelWeights.of(frame, self.column, "the table").cells:
+                counts.update(label for label, weight in cell.items() if weight != 0)
+            return counts
+        for text, rows in _canonical(frame[self.column]).value_counts().items():
+            for label in dict.fromkeys(self._parts(str(text))):
+                counts[label] += int(rows)
+        return counts
 
     def _renamed(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
         if self.column not in frame or (self.mapping is None and self.on_missing == "error"):
             return frame, {}
         if holds_weights(frame, self.column):
             return self._apply_to_weights(frame, source)
-        cells = frame[self.column].fillna("").astype(str).map(canonical_text)
+        cells = _canonical(frame[self.column])
         if self.mapping is not None and self.separator is None:
             cells = cells.map({cell: self._spelled(cell) for cell in cells.unique()})
         empty = cells == ""
@@ -123,14 +131,14 @@ class LabelRules:
             drop |= empty.to_numpy(dtype=np.bool_)
             left_out["no label"] = int(empty.sum())
         if self.mapping is not None:
-            given = {label for cell in cells[~empty] for label in self._labels(cell)}
+            given = {label for cell in cells[~empty].unique() for label in self._labels(cell)}
             self._check(given, cells, source)
             if self.separator is None:
                 for label in sorted(given):
                     if self._new(label) is None:
                         drop |= (cells == label).to_numpy(dtype=np.bool_)
                         left_out[f"label '{label}'"] = int((cells == label).sum())
-            frame = frame.assign(**{self.column: [self._mapped(cell) for cell in cells]})
+            frame = frame.assign(**{self.column: cells.map({cell: self._mapped(cell) for cell in cells.unique()})})
             frame.loc[empty.to_numpy(), self.column] = np.nan
         if len(frame) and drop.all():
             raise DataError([f"{source}: column '{self.column}': every row is left out ({described(left_out)})"])
@@ -200,6 +208,12 @@ class LabelRules:
                 "map each, to null where its rows are to be left out; '*': '*' leaves all others as they are"
             ]
         )
+
+
+def _canonical(cells: pd.Series[Any]) -> pd.Series[str]:
+    """Return cells as text in its canonical form, each distinct one brought to it once."""
+    texts = cells.fillna("").astype(str)
+    return texts.map({text: canonical_text(text) for text in texts.unique()})
 
 
 def described(left_out: Mapping[str, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from foldtune.canonical import Spellings, canonical_text, one_spelling
@@ -21,13 +21,15 @@ class RareLabels:
     min_rows: int
     known: tuple[str, ...] | None = None
 
-    def find(self, rows: Sequence[Sequence[str]]) -> Mapping[str, int]:
+    def find(self, spelled: Mapping[str, int]) -> Mapping[str, int]:
         """Return label, in every spelling that it has → number of its rows, for those that are left out.
 
-        >>> dict(RareLabels(2).find([["a"], ["a", "b"], ["a "]]))
+        Args:
+            spelled: label → number of its rows, of all labels.
+
+        >>> RareLabels(2).find({"a": 1, "a ": 2, "b": 1})
         {'b': 1}
         """
-        spelled = Counter(label for row in rows for label in dict.fromkeys(row))
         if self.known is not None:
             names = Spellings(self.known)
             return {label: count for label, count in spelled.items() if names.find(label) is None}
