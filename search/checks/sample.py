@@ -9,12 +9,14 @@ from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, SubmissionError
 from foldtune.ids import match_ids
 from foldtune.results.exports.submission import read_sample
+from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.submission_columns import Content, SubmissionForm
 from foldtune.search.checks.submission_form import id_column_of, submission_form
 from foldtune.search.checks.target_columns import target_part
 from foldtune.search.config.data_section import DataConfig
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import Task
+from foldtune.wording import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +44,19 @@ def checked_sample(data: DataConfig, test: Table | None) -> pd.DataFrame | None:
         ids = sample[id_column_of(list(sample.columns), data.id)]
         _same_ids(list(map(canonical_text, ids)), test.ids.tolist(), data)
     return sample
+
+
+def id_notes(data: DataConfig, sample: pd.DataFrame | None, test: Table | None) -> tuple[str, ...]:
+    """Return a line where the sample writes ids in another way than the table of the rows to submit."""
+    if sample is None or test is None:
+        return ()
+    pairs = match_ids(map(canonical_text, sample[id_column_of(list(sample.columns), data.id)]), test.ids.tolist())
+    other = [(written, name) for written, name in pairs.items() if written != name]
+    if not other:
+        return ()
+    written, name = (shortened(repr(text)) for text in other[0])
+    what = f"{counted(len(other), 'id')} of the sample submission"
+    return (f"{what} written in another way than in data.test (first: {written} for {name}); they go back as there",)
 
 
 def submission_notes(

@@ -18,7 +18,7 @@ from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal
 from foldtune.search.checks.placeholder import without_labels
 from foldtune.search.checks.positive import positive_notes
 from foldtune.search.checks.preset_tasks import check_with_presets
-from foldtune.search.checks.sample import checked_sample, submission_notes
+from foldtune.search.checks.sample import checked_sample, id_notes, submission_notes
 from foldtune.search.checks.steps import Checks
 from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.checks.warmup import with_short_warmup
@@ -145,6 +145,7 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
             trained = partial(check_trainable, space, task, table.targets, folds, config.data.size, draws=_draws(space))
             notes += checks.run(["data.image_size"], trained) or ()
     sample = checks.run(["data.sample_submission", "data.test"], lambda: checked_sample(config.data, test))
+    notes += id_notes(config.data, sample, test)
     if read is not None and goal is not None and config.data.test is not None:
         columns = partial(submission_notes, config.data, read[0], goal.metric, sample, target)
         notes += checks.run(["data.sample_submission", "data.target"], columns) or ()

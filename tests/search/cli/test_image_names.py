@@ -31,6 +31,8 @@ def test_ids_are_found_in_both_folders_and_the_sample_may_have_extensions(stems:
     shown = " ".join((out + err).split())
     assert f"train.csv: 22 of 22 images are found without their extension (first: {first})" in shown
     assert "test.csv: 2 of 2 images are found without their extension (first: " in shown
+    last = stems.rows[-2][0]
+    assert f"2 ids of the sample submission written in another way than in data.test (first: '{last}' for" in shown
 
 
 def test_test_images_elsewhere_are_pointed_at(stems: Any, foldtune: Command) -> None:
