@@ -40,7 +40,7 @@ def test_one_hot_targets_train_the_same_network(
         assert soft["loss"] == pytest.approx(hard["loss"], abs=1e-3)
 
 
-def test_unknown_cells_have_no_influence_and_certain_labels_that_of_hard_ones(
+def test_unknown_cells_train_and_certain_labels_are_hard_ones(
     make_fold: Callable[..., FoldData],
 ) -> None:
     given = {"loss": "focal", "sampler": "balanced", "mixup": 0.0}
