@@ -197,7 +197,10 @@ def _encoding_advice(raw: bytes) -> str:
     # Texts of few letters fit many encodings of one byte a character, of which one is by far the most frequent.
     first = [] if any(match.multi_byte_usage for match in matches[:1]) else ["cp1252"]
     names = list(dict.fromkeys([*first, *(match.encoding for match in matches)]))[:_SHOWN]
-    return f"set data.encoding (likely {' or '.join(names)}), or save it as UTF-8 (in Excel: CSV UTF-8)"
+    return (
+        f"likely {' or '.join(names)}: data.encoding names that of tables of rows; or save it as UTF-8 "
+        "(in Excel: CSV UTF-8)"
+    )
 
 
 def _delimiter(text: str) -> str:

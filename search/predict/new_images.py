@@ -19,6 +19,7 @@ from foldtune.search.config.data_section import default_cache_dir
 from foldtune.search.runs.columns import columns_of, names_any
 from foldtune.search.voting.columns import Columns, Kind
 from foldtune.trainers.data.readers import READERS, Reader, ReadOptions, read_source
+from foldtune.trainers.images.cache_listing import UNPACKED
 from foldtune.trainers.images.image_folder import read_folder
 from foldtune.trainers.images.locate import ambiguous_images, locate
 from foldtune.trainers.images.reading import image_suffixes
@@ -60,7 +61,7 @@ def find_images(source: Path, root: Path | None, id_column: str, readers: Sequen
         raise InputError(f"{source}: no such file or folder")
     if source.suffix.lower() in image_suffixes():
         return NewImages((_writable(source.name),), (source,))
-    options = ReadOptions(id_column, part="test", unpacked=default_cache_dir() / "unpacked")
+    options = ReadOptions(id_column, part="test", unpacked=default_cache_dir() / UNPACKED)
     rows = read_source(source, options, readers)
     frame = rows.frame
     if id_column not in frame:

@@ -25,6 +25,7 @@ from foldtune.trainers.data.target_forms.label_text import LabelText
 from foldtune.trainers.detection.pages import FORMS_OF_BOXES, check_pages, with_sides
 from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.images.cache import ImageSource, Prepared, prepare_images
+from foldtune.trainers.images.cache_listing import UNPACKED
 from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.images.presence import WAITS_S
@@ -186,7 +187,7 @@ def read_rows(data: DataConfig, task: Task | type[Task], path: Path, part: Part 
     Raises:
         DataError: what is wrong with the file or folder.
     """
-    unpacked = (data.cache_dir or default_cache_dir()) / "unpacked"
+    unpacked = (data.cache_dir or default_cache_dir()) / UNPACKED
     source = task.read_source(path, ReadOptions(data.id, data.target_name, part, data.encoding, unpacked))
     if part == "test" or source.form not in FORMS_OF_BOXES:
         return source

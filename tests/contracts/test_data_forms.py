@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 
 from foldtune.trainers.data.readers import Part, ReadOptions, Source, read_source
+from foldtune.trainers.images.cache_listing import list_caches
 
 NAMES = [f"{number:03d}.jpg" for number in range(6)]
 LABELS = ["nv", "각화증", "NA", "bkl, rare", "", "nv"]
@@ -37,6 +40,7 @@ class Form:
     name: str
     write: Callable[[Path], Path]
     rows: Callable[[Path], list[list[str]]] = lambda path: by_hand(TABLE)
+    id: str = "image"
     target: str = "dx"
     part: Part = "train"
     encoding: str | None = None
@@ -107,6 +111,49 @@ def of_both_parts(path: Path) -> list[list[str]]:
     return by_hand(both.rename(columns={"file_name": "image"}))
 
 
+def medmnist(folder: Path) -> Path:
+    parts = {"train": [[3], [1]], "val": [[2]], "test": [[0], [1]]}
+    images = {f"{part}_images": np.full((len(rows), 4, 5), 9, np.uint8) for part, rows in parts.items()}
+    labels = {f"{part}_labels": np.array(rows, np.uint8) for part, rows in parts.items()}
+    np.savez_compressed(folder / "rows.npz", **images, **labels)
+    return folder / "rows.npz"
+
+
+def multi_hot(folder: Path) -> Path:
+    images = np.zeros((3, 4, 5, 3), np.uint8)
+    np.savez(folder / "rows.npz", train_images=images, train_labels=np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]]))
+    return folder / "rows.npz"
+
+
+def array(images: str, labels: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        np.save(folder / images, np.zeros((2, 4, 5)))
+        np.save(folder / labels, np.array(["nv", "mel"]))
+        np.save(folder / "other_labels.npy", np.array(["x"]))
+        return folder / images
+
+    return write
+
+
+def embedded(*columns: str) -> Callable[[Path], Path]:
+    """Return the writer of a Parquet file with images as bytes, in columns of these names."""
+
+    def write(folder: Path) -> Path:
+        file = io.BytesIO()
+        Image.new("L", (2, 2)).save(file, "JPEG")
+        pair = {"bytes": file.getvalue(), "path": "x/b.jpeg"}
+        values: dict[str, list[object]] = {
+            "image": [pair, {**pair, "path": "a.jpeg"}],
+            "scan": [file.getvalue()] * 2,
+            "key": ["01", "1"],
+            "dx": ["nv", "mel"],
+        }
+        pd.DataFrame({name: values[name] for name in columns}).to_parquet(folder / "rows.parquet")
+        return folder / "rows.parquet"
+
+    return write
+
+
 SPLIT = images("train/0/a.jpg", "train/1/deep/b.PNG", "val/1/c.jpg", "test/d.jpg", "test/e.jpg")
 RECORDS = TABLE.astype(object).where(TABLE != "", None).to_dict("records")
 
@@ -145,13 +192,40 @@ FORMS = [
         lambda path: [["image", "dx"], ["d.jpg", ""], ["e.jpg", ""]],
         part="test",
     ),
+    Form(
+        "npz with a split",
+        medmnist,
+        listed("dx split", "train/0.png 3 train", "train/1.png 1 train", "val/0.png 2 valid"),
+    ),
+    Form("npz, to submit", medmnist, listed("dx", "0.png 0", "1.png 1"), part="test"),
+    Form(
+        "npz of several labels",
+        multi_hot,
+        lambda path: [
+            ["image", "dx", "dx_0", "dx_1", "dx_2"],
+            ["train/0.png", "0|2", "1", "0", "1"],
+            ["train/1.png", "", "0", "0", "0"],
+            ["train/2.png", "1", "0", "1", "0"],
+        ],
+    ),
+    Form("npy", array("train_images.npy", "train_labels.npy"), listed("dx", "0.png nv", "1.png mel")),
+    Form("npy of x and y", array("X.npy", "y.npy"), listed("dx", "0.png nv", "1.png mel")),
+    Form("bytes and paths in Parquet", embedded("image", "dx"), listed("dx", "b.jpeg nv", "a.jpeg mel")),
+    Form("bytes in Parquet", embedded("scan", "dx"), listed("dx", "0.jpg nv", "1.jpg mel")),
+    Form(
+        "bytes beside ids in Parquet",
+        embedded("key", "scan", "dx"),
+        lambda path: [["key", "dx"], ["01.jpg", "nv"], ["1.jpg", "mel"]],
+        id="key",
+    ),
 ]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_rows_are_those_that_are_read_by_hand(form: Form, tmp_path: Path) -> None:
-    path = form.write(tmp_path)
-    source = read_source(path, ReadOptions(target_column=form.target, part=form.part, encoding=form.encoding))
+    (tmp_path / "rows").mkdir()
+    path = form.write(tmp_path / "rows")
+    source = read_source(path, ReadOptions(form.id, form.target, form.part, form.encoding, tmp_path / "unpacked"))
     assert as_read(source) == form.rows(path)
     assert all(isinstance(cell, str) or pd.isna(cell) for cell in source.frame.to_numpy(dtype=object).ravel())
     assert source.frame.index.equals(pd.RangeIndex(len(source.frame)))
@@ -175,3 +249,43 @@ def test_typed_cells_of_parquet(name: str, column: pd.Series, expected: list[str
     path = tmp_path / "rows.parquet"
     pd.DataFrame({"image": ["a.jpg", "b.jpg"], "cell": column}).to_parquet(path)
     assert read_source(path).frame["cell"].fillna("").tolist() == expected
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "expected"),
+    [
+        ("colours", PIXELS.astype(np.uint8), PIXELS),
+        ("grey", PIXELS[..., 0].astype(np.uint8), PIXELS[..., 0]),
+        ("one channel", PIXELS[..., :1].astype(np.uint8), PIXELS[..., 0]),
+        ("channels first", PIXELS.transpose(0, 3, 1, 2).astype(np.uint8), PIXELS),
+        ("floats of 0 to 1", PIXELS / 255, PIXELS),
+        ("half floats", (PIXELS / 255).astype(np.float16), PIXELS),
+        ("integers", PIXELS, PIXELS),
+        ("truth values", PIXELS > 128, (PIXELS > 128) * 255),
+        ("12 bits", PIXELS[..., 0] * 16 + 1, PIXELS[..., 0] * 16 + 1),
+    ],
+)
+def test_pixels_of_arrays_are_files_with_the_same_pixels(
+    name: str, images: np.ndarray, expected: np.ndarray, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", images)
+    np.save(tmp_path / "y.npy", np.arange(3))
+    source = read_source(tmp_path / "x.npy", ReadOptions(unpacked=tmp_path / "unpacked"))
+    assert source.images is not None
+    read = [np.asarray(Image.open(source.images / file)) for file in source.frame["image"]]
+    assert np.array_equal(read, expected)
+
+
+def test_images_are_unpacked_once_until_the_file_is_another(tmp_path: Path) -> None:
+    path, options = medmnist(tmp_path), ReadOptions(unpacked=tmp_path / "unpacked")
+    first = read_source(path, options).images
+    assert first is not None
+    (first / "train/0.png").unlink()
+    assert read_source(path, options).images == first
+    assert not (first / "train/0.png").exists(), "not written again"
+    assert [entry.torn for entry in list_caches(tmp_path)] == [False]
+    os.utime(path, (1, 1))
+    assert read_source(path, options).images != first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from foldtune.wording import first_few, shortened
 
 _MAX_ID = 4096
 """Characters of an image's name: no file system takes a longer path."""
-_MAX_PART = 255
+MAX_NAME_BYTES = 255
 """Bytes of a file's or folder's name."""
 MAX_TEXT_BYTES = 1 << 28
 """Memory of a column of names or groups; of more, long names are refused, long groups named by a digest."""
@@ -50,11 +49,11 @@ def too_long_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
     """Problem of a name so long that the array of all names, each of which takes its length, has no bound."""
     lengths = [len(name) for name in ids]
     longest = max(lengths, default=0)
-    if longest <= _MAX_PART or longest * len(ids) * 4 <= MAX_TEXT_BYTES:
+    if longest <= MAX_NAME_BYTES or longest * len(ids) * 4 <= MAX_TEXT_BYTES:
         return []
     row = lengths.index(longest)
     shown = shortened(repr(ids[row]))
-    most = max(_MAX_PART, MAX_TEXT_BYTES // 4 // len(ids))
+    most = max(MAX_NAME_BYTES, MAX_TEXT_BYTES // 4 // len(ids))
     return [
         f"column '{column.name}': a name of {longest:,} characters among {len(ids):,} rows ({shown}; data row "
         f"{row + 1}); names of a table of this size may have {most:,}"
@@ -62,9 +61,10 @@ def too_long_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
 
 
 def _is_file_name(name: str) -> bool:
-    if len(name) > _MAX_ID or "\0" in name or Path(name).name in ("", ".."):
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if len(name) > _MAX_ID or "\0" in name or not parts or parts[-1] == "..":
         return False
     try:
-        return max(len(part.encode()) for part in Path(name).parts) <= _MAX_PART
+        return max(len(part.encode()) for part in parts) <= MAX_NAME_BYTES
     except UnicodeEncodeError:
         return False

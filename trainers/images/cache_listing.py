@@ -14,6 +14,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 _CACHE = re.compile(r"[0-9a-f]{32}")
+UNPACKED = "unpacked"
+"""Folder, in that of the caches, of images that arrays and tables hold as pixels or bytes."""
 _PART = re.compile(r"([0-9a-f]{32})\.part-\w+")
 
 
@@ -42,14 +44,15 @@ def list_caches(folder: Path) -> list[CacheEntry]:
 def _entries(folder: Path) -> Iterator[CacheEntry]:
     if not folder.is_dir():
         return
-    for path in folder.iterdir():
+    unpacked = folder / UNPACKED
+    for path in [*folder.iterdir(), *(unpacked.iterdir() if unpacked.is_dir() else ())]:
         torn = _PART.fullmatch(path.name)
         if (torn is None and _CACHE.fullmatch(path.name) is None) or path.is_symlink() or not path.is_dir():
             continue
-        if torn is not None and _is_locked(folder / torn[1]):  # its builder is at work
+        if torn is not None and _is_locked(path.with_name(torn[1])):  # its builder is at work
             continue
         with suppress(FileNotFoundError):
-            sizes = [file.stat().st_size for file in path.iterdir() if file.is_file()]
+            sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
             yield CacheEntry(path, sum(sizes), path.stat().st_mtime, torn is not None)
 
 
@@ -68,7 +71,7 @@ def clear_caches(folder: Path, unused_s: float) -> tuple[int, int]:
     for entry in list_caches(folder):
         if not entry.torn and time.time() - entry.used_s < unused_s:
             continue
-        lock = folder / f"{entry.path.name.partition('.')[0]}.lock"
+        lock = entry.path.with_name(f"{entry.path.name.partition('.')[0]}.lock")
         with suppress(Timeout, OSError), FileLock(lock, timeout=0):
             shutil.rmtree(entry.path)
             lock.unlink(missing_ok=True)

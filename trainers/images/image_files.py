@@ -36,12 +36,13 @@ def listed_as(names: Iterable[str]) -> dict[str, str]:
 
 def file_keys(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """Yield a key a path that is the same for all paths of one file: through `..`, absolute, by a link of any kind."""
-    listings = {folder: _Listing.of(folder) for folder in {path.parent for path in paths}}
-    numbers = [listings[path.parent].number(path) for path in paths]
+    places = [os.path.split(path) for path in paths]  # texts, of which a million are compared far faster than paths
+    listings = {folder: _Listing.of(Path(folder)) for folder in {folder for folder, _ in places}}
+    numbers = [listings[folder].number(folder, name) for folder, name in places]
     times = Counter(numbers)
-    for path, number in zip(paths, numbers, strict=True):
-        listing = listings[path.parent]
-        plain = os.path.split(os.path.realpath(path)) if path.name in listing.links else (listing.folder, path.name)
+    for path, (folder, name), number in zip(paths, places, numbers, strict=True):
+        listing = listings[folder]
+        plain = os.path.split(os.path.realpath(path)) if name in listing.links else (listing.folder, name)
         # A number of several paths may be that of files on several disks, or of one path that is spelled in two ways.
         yield _hard_link(path) or plain if number and times[number] > 1 else plain
 
@@ -64,12 +65,12 @@ class _Listing:
                     links.add(entry.name)
         return cls(os.path.realpath(folder), inodes, frozenset(links))
 
-    def number(self, path: Path) -> int:
-        """Return the inode of a path, that of its target for a link; 0 where there is none."""
-        if path.name not in self.links:
-            return self.inodes.get(path.name, 0)
+    def number(self, folder: str, name: str) -> int:
+        """Return the inode of a file of the folder, that of its target for a link; 0 where there is none."""
+        if name not in self.links:
+            return self.inodes.get(name, 0)
         try:
-            return path.stat().st_ino
+            return os.stat(os.path.join(folder, name)).st_ino
         except OSError:
             return 0
 

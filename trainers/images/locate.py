@@ -110,6 +110,8 @@ def outside_images(table: Path, images: Path, names: Sequence[str], paths: Seque
 
 
 def _missing_hint(images: Path, missing: Sequence[Path]) -> str:
+    if images.is_file():
+        return f"; {images} is a file, not a folder; unpack it where it is an archive, and name the folder"
     if not images.is_dir():
         beside = [p.name for p in images.parent.iterdir() if p.is_dir()] if images.parent.is_dir() else []
         return f"; the folder {images} does not exist{did_you_mean(images.name, sorted(beside))}"

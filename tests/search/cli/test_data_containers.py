@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tests.search.conftest import DELETE
 
@@ -55,13 +57,39 @@ def test_a_folder_to_submit(project: Any, foldtune: Command) -> None:
     assert "1 files that are no images by their name, left out" in " ".join(out.split())
 
 
+def arrays(project: Any) -> tuple[np.ndarray, np.ndarray]:
+    images = [np.asarray(Image.open(project.folder / "images" / name)) for name, _ in project.rows]
+    return np.stack(images), np.array([int(label[1]) for _, label in project.rows])
+
+
+def test_arrays_and_bytes(project: Any, foldtune: Command) -> None:
+    images, labels = arrays(project)
+    parts = {"train_images": images, "train_labels": labels, "test_images": images[:2], "test_labels": labels[:2]}
+    np.savez(project.folder / "digits.npz", **parts)
+    own = {"data.target": DELETE, "data.images": DELETE}
+    code, out, err = foldtune(
+        "validate", project.config({**own, "data.train": "digits.npz", "data.test": "digits.npz"})
+    )
+    assert (code, err) == (0, ""), err
+    assert "24 rows" in out
+    content = [(project.folder / "images" / name).read_bytes() for name, _ in project.rows]
+    frame = pd.DataFrame({"image": [{"bytes": each, "path": None} for each in content], "label": labels})
+    frame.to_parquet(project.folder / "digits.parquet")
+    assert foldtune("validate", project.config({"data.train": "digits.parquet"}))[0] == 0
+    code, _, err = foldtune("preview", project.config({"data.train": "digits.parquet"}), "-o", "s.png", "--rows", "1")
+    assert code == 0, err
+    (project.folder / "images").rename(project.folder / "gone")
+    shutil.rmtree(project.folder / "cache")
+    assert foldtune("validate", project.config({"data.train": "digits.parquet"}))[0] == 0
+
+
 def test_another_encoding_is_named_and_then_read(project: Any, foldtune: Command) -> None:
     korean = {"c0": "모반", "c1": "흑색종", "c2": "각화증"}
     text = "image,label\n" + "".join(f"{name},{korean[label]}\n" for name, label in project.rows)
     (project.folder / "korean.csv").write_bytes(text.encode("cp949"))
     code, _, err = foldtune("validate", project.config({"data.train": "korean.csv"}))
     assert code == 2
-    assert "its encoding is not UTF-8 (line 2, byte 0xb8); set data.encoding (likely cp949" in err
+    assert "its encoding is not UTF-8 (line 2, byte 0xb8); likely cp949 or " in err
     code, _, err = foldtune("validate", project.config({"data.train": "korean.csv", "data.encoding": "cp949"}))
     assert (code, err) == (0, ""), err
     code, _, err = foldtune("validate", project.config({"data.train": "korean.csv", "data.encoding": "ascii"}))
@@ -77,6 +105,11 @@ def two_parts_of_a_name(folder: Path) -> None:
         (folder / "bad" / name).mkdir(parents=True)
 
 
+def saved(folder: Path, **arrays: np.ndarray) -> None:
+    np.savez(folder / "bad.npz", **arrays)
+
+
+GREY, THREE = np.zeros((3, 4, 4), np.uint8), np.arange(3)
 BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "an archive": (
         lambda folder: shutil.make_archive(str(folder / "bad"), "zip", folder / "images"),
@@ -103,6 +136,47 @@ BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "bad",
         "name the table in it: train.csv",
     ),
+    "arrays of objects": (
+        lambda folder: saved(folder, images=np.array([{}, {}, {}]), labels=THREE),
+        "bad.npz",
+        "array 'images': holds Python objects, which are not read",
+    ),
+    "volumes": (
+        lambda folder: saved(folder, images=np.zeros((3, 9, 9, 9), np.uint8), labels=THREE),
+        "bad.npz",
+        "has the shape (3, 9, 9, 9); images are (N, height, width)",
+    ),
+    "negative pixels": (
+        lambda folder: saved(folder, images=GREY - 1.5, labels=THREE),
+        "bad.npz",
+        "holds values of -1.5 to -1.5; pixels are bytes, or floats of 0 to 1",
+    ),
+    "too few labels": (
+        lambda folder: saved(folder, images=GREY, labels=THREE[:2]),
+        "bad.npz",
+        "has the shape (2,) beside 3 images",
+    ),
+    "arrays without images": (
+        lambda folder: saved(folder, mean=GREY),
+        "bad.npz",
+        "has no array of images; it has: mean",
+    ),
+    "an array without labels": (
+        lambda folder: np.save(folder / "images.npy", GREY),
+        "images.npy",
+        "has no array of labels beside it (such as labels.npy)",
+    ),
+    "no array": (lambda folder: (folder / "bad.npy").write_bytes(b"x"), "bad.npy", "is no array of NumPy"),
+    "a Parquet without images": (
+        lambda folder: pd.DataFrame({"label": ["a", "b"]}).to_parquet(folder / "bad.parquet"),
+        "bad.parquet",
+        "unknown column of",
+    ),
+    "a Parquet with an empty image": (
+        lambda folder: pd.DataFrame({"image": [b"x", None], "label": ["a", "b"]}).to_parquet(folder / "bad.parquet"),
+        "bad.parquet",
+        "column 'image' holds no image in 1 of 2 rows (data rows 2)",
+    ),
     "two validation parts": (two_parts_of_a_name, "bad", "val and valid are both the valid part; keep one"),
 }
 
@@ -114,7 +188,14 @@ def test_what_is_no_table_is_refused_by_name(project: Any, foldtune: Command, na
     code, out, err = foldtune("validate", project.config({"data.train": train}))
     assert (code, out) == (2, "")
     assert part in err
-    assert err.count("data.train") == 1, err
+    assert err.count("error: data.") == err.count("\n") == 1, err
+
+
+def test_an_archive_in_the_place_of_the_images_is_named(project: Any, foldtune: Command) -> None:
+    shutil.make_archive(str(project.folder / "packed"), "zip", project.folder / "images")
+    code, _, err = foldtune("validate", project.config({"data.images": "packed.zip"}))
+    assert code == 2
+    assert "packed.zip is a file, not a folder; unpack it" in err
 
 
 def test_an_image_column_that_metadata_lacks_is_named(project: Any, foldtune: Command) -> None:

@@ -209,8 +209,12 @@ def test_unreadable_tables(folder: Path) -> None:
         read_table(folder / "train.csv", TableLayout(folder / "images"), task)
     with pytest.raises(DataError, match=r"did you mean 'train\.csv'"):
         read_table(folder / "trian.csv", TableLayout(folder / "images"), task)
-    with pytest.raises(DataError, match="is a folder"):
-        read_table(folder, TableLayout(folder / "images"), task)
+    with pytest.raises(DataError, match="unknown label 'images'; valid: cat, dog"):
+        read_table(folder, TableLayout(folder / "images"), task)  # a folder with a folder of images: its class
+    (folder / "tables").mkdir()
+    (folder / "train.csv").replace(folder / "tables/a.csv")
+    with pytest.raises(DataError, match=r"is a folder without folders of classes; name the table in it: a\.csv"):
+        read_table(folder / "tables", TableLayout(folder / "images"), task)
 
 
 def test_ham10000_reads_whole(shared_data: Path) -> None:

@@ -1,13 +1,17 @@
-"""Parquet files as tables of text."""
+"""Parquet files as tables of text, whose images are columns of names or of bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from foldtune.csv_files import MAX_CELLS, MAX_COLUMNS
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.cells import text_frame
+from foldtune.trainers.data.readers.embedded import embedded_paths, image_columns, unpack_images
 from foldtune.trainers.data.readers.source import ReadOptions, Source
 from foldtune.wording import shortened
 
@@ -28,10 +32,41 @@ class Parquet:
         if file.metadata.num_columns > MAX_COLUMNS or file.metadata.num_columns * file.metadata.num_rows > MAX_CELLS:
             rows, columns = file.metadata.num_rows, file.metadata.num_columns
             raise DataError([f"{path}: has {rows:,} rows of {columns:,} columns; a table may have {MAX_CELLS:,} cells"])
-        frame = file.read().to_pandas(ignore_metadata=True, integer_object_nulls=True)
-        for name in _mappings(file):
-            frame[name] = [_entries(cell) for cell in frame[name]]
-        return Source(text_frame(path, frame), "parquet")
+        images = image_columns(file.schema_arrow)
+        plain = [name for name in file.schema_arrow.names if name not in images]
+        cells = file.read(columns=plain).to_pandas(ignore_metadata=True, integer_object_nulls=True)
+        for name in set(_mappings(file)).intersection(plain):
+            cells[name] = [_entries(cell) for cell in cells[name]]
+        frame = text_frame(path, cells)
+        if not images or (options.id_column in frame and len(images) != 1):
+            return Source(frame, "parquet", notes=_left_out(path, images))
+        return _with_images(path, file, frame, images, options)
+
+
+def _left_out(path: Path, columns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{path}: column {name!r} holds bytes and is left out" for name in columns)
+
+
+def _with_images(
+    path: Path, file: Any, frame: pd.DataFrame, images: Mapping[str, bool], options: ReadOptions
+) -> Source:
+    """Return the rows with the names of the files into which their images are unpacked."""
+    column = options.id_column if options.id_column in images else next(iter(images))
+    if len(images) > 1 and column != options.id_column:
+        several = ", ".join(map(repr, images))
+        raise DataError([f"{path}: columns {several} hold images; name one of them with data.id"])
+    paths: list[str | None] = [None] * file.metadata.num_rows
+    if images[column]:
+        paths = embedded_paths(file, column)
+    own = frame.get(options.id_column)
+    ids = paths if own is None else [None if pd.isna(name) else str(name) for name in own]
+    names, folder = unpack_images(path, file, column, ids, options)
+    named = frame.assign(**{options.id_column: pd.Series(names, dtype="str")})
+    if own is None:  # in the place of its images
+        order = [options.id_column if name == column else name for name in file.schema_arrow.names]
+        named = named[[name for name in order if name in named]]
+    left_out = _left_out(path, [name for name in images if name != column])
+    return Source(named, "parquet", folder, options.id_column, notes=left_out)
 
 
 def _begins(path: Path) -> bool:

@@ -11,6 +11,7 @@ from foldtune.trainers.data.readers.class_folders import ClassFolders
 from foldtune.trainers.data.readers.delimited import DelimitedText
 from foldtune.trainers.data.readers.json_records import JsonLines, JsonRecords
 from foldtune.trainers.data.readers.metadata_folder import MetadataFolder
+from foldtune.trainers.data.readers.numpy_files import NpyArray, NpzArrays
 from foldtune.trainers.data.readers.parquet import Parquet
 from foldtune.trainers.data.readers.refused import RefusedForm
 from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
@@ -22,6 +23,8 @@ READERS: tuple[Reader, ...] = (
     Parquet(),
     JsonLines(),
     JsonRecords(),
+    NpzArrays(),
+    NpyArray(),
     RefusedForm(),
     DelimitedText(),
 )
