@@ -145,7 +145,7 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
             trained = partial(check_trainable, space, task, table.targets, folds, config.data.size, draws=_draws(space))
             notes += checks.run(["data.image_size"], trained) or ()
     sample = checks.run(["data.sample_submission", "data.test"], lambda: checked_sample(config.data, test))
-    notes += id_notes(config.data, sample, test)
+    notes += id_notes(config.data, sample, test) if test is not None or sample is not None else ()
     if read is not None and goal is not None and config.data.test is not None:
         columns = partial(submission_notes, config.data, read[0], goal.metric, sample, target)
         notes += checks.run(["data.sample_submission", "data.target"], columns) or ()
