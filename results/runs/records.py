@@ -79,12 +79,16 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Scores:
-    """Model outputs on N validation rows at an epoch: ids (N,), logits (N, ...), targets (N, ...) or None."""
+    """Model outputs on N validation rows at an epoch: ids (N,), logits (N, ...), targets (N, ...) or None.
+
+    ``cases``: (N,) names of the cases that are judged in the place of rows, None without cases.
+    """
 
     ids: npt.NDArray[np.str_]
     logits: npt.NDArray[Any]
     targets: npt.NDArray[Any] | None
     epoch: int
+    cases: npt.NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True)

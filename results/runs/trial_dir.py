@@ -52,8 +52,11 @@ class FitDir:
         logits: npt.NDArray[Any],
         targets: npt.NDArray[Any] | None,
         epoch: int,
+        cases: npt.NDArray[np.str_] | None = None,
     ) -> None:
-        """Store ids (N,), logits (N, ...), targets (N, ...) or None; to be called before the epoch's row is appended.
+        """Store ids (N,), logits (N, ...), targets (N, ...) or None, to be called before the epoch's row is appended.
+
+        ``cases``: (N,) names of the cases that are judged, None where the rows are.
 
         Raises ValueError if the lengths differ, StorageError.
         """
@@ -63,6 +66,8 @@ class FitDir:
         arrays = {"ids": np.asarray(ids, dtype=np.str_), "logits": logits, "epoch": np.asarray(epoch)}
         if targets is not None:
             arrays["targets"] = targets
+        if cases is not None:
+            arrays["cases"] = np.asarray(cases, dtype=np.str_)
         # Probability maps have one or two bytes per pixel and compress well; float logits do not.
         write_npz(self.scores_path, arrays, compressed=logits.dtype.itemsize < 4)
 
@@ -74,7 +79,7 @@ class FitDir:
         missing = {"ids", "logits", "epoch"} - set(arrays)
         if missing:
             raise RunCorrupt(f"{self.scores_path} lacks {', '.join(sorted(missing))}")
-        return Scores(arrays["ids"], arrays["logits"], arrays.get("targets"), int(arrays["epoch"]))
+        return Scores(arrays["ids"], arrays["logits"], arrays.get("targets"), int(arrays["epoch"]), arrays.get("cases"))
 
 
 class TrialDir(FitDir):

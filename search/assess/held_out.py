@@ -20,6 +20,7 @@ from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.stored_json import require
 from foldtune.search.assess.stored_estimate import check_estimate, check_lengths, check_trial_scores
 from foldtune.search.runs.dataset import read_labels
+from foldtune.search.runs.judged import judged_scores
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run, open_run
 from foldtune.search.runs.stored_task import read_task
@@ -29,7 +30,9 @@ from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.postprocess.case_scores import Cases
 from foldtune.trainers.tasks import Task
+from foldtune.trainers.tasks.case_fit import by_reduction, cross_fitted_cases
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 from foldtune.wording import unknown
 
@@ -104,15 +107,21 @@ def of_trial(run: Run, trial_id: str) -> HeldOut:
     if record is None or stored is None or stored.targets is None:
         raise InputError(f"trial {trial_id} of run {run.store.name!r} has no stored scores")
     check_trial_scores(run.task, stored, trial.scores_path)
-    scores = run.task.scores(stored.logits)
-    groups = groups_of(groups_by_id(run), stored.ids)
-    if run.goal.metric in run.task.tunable_metrics:
-        splits = make_splits(run.task.strata(stored.targets), groups)
-        predictions = cross_fitted_predictions(run.task, scores, stored.targets, run.goal.metric, splits)
+    own = None if run.goal.metric in run.task.tunable_metrics else own_postprocess(run, record, stored)
+    judged = judged_scores(run.task, stored, own)
+    scores, targets = judged.scores, judged.targets
+    groups = groups_of(groups_by_id(run), stored.ids[judged.rows])
+    if run.goal.metric not in run.task.tunable_metrics:
+        predictions = run.task.predict(scores, own)
     else:
-        predictions = run.task.predict(scores, own_postprocess(run, record, stored))
+        splits = make_splits(run.task.strata(targets), groups)
+        if stored.cases is None:
+            predictions = cross_fitted_predictions(run.task, scores, targets, run.goal.metric, splits)
+        else:
+            reduced = by_reduction(run.task, run.task.scores(stored.logits), Cases.of(stored.cases))
+            scores, predictions = cross_fitted_cases(run.task, reduced, targets, run.goal.metric, splits)
     name = f"{run.store.name}, trial {trial_id}"
-    return HeldOut(name, run.task, run.goal.metric, stored.ids, stored.targets, scores, predictions, groups)
+    return HeldOut(name, run.task, run.goal.metric, judged.ids, targets, scores, predictions, groups)
 
 
 def of_ensemble(directory: EnsembleDir, name: str, data: Path | None = None) -> HeldOut:

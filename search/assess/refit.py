@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from foldtune.errors import InputError, WorkError
 from foldtune.results.runs.ranking import Goal, finalists
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.runs.records import Scores, TrialRecord
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.search.assess.held_out import groups_by_id, groups_of
 from foldtune.search.assess.stored_estimate import check_trial_scores
@@ -20,7 +20,9 @@ from foldtune.search.runs.run import Run
 from foldtune.search.voting.evaluation import metric_of
 from foldtune.signals import ignore_interrupts
 from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.postprocess.case_scores import Cases, reduction_of, without_reduction
 from foldtune.trainers.tasks import Task
+from foldtune.trainers.tasks.case_fit import by_reduction, cross_fitted_cases, fit_cases
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 
 WORTH_PROCESSES_S = 6.0
@@ -62,6 +64,8 @@ class _Job:
         if stored is None or stored.targets is None:
             return None
         check_trial_scores(self.task, stored, directory.scores_path)
+        if stored.cases is not None:
+            return self._of_cases(directory.trial_id, stored, own)
         scores, targets = self.task.scores(stored.logits), stored.targets
         splits = make_splits(self.task.strata(targets), groups_of(self.groups, stored.ids))
 
@@ -84,6 +88,33 @@ class _Job:
             fitted=value(self.task.predict(scores, postprocess)),
             postprocess=postprocess,
         )
+
+    def _of_cases(self, trial_id: str, stored: Scores, own: Mapping[str, Any] | str | None) -> Refit:
+        """Refit a trial that is judged by cases: their reduction, too, is fitted."""
+        assert stored.cases is not None
+        assert stored.targets is not None
+        cases, task = Cases.of(stored.cases), self.task
+        targets = stored.targets[cases.first]
+        reduced = by_reduction(task, task.scores(stored.logits), cases)
+        groups = groups_of(self.groups, stored.ids)
+        splits = make_splits(task.strata(targets), None if groups is None else groups[cases.first])
+
+        def value(scores: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> float:
+            return metric_of(task, self.metric, scores, predictions, targets)
+
+        def predicted(postprocess: Mapping[str, Any] | None) -> float:
+            scores = reduced[reduction_of(postprocess)]
+            return value(scores, task.predict(scores, without_reduction(postprocess or {})))
+
+        tuned = value(*cross_fitted_cases(task, reduced, targets, self.metric, splits))
+        postprocess = fit_cases(task, reduced, targets, self.metric)
+        if not isinstance(own, str):
+            before = predicted(own)
+        elif self.metric == self.own_metric:
+            before = tuned
+        else:
+            before = value(*cross_fitted_cases(task, reduced, targets, self.own_metric, splits))
+        return Refit(trial_id, before, tuned, predicted(postprocess), postprocess)
 
 
 def refit(

@@ -75,15 +75,19 @@ def _targets(run: Run, labels: Path, ids: Any) -> tuple[Any, npt.NDArray[np.int6
     """Return the targets of the test rows that have a label, and the indices (T,) of those rows."""
     data = run.config.data
     try:
-        frame: pd.DataFrame = read_rows(data, run.task, labels, "test").frame
+        rows = data if data.case is None else data.model_copy(update={"id": data.case})  # a row may be a case
+        frame: pd.DataFrame = read_rows(rows, run.task, labels, "test").frame
     except DataError as error:
         raise InputError(error.problems) from None
     columns = list(map(str, frame.columns))
-    wanted_columns = [data.id] if data.target_columns is not None else [data.id, data.target_name]
+    wanted_columns = [data.judged_column] if data.target_columns is not None else [data.judged_column, data.target_name]
     absent = [unknown("column", name, columns) for name in wanted_columns if name not in columns]
     if problems := absent or target_form(data, run.task).missing(columns):
         raise InputError(f"{labels}: {problems[0]}")
-    names = frame[data.id].fillna("").astype(str).map(canonical_text)
+    names = frame[data.judged_column].fillna("").astype(str).map(canonical_text)
+    if data.case_column is not None:  # a case may have several rows
+        frame = frame[~names.duplicated()]
+        names = names[~names.duplicated()]
     wanted_ids = [canonical_text(name) for name in ids.tolist()]
     repeated = sorted(set(names[names.duplicated()]) & set(wanted_ids))
     if repeated:

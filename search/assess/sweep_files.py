@@ -18,10 +18,13 @@ from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.sweep import Source, SweepResult
 from foldtune.search.predict.tables import submission_frame
 from foldtune.search.runs.dataset import read_unlabelled
+from foldtune.search.runs.postprocessing import reduction_of_trial
 from foldtune.search.runs.run import Run
 from foldtune.search.runs.unchanged import same_test_rows
 from foldtune.trainers.arrays.lazy import as_lazy, concatenate, sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
+from foldtune.trainers.data.table import Table
+from foldtune.trainers.postprocess.case_scores import Cases, reduction_of
 
 Array = npt.NDArray[Any]
 _LONGEST = 150
@@ -82,16 +85,32 @@ def _trial_scores(run: Run, source: Source, trial_id: str) -> tuple[npt.NDArray[
         )
     ids = found[0]["ids"]
     same = [arrays["logits"] for arrays in found if np.array_equal(arrays["ids"], ids)]
-    return _complete(run, ids, mean_scores([source.task.scores(logits) for logits in same]))
+    table, scores = read_unlabelled(run.config.data, run.task), [source.task.scores(logits) for logits in same]
+    if table.cases is not None:
+        ids, scores = _of_cases(run, table, ids, scores, trial_id)
+    return _complete(run, table.judged_ids, ids, mean_scores(scores))
+
+
+def _of_cases(
+    run: Run, table: Table, ids: npt.NDArray[np.str_], scores: Sequence[Array], trial_id: str
+) -> tuple[npt.NDArray[np.str_], list[Array]]:
+    """Return the names of the cases to submit, and their scores of each fold model."""
+    assert table.cases is not None
+    case = dict(zip(table.ids.tolist(), table.cases.tolist(), strict=True))
+    cases = Cases.of(np.array([case.get(name, name) for name in ids.tolist()], dtype=np.str_))
+    held_out = run.store.trial(trial_id).read_scores()
+    how = reduction_of(None if held_out is None else reduction_of_trial(run, held_out, trial_id))
+    return cases.names, [cases.reduce(each, how, exclusive=run.task.exclusive_classes) for each in scores]
 
 
 def _test_paths(run: Run, trial_id: str) -> list[StorePath]:
     return [run.store.ensemble.member(trial_id, fold).test_path for fold in range(run.config.ensemble.folds)]
 
 
-def _complete(run: Run, ids: npt.NDArray[np.str_], scores: Array) -> tuple[npt.NDArray[np.str_], list[Array]]:
+def _complete(
+    run: Run, every: npt.NDArray[np.str_], ids: npt.NDArray[np.str_], scores: Array
+) -> tuple[npt.NDArray[np.str_], list[Array]]:
     """Return every row to submit: an unreadable image has the mean of the others' scores, as in the ensemble."""
-    every = read_unlabelled(run.config.data, run.task).ids
     place = {name: row for row, name in enumerate(ids.tolist())}
     if strange := sorted(place.keys() - set(every.tolist())):
         raise InputError(

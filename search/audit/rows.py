@@ -153,7 +153,7 @@ def _frame(data: DataConfig, task: Task, path: Path | None, part: Part) -> pd.Da
         raise InputError(error.problems) from None
     if not isinstance(data.id, str) or data.id not in frame:
         return None
-    return frame.fillna("").astype(str).set_index(frame[data.id].fillna("").astype(str).map(canonical_text))
+    return frame.fillna("").astype(str).set_index(frame[data.image_column].fillna("").astype(str).map(canonical_text))
 
 
 def _is_used(name: str, data: DataConfig) -> bool:

@@ -41,8 +41,8 @@ def checked_sample(data: DataConfig, test: Table | None) -> pd.DataFrame | None:
     except SubmissionError as error:
         raise InputError(f"data.sample_submission: {error}") from None
     if test is not None:
-        ids = sample[id_column_of(list(sample.columns), data.id)]
-        _same_ids(list(map(canonical_text, ids)), test.ids.tolist(), data)
+        ids = sample[id_column_of(list(sample.columns), data.judged_column)]
+        _same_ids(list(map(canonical_text, ids)), test.judged_ids.tolist(), data)
     return sample
 
 
@@ -74,7 +74,7 @@ def submission_notes(
     column = data.target_name
     if sample is not None and target is not None:
         try:
-            sample = target_part(sample, data.id, target)
+            sample = target_part(sample, data.judged_column, target)
         except InputError:
             return ()  # the columns of all targets are checked together
         column = str(sample.columns[1])
@@ -98,12 +98,12 @@ def form_of(
         DataError: columns that the task cannot fill.
     """
     if sample is not None or data.target_columns is None:
-        return submission_form(task, metric, sample, id_column=data.id, target=column or data.target_name)
+        return submission_form(task, metric, sample, id_column=data.judged_column, target=column or data.target_name)
     order = {name: place for place, name in enumerate(data.listed_columns)}
     names = tuple(sorted(task.label_names, key=lambda name: order.get(name, len(order))))
     note = "the submission has a column a label, as data.target has, of probabilities"
     classes = {name: name for name in names}
-    return SubmissionForm(data.id, names, Content.PROBABILITIES, classes, notes=(note,))
+    return SubmissionForm(data.judged_column, names, Content.PROBABILITIES, classes, notes=(note,))
 
 
 def _same_ids(sample: Sequence[str], test: Sequence[str], data: DataConfig) -> None:

@@ -13,6 +13,7 @@ from foldtune.errors import SettingsError
 from foldtune.home import expanded, user_cache_folder
 from foldtune.search.config.section import Section, stated, usable_path
 from foldtune.search.config.target_columns import columns_of_labels, name_of_columns
+from foldtune.trainers.data.cases import CASE
 from foldtune.trainers.images.formats.limits import MAX_MEGAPIXELS, PixelLimits
 from foldtune.trainers.images.formats.window import parse_window, window_to_plain
 from foldtune.trainers.images.preprocess import Step, parse_steps, steps_to_list
@@ -43,7 +44,8 @@ class DataConfig(Section):
     test: Path | None = Field(None, description="rows to submit, in any of these forms")
     images: Path = Field(Path("."), description="folder of the images that the CSVs name")
     test_images: Path | None = Field(None, description="folder of the images to submit, where it is another")
-    id: str = Field("image", description="column of the image names, with or without extension")
+    id: str | tuple[str, ...] = Field("image", description="column of the image names, or several: a case's images")
+    case: str | None = Field(None, description="column of what is judged and submitted as one, such as a patient")
     target: str | tuple[str, ...] | dict[str, str] = Field(
         description='column of the labels; a list, or {columns: "label_*"}, of columns of 0, 1 or fractions'
     )
@@ -99,6 +101,13 @@ class DataConfig(Section):
                 "".encode(value)
         except (LookupError, ValueError):
             raise ValueError(f"no encoding of text is called {shortened(repr(value))}; such as cp949, cp1252") from None
+        return value
+
+    @field_validator("id")
+    @classmethod
+    def _columns_are_several(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not isinstance(value, str) and not 0 < len(set(value)) == len(value):
+            raise ValueError("must be a column, or a list of columns, each once")
         return value
 
     @field_validator("target", mode="before")
@@ -176,6 +185,21 @@ class DataConfig(Section):
         if isinstance(self.target, str):
             return self.target
         return self.target["columns"] if isinstance(self.target, dict) else name_of_columns(self.target)
+
+    @property
+    def image_column(self) -> str:
+        """Column of the image names, once a row is an image."""
+        return self.id if isinstance(self.id, str) else self.id[0]
+
+    @property
+    def case_column(self) -> str | None:
+        """Column of the cases, once a row is an image; None where each image is judged by itself."""
+        return self.case if self.case is not None or isinstance(self.id, str) else CASE
+
+    @property
+    def judged_column(self) -> str:
+        """Column that names what is judged and submitted: that of the cases, else of the images."""
+        return self.case_column or self.image_column
 
     @property
     def tables(self) -> tuple[Path | None, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
@@ -18,6 +17,7 @@ from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.metadata import describe
 from foldtune.search.ensemble.plan import RACE_FOLDS, EnsemblePlan
 from foldtune.search.ensemble.racing import MIN_FINALISTS, Dropped, drop_weak
+from foldtune.search.ensemble.rows import JudgedRows
 from foldtune.search.ensemble.sources import Source
 from foldtune.search.ensemble.submission import drop_object_arrays, write_test_rows
 from foldtune.search.runs.columns import labelled_columns
@@ -126,10 +126,9 @@ class _Training:
     def stored(self, candidate: Candidate) -> StoredMember:
         return StoredMember(self.home, candidate, source_of(self.sources, candidate), self.plan.tta)
 
-    def rows(self, folds: int) -> npt.NDArray[np.int64]:
-        """Places of the rows of the first so many folds."""
-        of_rows = self.sources[0].labelled.folds
-        return np.flatnonzero((of_rows >= 0) & (of_rows < folds))
+    def rows(self, folds: int) -> JudgedRows:
+        """The rows of the first so many folds, or their cases."""
+        return JudgedRows.of(self.sources[0].labelled, folds)
 
     def drop(self, dropped: Sequence[Dropped]) -> None:
         self._watcher.on_dropped(dropped)
@@ -155,15 +154,13 @@ def _race(training: _Training, chosen: Sequence[Candidate]) -> list[Dropped]:
         ]
     )
     rows = training.rows(RACE_FOLDS)
-    table = first.labelled.table
-    assert table.targets is not None
     dropped = drop_weak(
         first.run.task,
         first.run.goal,
-        {each.id: training.stored(each).oof_scores(table.ids[rows], RACE_FOLDS) for each in chosen},
-        table.targets[rows],
-        first.labelled.folds[rows],
-        (table.ids if table.groups is None else table.groups)[rows],
+        {each.id: training.stored(each).oof_scores(rows.ids, RACE_FOLDS) for each in chosen},
+        rows.targets,
+        rows.folds,
+        rows.ids if rows.groups is None else rows.groups,
         at_least=at_least,
         fixed=common_postprocess([each.record for each in chosen]),
     )
@@ -181,9 +178,7 @@ def _vote(
     plan, first = training.plan, training.sources[0]
     run, labelled, test = first.run, first.labelled, first.test
     rows = training.rows(plan.folds)
-    ids, folds = labelled.table.ids[rows], labelled.folds[rows]
-    assert labelled.table.targets is not None
-    targets = labelled.table.targets[rows]
+    ids, folds, targets, groups = rows.ids, rows.folds, rows.targets, rows.groups
     stored = [training.stored(each) for each in staying]
     members = [
         Member(
@@ -194,7 +189,6 @@ def _vote(
         )
         for each in stored
     ]
-    groups = None if labelled.table.groups is None else labelled.table.groups[rows]
     fixed = common_postprocess([each.record for each in staying])
     judged = estimate(
         Objective(run.task, run.goal.metric, targets),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir, FoldDir
 from foldtune.results.runs.records import Scores
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.sources import Source
+from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.workers.fold_model import views_of
 from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.arrays.lazy import concatenate
 from foldtune.trainers.arrays.voting import mean_scores
+from foldtune.trainers.postprocess.case_scores import Cases, reduction_of
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
 
@@ -49,8 +52,16 @@ class StoredMember:
         """Views in which its models see an image."""
         return self._asked or self.settings.tta
 
+    @cached_property
+    def case_reduce(self) -> str:
+        """How it scores a case by its images: as its configuration has it, or as fits its rows of fold 0 best."""
+        postprocess = self.candidate.record.config.get("postprocess")
+        if isinstance(postprocess, str):
+            postprocess = own_postprocess(self.candidate.run, self.candidate.record, self.fold_scores(0))
+        return reduction_of(postprocess)
+
     def oof_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
-        """Scores (N, ...) of the rows `ids` (N,), each by the model of its fold, of the first so many folds.
+        """Scores (N, ...) of the rows or cases `ids` (N,), each by the model of its fold, of the first so many folds.
 
         Raises:
             WorkError: a fold's scores are gone.
@@ -59,7 +70,13 @@ class StoredMember:
         offsets = self.fold_offsets(folds)
         task = self.candidate.run.task
         scores = [task.scores(_moved(each.logits, offset)) for each, offset in zip(stored, offsets, strict=True)]
-        return arranged(concatenate(scores), np.concatenate([each.ids for each in stored]), ids)
+        names = [each.ids for each in stored]
+        for place, each in enumerate(stored):
+            if each.cases is not None:
+                cases = Cases.of(each.cases)
+                names[place] = cases.names
+                scores[place] = cases.reduce(scores[place], self.case_reduce, exclusive=task.exclusive_classes)
+        return arranged(concatenate(scores), np.concatenate(names), ids)
 
     def fold_offsets(self, folds: int) -> list[Array]:
         """Return the offset of each fold model's logits that aligns their biases, 0 for none. Raises WorkError."""
@@ -75,7 +92,7 @@ class StoredMember:
         return stored
 
     def test_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
-        """Mean scores (T, ...) of the rows to submit `ids` (T,) over its fold models; raises WorkError."""
+        """Mean scores (T, ...) of the rows or cases to submit `ids` (T,) over its fold models; raises WorkError."""
         offsets = self.fold_offsets(folds)
         of_folds = [self.fold_test_scores(fold, ids, offset) for fold, offset in enumerate(offsets)]
         return mean_scores(of_folds)
@@ -87,7 +104,11 @@ class StoredMember:
         logits = test.stored_logits(directory)
         if logits is None:
             raise WorkError(f"{directory.test_path} is gone; run the command again")
-        return arranged(test.complete(self.candidate.run.task.scores(_moved(logits, offset))), test.ids, ids)
+        task = self.candidate.run.task
+        scores = task.scores(_moved(logits, offset))
+        if test.table.cases is not None:
+            scores = test.reduced(scores, self.case_reduce, exclusive=task.exclusive_classes)
+        return arranged(test.complete(scores), test.ids, ids)
 
     def _directory(self, fold: int) -> FoldDir:
         return self._home.member(self.candidate.id, fold).with_tta(views_of(self._asked, self.settings))

@@ -60,6 +60,7 @@ def describe(
         **_images(home),
         "boxes_form": _boxes_form(home),
         "data": dict(data),
+        **_cases(home),
         "rows": len(targets),
         "members": [
             {
@@ -73,6 +74,7 @@ def describe(
                 "fold_offsets": [offset.tolist() for offset in each.fold_offsets(plan.folds)],
                 **_images(each.candidate.run),
                 "tta": each.tta,
+                **({"case_reduce": each.case_reduce} if home.config.data.case_column else {}),
                 "params": dict(each.candidate.record.params),
                 "config": dict(each.candidate.record.config),
             }
@@ -93,6 +95,15 @@ def describe(
         "gain_interval": [judged.gain.low, judged.gain.high],
         "per_class": home.task.per_class(judged.predictions, targets),
     }
+
+
+def _cases(run: Run) -> dict[str, Any]:
+    """Columns that name the images and the cases of new rows, where cases are judged."""
+    data = run.config.data
+    if data.case_column is None:
+        return {}
+    images = [data.id] if isinstance(data.id, str) else list(data.id)
+    return {"case": {"column": data.case, "images": images}}
 
 
 def _images(run: Run) -> dict[str, Any]:

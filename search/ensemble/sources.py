@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from foldtune.errors import InputError
 from foldtune.results.storage.paths import StorePath, address
 from foldtune.search.runs.dataset import Labelled, Progress, open_images, read_unlabelled
@@ -56,7 +58,9 @@ def open_source(run: Run, decoders: int, progress: Progress | None) -> Source:
     # Without the unreadable ones they are a cache of their own, which workers find.
     cached = open_images(labelled.images, readable, progress) if broken else prepared
     digest, of_before, changed = check_test_rows(run.store, readable, cached.folder, moved=run.moved)
-    test = Unlabelled(readable, labelled.images, table.ids, prepared.keep, digest, of_before)
+    ids = table.judged_ids
+    there = prepared.keep if readable.cases is None else np.isin(ids, readable.cases)
+    test = Unlabelled(readable, labelled.images, ids, there, digest, of_before)
     shown = (f"to submit: {note}" for note in pixel_notes(prepared, run.config.data))
     return Source(run, labelled, test, broken, (*labelled.notes, *shown, *([changed] if changed else [])))
 

@@ -92,7 +92,7 @@ def in_form_of(run: Run, target: str, frame: pd.DataFrame, sample: Path | None) 
     stored = run.store.ensemble.read_test()
     if sample is None or stored is None or "predictions" not in stored:  # those of a task may be objects
         return frame
-    part = target_part(read_sample(sample), run.config.data.id, target)
+    part = target_part(read_sample(sample), run.config.data.judged_column, target)
     form = submission_form(run.task, run.goal.metric, part, id_column=part.columns[0], target=part.columns[1])
     return form.fill(run.task, stored["ids"], stored["predictions"], scores=stored["scores"])
 

@@ -77,6 +77,10 @@ class StoredMembers:
         """Return the size and steps by which a member sees images."""
         return ImagePreprocessing.from_dict({**self.description, **member})  # a member's own keys go first
 
+    def case_reduce(self, name: str) -> str:
+        """Return how a voter scores a case by its images."""
+        return str(self.voters[name].get("case_reduce", "mean"))
+
     def combiner(self) -> EnsembleCombiner:
         """Return the fitted vote."""
         return EnsembleCombiner.from_dict(self.description)

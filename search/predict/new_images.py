@@ -6,9 +6,11 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
 from foldtune.errors import InputError
@@ -16,6 +18,7 @@ from foldtune.paths import check_not_read, is_inside, leads_out
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.checks.submission_form import id_column_of
 from foldtune.search.config.data_section import default_cache_dir
+from foldtune.search.predict.case_columns import CaseColumns
 from foldtune.search.runs.columns import columns_of, names_any
 from foldtune.search.voting.columns import Columns, Kind
 from foldtune.trainers.data.readers import READERS, Reader, ReadOptions, read_source
@@ -35,21 +38,42 @@ class NewImages:
         paths: N files.
         left_out: number of entries of a folder that are left out, by reason.
         columns: metadata of the N images, None where no table has them.
+        cases: (N,) case of each image, those of one case behind each other; None where images are judged.
     """
 
     ids: tuple[str, ...]
     paths: tuple[Path, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     columns: Columns | None = None
+    cases: tuple[str, ...] | None = None
+
+    @cached_property
+    def units(self) -> npt.NDArray[np.int64]:
+        """Place (N,), ascending, among `judged` of what each image belongs to."""
+        if self.cases is None:
+            return np.arange(len(self.ids))
+        return _runs(self.cases)
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Names of what is predicted: the cases, else the images."""
+        return self.ids if self.cases is None else tuple(dict.fromkeys(self.cases))
 
 
-def find_images(source: Path, root: Path | None, id_column: str, readers: Sequence[Reader] = READERS) -> NewImages:
+def find_images(
+    source: Path,
+    root: Path | None,
+    id_column: str,
+    readers: Sequence[Reader] = READERS,
+    case: CaseColumns | None = None,
+) -> NewImages:
     """The images of a folder (with its subfolders, linked ones too), one file, or the rows of a table.
 
     Args:
         root: folder of the images that a table names; the table's own by default.
         id_column: the table's column of image names.
         readers: forms of tables.
+        case: columns of a table by which cases are judged, None where images are.
 
     Raises:
         InputError: nothing there, or rows without a name.
@@ -64,6 +88,8 @@ def find_images(source: Path, root: Path | None, id_column: str, readers: Sequen
     options = ReadOptions(id_column, part="test", unpacked=default_cache_dir() / UNPACKED)
     rows = read_source(source, options, readers)
     frame = rows.frame
+    if case is not None:
+        frame, id_column = case.rows(frame, id_column, source)
     if id_column not in frame:
         raise InputError(f"{source}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
     names = frame[id_column]
@@ -75,7 +101,13 @@ def find_images(source: Path, root: Path | None, id_column: str, readers: Sequen
     if names.empty:
         raise InputError(f"{source}: holds no rows")
     folder = rows.images or root or source.parent
-    return NewImages(tuple(names), _files(source, folder, names))
+    cases = None if case is None else tuple(frame[case.name])
+    return NewImages(tuple(names), _files(source, folder, names), cases=cases)
+
+
+def _runs(cases: Sequence[str]) -> npt.NDArray[np.int64]:
+    place = {name: number for number, name in enumerate(dict.fromkeys(cases))}
+    return np.array([place[name] for name in cases], dtype=np.int64)
 
 
 def _files(table: Path, folder: Path, names: Iterable[str]) -> tuple[Path, ...]:

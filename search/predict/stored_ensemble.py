@@ -18,6 +18,7 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.stored_json import require
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.checks.submission_columns import SubmissionForm
+from foldtune.search.predict.case_columns import of_units, whole_cases
 from foldtune.search.predict.description import (
     REQUIRED,
     REQUIRED_TO_PREDICT,
@@ -34,6 +35,7 @@ from foldtune.search.voting.columns import Columns, Kind
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
 from foldtune.trainers.loading.tta import TTA
+from foldtune.trainers.postprocess.case_scores import Cases
 from foldtune.trainers.tasks import Task
 from foldtune.wording import unknown
 
@@ -127,7 +129,7 @@ class StoredEnsemble:
         id_column: str = "image",
         on_predicted: OnPredicted | None = None,
     ) -> pd.DataFrame:
-        """Return one row an image: id, label, its score, one score a class, votes, `error` where it has no prediction.
+        """Return one row an image or case: id, label, its score, one score a class, votes, `error` without prediction.
 
         `votes` counts the configurations whose own prediction is the label. Images are decoded once, a part of at
         most `PART_BYTES` at a time, so that neither memory nor scratch space grows with their number.
@@ -157,8 +159,8 @@ class StoredEnsemble:
             return self._frame(mean, predictions, scores, paths)
 
         found, reasons = self._parts(images, options, SubtaskProgress(progress, self._subtasks(images)), render)
-        result = found.reindex(index=range(len(images.ids)), columns=columns).astype({"votes": "Int64"})
-        result.insert(0, id_column, images.ids)
+        result = found.reindex(index=range(len(images.judged)), columns=columns).astype({"votes": "Int64"})
+        result.insert(0, id_column, images.judged)
         return result.assign(error=pd.Series(reasons, dtype="object"))
 
     def submission(
@@ -196,17 +198,16 @@ class StoredEnsemble:
             return form.fill(self.task, [""] * len(mean), predictions, scores=mean, image_sizes=sizes)
 
         found, reasons = self._parts(images, options, SubtaskProgress(progress, self._subtasks(images)), render)
-        if strange := [images.ids[row] for row, reason in reasons.items() if reason == NOT_FINITE]:
-            raise WorkError(f"{len(strange)} of {len(images.ids)} images (first: {strange[0]}): {NOT_FINITE}")
+        names = images.judged
+        if strange := [names[row] for row, reason in reasons.items() if reason == NOT_FINITE]:
+            raise WorkError(f"{len(strange)} of {len(names)} images (first: {strange[0]}): {NOT_FINITE}")
         if found.empty:
-            raise WorkError(f"none of the {len(images.ids)} images can be read (first: {images.ids[0]}: {reasons[0]})")
+            raise WorkError(f"none of the {len(names)} images can be read (first: {names[0]}: {reasons[0]})")
         if reasons:
             mean, predictions = self.combiner().apply(self.task, [each[None] / len(found) for each in sums])
             filled = form.fill(self.task, [""], predictions, scores=mean)
             found = pd.concat([found, *(filled.set_index(pd.Index([row])) for row in reasons)]).sort_index()
-        return found.assign(**{form.id_column: images.ids}), {
-            images.ids[row]: reason for row, reason in reasons.items()
-        }
+        return found.assign(**{form.id_column: names}), {names[row]: reason for row, reason in reasons.items()}
 
     def _empty_outputs(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Scores and predictions of zero images."""
@@ -220,18 +221,19 @@ class StoredEnsemble:
     def _parts(
         self, images: NewImages, options: PredictOptions, progress: SubtaskProgress, render: Render
     ) -> tuple[pd.DataFrame, dict[int, str]]:
-        """Rows of `render` for the readable images, indexed by their position, and the reasons of the others."""
+        """Rows of `render` for what can be judged, by its place in `images.judged`, and the reasons of the others."""
         self.members.check_weights()
         pixels = sum(each.size[0] * each.size[1] for each in self.members.preprocessings)
         size = max(1, min(PART_BYTES // (pixels * 3), MAPS if self.task.has_spatial_targets else len(images.ids)))
         frames: list[pd.DataFrame] = []
         reasons: dict[int, str] = {}
-        for first in range(0, len(images.ids), size):
-            part = slice(first, first + size)
+        for part in whole_cases(images.units, size):
+            units = images.units[part]
+            own = None if images.cases is None else units
             columns = None if images.columns is None else images.columns.select(part)
-            frame, broken = self._part(images.paths[part], columns, options, progress, render)
-            frames.append(frame.set_index(frame.index + first))
-            reasons |= {first + row: reason for row, reason in broken.items()}
+            frame, broken = self._part(images.paths[part], columns, options, progress, render, own)
+            frames.append(frame if own is not None else frame.set_index(frame.index + part.start))
+            reasons |= {int(units[row]) if own is None else row: reason for row, reason in broken.items()}
         return pd.concat([frame for frame in frames if len(frame)] or frames[:1]), reasons
 
     def _part(
@@ -241,7 +243,9 @@ class StoredEnsemble:
         options: PredictOptions,
         progress: SubtaskProgress,
         render: Render,
+        units: npt.NDArray[np.int64] | None,
     ) -> tuple[pd.DataFrame, dict[int, str]]:
+        """Rows of `render` by place in `paths`, or by unit of `units` (N,), and reasons of what has no prediction."""
         with scratch_folder("predict") as scratch:
             decoded = {
                 each: decode_images(paths, each, scratch, options.decoders, progress)
@@ -252,7 +256,7 @@ class StoredEnsemble:
             progress.skip((len(paths) - len(rows)) * self.members.models)
             reasons = {row: reason for prepared in decoded.values() for row, reason in unreadable_images(prepared)}
             if not len(rows):
-                return pd.DataFrame(), reasons
+                return pd.DataFrame(), of_units(reasons, units, rows)
             voter_scores = {
                 name: self.members.scores(member, decoded[self.members.preprocessing(member)], keep, options, progress)
                 for name, member in self.members.voters.items()
@@ -263,13 +267,22 @@ class StoredEnsemble:
             rows = rows[finite]
             voter_scores = {name: scores[finite] for name, scores in voter_scores.items()}
             if not len(rows):
-                return pd.DataFrame(), reasons
+                return pd.DataFrame(), of_units(reasons, units, rows)
+        files = [paths[row] for row in rows.tolist()]
+        reasons = of_units(reasons, units, rows)
+        if units is not None:
+            cases = Cases.of(units[rows].astype(str))
+            voter_scores = {
+                name: cases.reduce(scores, self.members.case_reduce(name), exclusive=self.task.exclusive_classes)
+                for name, scores in voter_scores.items()
+            }
+            rows, files = cases.names.astype(np.int64), [files[row] for row in cases.first.tolist()]
         one = next(iter(voter_scores.values()))
         unweighted = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # a member of weight 0 changes nothing
         scores = [voter_scores.get(member_id(member), unweighted) for member in self.description["members"]]
         own = None if columns is None else columns.select(rows)
         mean, predictions = self.combiner().apply(self.task, scores, own)
-        return render(mean, predictions, scores, [paths[row] for row in rows.tolist()]).set_index(rows), reasons
+        return render(mean, predictions, scores, files).set_index(rows), reasons
 
     def _frame(
         self,

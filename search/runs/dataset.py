@@ -18,6 +18,7 @@ from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig, defaul
 from foldtune.search.runs.excluded import check_marked, marks_notes
 from foldtune.search.runs.given_splits import given_by, named_by_key
 from foldtune.search.runs.label_forms import label_reading, target_form
+from foldtune.trainers.data.cases import one_row_an_image
 from foldtune.trainers.data.joined import with_validation
 from foldtune.trainers.data.readers import Part, ReadOptions, Source
 from foldtune.trainers.data.table import Table, TableLayout, read_table, rows_of_split
@@ -114,6 +115,7 @@ class Labelled:
             valid_rows=rows[self.folds == fold],
             groups=self.table.groups,
             digest=self.digest,
+            cases=self.table.cases,
         )
 
 
@@ -150,6 +152,10 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         kept, _ = rules.apply(text.frame, data.train)
         task_class = task_for(task_class, kept, data.target_name)
         task = task_class.from_frame(kept, data.target_name, **_task_options(data, task_class, text))
+        if data.case_column is not None and data.columns:
+            raise InputError("data.columns: columns are those of images; leave them out where cases are judged")
+        if task.has_spatial_targets and data.case_column is not None:
+            raise InputError(f"data.{'id' if data.case is None else 'case'}: {task.name} judges images, not cases")
         table = read_labels(data, task, source)
         labels = (*text.notes, *rules.notes(text.frame, data.train), *table.notes, *task.label_notes(kept))
         notes = (*source.notes, *labels, *_page_notes(data, task, kept, table))
@@ -188,7 +194,9 @@ def read_rows(data: DataConfig, task: Task | type[Task], path: Path, part: Part 
         DataError: what is wrong with the file or folder.
     """
     unpacked = (data.cache_dir or default_cache_dir()) / UNPACKED
-    source = task.read_source(path, ReadOptions(data.id, data.target_name, part, data.encoding, unpacked))
+    source = task.read_source(path, ReadOptions(data.image_column, data.target_name, part, data.encoding, unpacked))
+    if not isinstance(data.id, str):
+        return replace(source, frame=one_row_an_image(source.frame, data.id, data.case, path))
     if part == "test" or source.form not in FORMS_OF_BOXES:
         return source
     return replace(source, frame=with_sides(source.frame, source.images or data.images, data.id, data.target_name))
@@ -200,10 +208,9 @@ def _layout(data: DataConfig, source: Source, group: str | None = None, images: 
     `images`: a folder of these rows alone, which the user named.
     """
     if source.images is not None:
-        return TableLayout(source.images, data.id, group)
-    if images is not None:
-        return TableLayout(images, data.id, group, confined=True)
-    return TableLayout(data.images, data.id, group, data.images_given)
+        return TableLayout(source.images, data.image_column, group, case_column=data.case_column)
+    folder, confined = (data.images, data.images_given) if images is None else (images, True)
+    return TableLayout(folder, data.image_column, group, confined, case_column=data.case_column)
 
 
 def _page_notes(data: DataConfig, task: Task, frame: pd.DataFrame, table: Table) -> tuple[str, ...]:
@@ -211,7 +218,7 @@ def _page_notes(data: DataConfig, task: Task, frame: pd.DataFrame, table: Table)
     if not task.has_spatial_targets:
         return ()
     sides = zip(frame["height"], frame["width"], strict=True)
-    stated = dict(zip(map(canonical_text, frame[data.id].astype(str)), sides, strict=True))
+    stated = dict(zip(map(canonical_text, frame[data.image_column].astype(str)), sides, strict=True))
     rows = [row for row, name in enumerate(table.ids.tolist()) if name in stated]  # a validation table has its own
     names = [str(table.ids[row]) for row in rows]
     return check_pages(names, tuple(table.paths[row] for row in rows), [stated[name] for name in names])
@@ -237,13 +244,16 @@ def _task_options(data: DataConfig, task_class: type[Task], text: LabelText) -> 
 
 def _columns(data: DataConfig) -> dict[str, str | None]:
     target = data.target_name if data.target_columns is None else None
-    return {"id": data.id, "target": target, "group": data.group, "fold": data.fold, "split": data.split}
+    named = {key: getattr(data, key) for key in ("group", "case", "fold", "split")}
+    return {"id": data.image_column, "target": target, **named}
 
 
 def _column_problems(data: DataConfig, task_class: type[Task], columns: Iterable[str]) -> list[str]:
     names = list(map(str, columns))
     wanted = _columns(data)
-    if data.id not in names and (rows := [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]):
+    if data.image_column not in names and (
+        rows := [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    ):
         named = f"{shortened(repr(rows[0]))} is in the place of a column's name"
         return [f"data.train: {data.train}: has no header: {named}; its first line must name the columns"]
     return [
@@ -264,13 +274,14 @@ def _repeated_problems(data: DataConfig, frame: pd.DataFrame) -> list[str]:
 def _problems_beside_labels(
     data: DataConfig, task_class: type[Task], source: Source, columns: Collection[str] | None = None
 ) -> list[str]:
-    if columns is not None and data.id not in columns:
+    if columns is not None and data.image_column not in columns:
         return []
     group = data.group if columns is None or data.group in columns else None
     try:
         # Unlabelled, a table needs only the task's way to read it, which its class has.
         reader = cast("Task", task_class)
-        read_table(data.train, _layout(data, source, group), reader, labelled=False, frame=source.frame)
+        layout = replace(_layout(data, source, group), case_column=None)
+        read_table(data.train, layout, reader, labelled=False, frame=source.frame)
     except DataError as error:
         return [f"data.train: {text}" for text in error.problems]
     return []

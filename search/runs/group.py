@@ -180,7 +180,7 @@ def new_group(checked: CheckedTargets) -> RunGroup:
     if taken := [name for name in runs.values() if is_run(storage / name)]:
         raise RunExists(f"runs {', '.join(taken)} exist in {storage}: give --name for another group")
     root = RunStore.create(storage, checked.name).root.resolve()
-    return _write(RunGroup(root, runs, first.data.id, checked.sample))
+    return _write(RunGroup(root, runs, first.data.judged_column, checked.sample))
 
 
 def reopen_group(file: TargetsFile) -> RunGroup:
@@ -203,7 +203,7 @@ def reopen_group(file: TargetsFile) -> RunGroup:
     runs = {target: config.name for target, (config, _) in configs.items()}
     if runs == dict(group.runs):
         return group
-    return _write(RunGroup(group.root, runs, first.data.id, sample))
+    return _write(RunGroup(group.root, runs, first.data.judged_column, sample))
 
 
 def _write(group: RunGroup) -> RunGroup:

@@ -19,7 +19,8 @@ def target_form(data: DataConfig, task: type[Task] | Task) -> TargetForm:
     known = getattr(task, "label_separator", None) if isinstance(task, Task) else None
     lists = not (isinstance(task, Task) and any(map(is_list, task.trained_names)))
     separators = (known,) if known else tuple(dict.fromkeys([data.label_separator, *SEPARATORS]))
-    others = tuple(name for name in (data.id, data.group, data.fold, data.split) if name is not None)
+    own = (data.image_column, data.case_column, data.group, data.fold, data.split)
+    others = tuple(name for name in own if name is not None)
     form = TargetForm(data.target_name, data.target_columns, several, lists, separators, data.none_label, others)
     return replace(form, uncertain=data.uncertain)
 
@@ -28,4 +29,6 @@ def label_reading(data: DataConfig, task: type[Task] | Task) -> LabelReading:
     """Return the steps from the labels of a table to what the task encodes."""
     known = task.trained_names if isinstance(task, Task) else None
     rare = RareLabels(data.min_rows, known) if data.min_rows > 1 else None
-    return LabelReading(target_form(data, task), data.target_map, data.on_missing, rare, marked_ids(data), data.id)
+    return LabelReading(
+        target_form(data, task), data.target_map, data.on_missing, rare, marked_ids(data), data.image_column
+    )

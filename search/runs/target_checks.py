@@ -38,7 +38,7 @@ def check_targets(file: TargetsFile) -> CheckedTargets:
     if problems:
         raise InputError(_merged_problems(problems, len(file.raws)))
     data = next(iter(checked.values())).config.data
-    _check_columns(data.sample_submission, data.id, list(checked))
+    _check_columns(data.sample_submission, data.judged_column, list(checked))
     stripped = {target: replace(each, config=without_sample(each.config)[0]) for target, each in checked.items()}
     return CheckedTargets(file.name, stripped, data.sample_submission)
 

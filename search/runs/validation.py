@@ -14,6 +14,7 @@ import numpy.typing as npt
 from foldtune.errors import DataError, InputError, SettingsError, SpaceError
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.tables.formatting import counted
+from foldtune.search.checks.case_reduce import check_case_reduce
 from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
 from foldtune.search.checks.placeholder import without_labels
 from foldtune.search.checks.positive import positive_notes
@@ -39,7 +40,8 @@ from foldtune.wording import unknown
 MAX_EPOCHS = 10_000
 """Epochs of a trial where their number cannot be read: what depends on it is not checked."""
 _LABELS = ("target", "target_map", "judge_map", "min_rows", "none_label", "on_missing")
-ROWS = tuple(f"data.{key}" for key in ("train", "images", "root", "id", *_LABELS, "exclude", "valid", "fold", "split"))
+_SPLITS = ("valid", "fold", "split", "case")
+ROWS = tuple(f"data.{key}" for key in ("train", "images", "root", "id", *_LABELS, "exclude", *_SPLITS))
 """Keys that the labelled rows depend on."""
 RANDOM_DRAWS = 64
 """Configurations that are drawn and judged beside the corner cases."""
@@ -119,6 +121,8 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
         joined = checks.run(goal_keys, partial(add_metrics, config.search, read[0], own))
         read = (joined or read[0], read[1])
     task = read[0] if read else checks.run([], lambda: without_labels(task_class)) if task_class else None
+    if space is not None:
+        checks.run(["space", "data"], lambda: check_case_reduce(space, config.data.case_column))
     if space is not None and task is not None:
         epochs = config.search.max_epochs if checks.sound("search.max_epochs") else MAX_EPOCHS
         size = config.data.size if checks.sound("data.image_size", "data") else None

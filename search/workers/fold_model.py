@@ -224,7 +224,7 @@ class _FoldModel:
             with read_locally(model.weights) as local:
                 assert local is not None
                 save_file(self.weights, partial(copyfile, local))
-        self.directory.write_scores(ids=scores.ids, logits=scores.logits, targets=scores.targets, epoch=scores.epoch)
+        self.directory.write_scores(scores.ids, scores.logits, scores.targets, scores.epoch, scores.cases)
         return True
 
 
@@ -278,7 +278,8 @@ def _value_under_views(work: FoldWork, fold: int, model: _FoldModel) -> float:
     rows, stored = data.valid_rows, directory.read_scores()
     if stored is None:
         logits = _predict(work, model, data.images, rows)
-        directory.write_scores(ids=data.ids[rows], logits=logits, targets=data.targets[rows], epoch=0)
+        cases = None if data.cases is None else data.cases[rows]
+        directory.write_scores(data.ids[rows], logits, data.targets[rows], 0, cases)
     else:
         logits = stored.logits
     task = labelled.task.for_training(data.targets[data.train_rows])

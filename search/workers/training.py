@@ -157,4 +157,6 @@ def store_epoch(directory: TrialDir, fit: Fit, report: EpochReport) -> None:
 def store_scores(directory: FitDir, fit: Fit, epoch: int) -> None:
     """Write the validation scores of a training's best epoch."""
     rows = fit.data.valid_rows
-    directory.write_scores(ids=fit.data.ids[rows], logits=fit.valid_logits, targets=fit.data.targets[rows], epoch=epoch)
+    data = fit.data
+    cases = None if data.cases is None else data.cases[rows]
+    directory.write_scores(data.ids[rows], fit.valid_logits, data.targets[rows], epoch, cases)

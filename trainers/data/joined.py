@@ -44,9 +44,6 @@ def _check_apart(table: Table, other: Table, source: Path) -> None:
 
 def join(first: Table, second: Table) -> Table:
     """Return the rows of `first` and then those of `second`, which have the same columns and no id in common."""
-    groups = None
-    if first.groups is not None and second.groups is not None:
-        groups = group_names([*first.groups.tolist(), *second.groups.tolist()])  # one may spell 7 what is 7.0 in both
     assert first.targets is not None
     assert second.targets is not None
     assert first.parts is not None
@@ -55,11 +52,19 @@ def join(first: Table, second: Table) -> Table:
         ids=np.concatenate([first.ids, second.ids]),
         paths=(*first.paths, *second.paths),
         targets=_stacked(first.targets, second.targets),
-        groups=groups,
+        groups=_names(first.groups, second.groups),
         left_out=dict(Counter(first.left_out) + Counter(second.left_out)),
         notes=tuple(dict.fromkeys([*first.notes, *second.notes])),
         parts=np.concatenate([first.parts, second.parts]).astype(np.int64),
+        cases=_names(first.cases, second.cases),
     )
+
+
+def _names(first: npt.NDArray[np.str_] | None, second: npt.NDArray[np.str_] | None) -> npt.NDArray[np.str_] | None:
+    """Return groups or cases of both: one may spell 7 what is 7.0 in the other."""
+    if first is None or second is None:
+        return None
+    return group_names([*first.tolist(), *second.tolist()])
 
 
 def _stacked(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from foldtune.canonical import canonical_text, one_spelling, spelling_notes
 from foldtune.errors import DataError
+from foldtune.trainers.data.cases import fold_units, several_labels
 from foldtune.trainers.data.given_folds import TEST, TO_ASSIGN, VALID, folds_of, splits_of
 from foldtune.trainers.data.id_checks import MAX_TEXT_BYTES, empty_cells, id_problems, too_long_ids, unusable_ids
 from foldtune.trainers.images.formats.dicom import unreadable_files
@@ -52,6 +53,7 @@ class Table:
         left_out: number of rows of the file that are not in the table, by reason.
         notes: what is spelled in several ways or doubtful, a line each.
         parts: (N,) given fold, or TRAIN_ONLY or TO_ASSIGN of `given_folds`; None where all folds are to be drawn.
+        cases: (N,) names of cases; rows of a case lie in one fold and are judged and submitted as one. None without.
     """
 
     ids: npt.NDArray[np.str_]
@@ -61,6 +63,14 @@ class Table:
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     parts: npt.NDArray[np.int64] | None = None
+    cases: npt.NDArray[np.str_] | None = None
+
+    @property
+    def judged_ids(self) -> npt.NDArray[np.str_]:
+        """Names of what is judged and submitted: the cases in the order of their first rows, else the rows' ids."""
+        if self.cases is None:
+            return self.ids
+        return self.cases[np.sort(np.unique(self.cases, return_index=True)[1])]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -82,6 +92,7 @@ class TableLayout:
         id_column: column of the image names.
         group_column: column of the groups; None without groups.
         confined: whether names must stay in `images`, which the user gave; else absolute ones and `..` may lead out.
+        case_column: column of the cases; None where each row is judged.
         fold_column: column of given folds; None where they are drawn.
         split_column: column that marks rows as training, validation or test; None without one.
     """
@@ -91,18 +102,19 @@ class TableLayout:
     group_column: str | None = None
     confined: bool = False
     fold_column: str | None = None
+    case_column: str | None = None
     split_column: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns beside that of the labels."""
-        wanted = (self.id_column, self.group_column, self.fold_column, self.split_column)
+        wanted = (self.id_column, self.group_column, self.case_column, self.fold_column, self.split_column)
         return tuple(name for name in wanted if name is not None)
 
     @property
     def columns_of_test(self) -> tuple[str, ...]:
         """Columns that a table of rows to submit has, beside that of a split where it has one."""
-        return tuple(name for name in (self.id_column, self.group_column) if name is not None)
+        return tuple(name for name in (self.id_column, self.group_column, self.case_column) if name is not None)
 
 
 def read_table(
@@ -169,8 +181,9 @@ def read_table(
             problems += [f"{path}: {text}" for text in unreadable_files(paths)]
             if layout.confined:
                 problems += outside_images(path, images, ids, paths)
-    if group_column is not None and group_column in frame:
-        problems += [f"{path}: {text}" for text in empty_cells(frame[group_column])]
+    for column in (group_column, layout.case_column):
+        if column is not None and column in frame:
+            problems += [f"{path}: {text}" for text in empty_cells(frame[column])]
     parts, found = _given_parts(frame, layout)
     problems += [f"{path}: {text}" for text in found]
     if problems:
@@ -181,6 +194,8 @@ def read_table(
         groups = group_names(written)
         notes = (*notes, *spelling_notes(f"column '{group_column}'", dict.fromkeys(written)))
     table = Table(np.array(ids, dtype=np.str_), paths, targets, groups, left_out, notes, parts)
+    if layout.case_column is not None:
+        table = _with_cases(table, frame[layout.case_column], path)
     return _merge_files(table, path) if labelled and merge else table
 
 
@@ -209,6 +224,21 @@ def _given_parts(frame: pd.DataFrame, layout: TableLayout) -> tuple[npt.NDArray[
         splits, problems = splits_of(frame[layout.split_column])
         return (np.where(splits == VALID, 0, TO_ASSIGN) if (splits == VALID).any() else None), problems
     return None, []
+
+
+def _with_cases(table: Table, column: pd.Series[Any], source: Path) -> Table:
+    """Return the table with the case of each row, which is also what no fold may split. Raises DataError."""
+    written = [str(case) for case in column]
+    cases = group_names(written)
+    if table.targets is None:
+        return replace(table, cases=cases)
+    if problems := several_labels(table.targets, cases):
+        raise DataError([f"{source}: column '{column.name}': {text}" for text in problems])
+    notes = spelling_notes(f"column '{column.name}'", dict.fromkeys(written))
+    units = fold_units(table.groups, cases)
+    number = len(set(cases.tolist()))
+    counts = f"{len(cases)} images of {number} cases ('{column.name}'), which folds, figures and the submission count"
+    return replace(table, cases=cases, groups=units, notes=tuple(dict.fromkeys([*table.notes, *notes, counts])))
 
 
 def _merge_files(table: Table, source: Path) -> Table:

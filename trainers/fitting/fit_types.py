@@ -29,6 +29,7 @@ class FoldData:
         ids: (N,).
         train_rows, valid_rows: indices of images.
         groups: (N,); rows of a group stay together when post-processing is cross-fitted.
+        cases: (N,) names; rows of a case are judged as one. None where each row is judged.
         digest: digest of rows and images, which a checkpoint must agree with; "" where it is not known.
     """
 
@@ -39,6 +40,7 @@ class FoldData:
     valid_rows: Rows
     groups: npt.NDArray[np.str_] | None = None
     digest: str = ""
+    cases: npt.NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True, eq=False)

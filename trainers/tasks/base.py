@@ -49,6 +49,8 @@ class Task(Votes):
     postprocess_names: ClassVar[tuple[str, ...]]
     """Keys of a post-processing mapping. Multiclass: prior_power, offsets. Binary, multilabel: threshold(s).
     Ordinal: cuts. Text detection: thresh, box_thresh, unclip_ratio."""
+    exclusive_classes: ClassVar[bool] = False
+    """Whether a row has one class alone, so that its scores (N, K) add up to 1."""
     option_names: ClassVar[tuple[str, ...]] = ()
     """Keyword options of `from_frame`, which are keys of `data` in a YAML file (binary: positive; multilabel:
     label_separator; text detection: image_size)."""

@@ -54,6 +54,7 @@ class Multiclass(Task):
     """
 
     name: ClassVar[str] = "multiclass"
+    exclusive_classes: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, Mode]] = MappingProxyType(
         {
             "accuracy": "max",

@@ -53,6 +53,7 @@ class Ordinal(Multiclass):
     """
 
     name: ClassVar[str] = "ordinal"
+    exclusive_classes: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, Mode]] = MappingProxyType(
         {
             "qwk": "max",

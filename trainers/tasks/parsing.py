@@ -19,6 +19,7 @@ from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.losses.registry import by_any_name
 from foldtune.trainers.networks.models import check_layers, check_model
 from foldtune.trainers.optim.lr_schedulers import check_warmup
+from foldtune.trainers.postprocess.case_scores import reduction_problems, without_reduction
 from foldtune.trainers.settings import _DEFAULTS, _PLAIN, COMPONENTS, TUNED, TrialSettings
 from foldtune.wording import unknown
 
@@ -89,7 +90,7 @@ def _check_postprocess(postprocess: object, task: Task) -> list[Problem]:
         return []
     if not isinstance(postprocess, Mapping):
         return [Problem("postprocess", f"must be a mapping or {TUNED!r}, not {postprocess!r}")]
-    return task.check_postprocess(postprocess)
+    return reduction_problems(postprocess) + task.check_postprocess(without_reduction(postprocess))
 
 
 def _check_model(values: Mapping[str, Any]) -> list[Problem]:

@@ -20,6 +20,7 @@ from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import note
 from foldtune.search.predict.box_files import BoxForm, form_for, table_bytes
+from foldtune.search.predict.case_columns import CaseColumns
 from foldtune.search.predict.drawing import Drawing, start_drawing
 from foldtune.search.predict.new_images import (
     NewImages,
@@ -87,7 +88,7 @@ class PredictRequest:
             raise typer.BadParameter("only --draw uses labels; add it, or leave them out", param_hint="--labels")
         if self.sample is not None and self.draw is not None:
             raise typer.BadParameter("a submission is not drawn; leave out --submission", param_hint="--draw")
-        if self.sample is not None and self.root is not None:
+        if self.sample is not None and self.root is not None and self.images.is_dir():
             raise typer.BadParameter("with --submission, IMAGES is that folder", param_hint="--images")
 
 
@@ -109,7 +110,9 @@ def predict_images(request: PredictRequest) -> None:
 def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
     form = _box_form(ensembles, request)
     readers = next(iter(ensembles.values())).task.readers
-    images = find_images(request.images, request.root, request.id_column, readers)
+    case = _case_columns(ensembles, request.images)
+    images = find_images(request.images, request.root, request.id_column, readers, case)
+    id_column = request.id_column if case is None else case.name
     if request.root is not None:
         check_inside(images, request.root, request.images)
     check_not_replaced(request.file, images, request.images, request.labels, request.columns)
@@ -119,23 +122,24 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
     for target, ensemble in ensembles.items():
         with progress_bar(_label(target)) as progress:
             frames[target] = ensemble.predict(
-                images, request.options, progress, id_column=request.id_column, on_predicted=drawing
+                images, request.options, progress, id_column=id_column, on_predicted=drawing
             )
-    frame = combine_target_predictions(frames, request.id_column)
+    frame = combine_target_predictions(frames, id_column)
     if form is None:
         write_csv(request.file, frame)
     else:
         write_bytes_atomic(request.file, table_bytes(form, frame, images))
     broken = int(frame["error"].notna().sum())
     unread = f", {broken} could not be read" if broken else ""
-    note(f"{counted(len(frame) - broken, 'image')} predicted in {request.file}{unread}")
+    what = "image" if images.cases is None else "case"
+    note(f"{counted(len(frame) - broken, what)} predicted in {request.file}{unread}")
     if images.left_out:
         note(f"left out: {', '.join(f'{number} {reason}' for reason, number in images.left_out.items())}")
     if drawing is not None:
         found = ", ".join(f"{number} {kind}" for kind, number in sorted(drawing.counts.items()))
         note(f"{counted(drawing.drawn, 'picture')} in {drawing.folder}: {found or 'nothing found'}")
     if broken == len(frame):
-        first = f"{frame[request.id_column].iloc[0]}: {frame['error'].iloc[0]}"
+        first = f"{frame[id_column].iloc[0]}: {frame['error'].iloc[0]}"
         raise WorkError(
             f"none of {counted(broken, 'image')} could be predicted (first: {first}); {request.file} has why"
         )
@@ -178,6 +182,13 @@ def _predict_boxes(ensembles: Ensembles, images: NewImages, request: PredictRequ
         note(f"{counted(len(broken), 'image')} cannot be read, and has no box (first: {broken.iloc[0]})")
 
 
+def _case_columns(ensembles: Ensembles, source: Path) -> CaseColumns | None:
+    """Return the columns by which a table's rows are cases; images without a table are judged one by one."""
+    if not source.is_file() or source.suffix.lower() in image_suffixes():
+        return None
+    return CaseColumns.of_description(next(iter(ensembles.values())).description)
+
+
 def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, folder: Path) -> Drawing:
     if len(ensembles) > 1:
         raise typer.BadParameter("name the run of one target", param_hint="--draw")
@@ -186,14 +197,18 @@ def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, f
 
 
 def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Path) -> None:
-    images = sample_images(sample, request.images, request.id_column)
+    case = _case_columns(ensembles, request.images)
+    if case is None:
+        images = sample_images(sample, request.images, request.id_column)
+    else:  # the sample names cases, and a table their images
+        images = find_images(request.images, request.root, request.id_column, case=case)
     check_not_replaced(request.file, images, sample, request.columns)
     box_form = _box_form(ensembles, request)
     if box_form is not None:
         _predict_boxes(ensembles, images, request, box_form)
         return
     images = _with_columns(images, ensembles, request)
-    forms = _submission_forms(ensembles, sample, request.id_column)
+    forms = _submission_forms(ensembles, sample, request.id_column if case is None else case.name)
     for line in dict.fromkeys(line for form in forms.values() for line in form.notes):
         note(line)
     frames: dict[str | None, pd.DataFrame] = {}
@@ -204,10 +219,11 @@ def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Pat
             broken |= unread
     submitted = combine_target_submissions(frames)
     write_submission(submitted, request.file, sample, id_column=submitted.columns[0])
-    note(f"{counted(len(images.ids), 'image')} predicted in {request.file}, in the form of {sample}")
+    what = "image" if images.cases is None else "case"
+    note(f"{counted(len(images.judged), what)} predicted in {request.file}, in the form of {sample}")
     if broken:
         first = next(iter(broken))
-        note(f"{counted(len(broken), 'image')} cannot be read: scored by the mean of the others")
+        note(f"{counted(len(broken), what)} cannot be read: scored by the mean of the others")
         note(f"first: {first}: {broken[first]}")
 
 

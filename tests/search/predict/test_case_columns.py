@@ -1,0 +1,49 @@
+"""Cases among new images: order, parts and reasons."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from foldtune.errors import InputError
+from foldtune.search.predict.case_columns import CaseColumns, of_units, whole_cases
+from foldtune.search.predict.new_images import find_images
+
+
+def test_images_of_a_case_stand_behind_each_other(tmp_path: Path) -> None:
+    for name in "abcd":
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    table = tmp_path / "new.csv"
+    pd.DataFrame({"image": ["a.png", "b.png", "c.png", "d.png"], "eye": ["2", "1", "2", "1 "]}).to_csv(
+        table, index=False
+    )
+    found = find_images(table, None, "image", case=CaseColumns(("image",), "eye"))
+    assert (found.ids, found.judged) == (("a.png", "c.png", "b.png", "d.png"), ("2", "1"))
+    assert found.units.tolist() == [0, 0, 1, 1]
+    wide = tmp_path / "wide.csv"
+    pd.DataFrame({"one": ["a.png", "c.png"], "two": ["b.png", None]}).to_csv(wide, index=False)
+    found = find_images(wide, None, "image", case=CaseColumns(("one", "two"), None))
+    assert (found.ids, found.judged) == (("a.png", "b.png", "c.png"), ("a.png", "c.png"))
+    with pytest.raises(InputError, match=r"unknown column 'eye'.*the ensemble judges cases"):
+        find_images(wide, None, "one", case=CaseColumns(("one",), "eye"))
+
+
+def test_a_part_never_cuts_a_case() -> None:
+    units = np.array([0, 0, 1, 2, 2, 2, 2, 3])
+    for size in range(1, 10):
+        parts = [units[part].tolist() for part in whole_cases(units, size)]
+        assert np.concatenate(parts).tolist() == units.tolist()
+        assert all(set(one).isdisjoint(other) for one, other in pairwise(parts))
+        assert all(len(part) <= size or len(set(part)) == 1 for part in parts)
+    assert list(whole_cases(np.arange(5), 2)) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+
+
+def test_a_case_lacks_a_prediction_where_all_its_images_do() -> None:
+    units, readable = np.array([4, 4, 5, 5]), np.array([1])
+    assert of_units({0: "x", 2: "y", 3: "z"}, units, readable) == {5: "y"}
+    assert of_units({0: "x"}, None, readable) == {0: "x"}
