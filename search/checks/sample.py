@@ -50,7 +50,9 @@ def id_notes(data: DataConfig, sample: pd.DataFrame | None, test: Table | None) 
     """Return a line where the sample writes ids in another way than the table of the rows to submit."""
     if sample is None or test is None:
         return ()
-    pairs = match_ids(map(canonical_text, sample[id_column_of(list(sample.columns), data.id)]), test.ids.tolist())
+    pairs = match_ids(
+        map(canonical_text, sample[id_column_of(list(sample.columns), data.judged_column)]), test.judged_ids.tolist()
+    )
     other = [(written, name) for written, name in pairs.items() if written != name]
     if not other:
         return ()

@@ -120,9 +120,9 @@ def _columns(data: DataConfig, task: Task, tables: Sequence[Path], ids: Sequence
             frame = read_rows(data, task, table, "test" if table == data.test else "train").frame
         except DataError:
             return None  # which the check of the rows words
-        if data.id not in frame:
+        if data.image_column not in frame:
             return None
-        found.append(columns_of(frame, data.id, data.columns, ids, table))
+        found.append(columns_of(frame, data.image_column, data.columns, ids, table))
     return _first_known(found)
 
 
