@@ -77,7 +77,7 @@ def test_strange_boxes(project: Any, foldtune: Command, content: str, part: str)
     assert len(err) < 2000
 
 
-@pytest.mark.parametrize("label", ["x" * 3000, "y\u200b" * 2000, "[red]", "\x1b[31m", "é" * 500])
+@pytest.mark.parametrize("label", ["x" * 3000, "y\u200b" * 2000, "x[red]", "\x1b[31m", "é" * 500])
 def test_one_strange_label_does_not_flood_the_message(project: Any, foldtune: Command, label: str) -> None:
     table = project.table([*project.rows[:-1], (project.rows[-1][0], label)])
     code, _, err = foldtune("validate", project.config({"data.train": table}))

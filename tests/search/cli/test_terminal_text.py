@@ -94,7 +94,7 @@ def test_json_is_the_same_value_for_programs(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == "[/b] of a note\n"
 
 
-@pytest.mark.parametrize("label", ["[/]", "[other]", "\x1b[31mred"])
+@pytest.mark.parametrize("label", ["x[/]", "x[other]", "\x1b[31mred"])
 def test_class_names_in_the_summary(project: Any, foldtune: Command, label: str) -> None:
     rows = [(name, label if klass == "c0" else klass) for name, klass in project.rows]
     project.table(rows, "train.csv")
