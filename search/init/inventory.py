@@ -53,11 +53,6 @@ class Inventory:
         within = [path for path in files if path.parent.as_posix().endswith(folder)]
         return within or files
 
-    @property
-    def number(self) -> int:
-        """Number of pictures."""
-        return sum(map(len, self.pictures.values()))
-
 
 def take_inventory(places: Sequence[Path]) -> Inventory:
     """List files and folders; hidden ones, and what runs of foldtune consist of, are left out.

@@ -21,6 +21,7 @@ from foldtune.search.init.pictures import picture_findings
 from foldtune.search.init.roles import Roles, TableFound, find_roles, read_tables
 from foldtune.search.init.sizes import working_size
 from foldtune.search.init.splits import split_columns, split_findings
+from foldtune.trainers.data.readers.splits import part_of
 from foldtune.trainers.tasks import TASKS
 from foldtune.wording import shortened, unknown
 
@@ -85,8 +86,7 @@ def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
 def _class_folders(inventory: Inventory) -> list[Path]:
     """Return the folder that may be one of class folders: the one above all pictures' folders or their parts."""
     holders = {folder.parent for folder in inventory.pictures}
-    parts = re.compile("train|val|valid|validation|test", re.IGNORECASE)
-    above = {holder.parent for holder in holders if parts.fullmatch(holder.name)}
+    above = {holder.parent for holder in holders if part_of(holder.name)}
     return sorted(above or holders)[:1]
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from foldtune.search.init.findings import Finding
+from foldtune.trainers.data.readers.splits import part_of
 
 _SPLITS = ("split", "set", "subset", "partition")
 _FOLDS = ("fold", "folds", "kfold")
-_TRAIN = {"train", "training"}
-_PARTS = _TRAIN | {"val", "valid", "validation", "dev", "test"}
 MAX_FOLDS = 50
 
 
@@ -31,8 +30,8 @@ def split_findings(frame: pd.DataFrame, has_valid: bool) -> list[Finding]:
 def _is_split(column: pd.Series[str]) -> bool:
     if str(column.name).lower() not in _SPLITS:
         return False
-    values = set(column.dropna().astype(str).str.strip().str.lower().unique())
-    return bool(values & _TRAIN) and values <= _PARTS and len(values) > 1
+    parts = {part_of(value.strip()) for value in column.dropna().astype(str).unique()}
+    return "train" in parts and None not in parts and len(parts) > 1
 
 
 def _is_fold(column: pd.Series[str]) -> bool:
