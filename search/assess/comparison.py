@@ -13,7 +13,7 @@ from foldtune.errors import InputError
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import Mode
 from foldtune.search.assess.held_out import HeldOut
-from foldtune.search.runs.goal import resolve_goal
+from foldtune.search.runs.stored_task import resolve_goal
 from foldtune.search.voting.bootstrap import Bootstrap, Interval, paired_interval
 from foldtune.search.voting.evaluation import Objective, differing
 

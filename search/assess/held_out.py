@@ -20,8 +20,7 @@ from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.stored_json import require
 from foldtune.search.assess.stored_estimate import check_estimate, check_lengths, check_trial_scores
 from foldtune.search.runs.dataset import read_labels
-from foldtune.search.runs.judged import judged_scores
-from foldtune.search.runs.postprocessing import own_postprocess
+from foldtune.search.runs.postprocessing import JudgedScores, own_postprocess
 from foldtune.search.runs.run import Run, open_run
 from foldtune.search.runs.stored_task import read_task
 from foldtune.search.runs.trusted_metrics import with_trusted_metrics
@@ -30,10 +29,7 @@ from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.data.splits import make_splits
-from foldtune.trainers.postprocess.case_scores import Cases
 from foldtune.trainers.tasks import Task
-from foldtune.trainers.tasks.case_fit import by_reduction, cross_fitted_cases
-from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 from foldtune.wording import unknown
 
 Array = npt.NDArray[Any]
@@ -107,21 +103,15 @@ def of_trial(run: Run, trial_id: str) -> HeldOut:
     if record is None or stored is None or stored.targets is None:
         raise InputError(f"trial {trial_id} of run {run.store.name!r} has no stored scores")
     check_trial_scores(run.task, stored, trial.scores_path)
-    own = None if run.goal.metric in run.task.tunable_metrics else own_postprocess(run, record, stored)
-    judged = judged_scores(run.task, stored, own)
-    scores, targets = judged.scores, judged.targets
+    judged = JudgedScores.of(run.task, stored)
     groups = groups_of(groups_by_id(run), stored.ids[judged.rows])
-    if run.goal.metric not in run.task.tunable_metrics:
-        predictions = run.task.predict(scores, own)
+    if run.goal.metric in run.task.tunable_metrics:
+        splits = make_splits(run.task.strata(judged.targets), groups)
+        scores, predictions = judged.cross_fitted(run.goal.metric, splits)
     else:
-        splits = make_splits(run.task.strata(targets), groups)
-        if stored.cases is None:
-            predictions = cross_fitted_predictions(run.task, scores, targets, run.goal.metric, splits)
-        else:
-            reduced = by_reduction(run.task, run.task.scores(stored.logits), Cases.of(stored.cases))
-            scores, predictions = cross_fitted_cases(run.task, reduced, targets, run.goal.metric, splits)
+        scores, predictions = judged.predict(own_postprocess(run, record, stored))
     name = f"{run.store.name}, trial {trial_id}"
-    return HeldOut(name, run.task, run.goal.metric, judged.ids, targets, scores, predictions, groups)
+    return HeldOut(name, run.task, run.goal.metric, judged.ids, judged.targets, scores, predictions, groups)
 
 
 def of_ensemble(directory: EnsembleDir, name: str, data: Path | None = None) -> HeldOut:

@@ -11,19 +11,17 @@ import numpy.typing as npt
 
 from foldtune.errors import InputError, WorkError
 from foldtune.results.runs.ranking import Goal, finalists
-from foldtune.results.runs.records import Scores, TrialRecord
+from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.search.assess.held_out import groups_by_id, groups_of
 from foldtune.search.assess.stored_estimate import check_trial_scores
-from foldtune.search.runs.goal import resolve_goal
+from foldtune.search.runs.postprocessing import JudgedScores
 from foldtune.search.runs.run import Run
+from foldtune.search.runs.stored_task import resolve_goal
 from foldtune.search.voting.evaluation import metric_of
 from foldtune.signals import ignore_interrupts
 from foldtune.trainers.data.splits import make_splits
-from foldtune.trainers.postprocess.case_scores import Cases, reduction_of, without_reduction
 from foldtune.trainers.tasks import Task
-from foldtune.trainers.tasks.case_fit import by_reduction, cross_fitted_cases, fit_cases
-from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 
 WORTH_PROCESSES_S = 6.0
 """Work left from which on processes pay for their start, a second or two."""
@@ -64,57 +62,21 @@ class _Job:
         if stored is None or stored.targets is None:
             return None
         check_trial_scores(self.task, stored, directory.scores_path)
-        if stored.cases is not None:
-            return self._of_cases(directory.trial_id, stored, own)
-        scores, targets = self.task.scores(stored.logits), stored.targets
-        splits = make_splits(self.task.strata(targets), groups_of(self.groups, stored.ids))
+        judged = JudgedScores.of(self.task, stored)
+        splits = make_splits(self.task.strata(judged.targets), groups_of(self.groups, stored.ids[judged.rows]))
 
-        def value(predictions: npt.NDArray[Any]) -> float:
-            return metric_of(self.task, self.metric, scores, predictions, targets)
+        def value(answers: tuple[npt.NDArray[Any], npt.NDArray[Any]]) -> float:
+            return metric_of(self.task, self.metric, *answers, judged.targets)
 
-        def cross_fitted(metric: str) -> float:
-            return value(cross_fitted_predictions(self.task, scores, targets, metric, splits))
-
-        tuned = cross_fitted(self.metric)
+        tuned = value(judged.cross_fitted(self.metric, splits))
         if not isinstance(own, str):
-            before = value(self.task.predict(scores, own))
-        else:
-            before = tuned if self.metric == self.own_metric else cross_fitted(self.own_metric)
-        postprocess = self.task.fit_postprocess(scores, targets, self.metric)
-        return Refit(
-            trial_id=directory.trial_id,
-            before=before,
-            tuned=tuned,
-            fitted=value(self.task.predict(scores, postprocess)),
-            postprocess=postprocess,
-        )
-
-    def _of_cases(self, trial_id: str, stored: Scores, own: Mapping[str, Any] | str | None) -> Refit:
-        """Refit a trial that is judged by cases: their reduction, too, is fitted."""
-        assert stored.cases is not None
-        assert stored.targets is not None
-        cases, task = Cases.of(stored.cases), self.task
-        targets = stored.targets[cases.first]
-        reduced = by_reduction(task, task.scores(stored.logits), cases)
-        groups = groups_of(self.groups, stored.ids)
-        splits = make_splits(task.strata(targets), None if groups is None else groups[cases.first])
-
-        def value(scores: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> float:
-            return metric_of(task, self.metric, scores, predictions, targets)
-
-        def predicted(postprocess: Mapping[str, Any] | None) -> float:
-            scores = reduced[reduction_of(postprocess)]
-            return value(scores, task.predict(scores, without_reduction(postprocess or {})))
-
-        tuned = value(*cross_fitted_cases(task, reduced, targets, self.metric, splits))
-        postprocess = fit_cases(task, reduced, targets, self.metric)
-        if not isinstance(own, str):
-            before = predicted(own)
+            before = value(judged.predict(own))
         elif self.metric == self.own_metric:
             before = tuned
         else:
-            before = value(*cross_fitted_cases(task, reduced, targets, self.own_metric, splits))
-        return Refit(trial_id, before, tuned, predicted(postprocess), postprocess)
+            before = value(judged.cross_fitted(self.own_metric, splits))
+        postprocess = judged.fit(self.metric)
+        return Refit(directory.trial_id, before, tuned, value(judged.predict(postprocess)), postprocess)
 
 
 def refit(

@@ -18,13 +18,13 @@ from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.sweep import Source, SweepResult
 from foldtune.search.predict.tables import submission_frame
 from foldtune.search.runs.dataset import read_unlabelled
+from foldtune.search.runs.digests import same_test_rows
 from foldtune.search.runs.postprocessing import reduction_of_trial
 from foldtune.search.runs.run import Run
-from foldtune.search.runs.unchanged import same_test_rows
 from foldtune.trainers.arrays.lazy import as_lazy, concatenate, sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.data.table import Table
-from foldtune.trainers.postprocess.case_scores import Cases, reduction_of
+from foldtune.trainers.postprocess.case_scores import Cases
 
 Array = npt.NDArray[Any]
 _LONGEST = 150
@@ -99,7 +99,7 @@ def _of_cases(
     case = dict(zip(table.ids.tolist(), table.cases.tolist(), strict=True))
     cases = Cases.of(np.array([case.get(name, name) for name in ids.tolist()], dtype=np.str_))
     held_out = run.store.trial(trial_id).read_scores()
-    how = reduction_of(None if held_out is None else reduction_of_trial(run, held_out, trial_id))
+    how = "mean" if held_out is None else reduction_of_trial(run, held_out, trial_id)
     return cases.names, [cases.reduce(each, how, exclusive=run.task.exclusive_classes) for each in scores]
 
 

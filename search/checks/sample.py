@@ -1,4 +1,4 @@
-"""The sample submission against the rows to submit and the task."""
+"""The sample submission against the rows to submit, the task, and the targets that share it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, SubmissionError
 from foldtune.ids import match_ids
-from foldtune.results.exports.submission import read_sample
+from foldtune.results.exports.submission import is_echoed, read_sample
 from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.submission_columns import Content, SubmissionForm
 from foldtune.search.checks.submission_form import id_column_of, submission_form
-from foldtune.search.checks.target_columns import target_part
 from foldtune.search.config.data_section import DataConfig
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import Task
-from foldtune.wording import shortened
+from foldtune.wording import shortened, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,3 +119,30 @@ def _same_ids(sample: Sequence[str], test: Sequence[str], data: DataConfig) -> N
                 f"{where}: {path} lacks {len(names)} ids that the other of the test table and the sample submission "
                 f"has (first: {min(names)}); a submission predicts every id of the sample"
             )
+
+
+def target_columns(columns: Sequence[str], id_column: str, targets: Sequence[str]) -> dict[str, str]:
+    """Return the sample's name, which may be in another case, of the id column and of each target's column.
+
+    Raises:
+        InputError: a target without a column, or a column of no target.
+    """
+    ids = id_column_of(columns, id_column)
+    own = {name.strip().casefold(): name for name in columns if name != ids and not is_echoed(name)}
+    found = {target: own.pop(target.casefold()) for target in targets if target.casefold() in own}
+    if own or len(found) < len(targets):
+        raise InputError(f"the columns {', '.join(columns)}; these targets fill {', '.join([id_column, *targets])}")
+    return {id_column: ids, **found}
+
+
+def target_part(sample: pd.DataFrame, id_column: str, target: str) -> pd.DataFrame:
+    """Return the id column of a sample and the column of a target.
+
+    Raises:
+        InputError: it has none.
+    """
+    ids = id_column_of(list(sample.columns), id_column)
+    names = {name.strip().casefold(): name for name in sample.columns if name != ids}
+    if target.casefold() not in names:
+        raise InputError(unknown("column", target, names.values()))
+    return sample[[ids, names[target.casefold()]]]

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from foldtune.errors import InputError
+from foldtune.home import expanded
 from foldtune.redaction import redacted
-from foldtune.search.config.messages import describe, shown
-from foldtune.search.config.own_target import with_own_target
+from foldtune.search.config.messages import describe, section_keys, shown, unsound_keys
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.config.unsound import section_keys, unsound_keys
+from foldtune.trainers.data.readers import find_reader
+from foldtune.trainers.tasks import TASKS
 from foldtune.wording import did_you_mean_file
 from foldtune.yaml import parse_yaml, read_yaml_text
 
@@ -156,3 +157,24 @@ def override_value(raw: dict[Any, Any], key: str, value: Any) -> None:
         if not isinstance(node, dict):
             raise InputError(f"--set {key}: {'.'.join(parents[:depth])} holds the value {shown(node)}, not keys")
     node[last] = value
+
+
+def with_own_target(raw: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """Return the values of a configuration with `data.target`, where the labelled rows bring labels and it lacks.
+
+    Args:
+        raw: values of a YAML file, of any form.
+        folder: folder to which relative data paths refer.
+    """
+    data, task = raw.get("data"), TASKS.get(str(raw.get("task")))
+    if not isinstance(data, Mapping) or data.get("target") is not None or task is None:
+        return raw
+    root, train = data.get("root") or ".", data.get("train")
+    if not isinstance(root, str) or not isinstance(train, str):
+        return raw
+    try:
+        reader = find_reader(folder / expanded(root) / expanded(train), task.readers)
+    except (OSError, ValueError, InputError):  # what is wrong with the path is named where it is read
+        return raw
+    own = reader.own_target if reader is not None else None
+    return raw if own is None else {**raw, "data": {**data, "target": own}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 import annotated_types
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from foldtune.redaction import redacted
 from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.section import Section
 from foldtune.wording import close_matches, unknown
 
 NOUNS: Mapping[object, str] = {int: "an integer", float: "a number", dict: "a mapping of keys"}
@@ -44,7 +45,7 @@ def _reason(detail: ErrorDetails, loc: tuple[str, ...]) -> str:
             reason = detail["msg"].removeprefix("Value error, ")
             return reason if reason.startswith(shown(given)) else f"{reason}, not {shown(given)}"
         case "literal_error":
-            return unknown("value", str(given), _choices(_field(loc)))
+            return unknown("value", str(given), map(str, get_args(_type(_field(loc)))))
     return f"must be {_expected(_field(loc))}, not {shown(given)}{_hint(_field(loc), given)}"
 
 
@@ -57,20 +58,16 @@ def shown(value: object) -> str:
 def _unknown_key(loc: tuple[str, ...]) -> str:
     key = loc[-1]
     valid = [*_model(loc[:-1]).model_fields, *(["targets"] if len(loc) == 1 else [])]
-    elsewhere = [path for path in key_paths(RunConfig) if path.split(".")[-1] == key]
+    elsewhere = _elsewhere(key)
     if elsewhere and not close_matches(key, valid):
         return f"unknown key {key!r} here; did you mean {elsewhere[0]!r}? valid: {', '.join(valid)}"
     return unknown("key", key, valid)
 
 
-def key_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted key of every value of a model."""
-    for name, field in model.model_fields.items():
-        inner = _type(field)
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from key_paths(inner, f"{prefix}{name}.")
-        else:
-            yield prefix + name
+def _elsewhere(key: str) -> list[str]:
+    """Return the dotted keys whose last name is `key`."""
+    sections = {name: section_keys(name) for name in RunConfig.model_fields}
+    return [f"{name}.{key}" if keys else name for name, keys in sections.items() if key in (keys or (name,))]
 
 
 def _model(loc: tuple[str, ...]) -> type[BaseModel]:
@@ -97,10 +94,6 @@ def _type(field: FieldInfo) -> Any:
     return choices[0] if is_union else field.annotation
 
 
-def _choices(field: FieldInfo) -> list[str]:
-    return [str(choice) for choice in get_args(_type(field))]
-
-
 def _expected(field: FieldInfo) -> str:
     kind = _type(field)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -117,3 +110,35 @@ def _expected(field: FieldInfo) -> str:
 
 def _hint(field: FieldInfo, given: object) -> str:
     return "; quote it" if isinstance(given, int | float) and _expected(field) == "text" else ""
+
+
+def unsound_keys(details: Iterable[ErrorDetails]) -> set[str]:
+    """Return the keys with a problem, and those that a misspelt key may have meant.
+
+    Returns:
+        `section.key`, or the section alone where it is no mapping or lacks a key that it must have.
+    """
+    found: set[str] = set()
+    for detail in details:
+        section, *rest = map(str, detail["loc"])
+        fields = section_keys(section)
+        if not rest or fields is None:
+            meant = [] if section in RunConfig.model_fields else close_matches(section, RunConfig.model_fields)
+            found |= {section, *meant}
+        elif rest[0] not in fields:
+            key = rest[0]
+            found |= {f"{section}.{key}", *(f"{section}.{name}" for name in close_matches(key, fields))}
+            found |= set(_elsewhere(key))
+        elif fields[rest[0]]:
+            found.add(section)
+        else:
+            found.add(f"{section}.{rest[0]}")
+    return found
+
+
+def section_keys(section: str) -> dict[str, bool] | None:
+    """Return the keys of a section and whether each is required; None for a key without keys of its own."""
+    kind = RunConfig.model_fields[section].annotation if section in RunConfig.model_fields else None
+    if not isinstance(kind, type) or not issubclass(kind, Section):
+        return None
+    return {name: field.is_required() for name, field in kind.model_fields.items()}

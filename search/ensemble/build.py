@@ -17,8 +17,7 @@ from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.metadata import describe
 from foldtune.search.ensemble.plan import RACE_FOLDS, EnsemblePlan
 from foldtune.search.ensemble.racing import MIN_FINALISTS, Dropped, drop_weak
-from foldtune.search.ensemble.rows import JudgedRows
-from foldtune.search.ensemble.sources import Source
+from foldtune.search.ensemble.sources import JudgedRows, Source
 from foldtune.search.ensemble.submission import drop_object_arrays, write_test_rows
 from foldtune.search.runs.columns import labelled_columns
 from foldtune.search.runs.postprocessing import common_postprocess

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from foldtune.errors import InputError
 from foldtune.results.storage.paths import StorePath, address
 from foldtune.search.runs.dataset import Labelled, Progress, open_images, read_unlabelled
+from foldtune.search.runs.digests import check_test_rows
 from foldtune.search.runs.pixel_notes import pixel_notes
 from foldtune.search.runs.run import Run, reopen_labelled
-from foldtune.search.runs.unchanged import check_test_rows
 from foldtune.search.voting.evaluation import differing
 from foldtune.search.workers.fold_model import FoldWork
 from foldtune.search.workers.training import TrialWork
 from foldtune.search.workers.unlabelled import Unlabelled
+from foldtune.trainers.postprocess.case_scores import Cases
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,3 +110,33 @@ def _difference(first: Source, other: Source) -> str | None:
     if sorted(first.test.ids.tolist()) != sorted(other.test.ids.tolist()):
         return f"{differs} rows to submit: {len(other.test.ids)} others; name the same data.test in both"
     return None
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedRows:
+    """N rows or cases.
+
+    Attributes:
+        ids: (N,) ids of the rows, or names of the cases.
+        folds: (N,) fold of each, from 0.
+        targets: (N, ...).
+        groups: (N,) groups that belong together; None without groups.
+    """
+
+    ids: npt.NDArray[np.str_]
+    folds: npt.NDArray[np.int64]
+    targets: npt.NDArray[Any]
+    groups: npt.NDArray[np.str_] | None
+
+    @classmethod
+    def of(cls, labelled: Labelled, folds: int) -> JudgedRows:
+        """Return those of the first so many folds; rows that only train belong to none."""
+        table, of_rows = labelled.table, labelled.folds
+        assert table.targets is not None
+        rows = np.flatnonzero((of_rows >= 0) & (of_rows < folds))
+        ids = table.ids[rows]
+        if table.cases is not None:
+            cases = Cases.of(table.cases[rows])
+            ids, rows = cases.names, rows[cases.first]
+        groups = None if table.groups is None else table.groups[rows]
+        return cls(ids, of_rows[rows], table.targets[rows], groups)

@@ -12,8 +12,8 @@ import pandas as pd
 from foldtune.errors import WorkError
 from foldtune.results.exports.submission import arrange_submission, read_sample, write_submission
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.search.checks.sample import target_part
 from foldtune.search.checks.submission_form import submission_form
-from foldtune.search.checks.target_columns import target_part
 from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.predict.box_files import box_form, submission_bytes

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ray.exceptions import ActorDiedError, OutOfMemoryError
+
 from foldtune.ansi import without_colours
+from foldtune.cluster.ray_internals import translate_actor_failures
 
 MAX_RETRIES = 3
 """Retries without an epoch in between; one death more and the trial has failed."""
@@ -109,3 +113,28 @@ class WorkerRetryPolicy:
             times = MAX_RETRIES + 1
             return f"its worker died {times} times without an epoch in between; the last time: {cause.reason}"
         return cause.reason
+
+
+class MemoryDeath(ActorDiedError):  # type: ignore[misc]
+    """The memory monitor ended the worker, as an error that Ray Tune handles."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__()
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[type[MemoryDeath], tuple[str]]:
+        return MemoryDeath, (self.message,)
+
+
+@contextmanager
+def memory_deaths() -> Iterator[None]:
+    """While the block runs, Ray Tune handles a worker that the memory monitor ended as a dead one."""
+    with translate_actor_failures(_as_death):
+        yield
+
+
+def _as_death(error: Exception) -> Exception:
+    return MemoryDeath(str(error)) if isinstance(error, OutOfMemoryError) else error

@@ -11,16 +11,20 @@ from pathlib import Path
 import pandas as pd
 
 from foldtune.errors import InputError
-from foldtune.search.init.columns import are_numbers, choose_target, group_columns, label_columns
-from foldtune.search.init.findings import Finding, Stated, Undecided
+from foldtune.search.init.columns import (
+    are_numbers,
+    choose_target,
+    group_columns,
+    label_columns,
+    split_columns,
+    split_findings,
+)
+from foldtune.search.init.findings import Finding, Stated, Undecided, in_sections
 from foldtune.search.init.inventory import Inventory, take_inventory
 from foldtune.search.init.kinds import Kind, kind_of
-from foldtune.search.init.models import Models, models_here
-from foldtune.search.init.page import in_sections
+from foldtune.search.init.models import Models, models_here, working_size
 from foldtune.search.init.pictures import picture_findings
 from foldtune.search.init.roles import Roles, TableFound, find_roles, read_tables
-from foldtune.search.init.sizes import working_size
-from foldtune.search.init.splits import split_columns, split_findings
 from foldtune.trainers.data.readers.splits import part_of
 from foldtune.trainers.tasks import TASKS
 from foldtune.wording import shortened, unknown

@@ -13,7 +13,7 @@ from foldtune.errors import RunCorrupt
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.files import read_locally
 from foldtune.search.predict.description import check_weights
-from foldtune.search.predict.progress import SubtaskProgress
+from foldtune.search.predict.preprocessing import SubtaskProgress
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.images.cache import Prepared

@@ -27,8 +27,7 @@ from foldtune.search.predict.description import (
 )
 from foldtune.search.predict.members import PredictOptions, StoredMembers, member_id
 from foldtune.search.predict.new_images import NewImages, find_images
-from foldtune.search.predict.preprocessing import decode_images, unreadable_images
-from foldtune.search.predict.progress import SubtaskProgress
+from foldtune.search.predict.preprocessing import SubtaskProgress, decode_images, unreadable_images
 from foldtune.search.predict.tables import finite_rows, original_image_sizes
 from foldtune.search.runs.stored_task import read_task
 from foldtune.search.voting.columns import Columns, Kind

@@ -15,9 +15,8 @@ from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED
 from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig, default_cache_dir
-from foldtune.search.runs.excluded import check_marked, marks_notes
 from foldtune.search.runs.given_splits import given_by, named_by_key
-from foldtune.search.runs.label_forms import label_reading, target_form
+from foldtune.search.runs.label_forms import check_marked, label_reading, marks_notes, target_form
 from foldtune.trainers.data.cases import one_row_an_image
 from foldtune.trainers.data.joined import with_validation
 from foldtune.trainers.data.readers import Part, ReadOptions, Source

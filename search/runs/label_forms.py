@@ -1,16 +1,47 @@
-"""How the configuration has labels read: their form in the table, and the rules for them."""
+"""How the configuration has labels read: their form in the table, the rules for them, and rows that are left out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import DataConfig
-from foldtune.search.runs.excluded import marked_ids
+from foldtune.trainers.data.exclude import EXCLUDED, read_marked
 from foldtune.trainers.data.rare_labels import RareLabels
+from foldtune.trainers.data.table import Table
 from foldtune.trainers.data.target_forms.label_text import SEPARATORS, TargetForm
 from foldtune.trainers.data.target_forms.list_text import is_list
 from foldtune.trainers.data.target_forms.reading import LabelReading
 from foldtune.trainers.tasks import Task
+
+
+def check_marked(data: DataConfig) -> None:
+    """Raise InputError where the table of marks is gone, or not one."""
+    if data.exclude is not None and not data.exclude.is_file():
+        raise InputError(f"data.exclude: {data.exclude}: no such file")
+    marked_ids(data)
+
+
+def marked_ids(data: DataConfig) -> frozenset[str]:
+    """Return the ids of marked rows; none where the table is gone, as for a run that has its rows already.
+
+    Raises:
+        InputError: what is wrong with the table.
+    """
+    if data.exclude is None or not data.exclude.is_file():
+        return frozenset()
+    try:
+        return read_marked(data.exclude)
+    except DataError as error:
+        raise InputError([f"data.exclude: {text}" for text in error.problems]) from None
+
+
+def marks_notes(data: DataConfig, table: Table) -> tuple[str, ...]:
+    """Return the line on marks that no row has."""
+    marked, found = len(marked_ids(data)), table.left_out.get(EXCLUDED, 0)
+    if found >= marked:
+        return ()
+    return (f"data.exclude: {marked} images are marked in {data.exclude}, {found} of them are rows of {data.train}",)
 
 
 def target_form(data: DataConfig, task: type[Task] | Task) -> TargetForm:

@@ -24,19 +24,17 @@ from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import names_in, read_json
 from foldtune.results.storage.paths import StorePath, as_path
 from foldtune.search.checks.own_metrics import add_metrics, read_metric
-from foldtune.search.checks.warmup import short_warmup
+from foldtune.search.checks.space_rules import short_warmup
 from foldtune.search.config.data_section import DATA_PATHS, DataConfig
 from foldtune.search.config.loading import check
 from foldtune.search.config.metric_file import metric_file
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.dataset import Labelled, Progress, image_plan, open_images, read_labels
-from foldtune.search.runs.digests import TEST, TRAIN, digest_rows, summary
+from foldtune.search.runs.digests import TEST, TRAIN, check_unchanged, digest_rows, summary
 from foldtune.search.runs.given_splits import drawn_again, split_rows
-from foldtune.search.runs.goal import resolve_goal
 from foldtune.search.runs.pixel_notes import pixel_notes
-from foldtune.search.runs.stored_task import read_task
+from foldtune.search.runs.stored_task import read_task, resolve_goal
 from foldtune.search.runs.trusted_metrics import own_function, record_metric, with_trusted_metrics
-from foldtune.search.runs.unchanged import check_unchanged
 from foldtune.search.runs.validation import Checked
 from foldtune.spaces import Space, expand_presets
 from foldtune.trainers.data.table import Table

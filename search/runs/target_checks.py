@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foldtune.errors import InputError, SubmissionError
 from foldtune.results.exports.submission import read_sample
-from foldtune.search.checks.target_columns import target_columns
+from foldtune.search.checks.sample import target_columns
 from foldtune.search.config.targets import TARGETS, TargetsFile, without_sample
 from foldtune.search.runs.validation import Checked, check_raw
 

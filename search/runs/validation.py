@@ -14,15 +14,12 @@ import numpy.typing as npt
 from foldtune.errors import DataError, InputError, SettingsError, SpaceError
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.tables.formatting import counted
-from foldtune.search.checks.case_reduce import check_case_reduce
 from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
-from foldtune.search.checks.placeholder import without_labels
 from foldtune.search.checks.positive import positive_notes
-from foldtune.search.checks.preset_tasks import check_with_presets
 from foldtune.search.checks.sample import checked_sample, id_notes, submission_notes
+from foldtune.search.checks.space_rules import check_case_reduce, check_with_presets, with_short_warmup, without_labels
 from foldtune.search.checks.steps import Checks
 from foldtune.search.checks.trainability import check_trainable
-from foldtune.search.checks.warmup import with_short_warmup
 from foldtune.search.config.loading import FormError, check, read_raw
 from foldtune.search.config.metric_file import metric_file
 from foldtune.search.config.schema import RunConfig

@@ -146,3 +146,16 @@ def stored_trial(record: TrialRecord, directory: TrialDir, goal: Goal) -> Stored
     """Return a stored trial as the study needs it."""
     epochs = {row.epoch: row.best_metrics.get(goal.metric, math.nan) for row in directory.epochs()}
     return StoredTrial(record.number, record.status, record.params, epochs, record.metrics.get(goal.metric))
+
+
+def reopen_failed(store: RunStore, *, every: bool) -> list[str]:
+    """Reopen the trials that failed for their surroundings, with `every` all that failed; return their ids.
+
+    They go on from their checkpoints, or start afresh. Those whose files cannot be read stay as they are. Only for the
+    holder of the run's lock. Raises StorageError.
+    """
+    failed = [record for record in store.trials() if record.status == "FAIL" and record.is_readable]
+    again = [record.trial_id for record in failed if every or record.surroundings]
+    for trial_id in again:
+        store.trial(trial_id).reopen()
+    return again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import secrets
@@ -14,7 +15,7 @@ import optuna
 import sqlalchemy
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage, get_storage
-from optuna.storages.journal import JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from foldtune.errors import InputError, RunCorrupt, RunExists
@@ -22,8 +23,17 @@ from foldtune.redaction import redacted, shown_url
 from foldtune.results.runs.records import Mode
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import retry_io
-from foldtune.search.tuning.journal import RunJournal
-from foldtune.search.tuning.optuna_internals import report_value
+from foldtune.search.tuning.optuna_internals import append_locked, ends_trial, report_value
+
+
+class RunJournal(JournalFileBackend):
+    """The journal of a run, for any number of readers and occasional other writers, such as a dashboard."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines, all or none of them visible to a reader that takes the lock."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        append_locked(self, lines.encode(), flush_to_disk=any(map(ends_trial, logs)))
+
 
 RUN_ID = "foldtune_run"
 """Attribute of a study that holds the id of its run."""

@@ -26,16 +26,14 @@ from foldtune.results.runs.store import RunStore
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.secrets import expanded
 from foldtune.search.faults.head_monitor import head_monitor, listens
-from foldtune.search.faults.oom_deaths import memory_deaths
 from foldtune.search.faults.watchdog import Watchdog
-from foldtune.search.faults.worker_deaths import WorkerRetryPolicy, noted_cause
+from foldtune.search.faults.worker_deaths import WorkerRetryPolicy, memory_deaths, noted_cause
 from foldtune.search.runs.dataset import Labelled
 from foldtune.search.tuning.asha import FIFO, ResumableASHA
 from foldtune.search.tuning.monitor import Monitor, Observer, SearchState
-from foldtune.search.tuning.proposer import Proposer
 from foldtune.search.tuning.recorder import Recorder, stored_trial
 from foldtune.search.tuning.sampler import make_sampler
-from foldtune.search.tuning.searcher import StudySearcher
+from foldtune.search.tuning.searcher import Proposer, StudySearcher
 from foldtune.search.tuning.stopping import SearchStopper
 from foldtune.search.tuning.study import ensure_default, open_study, reconcile
 from foldtune.search.workers.made_of import made_of

@@ -25,9 +25,8 @@ from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import copy_whole, is_file, read_locally, remove_file, save_file
 from foldtune.results.storage.paths import StorePath, address, as_path
 from foldtune.search.runs.dataset import open_once
-from foldtune.search.workers.fold_training import train_fold
 from foldtune.search.workers.made_of import agrees, has_labels, is_made_of, settings_digest
-from foldtune.search.workers.training import TrialWork
+from foldtune.search.workers.training import TrialWork, train_fold
 from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.images.cache import ImageSource

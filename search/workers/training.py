@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from contextlib import suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from foldtune.ansi import without_colours
-from foldtune.errors import CheckpointError, FoldtuneError, TrialFailed
+from foldtune.errors import CheckpointError, FoldtuneError, MemoryExhausted, ProcessLost, TrialFailed
 from foldtune.redaction import redacted
+from foldtune.results.runs.ensemble_dir import FoldDir
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.trial_dir import FitDir, TrialDir
 from foldtune.results.storage.files import read_locally, save_file
@@ -160,3 +161,44 @@ def store_scores(directory: FitDir, fit: Fit, epoch: int) -> None:
     data = fit.data
     cases = None if data.cases is None else data.cases[rows]
     directory.write_scores(data.ids[rows], fit.valid_logits, data.targets[rows], epoch, cases)
+
+
+ATTEMPTS = 4
+"""Attempts at a fold whose training loses a process."""
+
+
+def train_fold(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
+    """Train one fold's model, from its checkpoint where there is one; gives the metric of the epoch that is kept.
+
+    Raises:
+        TrialFailed: the training cannot work; other errors of the trainer pass through.
+    """
+    halvings = lost = 0
+    while True:
+        try:
+            return _trained(work, settings, fold, directory, weights, halvings)
+        except MemoryExhausted:  # from the last checkpoint, in smaller parts
+            halvings += 1
+        except ProcessLost:  # from the last checkpoint again
+            lost += 1
+            if lost == ATTEMPTS:
+                raise
+
+
+def _trained(
+    work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath, halvings: int
+) -> float:
+    with (
+        worker_pool(work) or nullcontext() as pool,
+        closing(resumed_fit(work, settings, fold, directory.checkpoint_path, pool, halvings)) as fit,
+    ):
+        while not fit.done:
+            fit.step()
+            if not fit.done:
+                save_file(directory.checkpoint_path, fit.save)
+        best = fit.best
+        if best is None:
+            raise TrialFailed("no epoch was run")
+        save_file(weights, partial(save_weights, fit.best_weights()))
+        store_scores(directory, fit, best.epoch)
+        return best.value

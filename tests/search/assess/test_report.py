@@ -15,7 +15,7 @@ from scipy.special import softmax
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.assess.report import confusion_table
-from foldtune.search.runs.lookup import find_ensemble
+from foldtune.search.runs.group import find_ensemble
 from foldtune.search.runs.run import open_run
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from foldtune.errors import DataError, InputError
 from foldtune.results.exports.submission import read_sample, write_submission
+from foldtune.search.checks.sample import target_columns
 from foldtune.search.checks.submission_form import submission_form
-from foldtune.search.checks.target_columns import target_columns
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from foldtune.errors import InputError
-from foldtune.search.checks.placeholder import without_labels
+from foldtune.search.checks.space_rules import without_labels
 from foldtune.search.runs.validation import check_space
 from foldtune.spaces import Space
 from foldtune.spaces.presets import list_presets, tasks_of

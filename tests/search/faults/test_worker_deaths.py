@@ -12,8 +12,7 @@ from ray.air.execution._internal.tracked_actor import TrackedActor
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.exceptions import OutOfMemoryError
 
-from foldtune.search.faults.oom_deaths import MemoryDeath, memory_deaths
-from foldtune.search.faults.worker_deaths import Cause, noted_cause
+from foldtune.search.faults.worker_deaths import Cause, MemoryDeath, memory_deaths, noted_cause
 
 SHORT = "2 worker(s) were killed due to the node running low on memory."
 

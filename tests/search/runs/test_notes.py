@@ -171,7 +171,7 @@ def test_a_preset_trains_for_one_epoch(project: Any, preset: str) -> None:
     space = {"preset": preset, "model_name": "test_resnet"}
     config = load_config(Path(project.config({"space": space, "search.max_epochs": 1})))
     short = config.model_copy(update={"space": Space.parse(space) and space})
-    from foldtune.search.checks.warmup import with_short_warmup
+    from foldtune.search.checks.space_rules import with_short_warmup
 
     fitted, notes = with_short_warmup(short)
     schedule = fitted.space.get("lr_scheduler", {})

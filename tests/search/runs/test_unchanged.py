@@ -19,6 +19,7 @@ from foldtune.results.runs.identity import read_identity
 from foldtune.results.storage.files import read_json, write_json
 from foldtune.search.config.loading import load_config
 from foldtune.search.runs.dataset import Labelled
+from foldtune.search.runs.digests import check_test_rows
 from foldtune.search.runs.run import (
     Run,
     check_same,
@@ -29,7 +30,6 @@ from foldtune.search.runs.run import (
     with_data,
     with_paths,
 )
-from foldtune.search.runs.unchanged import check_test_rows
 from foldtune.search.runs.validation import check_run
 from foldtune.trainers.data import contents
 

@@ -9,7 +9,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from foldtune.search.tuning.journal import RunJournal
+from foldtune.search.tuning.study import RunJournal
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

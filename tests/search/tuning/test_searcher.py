@@ -17,11 +17,9 @@ from foldtune.results.runs.ranking import Goal, finalists
 from foldtune.results.runs.records import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.search.faults.worker_deaths import MAX_RETRIES, Cause, WorkerRetryPolicy
-from foldtune.search.tuning.proposer import Proposer
-from foldtune.search.tuning.recorder import Recorder, stored_trial
-from foldtune.search.tuning.retrying import reopen_failed
+from foldtune.search.tuning.recorder import Recorder, reopen_failed, stored_trial
 from foldtune.search.tuning.sampler import make_sampler
-from foldtune.search.tuning.searcher import StudySearcher
+from foldtune.search.tuning.searcher import Proposer, StudySearcher
 from foldtune.search.tuning.study import ensure_default, open_study, reconcile
 from foldtune.search.workers.surroundings import SURROUNDINGS_KEY
 from foldtune.search.workers.trainable import HALVINGS_KEY, TRIAL_KEY

@@ -17,7 +17,7 @@ from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import remove_tree
 from foldtune.search.runs.dataset import Labelled
 from foldtune.search.runs.run import open_run, reopen_labelled
-from foldtune.search.workers import fold_training
+from foldtune.search.workers import training
 from foldtune.search.workers.fold_model import FoldJob, FoldWork, ensure_trained
 from foldtune.search.workers.training import TrialWork, store_epoch
 from foldtune.trainers.files import write_whole
@@ -118,7 +118,7 @@ def test_a_fold_model_cut_anywhere_is_whole_or_made_again(
     """A marker is not there before the model and its scores."""
     store = RunStore(disk.root / "run")
     trial = store.trial("0000")
-    monkeypatch.setattr(fold_training, "resumed_fit", lambda *_: StubFit(labelled))
+    monkeypatch.setattr(training, "resumed_fit", lambda *_: StubFit(labelled))
     work = TrialWork(str(store.root), replace(labelled, digest=""), "macro_f1", 2, 0, 0)
     fold_work = FoldWork(work, None, str(store.ensemble.root))
     job = FoldJob("0000", "tiny", "0000", 0)

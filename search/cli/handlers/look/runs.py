@@ -20,7 +20,7 @@ from foldtune.results.upkeep.note import read_note
 from foldtune.search.cli.handlers.look.frames import print_frame
 from foldtune.search.cli.options import Format
 from foldtune.search.cli.terminal import note, output
-from foldtune.search.runs.goal import stored_goal
+from foldtune.search.runs.stored_task import stored_goal
 
 UNREACHABLE, FORGOTTEN, UNTRUSTED = "UNREACHABLE", "FORGOTTEN", "UNTRUSTED"
 """States of a job whose server does not answer, has no job of that id, or was never named by this user."""

@@ -47,7 +47,7 @@ from foldtune.search.runs.run import (
 from foldtune.search.runs.target_checks import check_target, check_targets
 from foldtune.search.runs.validation import Checked, check_raw
 from foldtune.search.tuning.preflight import require_ready_nodes
-from foldtune.search.tuning.retrying import reopen_failed
+from foldtune.search.tuning.recorder import reopen_failed
 from foldtune.search.tuning.study import require_free_study
 from foldtune.search.tuning.tuner import Search
 from foldtune.trainers.data.labels import described

@@ -14,7 +14,7 @@ from foldtune.results.tables.gates_table import gates_table
 from foldtune.search.assess.gates import evaluate_gates, read_gates
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.cli.terminal import note, output, print_json
-from foldtune.search.runs.lookup import find_ensemble, read_ensemble
+from foldtune.search.runs.group import find_ensemble, read_ensemble
 
 
 def check_gates(name: str, storage: str, gates: Path, format: TableOrJson) -> None:

@@ -13,9 +13,9 @@ from foldtune.errors import WorkError
 from foldtune.results.exports.submission import read_sample, write_submission
 from foldtune.results.storage.files import write_bytes_atomic, write_csv
 from foldtune.results.tables.formatting import counted
+from foldtune.search.checks.sample import target_columns, target_part
 from foldtune.search.checks.submission_columns import SubmissionForm
 from foldtune.search.checks.submission_form import submission_form
-from foldtune.search.checks.target_columns import target_columns, target_part
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import note
@@ -32,7 +32,7 @@ from foldtune.search.predict.new_images import (
 )
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
-from foldtune.search.runs.lookup import find_ensembles
+from foldtune.search.runs.group import find_ensembles
 from foldtune.trainers.images.reading import image_suffixes
 
 Ensembles = Mapping[str | None, StoredEnsemble]

@@ -16,7 +16,7 @@ from foldtune.search.assess.gates import read_gates
 from foldtune.search.assess.promotion import PromotionDecision, decide_promotion, promote
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.cli.terminal import note, output, print_json
-from foldtune.search.runs.lookup import find_ensemble
+from foldtune.search.runs.group import find_ensemble
 
 
 @dataclass(frozen=True)
