@@ -11,8 +11,7 @@ import typer
 
 from foldtune import __version__
 from foldtune.search.cli.commands import cluster, look, prepare, search, upkeep, use, vote
-from foldtune.search.cli.help import WIDTH, PlainCommand, PlainGroup, reflow
-from foldtune.search.cli.tta_option import ViewsCommand
+from foldtune.search.cli.help import WIDTH, PlainCommand, PlainGroup, ViewsCommand, reflow
 
 HELP = """Search the hyperparameters of an image classifier on Ray, train the best trials on K folds, combine them
 by a vote, and write the submission.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,71 +45,77 @@ def _output(param: typer.CallbackParam, value: Path | None, *, is_folder: bool) 
     return value
 
 
-ConfigFile = Annotated[
-    Path, typer.Argument(help="The YAML file of the configuration.", show_default=False, metavar="CONFIG")
-]
-RunName = Annotated[
-    str,
-    typer.Argument(
-        help="A run: its name under the storage, or the path or URL of its folder.",
-        show_default=False,
-        metavar="RUN",
-    ),
-]
+def argument(metavar: str, help: str, **more: Any) -> Any:
+    """Return an argument of a command; `more` are keywords of `typer.Argument`."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False, **more)
+
+
+def option(metavar: str, help: str, *flags: str, **more: Any) -> Any:
+    """Return an option with a value, named as its parameter where no flags are given; `more` is for `typer.Option`."""
+    return typer.Option(*flags, metavar=metavar, help=help, **more)
+
+
+def switch(help: str, *flags: str, **more: Any) -> Any:
+    """Return an option without a value."""
+    return typer.Option(*flags, help=help, **more)
+
+
+def to_file(help: str) -> Any:
+    """Return the option -o of a file to write."""
+    return option("F", help, "--output", "-o", callback=output_file, show_default=False)
+
+
+def to_folder(help: str) -> Any:
+    """Return the option -o of a folder to write."""
+    return option("DIR", help, "--output", "-o", callback=output_folder, show_default=False)
+
+
+ConfigFile = Annotated[Path, argument("CONFIG", "The YAML file of the configuration.")]
+RunName = Annotated[str, argument("RUN", "A run: its name under the storage, or the path or URL of its folder.")]
 Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a value of the file; may be given often."),
+    list[str] | None, option("KEY.PATH=VALUE", "Override a value of the file; may be given often.", "--set")
 ]
-Storage = Annotated[
-    str, typer.Option("--storage", metavar="FOLDER|URL", help="Where runs are kept: a folder, or s3://bucket/prefix.")
-]
+Storage = Annotated[str, option("FOLDER|URL", "Where runs are kept: a folder, or s3://bucket/prefix.")]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(
-        "--data",
-        metavar="ROOT",
+    option(
+        "ROOT",
+        "Where the run's data.root lies now, if the data moved; digests prove that they are the same.",
         file_okay=False,
-        help="Where the run's data.root lies now, if the data moved; digests prove that they are the same.",
     ),
 ]
-StorageOverride = Annotated[
-    str | None,
-    typer.Option("--storage", metavar="FOLDER|URL", help="Where runs are kept; the file's own value by default."),
-]
+StorageOverride = Annotated[str | None, option("FOLDER|URL", "Where runs are kept; the file's own value by default.")]
+
+
+def _trust(context: typer.Context, value: bool) -> bool:
+    from foldtune.search.runs.trusted_metrics import trusting_metrics
+
+    context.with_resource(trusting_metrics(value))  # until the command ends
+    return value
+
+
 TrustMetric = Annotated[
     bool,
-    typer.Option(
+    switch(
+        "Run the metric.py of a run that no search of yours on this machine started: it is code. Read it first.",
         "--trust-metric",
-        help="Run the metric.py of a run that no search of yours on this machine started: it is code. Read it first.",
+        callback=_trust,
     ),
 ]
-Address = Annotated[
-    str | None,
-    typer.Option("--address", metavar="A", help="A running Ray: auto or HOST:PORT. By default one is started here."),
-]
+Address = Annotated[str | None, option("A", "A running Ray: auto or HOST:PORT. By default one is started here.")]
 AnyAddress = Annotated[
     str | None,
-    typer.Option(
-        "--address",
-        metavar="A",
-        help="A running Ray: auto or HOST:PORT joins it, http://HOST:8265 submits a job, ray://HOST:10001 runs on it.",
+    option(
+        "A", "A running Ray: auto or HOST:PORT joins it, http://HOST:8265 submits a job, ray://HOST:10001 runs on it."
     ),
 ]
-ClusterAddress = Annotated[
-    str,
-    typer.Option("--address", metavar="A", help="The cluster: auto, HOST:PORT, http://HOST:8265 or ray://HOST:10001."),
-]
+ClusterAddress = Annotated[str, option("A", "The cluster: auto, HOST:PORT, http://HOST:8265 or ray://HOST:10001.")]
 JobServerAddress = Annotated[
     str | None,
-    typer.Option(
-        "--address",
-        metavar="A",
-        help="The job server, http://HOST:8265; by default the one that the run's folder names.",
-    ),
+    option("A", "The job server, http://HOST:8265; by default the one that the run's folder names."),
 ]
 AllowNoToken = Annotated[
-    bool,
-    typer.Option("--allow-no-token", help="Trust a cluster on which everybody who reaches its ports can run code."),
+    bool, switch("Trust a cluster on which everybody who reaches its ports can run code.", "--allow-no-token")
 ]
-TableFormat = Annotated[Format, typer.Option("--format", metavar="table|csv|json", help="Form of the output.")]
-ReportFormat = Annotated[TableOrJson, typer.Option("--format", metavar="table|json", help="Form of the output.")]
+TableFormat = Annotated[Format, option("table|csv|json", "Form of the output.")]
+ReportFormat = Annotated[TableOrJson, option("table|json", "Form of the output.")]

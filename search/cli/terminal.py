@@ -19,6 +19,7 @@ from rich.segment import Segment
 
 from foldtune.ansi import without_colours
 from foldtune.redaction import redacted
+from foldtune.search.cli.options import Format
 from foldtune.search.cli.streams import discard, expendable, is_unicode
 
 if TYPE_CHECKING:
@@ -82,9 +83,10 @@ def note(text: str, console: Console | None = None) -> None:
     (console or errors()).print(redacted(text), style="dim", soft_wrap=True)
 
 
-def heading(target: str) -> None:
-    """Print the name of a target above its results."""
-    output().print(f"target {target}", style="bold", soft_wrap=True)
+def heading(target: str | None) -> None:
+    """Print the name of a target above its results; None is that of a run alone."""
+    if target is not None:
+        output().print(f"target {target}", style="bold", soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -106,6 +108,26 @@ def print_csv(frame: pd.DataFrame) -> None:
     """Print a data frame as CSV without its index, alone on stdout."""
     text = frame.to_csv(index=False)
     sys.stdout.write(shown(text) if sys.stdout.isatty() else text)
+
+
+def print_frame(frame: pd.DataFrame, format: Format) -> None:
+    """Print a data frame: CSV, or JSON with one object a row."""
+    if format is Format.csv:
+        print_csv(frame)
+    else:
+        print_json(frame_rows(frame))
+
+
+def frame_rows(frame: pd.DataFrame) -> Any:
+    """Return one mapping a row, of values that JSON has; missing ones are None."""
+    try:
+        return json.loads(frame.to_json(orient="records", date_format="iso"))
+    except UnicodeEncodeError:  # a text with half a character
+        return json.loads(frame.map(_whole).to_json(orient="records", date_format="iso"))
+
+
+def _whole(value: Any) -> Any:
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _picture(found: re.Match[str]) -> str:

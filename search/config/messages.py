@@ -58,13 +58,13 @@ def shown(value: object) -> str:
 def _unknown_key(loc: tuple[str, ...]) -> str:
     key = loc[-1]
     valid = [*_model(loc[:-1]).model_fields, *(["targets"] if len(loc) == 1 else [])]
-    elsewhere = _elsewhere(key)
+    elsewhere = _keys_named(key)
     if elsewhere and not close_matches(key, valid):
         return f"unknown key {key!r} here; did you mean {elsewhere[0]!r}? valid: {', '.join(valid)}"
     return unknown("key", key, valid)
 
 
-def _elsewhere(key: str) -> list[str]:
+def _keys_named(key: str) -> list[str]:
     """Return the dotted keys whose last name is `key`."""
     sections = {name: section_keys(name) for name in RunConfig.model_fields}
     return [f"{name}.{key}" if keys else name for name, keys in sections.items() if key in (keys or (name,))]
@@ -128,7 +128,7 @@ def unsound_keys(details: Iterable[ErrorDetails]) -> set[str]:
         elif rest[0] not in fields:
             key = rest[0]
             found |= {f"{section}.{key}", *(f"{section}.{name}" for name in close_matches(key, fields))}
-            found |= set(_elsewhere(key))
+            found |= set(_keys_named(key))
         elif fields[rest[0]]:
             found.add(section)
         else:

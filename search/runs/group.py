@@ -19,7 +19,7 @@ from foldtune.results.storage.files import is_file, names_in, read_json, remove_
 from foldtune.results.storage.paths import StorePath, as_path
 from foldtune.search.checks.sample import target_columns
 from foldtune.search.config.targets import TargetsFile
-from foldtune.search.runs.run import GROUP_FILE, Run, open_run
+from foldtune.search.runs.run import GROUP_FILE, Run, open_run, with_data
 from foldtune.search.runs.target_checks import CheckedTargets
 
 
@@ -124,14 +124,24 @@ def find_group(name: str, storage: StorePath | str) -> RunGroup | None:
     return None
 
 
-def open_targets(name: str, storage: StorePath | str) -> Mapping[str | None, Run]:
+def open_targets(
+    name: str, storage: StorePath | str, data: Path | None = None, *, whole: bool = False
+) -> dict[str | None, Run]:
     """The runs of a group by target, of those whose search was started; one run alone stands under None.
+
+    Args:
+        data: where their `data.root` lies now, None where it did not move.
+        whole: whether the search of every target must have been started.
 
     Raises:
         RunNotFound: no such run or group, or no search of it was started.
+        InputError: the search of some target was not started yet, or data do not lie under their `data.root`.
     """
     group = find_group(name, storage)
-    return {None: open_run(name, storage)} if group is None else dict(group.open().items())
+    if group is None:
+        return {None: open_run(name, storage, data)}
+    runs = group.open_all() if whole else group.open()
+    return {target: run if data is None else with_data(run, data) for target, run in runs.items()}
 
 
 def _read(root: StorePath) -> RunGroup:

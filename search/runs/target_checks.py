@@ -9,7 +9,7 @@ from pathlib import Path
 from foldtune.errors import InputError, SubmissionError
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.checks.sample import target_columns
-from foldtune.search.config.targets import TARGETS, TargetsFile, without_sample
+from foldtune.search.config.targets import TARGETS, ConfigFile, TargetsFile, without_sample
 from foldtune.search.runs.validation import Checked, check_raw
 
 
@@ -41,6 +41,13 @@ def check_targets(file: TargetsFile) -> CheckedTargets:
     _check_columns(data.sample_submission, data.judged_column, list(checked))
     stripped = {target: replace(each, config=without_sample(each.config)[0]) for target, each in checked.items()}
     return CheckedTargets(file.name, stripped, data.sample_submission)
+
+
+def check_config(file: ConfigFile) -> list[Checked]:
+    """Check a configuration of one task, or those of all targets. Raises InputError: every problem found."""
+    if file.targets is None:
+        return [check_raw(file.raw, file.folder)]
+    return list(check_targets(file.targets).targets.values())
 
 
 def check_target(file: TargetsFile, target: str) -> Checked:

@@ -6,8 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from foldtune.search.cli.options import (
     AllowNoToken,
     ClusterAddress,
@@ -16,7 +14,8 @@ from foldtune.search.cli.options import (
     Overrides,
     StorageOverride,
     TableFormat,
-    output_file,
+    option,
+    to_file,
 )
 
 
@@ -36,7 +35,7 @@ def status(
 
     foldtune cluster status --address http://head:8265
     """
-    from foldtune.search.cli.handlers.cluster.status import show_status
+    from foldtune.search.cli.handlers.cluster.check import show_status
 
     show_status(address, format, allow_no_token=allow_no_token)
 
@@ -55,55 +54,36 @@ def check(
 
     foldtune cluster check skin.yaml --address auto --storage s3://bucket/runs
     """
-    from foldtune.search.cli.handlers.cluster.check import CheckRequest, show_check
+    from foldtune.search.cli.handlers.cluster.check import show_check
 
-    show_check(CheckRequest(config, tuple(override or ()), storage, address, allow_no_token))
+    show_check(config, override or (), storage, address, allow_no_token=allow_no_token)
 
 
 def manifest(
-    kind: Annotated[
-        Kind, typer.Option(metavar="kuberay|ray-up", help="Program that starts the cluster.", show_default=False)
-    ],
-    workers: Annotated[int, typer.Option(min=0, metavar="N", help="Number of workers at the start.")] = 1,
-    gpus: Annotated[int, typer.Option(min=0, metavar="N", help="GPUs of one worker.")] = 1,
-    cpus: Annotated[int, typer.Option(min=1, metavar="N", help="CPUs of one worker.")] = 8,
-    memory_gb: Annotated[int, typer.Option(min=1, metavar="N", help="Memory of one worker, in GB.")] = 32,
+    kind: Annotated[Kind, option("kuberay|ray-up", "Program that starts the cluster.", show_default=False)],
+    workers: Annotated[int, option("N", "Number of workers at the start.", min=0)] = 1,
+    gpus: Annotated[int, option("N", "GPUs of one worker.", min=0)] = 1,
+    cpus: Annotated[int, option("N", "CPUs of one worker.", min=1)] = 8,
+    memory_gb: Annotated[int, option("N", "Memory of one worker, in GB.", min=1)] = 32,
     max_workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Largest number of workers; where it is above --workers, Ray autoscales."
-        ),
+        int | None, option("N", "Largest number of workers; where it is above --workers, Ray autoscales.", min=1)
     ] = None,
-    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the cluster.")] = "foldtune",
+    name: Annotated[str, option("NAME", "Name of the cluster.")] = "foldtune",
     image: Annotated[
-        str, typer.Option(metavar="IMAGE", help="A container image with foldtune, the same for every node.")
+        str, option("IMAGE", "A container image with foldtune, the same for every node.")
     ] = "foldtune:latest",
     claim: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLAIM", help="kuberay: the PersistentVolumeClaim with data and runs, mounted at /shared."
-        ),
+        str | None, option("CLAIM", "kuberay: the PersistentVolumeClaim with data and runs, mounted at /shared.")
     ] = None,
-    job: Annotated[
-        Path | None, typer.Option(metavar="CONFIG", help="kuberay: a RayJob that searches by this YAML file.")
-    ] = None,
-    head: Annotated[
-        str | None, typer.Option(metavar="HOST", help="ray-up: the head, where the machines are your own.")
-    ] = None,
-    host: Annotated[
-        list[str] | None, typer.Option(metavar="HOST", help="ray-up: a worker; give it once for each.")
-    ] = None,
-    ssh_user: Annotated[str, typer.Option(metavar="USER", help="ray-up: user name for SSH.")] = "ubuntu",
+    job: Annotated[Path | None, option("CONFIG", "kuberay: a RayJob that searches by this YAML file.")] = None,
+    head: Annotated[str | None, option("HOST", "ray-up: the head, where the machines are your own.")] = None,
+    host: Annotated[list[str] | None, option("HOST", "ray-up: a worker; give it once for each.")] = None,
+    ssh_user: Annotated[str, option("USER", "ray-up: user name for SSH.")] = "ubuntu",
     aws_region: Annotated[
-        str | None, typer.Option(metavar="REGION", help="ray-up: region in which Amazon EC2 starts the machines.")
+        str | None, option("REGION", "ray-up: region in which Amazon EC2 starts the machines.")
     ] = None,
-    aws_instance: Annotated[
-        str, typer.Option(metavar="TYPE", help="ray-up: instance type of a worker on EC2.")
-    ] = "g5.2xlarge",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="F", callback=output_file, help="The file to write; stdout by default."),
-    ] = None,
+    aws_instance: Annotated[str, option("TYPE", "ray-up: instance type of a worker on EC2.")] = "g5.2xlarge",
+    output: Annotated[Path | None, to_file("The file to write; stdout by default.")] = None,
 ) -> None:
     """Write the YAML that starts a cluster, with token authentication and a place for data and runs.
 
@@ -118,5 +98,6 @@ def manifest(
     if kind is Kind.kuberay:
         handler.write_kuberay(shape, claim, job, output)
     else:
-        machines = handler.RayUpMachines(head, tuple(host or ()), ssh_user, aws_region, aws_instance)
-        handler.write_ray_up(shape, machines, job, output)
+        own = None if head is None else handler.Machines(head, host or [], ssh_user)
+        aws = None if aws_region is None else handler.Aws(aws_region, aws_instance, user=ssh_user)
+        handler.write_ray_up(shape, None if own and aws else own or aws, job, output)

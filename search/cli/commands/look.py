@@ -15,8 +15,10 @@ from foldtune.search.cli.options import (
     Storage,
     TableFormat,
     TableOrJson,
-    output_file,
-    output_folder,
+    option,
+    switch,
+    to_file,
+    to_folder,
 )
 
 
@@ -39,16 +41,11 @@ def runs(context: typer.Context, storage: Storage = "runs", format: TableFormat 
 def results(
     run: RunName,
     top: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Number of rows; by default 20 in a table, all as CSV or JSON."),
+        int | None, option("N", "Number of rows; by default 20 in a table, all as CSV or JSON.", min=1)
     ] = None,
-    sort: Annotated[
-        str | None, typer.Option(metavar="M", help="A column to sort by; the run's metric by default.")
-    ] = None,
-    trial: Annotated[
-        str | None, typer.Option(metavar="ID", help="One trial: its epochs, and the whole reason of a failure.")
-    ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep the table current until the search ends.")] = False,
+    sort: Annotated[str | None, option("M", "A column to sort by; the run's metric by default.")] = None,
+    trial: Annotated[str | None, option("ID", "One trial: its epochs, and the whole reason of a failure.")] = None,
+    watch: Annotated[bool, switch("Keep the table current until the search ends.", "--watch")] = False,
     format: TableFormat = Format.table,
     storage: Storage = "runs",
 ) -> None:
@@ -63,7 +60,7 @@ def results(
     if trial is not None:
         if watch or top is not None or sort is not None:
             raise typer.BadParameter("it shows one trial; leave out --watch, --top and --sort", param_hint="--trial")
-        from foldtune.search.cli.handlers.look.trial import show_trial
+        from foldtune.search.cli.handlers.look.results import show_trial
 
         show_trial(run, storage, trial, format)
         return
@@ -74,13 +71,8 @@ def results(
 
 def leaderboard(
     run: RunName,
-    file: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="F", callback=output_file, help="The CSV to write.", show_default=False),
-    ],
-    sort: Annotated[
-        str | None, typer.Option(metavar="M", help="A column to sort by; the run's metric by default.")
-    ] = None,
+    file: Annotated[Path, to_file("The CSV to write.")],
+    sort: Annotated[str | None, option("M", "A column to sort by; the run's metric by default.")] = None,
     storage: Storage = "runs",
 ) -> None:
     """Write every trial of a run to a CSV.
@@ -97,16 +89,10 @@ def leaderboard(
 
 def report(
     run: RunName,
-    folder: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="DIR", callback=output_folder, help="The folder to write.", show_default=False
-        ),
-    ],
-    timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Time each model's inference here.")] = True,
+    folder: Annotated[Path, to_folder("The folder to write.")],
+    timing: Annotated[bool, switch("Time each model's inference here.", "--timing/--no-timing")] = True,
     device: Annotated[
-        str | None,
-        typer.Option(metavar="DEVICE", help="Device of the timing: cpu, cuda …; a GPU where there is one by default."),
+        str | None, option("DEVICE", "Device of the timing: cpu, cuda …; a GPU where there is one by default.")
     ] = None,
     format: ReportFormat = TableOrJson.table,
     storage: Storage = "runs",
@@ -124,6 +110,7 @@ def report(
 
     foldtune report skin --output report
     """
-    from foldtune.search.cli.handlers.look.report import ReportRequest, write_report
+    from foldtune.search.cli.handlers.look.report import write_report
+    from foldtune.search.runs.group import open_targets
 
-    write_report(ReportRequest(run, storage, folder, timing, device, data), format)
+    write_report(open_targets(run, storage, data), folder, format, timing=timing, device=device)

@@ -5,42 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from foldtune.search.cli.options import ConfigFile, DataRoot, Overrides, Storage, output_file, output_folder
+from foldtune.search.cli.options import (
+    ConfigFile,
+    DataRoot,
+    Overrides,
+    Storage,
+    argument,
+    option,
+    output_folder,
+    switch,
+    to_file,
+    to_folder,
+)
 
 
 def init(
-    data: Annotated[
-        list[Path],
-        typer.Argument(metavar="DATA…", help="Folders and tables, as they are.", show_default=False),
-    ],
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="F", callback=output_file, help="The YAML to write; NAME.yaml by default."
-        ),
-    ] = None,
-    train: Annotated[Path | None, typer.Option(metavar="FILE", help="The training rows: a table or a folder.")] = None,
-    valid: Annotated[Path | None, typer.Option(metavar="FILE", help="The rows of a given validation part.")] = None,
-    test: Annotated[Path | None, typer.Option(metavar="FILE", help="The rows to submit.")] = None,
-    sample: Annotated[Path | None, typer.Option(metavar="FILE", help="The sample submission.")] = None,
-    images: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of the images.")] = None,
+    data: Annotated[list[Path], argument("DATA…", "Folders and tables, as they are.")],
+    file: Annotated[Path | None, to_file("The YAML to write; NAME.yaml by default.")] = None,
+    train: Annotated[Path | None, option("FILE", "The training rows: a table or a folder.")] = None,
+    valid: Annotated[Path | None, option("FILE", "The rows of a given validation part.")] = None,
+    test: Annotated[Path | None, option("FILE", "The rows to submit.")] = None,
+    sample: Annotated[Path | None, option("FILE", "The sample submission.")] = None,
+    images: Annotated[Path | None, option("DIR", "The folder of the images.")] = None,
     id_column: Annotated[
-        list[str] | None, typer.Option("--id", metavar="COLUMN", help="Column of the image names; may be given often.")
+        list[str] | None, option("COLUMN", "Column of the image names; may be given often.", "--id")
     ] = None,
-    target: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Column of the labels; may be given often.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(metavar="TASK", help="Kind of problem, such as multiclass.")] = None,
-    group: Annotated[str | None, typer.Option(metavar="COLUMN", help="What is never split between folds.")] = None,
-    case: Annotated[str | None, typer.Option(metavar="COLUMN", help="Rows that are judged as one.")] = None,
-    positive: Annotated[str | None, typer.Option(metavar="LABEL", help="Label that a binary task looks for.")] = None,
-    metric: Annotated[str | None, typer.Option(metavar="METRIC", help="What is optimised.")] = None,
-    image_size: Annotated[
-        int | None, typer.Option(min=8, max=4096, metavar="PIXELS", help="Side of the working size.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    target: Annotated[list[str] | None, option("COLUMN", "Column of the labels; may be given often.")] = None,
+    task: Annotated[str | None, option("TASK", "Kind of problem, such as multiclass.")] = None,
+    group: Annotated[str | None, option("COLUMN", "What is never split between folds.")] = None,
+    case: Annotated[str | None, option("COLUMN", "Rows that are judged as one.")] = None,
+    positive: Annotated[str | None, option("LABEL", "Label that a binary task looks for.")] = None,
+    metric: Annotated[str | None, option("METRIC", "What is optimised.")] = None,
+    image_size: Annotated[int | None, option("PIXELS", "Side of the working size.", min=8, max=4096)] = None,
+    force: Annotated[bool, switch("Replace a file that is there.", "--force")] = False,
 ) -> None:
     """Write a first configuration from tables and image folders as they are, each line with its reason.
 
@@ -81,7 +78,7 @@ def validate(config: ConfigFile, override: Overrides = None) -> None:
     foldtune validate skin.yaml
     foldtune validate skin.yaml --set data.image_size=128
     """
-    from foldtune.search.cli.handlers.prepare.validate import validate_config
+    from foldtune.search.cli.handlers.prepare.config import validate_config
 
     validate_config(config, override or [])
 
@@ -89,20 +86,13 @@ def validate(config: ConfigFile, override: Overrides = None) -> None:
 def audit(
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="CONFIG|RUN",
-            help="The YAML file of a configuration, or a run: its name under the storage, or its folder.",
-            show_default=False,
+        argument(
+            "CONFIG|RUN", "The YAML file of a configuration, or a run: its name under the storage, or its folder."
         ),
     ],
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="DIR", callback=output_folder, help="The folder to write; NAME-audit by default."
-        ),
-    ] = None,
+    folder: Annotated[Path | None, to_folder("The folder to write; NAME-audit by default.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 where train and test, or two folds, share an image.")
+        bool, switch("Exit with 1 where train and test, or two folds, share an image.", "--strict")
     ] = False,
     override: Overrides = None,
     storage: Storage = "runs",
@@ -119,23 +109,16 @@ def audit(
     foldtune audit skin.yaml -o audit --strict
     foldtune audit skin
     """
-    from foldtune.search.cli.handlers.prepare.audit import AuditRequest, audit_data
+    from foldtune.search.cli.handlers.prepare.audit import audit_data
 
-    audit_data(AuditRequest(source, override or [], folder, strict, storage, data))
+    audit_data(source, override or [], folder, strict, storage, data)
 
 
 def preview(
     config: ConfigFile,
-    file: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="F", callback=output_file, help="The PNG to write.", show_default=False),
-    ],
-    rows: Annotated[
-        int, typer.Option(min=1, max=100, metavar="N", help="Number of images, taken from each class in turn.")
-    ] = 6,
-    seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Seed of the choice of images and of the augmentations.")
-    ] = 0,
+    file: Annotated[Path, to_file("The PNG to write.")],
+    rows: Annotated[int, option("N", "Number of images, taken from each class in turn.", min=1, max=100)] = 6,
+    seed: Annotated[int, option("N", "Seed of the choice of images and of the augmentations.", min=0)] = 0,
     override: Overrides = None,
 ) -> None:
     """Draw training images under every augmentation of the search space, as one contact sheet.
@@ -146,22 +129,22 @@ def preview(
 
     foldtune preview skin.yaml --output preview.png --rows 8
     """
-    from foldtune.search.cli.handlers.prepare.preview import preview_augmentations
+    from foldtune.search.cli.handlers.prepare.config import preview_augmentations
 
     preview_augmentations(config, override or [], file, rows, seed)
 
 
 def digits(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", callback=output_folder, help="The folder to write.", show_default=False)
-    ],
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of rows.")] = 0,
+    folder: Annotated[Path, argument("DIR", "The folder to write.", callback=output_folder)],
+    seed: Annotated[int, option("N", "Seed of the choice of rows.")] = 0,
 ) -> None:
     """Write scikit-learn's handwritten digits as PNGs, with classes imbalanced about 10:1.
 
     DIR gets images/, train.csv, test.csv and sample_submission.csv (columns image,label) and the labels of the
     test rows in test_labels.csv.
     """
-    from foldtune.search.cli.handlers.prepare.data import write_digits_data
+    from foldtune.search.cli.terminal import note
+    from foldtune.trainers.data.digits import write_digits
 
-    write_digits_data(folder, seed)
+    write_digits(folder, seed=seed)
+    note(f"digits written to {folder}")

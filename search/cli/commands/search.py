@@ -16,27 +16,27 @@ from foldtune.search.cli.options import (
     RunName,
     Storage,
     StorageOverride,
+    option,
+    switch,
 )
 
 
 def search(
     config: ConfigFile,
     override: Overrides = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; the file's by default.")] = None,
+    name: Annotated[str | None, option("NAME", "Name of the run; the file's by default.")] = None,
     storage: StorageOverride = None,
     trials: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Number of trials; with --resume, the number of further ones."),
+        int | None, option("N", "Number of trials; with --resume, the number of further ones.", min=1)
     ] = None,
     address: AnyAddress = None,
     allow_no_token: AllowNoToken = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    resume: Annotated[bool, switch("Go on with a run that was interrupted.", "--resume")] = False,
     data: DataRoot = None,
     retry_failed: Annotated[
         bool,
-        typer.Option(
-            "--retry-failed",
-            help="With --resume, try every failed trial again; by default those whose surroundings failed.",
+        switch(
+            "With --resume, try every failed trial again; by default those whose surroundings failed.", "--retry-failed"
         ),
     ] = False,
 ) -> None:
@@ -65,7 +65,7 @@ def search(
 
 def logs(
     run: RunName,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+    follow: Annotated[bool, switch("Go on until the job ends.", "--follow", "-f")] = False,
     storage: Storage = "runs",
     address: JobServerAddress = None,
     allow_no_token: AllowNoToken = False,

@@ -7,19 +7,12 @@ from typing import Annotated
 
 import typer
 
-from foldtune.search.cli.options import Format, Storage, TableFormat
+from foldtune.search.cli.options import Format, Storage, TableFormat, argument, option
 
-RunNames = Annotated[
-    list[str], typer.Argument(help="Runs, by their names under the storage.", show_default=False, metavar="NAME…")
-]
+RunNames = Annotated[list[str], argument("NAME…", "Runs, by their names under the storage.")]
 CacheFolder = Annotated[
     Path | None,
-    typer.Option(
-        "--folder",
-        metavar="DIR",
-        file_okay=False,
-        help="Folder of image caches (data.cache); the usual one by default.",
-    ),
+    option("DIR", "Folder of image caches (data.cache); the usual one by default.", "--folder", file_okay=False),
 ]
 
 
@@ -31,7 +24,7 @@ def archive(names: RunNames, storage: Storage = "runs") -> None:
 
     foldtune runs archive skin-2025
     """
-    from foldtune.search.cli.handlers.look.upkeep import archive_runs
+    from foldtune.search.cli.handlers.look.runs import archive_runs
 
     archive_runs(names, storage)
 
@@ -41,23 +34,21 @@ def rm(names: RunNames, storage: Storage = "runs") -> None:
 
     foldtune runs rm skin-test skin-test2
     """
-    from foldtune.search.cli.handlers.look.upkeep import remove_runs
+    from foldtune.search.cli.handlers.look.runs import remove_runs
 
     remove_runs(names, storage)
 
 
 def note(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A run, by its name under the storage.", show_default=False)
-    ],
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The note; an empty one removes it.", show_default=False)],
+    name: Annotated[str, argument("NAME", "A run, by its name under the storage.")],
+    text: Annotated[str, argument("TEXT", "The note; an empty one removes it.")],
     storage: Storage = "runs",
 ) -> None:
     """Keep a note on a run, which `foldtune runs` shows.
 
     foldtune runs note skin "the one with larger images"
     """
-    from foldtune.search.cli.handlers.look.upkeep import note_run
+    from foldtune.search.cli.handlers.look.runs import note_run
 
     note_run(name, text, storage)
 
@@ -79,7 +70,7 @@ def cache(context: typer.Context, folder: CacheFolder = None, format: TableForma
 def clear(
     folder: CacheFolder = None,
     older_than: Annotated[
-        float, typer.Option("--older-than", min=0, metavar="DAYS", help="Image caches not used for so many days.")
+        float, option("DAYS", "Image caches not used for so many days.", "--older-than", min=0)
     ] = 30.0,
 ) -> None:
     """Remove what killed processes left, and image caches that were not used for a while.

@@ -7,73 +7,55 @@ from typing import Annotated
 
 import typer
 
-from foldtune.search.cli.options import ReportFormat, Storage, TableOrJson, output_file, output_folder
+from foldtune.search.cli.options import (
+    ReportFormat,
+    Storage,
+    TableOrJson,
+    argument,
+    option,
+    output_folder,
+    switch,
+    to_file,
+)
 
 
 def predict(
-    ensemble: Annotated[
-        str,
-        typer.Argument(
-            metavar="ENSEMBLE", help="An ensemble's folder, or its run's name or folder.", show_default=False
-        ),
-    ],
-    images: Annotated[
-        Path,
-        typer.Argument(
-            metavar="IMAGES", help="A folder of images, one image, or a CSV that names them.", show_default=False
-        ),
-    ],
-    file: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="F", callback=output_file, help="The CSV to write.", show_default=False),
-    ],
+    ensemble: Annotated[str, argument("ENSEMBLE", "An ensemble's folder, or its run's name or folder.")],
+    images: Annotated[Path, argument("IMAGES", "A folder of images, one image, or a CSV that names them.")],
+    file: Annotated[Path, to_file("The CSV to write.")],
     sample: Annotated[
-        Path | None,
-        typer.Option(
-            "--submission", metavar="SAMPLE", help="Write the form of this CSV instead: its columns, ids and order."
-        ),
+        Path | None, option("SAMPLE", "Write the form of this CSV instead: its columns, ids and order.", "--submission")
     ] = None,
     root: Annotated[
-        Path | None,
-        typer.Option(
-            "--images", metavar="DIR", help="Folder of the images that a CSV names; the CSV's own by default."
-        ),
+        Path | None, option("DIR", "Folder of the images that a CSV names; the CSV's own by default.", "--images")
     ] = None,
-    id_column: Annotated[
-        str, typer.Option("--id", metavar="COLUMN", help="The CSV's column of image names.")
-    ] = "image",
+    id_column: Annotated[str, option("COLUMN", "The CSV's column of image names.", "--id")] = "image",
     tta: Annotated[
         str | None,
-        typer.Option(
-            metavar="[VIEWS]",
-            help="Test-time views: none, hflip, flips (where no value is given), brightness or all; those of the "
+        option(
+            "[VIEWS]",
+            "Test-time views: none, hflip, flips (where no value is given), brightness or all; those of the "
             "ensemble by default.",
         ),
     ] = None,
     draw: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            callback=output_folder,
-            help="Write the images with what was found in them, where that is places.",
-        ),
+        option("DIR", "Write the images with what was found in them, where that is places.", callback=output_folder),
     ] = None,
     labels: Annotated[
-        Path | None,
-        typer.Option(metavar="F", help="Table of labelled images: --draw shows hits, misses, false alarms."),
+        Path | None, option("F", "Table of labelled images: --draw shows hits, misses, false alarms.")
     ] = None,
     columns: Annotated[
         Path | None,
-        typer.Option(
-            metavar="F",
-            help="CSV with the columns that the ensemble takes beside the images (data.columns); a CSV of IMAGES has "
+        option(
+            "F",
+            "CSV with the columns that the ensemble takes beside the images (data.columns); a CSV of IMAGES has "
             "them itself.",
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Images at a time.")] = 64,
+    batch_size: Annotated[int, option("N", "Images at a time.", min=1)] = 64,
     device: Annotated[
-        str | None,
-        typer.Option(metavar="DEVICE", help="Device: cpu, cuda, cuda:1 …; a GPU where there is one by default."),
+        str | None, option("DEVICE", "Device: cpu, cuda, cuda:1 …; a GPU where there is one by default.")
     ] = None,
     storage: Storage = "runs",
 ) -> None:
@@ -100,14 +82,9 @@ def predict(
 
 def gate(
     run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|ENSEMBLE",
-            help="A run: its name under the storage or its folder; or an ensemble's folder.",
-            show_default=False,
-        ),
+        str, argument("RUN|ENSEMBLE", "A run: its name under the storage or its folder; or an ensemble's folder.")
     ],
-    gates: Annotated[Path, typer.Argument(metavar="GATES", help="A YAML list of conditions.", show_default=False)],
+    gates: Annotated[Path, argument("GATES", "A YAML list of conditions.")],
     format: ReportFormat = TableOrJson.table,
     storage: Storage = "runs",
 ) -> None:
@@ -120,32 +97,22 @@ def gate(
     foldtune gate skin gates.yaml
     foldtune gate runs/skin/ensemble gates.yaml --format json
     """
-    from foldtune.search.cli.handlers.use.gate import check_gates
+    from foldtune.search.cli.handlers.use.promote import check_gates
 
     check_gates(run, storage, gates, format)
 
 
 def promote(
-    ensemble: Annotated[
-        str | None,
-        typer.Argument(help="The ensemble: its run's name, or its folder.", metavar="ENSEMBLE", show_default=False),
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option("--to", metavar="DIR", help="The folder of the model in use.", show_default=False)
-    ] = None,
-    gates: Annotated[
-        Path | None, typer.Option(metavar="GATES", help="Conditions that must hold, as of foldtune gate.")
-    ] = None,
+    ensemble: Annotated[str | None, argument("ENSEMBLE", "The ensemble: its run's name, or its folder.")] = None,
+    to: Annotated[str | None, option("DIR", "The folder of the model in use.", "--to", show_default=False)] = None,
+    gates: Annotated[Path | None, option("GATES", "Conditions that must hold, as of foldtune gate.")] = None,
     min_gain: Annotated[
-        float,
-        typer.Option(min=0.0, metavar="GAIN", help="Least improvement over the model in use, in units of its metric."),
+        float, option("GAIN", "Least improvement over the model in use, in units of its metric.", min=0.0)
     ] = 0.0,
     force: Annotated[
-        bool, typer.Option("--force", help="Also where it is not better or cannot be compared; gates still hold.")
+        bool, switch("Also where it is not better or cannot be compared; gates still hold.", "--force")
     ] = False,
-    rollback: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Go back to the newest backup instead.", show_default=False)
-    ] = None,
+    rollback: Annotated[str | None, option("DIR", "Go back to the newest backup instead.", show_default=False)] = None,
     format: ReportFormat = TableOrJson.table,
     storage: Storage = "runs",
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,8 +17,11 @@ from foldtune.search.cli.options import (
     TableFormat,
     TableOrJson,
     TrustMetric,
-    output_file,
+    argument,
+    option,
     output_folder,
+    switch,
+    to_file,
 )
 
 SIDE = "a run (its best trial), the folder of one of its trials, or an ensemble's folder"
@@ -26,23 +29,19 @@ SIDE = "a run (its best trial), the folder of one of its trials, or an ensemble'
 
 def thresholds(
     run: RunName,
-    metric: Annotated[str | None, typer.Option(metavar="M", help="The metric to fit; the run's by default.")] = None,
-    trial: Annotated[str | None, typer.Option(metavar="ID", help="One trial, with its fitted values.")] = None,
-    save: Annotated[
-        bool, typer.Option("--save", help="Keep the cross-fitted figures: results --sort M_tuned has them.")
-    ] = False,
+    metric: Annotated[str | None, option("M", "The metric to fit; the run's by default.")] = None,
+    trial: Annotated[str | None, option("ID", "One trial, with its fitted values.")] = None,
+    save: Annotated[bool, switch("Keep the cross-fitted figures: results --sort M_tuned has them.", "--save")] = False,
     grid: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=V,V…", help="Try these values instead; given often, all combinations."),
+        list[str] | None, option("KEY=V,V…", "Try these values instead; given often, all combinations.")
     ] = None,
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Try them on the run's ensemble; its best trial by default.")
+        bool, switch("Try them on the run's ensemble; its best trial by default.", "--ensemble")
     ] = False,
     submissions: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", callback=output_folder, help="Write a submission for each setting of the grid."),
+        Path | None, option("DIR", "Write a submission for each setting of the grid.", callback=output_folder)
     ] = None,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Number of rows of the table.")] = 20,
+    top: Annotated[int, option("N", "Number of rows of the table.", min=1)] = 20,
     format: TableFormat = Format.table,
     storage: Storage = "runs",
     data: DataRoot = None,
@@ -66,18 +65,19 @@ def thresholds(
         if ensemble:
             _refuse("--trial", trial, "--ensemble tries the settings on the ensemble; give one of the two")
         from foldtune.search.cli.handlers.vote.sweep import SweepRequest, sweep_settings
-        from foldtune.search.runs.trusted_metrics import trusting_metrics
 
-        with trusting_metrics(trust_metric):
-            sweep_settings(SweepRequest(run, storage, tuple(grid), metric, trial, ensemble, submissions, data), format)
+        sweep_settings(SweepRequest(run, storage, tuple(grid), metric, trial, ensemble, submissions, data), format)
         return
     for flag, value in {"--ensemble": ensemble, "--submissions": submissions}.items():
         _refuse(flag, value, "it is for settings of --grid")
-    from foldtune.search.cli.handlers.vote.thresholds import RefitRequest, refit_trials
-    from foldtune.search.runs.trusted_metrics import trusting_metrics
+    from foldtune.search.cli.handlers.vote.thresholds import refit_trials
+    from foldtune.search.runs.group import open_targets
+    from foldtune.search.runs.run import open_run
 
-    with trusting_metrics(trust_metric):
-        refit_trials(RefitRequest(run, storage, metric, trial, save, top, data), format)
+    runs: dict[str | None, Any] = (
+        open_targets(run, storage, data) if trial is None else {None: open_run(run, storage, data)}
+    )
+    refit_trials(runs, format, metric, trial, save=save, top=top)
 
 
 def _refuse(flag: str, value: object, reason: str) -> None:
@@ -88,29 +88,22 @@ def _refuse(flag: str, value: object, reason: str) -> None:
 def ensemble(
     runs: Annotated[
         list[str],
-        typer.Argument(
-            help="A run, by name or folder. More of the same data and folds, such as another backbone's search, "
+        argument(
+            "RUN",
+            "A run, by name or folder. More of the same data and folds, such as another backbone's search, "
             "lend their trials; the ensemble lies in the first one's folder.",
-            show_default=False,
-            metavar="RUN",
         ),
     ],
     top: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Finalists: the best configurations over all runs; the run's own number by default.",
-        ),
+        option("N", "Finalists: the best configurations over all runs; the run's own number by default.", min=1),
     ] = None,
-    folds: Annotated[
-        int | None, typer.Option(min=2, metavar="N", help="Folds to train, of the run's; all by default.")
-    ] = None,
+    folds: Annotated[int | None, option("N", "Folds to train, of the run's; all by default.", min=2)] = None,
     voting: Annotated[
         str | None,
-        typer.Option(
-            metavar="soft|hard|weighted|greedy|rank|stack|auto",
-            help="How members are combined. soft: mean of scores. hard: each configuration has one vote; "
+        option(
+            "soft|hard|weighted|greedy|rank|stack|auto",
+            "How members are combined. soft: mean of scores. hard: each configuration has one vote; "
             "log loss, auroc and other metrics of scores stay those of the mean. "
             "weighted: mean by the weights of least log loss, whatever the metric. greedy: mean of those that "
             "help, chosen again and again. rank: mean of ranks, for auroc and map. "
@@ -119,35 +112,26 @@ def ensemble(
         ),
     ] = None,
     min_votes: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Votes that a hard decision needs, one a configuration.")
+        int | None, option("N", "Votes that a hard decision needs, one a configuration.", min=1)
     ] = None,
     tta: Annotated[
         str | None,
-        typer.Option(
-            metavar="[none|hflip|flips|brightness|all]",
-            help="Test-time views, flips where no value is given: each model sees every image 1, 2, 4, 3 or 6 times "
+        option(
+            "[none|hflip|flips|brightness|all]",
+            "Test-time views, flips where no value is given: each model sees every image 1, 2, 4, 3 or 6 times "
             "and predicts the mean, in the estimate, on the test rows and in `foldtune predict` alike. By default "
             "each configuration's own.",
         ),
     ] = None,
     race: Annotated[
         bool | None,
-        typer.Option(
-            "--race/--no-race",
-            help="After two folds, train no further what is clearly weaker than the best (paired bootstrap); "
+        switch(
+            "After two folds, train no further what is clearly weaker than the best (paired bootstrap); "
             "on by default where there are more folds.",
+            "--race/--no-race",
         ),
     ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="F",
-            callback=output_file,
-            help="The submission; RUN/ensemble/submission.csv by default.",
-        ),
-    ] = None,
+    file: Annotated[Path | None, to_file("The submission; RUN/ensemble/submission.csv by default.")] = None,
     format: ReportFormat = TableOrJson.table,
     address: Address = None,
     storage: Storage = "runs",
@@ -165,18 +149,16 @@ def ensemble(
     foldtune ensemble skin --top 5 --voting hard --min-votes 3 --no-race
     """
     from foldtune.search.cli.handlers.vote.ensemble import EnsembleOptions, EnsembleRequest, make_ensemble
-    from foldtune.search.runs.trusted_metrics import trusting_metrics
 
     options = EnsembleOptions(top, folds, voting, min_votes, tta, race)
-    with trusting_metrics(trust_metric):
-        make_ensemble(EnsembleRequest(tuple(runs), storage, options, file, address, data), format)
+    make_ensemble(EnsembleRequest(tuple(runs), storage, options, file, address, data), format)
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help=f"{SIDE[0].upper()}{SIDE[1:]}.", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help="As A; differences are B less A.", show_default=False)],
+    a: Annotated[str, argument("A", f"{SIDE[0].upper()}{SIDE[1:]}.")],
+    b: Annotated[str, argument("B", "As A; differences are B less A.")],
     metric: Annotated[
-        str | None, typer.Option(metavar="M", help="The metric whose difference gets an interval; A's own by default.")
+        str | None, option("M", "The metric whose difference gets an interval; A's own by default.")
     ] = None,
     format: TableFormat = Format.table,
     storage: Storage = "runs",
@@ -193,17 +175,13 @@ def compare(
     foldtune compare models/skin runs/skin2/ensemble --format json
     """
     from foldtune.search.cli.handlers.vote.compare import compare_held_out
-    from foldtune.search.runs.trusted_metrics import trusting_metrics
 
-    with trusting_metrics(trust_metric):
-        compare_held_out((a, b), storage, metric, format, data)
+    compare_held_out((a, b), storage, metric, format, data)
 
 
 def score(
     run: RunName,
-    labels: Annotated[
-        Path, typer.Option(metavar="F", help="CSV of the test rows with their labels.", show_default=False)
-    ],
+    labels: Annotated[Path, option("F", "CSV of the test rows with their labels.", show_default=False)],
     storage: Storage = "runs",
     format: ReportFormat = TableOrJson.table,
     trust_metric: TrustMetric = False,
@@ -212,8 +190,6 @@ def score(
 
     foldtune score skin --labels test_labels.csv
     """
-    from foldtune.search.cli.handlers.vote.score import score_run
-    from foldtune.search.runs.trusted_metrics import trusting_metrics
+    from foldtune.search.cli.handlers.vote.compare import score_run
 
-    with trusting_metrics(trust_metric):
-        score_run(run, storage, labels, format)
+    score_run(run, storage, labels, format)

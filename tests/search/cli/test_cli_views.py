@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from foldtune.search.cli.help import spelled_out
 from foldtune.search.cli.main import run
-from foldtune.search.cli.tta_option import spelled_out
 
 
 @pytest.mark.parametrize(

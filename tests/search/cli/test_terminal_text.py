@@ -16,8 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.search.cli.handlers.look.frames import frame_rows
-from foldtune.search.cli.terminal import TextConsole, note, plain, print_csv, print_json, shown
+from foldtune.search.cli.terminal import TextConsole, frame_rows, note, plain, print_csv, print_json, shown
 
 Command = Callable[..., tuple[int, str, str]]
 MARKUP = (

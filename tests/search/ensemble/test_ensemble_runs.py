@@ -25,7 +25,7 @@ from foldtune.errors import InputError
 from foldtune.results.storage.files import remove_tree
 from foldtune.search.assess.held_out import of_trial
 from foldtune.search.assess.scoring import score_ensemble
-from foldtune.search.cli.handlers.vote.score import score_run
+from foldtune.search.cli.handlers.vote.compare import score_run
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.config.loading import check
 from foldtune.search.ensemble.build import Ensemble, Train, build_ensemble

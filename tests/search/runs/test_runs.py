@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from foldtune.errors import InputError, RunBusy, RunExists, RunNotFound
-from foldtune.search.cli.handlers.search.request import SearchRequest
+from foldtune.search.cli.handlers.search.search import SearchRequest
 from foldtune.search.config.loading import load_config
 from foldtune.search.runs.dataset import Labelled
 from foldtune.search.runs.run import Run, extend, new_store, open_run, reopen_labelled, start_run

@@ -13,9 +13,8 @@ from foldtune.cluster.sessions.leftovers import abandoned_sessions, remove_sessi
 from foldtune.files import scratch_folders, sweep_scratch
 from foldtune.results.storage.files import tree_size
 from foldtune.results.tables.formatting import counted
-from foldtune.search.cli.handlers.look.frames import print_frame
 from foldtune.search.cli.options import Format
-from foldtune.search.cli.terminal import note, output
+from foldtune.search.cli.terminal import note, output, print_frame
 from foldtune.search.config.data_section import default_cache_dir
 from foldtune.trainers.images.cache_listing import clear_caches, list_caches
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +19,7 @@ from foldtune.search.config.loading import read_raw
 from foldtune.search.config.packaging import CONFIG, job_environment, pack_job, search_arguments
 from foldtune.yaml import dump_yaml, dump_yaml_documents
 
-__all__ = ["RayUpMachines", "Shape", "write_kuberay", "write_ray_up"]
-
-
-@dataclass(frozen=True)
-class RayUpMachines:
-    """The machines of `ray up`: those of a head and its hosts, or of an AWS region.
-
-    Attributes:
-        head: host name of the head, None on AWS.
-        hosts: host names of the workers.
-        user: user name for SSH.
-        region: AWS region, None for machines of one's own.
-        instance: AWS instance type of a worker.
-    """
-
-    head: str | None
-    hosts: tuple[str, ...]
-    user: str
-    region: str | None
-    instance: str
+__all__ = ["Aws", "Machines", "Shape", "write_kuberay", "write_ray_up"]
 
 
 def write_kuberay(shape: Shape, claim: str | None, job: Path | None, output: Path | None) -> None:
@@ -60,29 +40,24 @@ def write_kuberay(shape: Shape, claim: str | None, job: Path | None, output: Pat
     _write(ray_job(shape, claim, config=config, arguments=command, environment=variables), output)
 
 
-def write_ray_up(shape: Shape, machines: RayUpMachines, job: Path | None, output: Path | None) -> None:
+def write_ray_up(shape: Shape, machines: Machines | Aws | None, job: Path | None, output: Path | None) -> None:
     """Write the cluster configuration of `ray up`.
 
     Args:
         shape: size of the cluster.
-        machines: what it runs on.
+        machines: what it runs on; None where the user named no machines, or those of two kinds.
         job: must be None: `ray up` starts no search.
         output: the file, None for stdout.
     """
     if job is not None:
         raise typer.BadParameter("`ray up` starts a cluster alone; then foldtune search --address", param_hint="--job")
-    if (machines.head is None) == (machines.region is None):
+    if machines is None:
         raise typer.BadParameter("name --head and --host of machines of yours, or --aws-region", param_hint="--kind")
-    if machines.region is not None:
-        document = on_aws(shape, Aws(machines.region, machines.instance, user=machines.user))
-    else:
-        document = on_machines(shape, Machines(str(machines.head), list(machines.hosts), machines.user))
-    _write([document], output)
+    _write([on_aws(shape, machines) if isinstance(machines, Aws) else on_machines(shape, machines)], output)
 
 
 def _packed(shape: Shape, job: Path) -> tuple[str, list[str], dict[str, str]]:
-    """Return the configuration with relative paths under the shared folder, the command that searches by it, and that
-    command's environment."""
+    """Return the configuration, its relative paths under the shared folder, and arguments and environment of the job."""
     raw = read_raw(job)
     storage = str(raw.get("storage") or "runs")
     if "://" not in storage:

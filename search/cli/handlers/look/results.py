@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,14 +13,16 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
+from foldtune.ansi import without_colours
+from foldtune.errors import InputError, RunCorrupt
 from foldtune.paths import check_not_read
 from foldtune.results.runs.leaderboard import leaderboard
-from foldtune.results.storage.files import write_csv
+from foldtune.results.storage.files import json_text, write_csv
 from foldtune.results.tables.columns import titled
 from foldtune.results.tables.leaderboard_table import results_table
-from foldtune.search.cli.handlers.look.frames import frame_rows, print_frame
+from foldtune.results.tables.trial_table import trial_view
 from foldtune.search.cli.options import Format
-from foldtune.search.cli.terminal import note, output, print_json
+from foldtune.search.cli.terminal import frame_rows, note, output, print_frame, print_json
 from foldtune.search.runs.group import find_group, open_targets
 from foldtune.search.runs.run import Run
 
@@ -33,14 +36,7 @@ Runs = Mapping[str | None, Run]
 
 @dataclass(frozen=True)
 class ResultsRequest:
-    """The rows to show.
-
-    Attributes:
-        run: name or folder of a run, or of a group of targets.
-        storage: folder or URL of the runs.
-        sort: column to sort by, None for the run's metric.
-        top: number of rows, None for the default of the form.
-    """
+    """The flags of `foldtune results` by which rows are chosen."""
 
     run: str
     storage: str
@@ -65,6 +61,33 @@ def show_results(request: ResultsRequest, format: Format, *, watch: bool) -> Non
         print_json({target: frame_rows(_joined({None: run}, request)) for target, run in runs.items()})
     else:
         print_frame(_joined(runs, request), format)
+
+
+def show_trial(run: str, storage: str, trial_id: str, format: Format) -> None:
+    """Print all that is stored of a trial but its scores; as CSV its epochs.
+
+    Raises:
+        InputError: a group of several targets, each of which has trials of its own.
+        TrialNotFound: the run has no such trial.
+        RunCorrupt: its files cannot be read.
+    """
+    runs = open_targets(run, storage)
+    if len(runs) > 1:
+        names = ", ".join(each.store.name for each in runs.values())
+        raise InputError(f"--trial: {run!r} is a group of several targets: name one of its runs ({names})")
+    (opened,) = runs.values()
+    directory = opened.store.find_trial(trial_id)
+    record, epochs, deaths = directory.record(), directory.epochs(), directory.deaths()
+    if record is None:
+        raise RunCorrupt(f"{directory.config_path} is gone")
+    log = without_colours(directory.error_log())
+    rows = [row.to_dict() for row in epochs]
+    if format is Format.table:
+        output().print(trial_view(record, epochs, deaths, log, width=output().width))
+    elif format is Format.csv:
+        print_frame(pd.json_normalize(rows), format)
+    else:  # NaN is null
+        print_json(json.loads(json_text({**asdict(record), "epochs": rows, "deaths": deaths, "log": log or None})))
 
 
 def write_leaderboard(request: ResultsRequest, file: Path) -> None:

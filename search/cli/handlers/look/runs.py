@@ -1,4 +1,4 @@
-"""`foldtune runs`."""
+"""`foldtune runs`, and `runs archive`, `rm` and `note`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pandas as pd
 from foldtune.cluster.access.trusted import was_given
 from foldtune.cluster.jobs import JobServer
 from foldtune.errors import ClusterError
-from foldtune.results.runs.names import check_storage
+from foldtune.results.runs.names import check_name, check_storage
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.summaries import RunSummary, list_runs
 from foldtune.results.storage.paths import as_path
 from foldtune.results.tables.leaderboard_table import runs_table
-from foldtune.results.upkeep.note import read_note
-from foldtune.search.cli.handlers.look.frames import print_frame
+from foldtune.results.upkeep.note import read_note, write_note
+from foldtune.results.upkeep.removal import archive_run, remove_run
 from foldtune.search.cli.options import Format
-from foldtune.search.cli.terminal import note, output
+from foldtune.search.cli.terminal import note, output, print_frame
 from foldtune.search.runs.stored_task import stored_goal
 
 UNREACHABLE, FORGOTTEN, UNTRUSTED = "UNREACHABLE", "FORGOTTEN", "UNTRUSTED"
@@ -28,7 +28,9 @@ UNREACHABLE, FORGOTTEN, UNTRUSTED = "UNREACHABLE", "FORGOTTEN", "UNTRUSTED"
 
 def show_runs(storage: str, format: Format) -> None:
     """Print the runs of a storage with the states of their jobs."""
-    found = _with_job_states([_with_note(run, storage) for run in list_runs(storage, stored_goal)])
+    summaries = list_runs(storage, stored_goal)
+    noted = [replace(run, note=read_note(RunStore(as_path(storage) / run.name))) for run in summaries]
+    found = _with_job_states(noted)
     folder = as_path(storage)
     check_storage(folder)
     if not found and isinstance(folder, Path) and not folder.exists():
@@ -37,10 +39,6 @@ def show_runs(storage: str, format: Format) -> None:
         output().print(runs_table(found, width=output().width))
     else:
         print_frame(pd.DataFrame([asdict(run) for run in found]), format)
-
-
-def _with_note(run: RunSummary, storage: str) -> RunSummary:
-    return replace(run, note=read_note(RunStore(as_path(storage) / run.name)))
 
 
 def _with_job_states(runs: Sequence[RunSummary]) -> list[RunSummary]:
@@ -69,3 +67,30 @@ def _job_states(address: str) -> dict[str, str] | None:
         return {job.job_id: job.state for job in JobServer(address, allow_no_token=True).jobs()}
     except ClusterError:
         return None
+
+
+def archive_runs(names: Sequence[str], storage: str) -> None:
+    """Put each run into an archive, and print where."""
+    for store in _stores(names, storage):
+        target, size = archive_run(store, storage)
+        note(f"run {store.name!r} archived: {target} ({size / 1e6:,.1f} MB)")
+
+
+def remove_runs(names: Sequence[str], storage: str) -> None:
+    """Remove each run, and print the room that it took."""
+    for store in _stores(names, storage):
+        size = remove_run(store, storage)
+        note(f"run {store.name!r} removed ({size / 1e6:,.1f} MB)")
+
+
+def note_run(name: str, text: str, storage: str) -> None:
+    """Store a note on a run."""
+    (store,) = _stores([name], storage)
+    write_note(store, text)
+
+
+def _stores(names: Sequence[str], storage: str) -> list[RunStore]:
+    """Return the runs, all of which exist: names alone, so that nothing outside the storage is touched."""
+    for name in names:
+        check_name(name, "run")
+    return [RunStore.open(name, storage) for name in names]

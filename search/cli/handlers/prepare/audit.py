@@ -22,7 +22,7 @@ from foldtune.search.cli.terminal import heading, note, output
 from foldtune.search.config.loading import check
 from foldtune.search.config.targets import read_config_file
 from foldtune.search.runs.group import open_targets
-from foldtune.search.runs.run import Run, with_data
+from foldtune.search.runs.run import Run
 
 WORDINGS = {
     BROKEN: "cannot be read",
@@ -34,27 +34,6 @@ WORDINGS = {
     DOUBTFUL: "doubtful label",
 }
 _YAML = (".yaml", ".yml")
-
-
-@dataclass(frozen=True)
-class AuditRequest:
-    """What to audit.
-
-    Attributes:
-        source: YAML file of a configuration, or name or folder of a run or a group of targets.
-        override: texts KEY.PATH=VALUE, of a configuration.
-        folder: the folder to write, None for NAME-audit in the working directory.
-        strict: whether an image that train and test, or two folds, share ends the command with 1.
-        storage: folder or URL of the runs.
-        data: where the run's data.root lies now, None where it did not move.
-    """
-
-    source: str
-    override: Sequence[str]
-    folder: Path | None
-    strict: bool
-    storage: str
-    data: Path | None
 
 
 @dataclass(frozen=True)
@@ -72,39 +51,39 @@ class Subject:
     run: Run | None = None
 
 
-def audit_data(request: AuditRequest) -> None:
-    """Write and print the findings of a configuration or a run, of several targets each.
+def audit_data(
+    source: str, override: Sequence[str], folder: Path | None, strict: bool, storage: str, data: Path | None
+) -> None:
+    """Write and print the findings of a configuration or a run, of several targets each; arguments as of the command.
 
     Raises:
         InputError: every problem of the tables, or a folder that holds marks.
         typer.Exit: with 1, where `strict` and train and test, or two folds, share an image.
     """
     shared = 0
-    for subject in _subjects(request):
-        folder = (request.folder or Path(f"{subject.name}-audit")) / safe_name(subject.target or "")
-        check_output(folder, is_folder=True, name="-o")
-        check_unmarked(folder)
+    for subject in _subjects(source, override, storage, data):
+        own = (folder or Path(f"{subject.name}-audit")) / safe_name(subject.target or "")
+        check_output(own, is_folder=True, name="-o")
+        check_unmarked(own)
         with progress_bar("reading images") as progress:
             audit = audit_rows(subject.name, subject.rows, decoder_processes(), progress, subject.run)
-        if subject.target is not None:
-            heading(subject.target)
+        heading(subject.target)
         _show(audit)
-        note(f"in {folder}: {', '.join(path.name for path in write_audit(audit, folder))}")
+        note(f"in {own}: {', '.join(path.name for path in write_audit(audit, own))}")
         shared += len(audit.shared)
-    if request.strict and shared:
+    if strict and shared:
         note(f"--strict: train and test, or two folds, share images ({counted(shared, 'pair')})")
         raise typer.Exit(1)
 
 
-def _subjects(request: AuditRequest) -> Iterator[Subject]:
-    if not request.source.lower().endswith(_YAML):
-        if request.override:
+def _subjects(source: str, override: Sequence[str], storage: str, data: Path | None) -> Iterator[Subject]:
+    if not source.lower().endswith(_YAML):
+        if override:
             raise InputError("--set: is for a configuration; a run keeps the one that it was started with")
-        for target, run in open_targets(request.source, request.storage).items():
-            opened = run if request.data is None else with_data(run, request.data)
-            yield Subject(target, opened.store.name, rows_of_stored(opened), opened)
+        for target, run in open_targets(source, storage, data).items():
+            yield Subject(target, run.store.name, rows_of_stored(run), run)
         return
-    file = read_config_file(Path(request.source), request.override)
+    file = read_config_file(Path(source), override)
     if file.targets is None:
         config = check(file.raw, file.folder)
         yield Subject(None, config.name, rows_of_config(config))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from foldtune.errors import InputError
 from foldtune.files import whole_file
 from foldtune.search.cli.terminal import note, output
 from foldtune.search.config.targets import split_targets
-from foldtune.search.init.findings import Finding, Stated, flow, write_page
+from foldtune.search.init.findings import Stated, flow, write_page
 from foldtune.search.init.propose import propose
-from foldtune.search.runs.target_checks import check_targets
-from foldtune.search.runs.validation import check_raw
+from foldtune.search.runs.target_checks import check_config
 from foldtune.yaml import parse_yaml
 
 
@@ -40,24 +38,13 @@ def write_first_config(data: Sequence[Path], stated: Stated, file: Path | None, 
     for finding in proposal.findings:
         if finding.why:
             output().print(f"{finding.key}: {flow(finding.value)} ({finding.why})", soft_wrap=True)
-    page = _page(path, proposal.findings)
-    for text in _checked(parse_yaml(page, str(path)), folder):
-        note(f"note: {text}")
+    title = f"Written by foldtune init. Next: foldtune validate {path.name}, then foldtune search {path.name}"
+    page = write_page(title, proposal.findings)
+    for checked in check_config(split_targets(parse_yaml(page, str(path)), folder)):
+        for text in checked.notes:
+            note(f"note: {text}")
     with whole_file(path) as stream:
         stream.write(page.encode())
     output().print(
         f"{path}: valid; next: foldtune preview {path} -o preview.png, foldtune search {path}", soft_wrap=True
     )
-
-
-def _checked(raw: Mapping[str, Any], folder: Path) -> list[str]:
-    """Return the notes of `validate` on a configuration, of all of its targets; raises InputError."""
-    given = split_targets(raw, folder)
-    if given.targets is None:
-        return list(check_raw(given.raw, folder).notes)
-    return [text for each in check_targets(given.targets).targets.values() for text in each.notes]
-
-
-def _page(path: Path, findings: Sequence[Finding]) -> str:
-    title = f"Written by foldtune init. Next: foldtune validate {path.name}, then foldtune search {path.name}"
-    return write_page(title, findings)

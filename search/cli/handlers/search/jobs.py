@@ -24,14 +24,7 @@ STOP_TIMEOUT_S = 300.0
 
 @dataclass(frozen=True)
 class JobRequest:
-    """The search that a command is about.
-
-    Attributes:
-        run: name or folder of the run; with `address` also the id of a job.
-        storage: folder or URL of the runs.
-        address: the job server, None for the one in the run's folder.
-        allow_no_token: whether to trust a server that requires no token.
-    """
+    """The arguments by which `foldtune logs` and `stop` find a search; with `address` its job's id serves, too."""
 
     run: str
     storage: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from foldtune.results.tables.leaderboard_table import results_table
 from foldtune.search.audit.cheap import shared_notes
 from foldtune.search.cli.display.live import show_search
 from foldtune.search.cli.display.progress import progress_bar
-from foldtune.search.cli.handlers.search.request import SearchRequest
+from foldtune.search.cli.handlers.search.search import SearchRequest
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.ray_session import RaySession
 from foldtune.search.cli.remote.command import INTERRUPTED
@@ -60,58 +59,46 @@ Prepare = Callable[[ExitStack], tuple[Run, Labelled]]
 """Opens a run and its rows; the stack holds the run's lock."""
 
 
-@dataclass(frozen=True)
-class LocalSearch:
-    """A search of this process.
+def search_here(config: Path, request: SearchRequest, resume_command: str) -> None:
+    """Search a new run or a resumed one; of several targets one after the other.
 
-    Attributes:
+    Args:
         config: the YAML file, as this process reaches it.
-        request: the command's flags.
         resume_command: the command line that goes on with the run.
     """
-
-    config: Path
-    request: SearchRequest
-    resume_command: str
-
-
-def search_here(work: LocalSearch) -> None:
-    """Search a new run or a resumed one; of several targets one after the other."""
-    request = work.request
-    override = list(request.override)
-    file = read_config_file(work.config, override, request.flags)
+    file = read_config_file(config, request.override, request.flags)
     sweep_scratch()
     with RaySession(request.address, allow_no_token=request.allow_no_token) as ray:
         if file.targets is not None:
-            _search_targets(file.targets, ray, work)
+            _search_targets(file.targets, ray, request, resume_command)
         elif request.resume:
             given = check(file.raw, file.folder)
-            _search(partial(_resume, given, request), ray, True, work.resume_command)
+            _search(partial(_resume, given, request), ray, True, resume_command)
         else:
             checked = check_raw(file.raw, file.folder)
-            _search(partial(_start, checked, ray), ray, False, work.resume_command)
+            _search(partial(_start, checked, ray), ray, False, resume_command)
 
 
-def _search_targets(file: TargetsFile, ray: RaySession, work: LocalSearch) -> None:
+def _search_targets(file: TargetsFile, ray: RaySession, request: SearchRequest, resume_command: str) -> None:
     """Search each target in the order of the file; a target whose search fails does not stop those after it.
 
     All of them are checked before the first one trains, their images too.
     """
-    checked = None if work.request.resume else check_targets(file)
+    checked = None if request.resume else check_targets(file)
     if checked is not None:
         _open_all_images(checked.targets)
     failed = []
     with _reopened(file) if checked is None else starting_group(checked) as group:
-        fresh = dict(checked.targets) if checked is not None else _check_resumed(file, group, work.request)
+        fresh = dict(checked.targets) if checked is not None else _check_resumed(file, group, request)
         for target in group.runs:
             resumed = target not in fresh
             if resumed:
-                prepare = partial(_resume, file.config(target)[0], work.request)
+                prepare = partial(_resume, file.config(target)[0], request)
             else:
                 prepare = partial(_start, fresh[target], ray)
             output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
             try:
-                _search(prepare, ray, resumed, work.resume_command)
+                _search(prepare, ray, resumed, resume_command)
             except WorkError as error:
                 failed.append(f"target {target}: {error}")
     if failed:

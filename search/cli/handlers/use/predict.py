@@ -41,23 +41,7 @@ Ensembles = Mapping[str | None, StoredEnsemble]
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """The images to predict, and how.
-
-    Attributes:
-        ensemble: an ensemble's folder, or its run's name or folder.
-        storage: folder or URL of the runs.
-        images: a folder of images, one image, or a CSV that names them.
-        file: the CSV to write.
-        sample: sample submission whose form the file gets, None for one row an image.
-        root: folder of the images that a CSV names, None for the CSV's own.
-        id_column: the CSV's column of image names.
-        tta: test-time views, None for those of the ensemble.
-        draw: folder for pictures of the predictions, None for none.
-        labels: table of labelled images for `draw`.
-        batch_size: images at a time, >= 1.
-        device: torch's name, None for a GPU where there is one.
-        columns: CSV of the columns beside the images, None for `images` where that is one.
-    """
+    """The arguments of `foldtune predict`."""
 
     ensemble: str
     storage: str

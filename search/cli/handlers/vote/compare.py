@@ -1,4 +1,4 @@
-"""`foldtune compare`."""
+"""`foldtune compare` and `score`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ from typing import Any
 import pandas as pd
 
 from foldtune.results.tables.compare_table import comparison_table
+from foldtune.results.tables.ensemble_table import scores_line
+from foldtune.results.tables.scores_table import scores_table
 from foldtune.search.assess.comparison import compare
 from foldtune.search.assess.held_out import find_held_out
-from foldtune.search.cli.options import Format
-from foldtune.search.cli.terminal import output, print_csv, print_json
+from foldtune.search.assess.scoring import score_ensemble
+from foldtune.search.assess.sweep_files import check_test_images
+from foldtune.search.cli.options import Format, TableOrJson
+from foldtune.search.cli.terminal import heading, note, output, print_csv, print_json
+from foldtune.search.runs.group import open_targets
 
 
 def compare_held_out(
     names: tuple[str, str], storage: str, metric: str | None, format: Format, data: Path | None = None
 ) -> None:
-    """Print the comparison of two runs, trials or ensembles.
-
-    Args:
-        names: the two sides, A and B.
-        storage: folder or URL of the runs.
-        metric: metric whose difference gets an interval, None for A's own.
-        format: form of the output.
-        data: where the runs' data.root lies now, None where it did not move.
-    """
+    """Print the comparison of two runs, trials or ensembles, A and B; arguments as of the command."""
     first, second = (find_held_out(name, storage, data) for name in names)
     comparison = compare(first, second, metric)
     values = comparison.to_dict()
@@ -34,8 +31,29 @@ def compare_held_out(
     elif format is Format.csv:
         print_csv(_frame(values))
     else:
-        console = output()
-        console.print(comparison_table(values, comparison.modes, width=console.width))
+        output().print(comparison_table(values, comparison.modes, width=output().width))
+
+
+def score_run(name: str, storage: str, labels: Path, format: TableOrJson) -> None:
+    """Print the metrics of a run's ensemble, of several targets each, on the test rows of a CSV with their labels.
+
+    Raises:
+        InputError: labels that do not fit, or images that have changed since they were predicted.
+    """
+    runs = open_targets(name, storage, whole=True)
+    figures = {target: score_ensemble(run, labels) for target, run in runs.items()}
+    for text in dict.fromkeys(check_test_images(run, None) for run in runs.values()):
+        if text is not None:
+            note(text)
+    if format is TableOrJson.json:
+        print_json(figures.get(None, figures))
+        return
+    for target, run in runs.items():
+        heading(target)
+        line = scores_line(run.store.ensemble.read() or {"voting": None})
+        output().print(
+            scores_table(figures[target], run.goal.metric, run.task.metrics, f"ensemble: {line}" if line else "")
+        )
 
 
 def _frame(comparison: dict[str, Any]) -> pd.DataFrame:

@@ -33,23 +33,14 @@ __all__ = ["EnsembleOptions", "EnsembleRequest", "make_ensemble"]
 
 @dataclass(frozen=True)
 class EnsembleRequest:
-    """The ensemble to make.
-
-    Attributes:
-        runs: names or folders of the runs whose trials are combined; it lies in the first one's folder.
-        storage: folder or URL of the runs.
-        options: settings that differ from the run's own.
-        file: the submission to write, None for the one in the ensemble's folder.
-        address: address of a Ray cluster, None for a Ray of this machine.
-        data: where the runs' data.root lies now, None where it did not move.
-    """
+    """The arguments of `foldtune ensemble`, which lies in the folder of the first of the runs."""
 
     runs: tuple[str, ...]
     storage: str
     options: EnsembleOptions
     file: Path | None
     address: str | None
-    data: Path | None = None
+    data: Path | None
 
 
 def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
@@ -152,8 +143,7 @@ def write_group_submission(
 def _show(built: Mapping[str, Ensemble], submission: StorePath | None) -> None:
     console = output()
     for target, ensemble in built.items():
-        if target != ALONE:
-            heading(target)
+        heading(target or None)
         console.print(ensemble_table(ensemble.description, width=console.width))
     frame = next(iter(built.values())).submission
     if frame is not None:

@@ -21,18 +21,7 @@ from foldtune.search.runs.run import Run, open_run
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """The settings to evaluate.
-
-    Attributes:
-        run: name or folder of a run.
-        storage: folder or URL of the runs.
-        grid: texts KEY=V,V…; all combinations are evaluated.
-        metric: metric to sort by, None for the run's.
-        trial: id of a trial, None for the best one; unused with `ensemble`.
-        ensemble: whether to evaluate them on the run's ensemble.
-        submissions: folder for a submission of each setting, None for none.
-        data: where the run's data.root lies now, None where it did not move.
-    """
+    """The flags of `foldtune thresholds --grid`."""
 
     run: str
     storage: str
@@ -41,7 +30,7 @@ class SweepRequest:
     trial: str | None
     ensemble: bool
     submissions: Path | None
-    data: Path | None = None
+    data: Path | None
 
 
 def sweep_settings(request: SweepRequest, format: Format) -> None:
