@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.report import Figure, machine_line, parser, publish
-from foldtune.trainers.detection.matching import match
-from foldtune.trainers.detection.metric import Counts
+from foldtune.trainers.detection.metric import Counts, match
 from foldtune.trainers.detection.polygons import pad, unpad
 from foldtune.trainers.detection.postprocess import BoxSettings, find_boxes
 from foldtune.trainers.detection.sweep import DEFAULT_GRID, sweep

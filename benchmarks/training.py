@@ -25,14 +25,14 @@ class Trainings:
     def fit(self, number: int, report: Callable[[EpochReport], None] = lambda report: None) -> None:
         """Repeat the training of trial `number` in this process."""
         from foldtune.search.runs.dataset import open_once
-        from foldtune.trainers.fitting.fit import TrainSpec, fit
+        from foldtune.trainers.fitting.fit import Fit, TrainSpec
         from foldtune.trainers.tasks.parsing import parse_settings
 
         labelled = self.labelled
         settings = parse_settings(self.configs[number], labelled.task)
         data = labelled.fold(0, open_once(labelled.table.paths, labelled.images))
         spec = TrainSpec(settings, labelled.task, data, self.metric, self.epochs, self.seed)
-        fit(spec, report=lambda found, _: report(found))
+        Fit(spec).run(report)
 
 
 def trainings_of(run: Path, trials: int) -> Trainings:

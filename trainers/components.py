@@ -145,6 +145,15 @@ def check_value(value: object, kind: type, metadata: Mapping[str, Any]) -> Any:
     return _check_number(value, kind, metadata)
 
 
+def value_problems(path: str, value: object, kind: type, metadata: Mapping[str, Any]) -> list[Problem]:
+    """The problem of a value by `check_value`, at the key `path`; [] where there is none."""
+    try:
+        check_value(value, kind, metadata)
+    except ValueError as error:
+        return [Problem(path, str(error))]
+    return []
+
+
 def _check_number(value: object, kind: type, metadata: Mapping[str, Any]) -> float:
     noun = "an integer" if kind is int else "a number"
     expected = f"must be {noun}{describe_range(metadata)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from foldtune.trainers.components import (
@@ -58,7 +58,7 @@ class TrialSettings:
     Zero switches off: clip_grad (largest gradient norm), ema_decay (average of weights used for validation), mixup
     (alpha of its Beta distribution, .1–.4 is usual; only for losses that take soft labels),
     layer_decay (lr factor a layer towards the input), patience (epochs without improvement before the end).
-    `train_last` n > 0 trains the head and the n layer groups before it alone (`trainers.networks.freezing`);
+    `train_last` n > 0 trains the head and the n layer groups before it alone (`trainers.networks.models`);
     0 trains all.
     `tta` names the views of an image in validation and prediction (`trainers.loading.tta`), never in training.
     `postprocess` holds fixed values, or is TUNED: then it is fitted to the validation scores of each epoch, and every
@@ -99,11 +99,6 @@ def settings_to_dict(settings: TrialSettings) -> dict[str, Any]:
     plain = {name: getattr(settings, name) for name in _PLAIN}
     components = {name: getattr(settings, name).to_dict() for name in COMPONENTS}
     return plain | components | {"postprocess": _thaw(settings.postprocess)}
-
-
-def without_pretrained(settings: TrialSettings) -> TrialSettings:
-    """The same settings for a model whose weights will be read from a file, so that nothing is downloaded."""
-    return replace(settings, pretrained=False)
 
 
 def _thaw(value: Any) -> Any:

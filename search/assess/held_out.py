@@ -28,7 +28,7 @@ from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import as_lazy
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.tasks import Task
 from foldtune.wording import unknown
 

@@ -20,7 +20,7 @@ from foldtune.search.runs.run import Run
 from foldtune.search.runs.stored_task import resolve_goal
 from foldtune.search.voting.evaluation import metric_of
 from foldtune.signals import ignore_interrupts
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.tasks import Task
 
 WORTH_PROCESSES_S = 6.0

@@ -100,7 +100,7 @@ def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> 
     """Return the best trial of each model, the best first.
 
     Columns: model_name, the metric, its tuned value, params_m, fit_time_s (of that trial), images_per_s (in its
-    training), inference_ms (an image; see `trainers.inference.latency`), trials (finished ones of the model), trial_id,
+    training), inference_ms (an image; see `trainers.inference.trained`), trials (finished ones of the model), trial_id,
     status (COMPLETE, or PRUNED where it was stopped early).
 
     Raises:
@@ -137,7 +137,7 @@ def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> 
 
 
 def _inference_ms(run: Run, settings: TrialSettings, device: str | None) -> float:
-    from foldtune.trainers.inference.latency import inference_time_ms
+    from foldtune.trainers.inference.trained import inference_time_ms
 
     return inference_time_ms(run.task, settings, run.config.data.size, device=device)
 

@@ -22,7 +22,7 @@ from foldtune.search.runs.dataset import image_plan
 from foldtune.search.runs.run import Run
 from foldtune.trainers.images.cache import ImageSource, Prepared, prepare_images
 from foldtune.trainers.images.preprocess import ImagePreprocessing
-from foldtune.trainers.inference.embedding import trained_embeddings
+from foldtune.trainers.inference.trained import trained_embeddings
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
 

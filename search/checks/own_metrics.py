@@ -19,8 +19,7 @@ from foldtune.search.config.schema import SearchConfig
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.user_metrics.costs import COST, Costs, cost_labels
 from foldtune.trainers.user_metrics.function import MetricFunction
-from foldtune.trainers.user_metrics.metric import UserMetric
-from foldtune.trainers.user_metrics.task import with_metrics
+from foldtune.trainers.user_metrics.task import UserMetric, with_metrics
 from foldtune.wording import first_few, unknown
 
 _DELIMITERS = (",", ";", "\t")

@@ -11,7 +11,7 @@ from foldtune.errors import DataError
 from foldtune.results.exports.submission import is_echoed
 from foldtune.search.checks.label_text import ClassNames, LabelText, label_text, list_text
 from foldtune.search.checks.submission_columns import Content, SubmissionForm, none_labels, separator_of, target_of
-from foldtune.trainers.data.target_forms.weight_text import is_mapping_text, parse_weights
+from foldtune.trainers.data.target_forms.weights import is_mapping_text, parse_weights
 from foldtune.trainers.tasks import Task
 from foldtune.wording import did_you_mean, first_few, shortened, unknown
 

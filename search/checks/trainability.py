@@ -14,7 +14,7 @@ from foldtune.errors import InputError, Problem, SettingsError
 from foldtune.spaces import Space
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks import Task
-from foldtune.trainers.tasks.dry_run import DryRun
+from foldtune.trainers.tasks.network import DryRun
 from foldtune.trainers.tasks.parsing import parse_settings
 
 MAX_S = 30.0

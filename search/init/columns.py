@@ -9,7 +9,7 @@ import pandas as pd
 
 from foldtune.search.init.findings import Finding, Undecided
 from foldtune.search.init.inventory import Inventory
-from foldtune.trainers.data.readers.splits import part_of
+from foldtune.trainers.data.readers.source import part_of
 
 _TRIED = 400
 """Cells of a column that are tried."""

@@ -9,11 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from foldtune.errors import InputError
-from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
+from foldtune.trainers.images.reading import is_image_name
 from foldtune.wording import did_you_mean
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".json", ".jsonl", ".npz", ".csv.gz")
-PICTURES = frozenset(suffix.lower() for suffix in (*IMAGE_SUFFIXES, ".gif", ".ppm", ".pgm", ".jp2", ".avif", ".dcm"))
 MAX_ENTRIES = 2_000_000
 """Files and folders that are listed."""
 MAX_DEPTH = 6
@@ -93,7 +92,7 @@ def _walk(top: Path, tables: list[Path], pictures: dict[Path, tuple[str, ...]]) 
         if seen > MAX_ENTRIES:
             raise InputError(f"{top}: holds more than {MAX_ENTRIES:,} files; name its tables and its image folder")
         shown = sorted(name for name in names if not name.startswith("."))
-        found = tuple(name for name in shown if os.path.splitext(name)[1].lower() in PICTURES)
+        found = tuple(name for name in shown if is_image_name(name))
         if found:
             pictures[folder] = found
         tables += [folder / name for name in shown if name.lower().endswith(TABLE_SUFFIXES)]

@@ -25,7 +25,7 @@ from foldtune.search.init.kinds import Kind, kind_of
 from foldtune.search.init.models import Models, models_here, working_size
 from foldtune.search.init.pictures import picture_findings
 from foldtune.search.init.roles import Roles, TableFound, find_roles, read_tables
-from foldtune.trainers.data.readers.splits import part_of
+from foldtune.trainers.data.readers.source import part_of
 from foldtune.trainers.tasks import TASKS
 from foldtune.wording import shortened, unknown
 

@@ -18,7 +18,7 @@ from foldtune.search.predict.new_images import NewImages
 from foldtune.search.predict.tables import image_size
 from foldtune.trainers.data.readers import ReadOptions
 from foldtune.trainers.detection.forms.page import Page, pages_of, pages_of_table
-from foldtune.trainers.detection.forms.writing import SUFFIXES, boxes_bytes
+from foldtune.trainers.detection.table import SUFFIXES, boxes_bytes
 from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]

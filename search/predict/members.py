@@ -18,7 +18,7 @@ from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.images.cache import Prepared
 from foldtune.trainers.images.preprocess import ImagePreprocessing
-from foldtune.trainers.inference.options import InferenceOptions
+from foldtune.trainers.inference.predictor import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.parsing import parse_settings

@@ -23,7 +23,7 @@ from foldtune.search.runs.columns import columns_of, names_any
 from foldtune.search.voting.columns import Columns, Kind
 from foldtune.trainers.data.readers import READERS, Reader, ReadOptions, read_source
 from foldtune.trainers.images.cache_listing import UNPACKED
-from foldtune.trainers.images.image_folder import read_folder
+from foldtune.trainers.images.image_index import read_folder
 from foldtune.trainers.images.locate import ambiguous_images, locate
 from foldtune.trainers.images.reading import image_suffixes
 from foldtune.wording import did_you_mean_file, unknown
@@ -130,12 +130,12 @@ def _writable(name: str) -> str:
 
 
 def _in_folder(source: Path) -> NewImages:
-    found = read_folder(source)
-    if not found.paths:
-        left_out = "".join(f"; {number} {reason}" for reason, number in found.left_out.items())
-        raise InputError(f"{source}: no images in it (looked for {', '.join(sorted(image_suffixes()))}){left_out}")
-    names = tuple(_writable(path.relative_to(source).as_posix()) for path in found.paths)
-    return NewImages(names, found.paths, found.left_out)
+    paths, left_out = read_folder(source)
+    if not paths:
+        rest = "".join(f"; {number} {reason}" for reason, number in left_out.items())
+        raise InputError(f"{source}: no images in it (looked for {', '.join(sorted(image_suffixes()))}){rest}")
+    names = tuple(_writable(path.relative_to(source).as_posix()) for path in paths)
+    return NewImages(names, paths, left_out)
 
 
 def with_columns(images: NewImages, kinds: Mapping[str, Kind], table: Path, id_column: str) -> NewImages:

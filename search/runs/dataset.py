@@ -28,7 +28,7 @@ from foldtune.trainers.images.cache import ImageSource, Prepared, prepare_images
 from foldtune.trainers.images.cache_listing import UNPACKED
 from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
 from foldtune.trainers.images.preprocess import ImagePreprocessing
-from foldtune.trainers.images.presence import WAITS_S
+from foldtune.trainers.images.sources import WAITS_S
 from foldtune.trainers.tasks import Task, get_task
 from foldtune.trainers.tasks.registry import task_for
 from foldtune.wording import shortened, unknown

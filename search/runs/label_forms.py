@@ -7,11 +7,10 @@ from dataclasses import replace
 from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import DataConfig
 from foldtune.trainers.data.exclude import EXCLUDED, read_marked
-from foldtune.trainers.data.rare_labels import RareLabels
+from foldtune.trainers.data.labels import RareLabels
 from foldtune.trainers.data.table import Table
-from foldtune.trainers.data.target_forms.label_text import SEPARATORS, TargetForm
+from foldtune.trainers.data.target_forms.label_text import SEPARATORS, LabelReading, TargetForm
 from foldtune.trainers.data.target_forms.list_text import is_list
-from foldtune.trainers.data.target_forms.reading import LabelReading
 from foldtune.trainers.tasks import Task
 
 

@@ -15,8 +15,7 @@ from foldtune.search.runs.run import Run
 from foldtune.trainers.postprocess.case_scores import CASE_REDUCE, Cases, reduction_of, without_reduction
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.base import Postprocess
-from foldtune.trainers.tasks.case_fit import by_reduction, cross_fitted_cases, fit_cases
-from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
+from foldtune.trainers.tasks.crossfit import by_reduction, cross_fitted_cases, cross_fitted_predictions, fit_cases
 
 Array = npt.NDArray[Any]
 

@@ -16,8 +16,7 @@ from foldtune.home import user_state_folder
 from foldtune.results.runs.store import RunStore
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.user_metrics.function import MetricFunction, digest_of
-from foldtune.trainers.user_metrics.metric import UserMetric
-from foldtune.trainers.user_metrics.task import metrics_of, with_metrics
+from foldtune.trainers.user_metrics.task import UserMetric, metrics_of, with_metrics
 
 MAX_DIGESTS = 1000
 """Digests that are kept; the oldest go."""

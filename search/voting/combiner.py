@@ -17,7 +17,7 @@ from foldtune.search.voting.greedy import greedy_weights
 from foldtune.search.voting.stacking import Stacker, fit_stacker
 from foldtune.trainers.arrays.voting import mean_scores, rank_reference, ranked
 from foldtune.trainers.tasks import Task
-from foldtune.trainers.tasks.threshold_transfer import is_threshold_only, transfer_thresholds
+from foldtune.trainers.tasks.crossfit import is_threshold_only, transfer_thresholds
 from foldtune.wording import unknown
 
 Array = npt.NDArray[Any]
@@ -141,7 +141,7 @@ class EnsembleCombiner:
         """Return the combiner for rows scored by the mean of fold models, where a threshold decides.
 
         It was fitted to out-of-fold scores, which are single models' and so more extreme:
-        see ``trainers.tasks.threshold_transfer``.
+        see ``trainers.tasks.crossfit``.
 
         Args:
             member_scores: M arrays (N, ...), out of fold.

@@ -12,7 +12,7 @@ from foldtune.search.voting.columns import Columns
 from foldtune.search.voting.combiner import EnsembleCombiner, fit_method, methods_for
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import concatenate
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.tasks import Task
 
 Array = npt.NDArray[Any]

@@ -15,7 +15,7 @@ from foldtune.search.voting.columns import Columns
 from foldtune.search.voting.combiner import VOTINGS, EnsembleCombiner, check_voting
 from foldtune.search.voting.crossfit import CrossFit, splits_for_choosing
 from foldtune.search.voting.evaluation import Objective
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 
 __all__ = ["VOTINGS", "EnsembleCombiner", "Estimate", "Member", "best_single", "estimate"]

@@ -17,7 +17,7 @@ from scipy.special import expit, logit, softmax
 
 from foldtune.search.voting.columns import Columns, Features, Kind, features_from_dict, fit_features
 from foldtune.search.voting.evaluation import Objective
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.postprocess.offsets import log_scores
 from foldtune.trainers.postprocess.thresholds import bounded
 from foldtune.trainers.tasks import Task

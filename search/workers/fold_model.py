@@ -30,7 +30,7 @@ from foldtune.search.workers.training import TrialWork, train_fold
 from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.images.cache import ImageSource
-from foldtune.trainers.inference.options import InferenceOptions
+from foldtune.trainers.inference.predictor import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.networks.weights import load_weights
 from foldtune.trainers.settings import TrialSettings

@@ -17,7 +17,7 @@ import pytest
 from albumentations import HorizontalFlip
 
 from foldtune.errors import SettingsError
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.detection.targets import draw_text
 from foldtune.trainers.loading.augment import Augmentation
 from foldtune.trainers.tasks import TASKS, Task, task_from_dict

@@ -27,6 +27,7 @@ from fuzz_inputs import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foldtune.csv_files import read_csv
 from foldtune.errors import FoldtuneError, RunCorrupt
 from foldtune.results.exports.submission import read_sample
 from foldtune.results.storage.files import read_json, read_jsonl, read_npz
@@ -35,11 +36,11 @@ from foldtune.search.config.loading import check, read_raw
 from foldtune.search.config.targets import read_config_file
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.spaces import Space
-from foldtune.trainers.data.label_columns import read_csv
 from foldtune.trainers.data.readers import ReadOptions
 from foldtune.trainers.detection.pages import with_sides
-from foldtune.trainers.images.reading import decode, is_deep, picture_size
+from foldtune.trainers.images.reading import is_deep, picture_size
 from foldtune.trainers.tasks import TASKS
+from tests.images import decode
 
 STORED = Path(__file__).parents[1] / "stored_runs/v0_1_0/runs/stored"
 MAX_MESSAGE = 20_000

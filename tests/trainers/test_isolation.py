@@ -8,7 +8,7 @@ import pickle
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from foldtune.trainers.fitting.fit import Fit, FitResult, FoldData, TrainSpec, fit
+from foldtune.trainers.fitting.fit import EpochReport, Fit, FoldData, TrainSpec
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -30,10 +30,10 @@ LIVELY: dict[str, Any] = {
 }
 
 
-def digest(result: FitResult) -> str:
-    weights = b"".join(value.numpy().tobytes() for value in result.weights.values())
-    values = [sorted(report.metrics.items()) for report in result.reports]
-    return hashlib.sha256(result.valid_logits.tobytes() + weights + repr(values).encode()).hexdigest()
+def digest(training: Fit, reports: Sequence[EpochReport]) -> str:
+    weights = b"".join(value.numpy().tobytes() for value in training.best_weights().values())
+    values = [sorted(report.metrics.items()) for report in reports]
+    return hashlib.sha256(training.valid_logits.tobytes() + weights + repr(values).encode()).hexdigest()
 
 
 def test_a_training_leaves_the_process_as_it_was(start: Start) -> None:
@@ -55,7 +55,8 @@ def test_a_training_leaves_the_process_as_it_was(start: Start) -> None:
 
 
 def run_lively(task: Multiclass, settings: TrialSettings, fold: FoldData, seed: int) -> str:
-    return digest(fit(TrainSpec(settings, task, fold, metric="loss", epochs=2, seed=seed), device="cpu"))
+    training = Fit(TrainSpec(settings, task, fold, metric="loss", epochs=2, seed=seed), device="cpu")
+    return digest(training, training.run())
 
 
 _IN_A_FRESH_PROCESS = """

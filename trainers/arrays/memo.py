@@ -16,9 +16,6 @@ Result = TypeVar("Result")
 class ArrayMemo(Generic[Result]):
     """Results of the last arrays, looked up by the arrays' contents; the least recently used are dropped.
 
-    Args:
-        max_items: maximum number of results.
-
     >>> memo = ArrayMemo[float](max_items=2)
     >>> [memo.get(lambda: 3.0, np.ones(3)), memo.get(lambda: 0.0, np.ones(3))]
     [3.0, 3.0]

@@ -28,7 +28,6 @@ def one_row_an_image(
     Args:
         image_columns: several columns of image names.
         case_column: column of the cases' names, None where each gets that of its first image.
-        source: file of the table, for messages.
 
     Raises:
         DataError: columns that the table lacks, rows without an image.

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.trainers.files import write_whole
+from foldtune.trainers.images.sources import file_state
 
 MEMO = "contents.csv"
 """File in an image cache that holds the digests of its images."""
@@ -48,13 +49,12 @@ def read_contents(
     """Return the contents of files, several of which are read at a time.
 
     Args:
-        paths: files.
         known: (size, time in nanoseconds, digest) by place in `paths`; of the same size and time the digest holds.
         memo: image cache of exactly these files, whose digests are taken from it, or put into it.
     """
     if memo is not None and (kept := _read_memo(memo / MEMO, len(paths))) is not None:
         return kept
-    states = [_state(path) for path in paths]
+    states = [file_state(path)[:2] for path in paths]
     known = known or {}
     digests = [""] * len(paths)
     changed = []
@@ -72,14 +72,6 @@ def read_contents(
     if memo is not None and all(digests):
         _write_memo(memo / MEMO, contents)
     return contents
-
-
-def _state(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return ABSENT, ABSENT
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _digest(path: Path) -> str:

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from foldtune.errors import DataError
+from foldtune.wording import first_few
 
 SIDE = 32
 TEST_ROWS = 400
@@ -33,8 +34,7 @@ def write_digits(folder: str | Path, seed: int = 0) -> None:
     if folder.exists() and not folder.is_dir():
         raise DataError([f"{folder}: is a file; give a new or an empty folder"])
     if foreign := _foreign(folder):
-        shown = ", ".join(foreign[:5]) + (", …" if len(foreign) > 5 else "")
-        raise DataError([f"{folder}: holds other files ({shown}); give a new or an empty folder"])
+        raise DataError([f"{folder}: holds other files ({first_few(foreign)}); give a new or an empty folder"])
     digits = load_digits()
     labels = digits.target.astype(np.int64)
     rows = np.arange(len(labels))

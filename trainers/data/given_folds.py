@@ -12,34 +12,29 @@ import pandas as pd
 from foldtune.canonical import canonical_text, integral
 from foldtune.errors import DataError
 from foldtune.trainers.data.folds import Folds, assign_folds
+from foldtune.trainers.data.readers.source import PART_NAMES
 from foldtune.wording import first_few, shortened, unknown
 
 TRAIN_ONLY, TO_ASSIGN = -1, -2
 """Parts of rows that lie in no given fold: those that every training has and none is judged by, and those whose fold
 is still to be drawn."""
 TRAIN, VALID, TEST = "train", "valid", "test"
-SPLITS = {
-    **dict.fromkeys(("train", "training"), TRAIN),
-    **dict.fromkeys(("valid", "val", "validation", "dev"), VALID),
-    **dict.fromkeys(("test", "testing"), TEST),
-}
-"""Spelling in a column of splits, in any case -> split."""
 MAX_FOLDS = 50
 
 
 def splits_of(column: pd.Series[Any]) -> tuple[npt.NDArray[np.str_], list[str]]:
     """Return the split (N,) of each row, one of TRAIN, VALID and TEST, and the problems of the column."""
     cells = [canonical_text(str(cell)) for cell in column.fillna("")]
-    strange = sorted({cell for cell in cells if cell.casefold() not in SPLITS} - {""})
+    strange = sorted({cell for cell in cells if cell.casefold() not in PART_NAMES} - {""})
     problems = [
-        f"column '{column.name}': {unknown('split', cell, SPLITS)} (in {cells.count(cell)} rows)"
+        f"column '{column.name}': {unknown('split', cell, PART_NAMES)} (in {cells.count(cell)} rows)"
         for cell in strange[:3]
     ]
     if len(strange) > 3:
         problems.append(f"column '{column.name}': and {len(strange) - 3} more values that are no splits")
     if "" in cells:
         problems.append(_empty(column, cells))
-    return np.array([SPLITS.get(cell.casefold(), TRAIN) for cell in cells], dtype=np.str_), problems
+    return np.array([PART_NAMES.get(cell.casefold(), TRAIN) for cell in cells], dtype=np.str_), problems
 
 
 def folds_of(column: pd.Series[Any]) -> tuple[Folds, list[str]]:
@@ -82,7 +77,6 @@ def complete_folds(
         strata, seed, label_names: as of `assign_folds`.
         groups: (N,) rows with the same value share a fold; None without groups.
         parts: (N,) given fold, TRAIN_ONLY or TO_ASSIGN; rows to assign share the folds that no row is given.
-        n_splits: number of folds.
 
     Raises:
         DataError: a group in several parts, a given fold beyond the number, or too few rows to assign.

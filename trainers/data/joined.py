@@ -20,9 +20,6 @@ from foldtune.wording import first_few
 def with_validation(table: Table, valid: Table, source: Path) -> Table:
     """Return the rows of both tables, those of `valid` as fold 0.
 
-    Args:
-        source: file of `valid`, for messages.
-
     Raises:
         DataError: ids or image files that both have.
     """

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from foldtune.canonical import Spellings, canonical_text, integral, one_spelling, spelling_notes
-from foldtune.csv_files import read_csv
 from foldtune.errors import DataError
 from foldtune.wording import first_few, shortened, unknown
 
-__all__ = [
-    "check_names",
-    "check_several",
-    "encode_labels",
-    "known_positive",
-    "label_column",
-    "label_notes",
-    "label_sets",
-    "read_csv",
-    "sort_labels",
-    "without_label",
-]
-
+Parsed = TypeVar("Parsed")
 Labels = npt.NDArray[np.object_]
 """Texts (N,)."""
 
@@ -37,6 +25,33 @@ _MAX_LABELS = 20_000_000
 _POSITIVES = {"0": "1", "no": "yes", "false": "true", "negative": "positive"}
 """Negative → positive label, whatever their case, of pairs whose positive one is beyond doubt."""
 _SEPARATORS = ("|", ",", ";", "/", " ")
+
+
+def parsed_cells(frame: pd.DataFrame, column: str, source: Path | str, parse: Callable[[str], Parsed]) -> list[Parsed]:
+    """Return the cells (N,) of a column as `parse` reads them, each distinct text once.
+
+    Raises:
+        DataError: no such column, or cells for which `parse` raises ValueError, with their rows.
+    """
+    codes, texts = pd.factorize(_cells(frame, column, source).fillna("").astype(str))
+    read: list[Parsed] = []
+    bad: list[str] = []
+    for place, text in enumerate(texts):
+        try:
+            read.append(parse(text))
+        except ValueError as error:
+            rows = first_few(np.flatnonzero(codes == place) + 1) if len(bad) < _SHOWN else ""
+            bad.append(f"{source}: column '{column}', data rows {rows}: {error}")
+    if bad:
+        more = [f"{source}: column '{column}' has {len(bad) - _SHOWN:,} more such cells"] if len(bad) > _SHOWN else []
+        raise DataError(bad[:_SHOWN] + more)
+    return [read[code] for code in codes]
+
+
+def _cells(frame: pd.DataFrame, column: str, source: Path | str) -> pd.Series[Any]:
+    if column not in frame:
+        raise DataError([f"{source}: {unknown('column', column, map(str, frame.columns))}"])
+    return frame[column]
 
 
 def label_sets(
@@ -49,9 +64,7 @@ def label_sets(
     Raises:
         DataError: no such column.
     """
-    if column not in frame:
-        raise DataError([f"{source}: {unknown('column', column, map(str, frame.columns))}"])
-    cells = frame[column].fillna("").astype(str)
+    cells = _cells(frame, column, source).fillna("").astype(str)
     if (number := sum(cell.count(separator) + 1 for cell in cells)) > _MAX_LABELS:
         raise DataError([f"{source}: column '{column}' has {number:,} labels; {_MAX_LABELS:,} can be read"])
     pairs = [
@@ -82,9 +95,7 @@ def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> Labels
     Raises:
         DataError: no such column; rows without a label.
     """
-    if column not in frame:
-        raise DataError([f"{source}: {unknown('column', column, map(str, frame.columns))}"])
-    cells = frame[column]
+    cells = _cells(frame, column, source)
     labels = _text_array([str(cell).strip() for cell in cells])
     named = np.fromiter((bool(canonical_text(label)) for label in labels), dtype=bool, count=len(labels))
     empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | ~named)
@@ -169,11 +180,6 @@ def check_names(names: Iterable[str], column: str) -> None:
 
 def check_several(names: Sequence[str], column: str, most: int) -> None:
     """Refuse the numbers 0, 1 and -1 as names of labels where no row has two: the column is one label, on or off.
-
-    Args:
-        names: labels.
-        column: name of their column.
-        most: labels of the row that has most.
 
     Raises:
         DataError: there are no other names.

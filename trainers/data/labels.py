@@ -10,14 +10,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from foldtune.canonical import Spellings, canonical_text
+from foldtune.canonical import Spellings, canonical_text, one_spelling
 from foldtune.errors import DataError
-from foldtune.trainers.data.rare_labels import RareLabels
-from foldtune.trainers.data.target_forms.weight_text import weight_text
-from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights, is_empty, renamed
+from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights, is_empty, renamed, weight_text
 from foldtune.wording import did_you_mean, first_few, shortened, unknown
+
+
+@dataclass(frozen=True)
+class RareLabels:
+    """The rule that leaves labels of few rows out.
+
+    Attributes:
+        min_rows: rows that a label needs.
+        known: labels of a task that is known already, which are then all that stay; None while they are counted.
+    """
+
+    min_rows: int
+    known: tuple[str, ...] | None = None
+
+    def find(self, spelled: Mapping[str, int]) -> Mapping[str, int]:
+        """Return label, in every spelling that it has → number of its rows, for those that are left out.
+
+        >>> RareLabels(2).find({"a": 1, "a ": 2, "b": 1})
+        {'b': 1}
+        """
+        if self.known is not None:
+            names = Spellings(self.known)
+            return {label: count for label, count in spelled.items() if names.find(label) is None}
+        forms = one_spelling(spelled)
+        total: Counter[str] = Counter()
+        for label, count in spelled.items():
+            total[forms[label]] += count
+        few = {form: count for form, count in total.items() if count < self.min_rows and canonical_text(form)}
+        return {label: few[forms[label]] for label in spelled if forms[label] in few}
+
 
 _SHOWN = 5
 ON_MISSING = ("error", "skip")
@@ -30,7 +59,6 @@ class LabelRules:
     """Rules for the labels of one column; labels are text without the blanks around them.
 
     Attributes:
-        column: name of the column of labels.
         mapping: old label to new; a row of a label that maps to None is left out. None leaves labels as they are.
             Key ``*`` stands for all labels that it does not name, and a new label ``*`` leaves a label as it is; a
             mapping to None alone leaves the labels that it does not name as they are.
@@ -56,20 +84,11 @@ class LabelRules:
         few = self._few(frame)
         if not few:
             return frame, left_out
-        if holds_weights(frame, self.column):
-            only = LabelRules(self.column, dict.fromkeys(few), separator=self.separator)
-            frame, rare = only.apply(frame, source)
-            return frame, {**left_out, **rare}
-        cells = _canonical(frame[self.column])
-        if self.separator is not None:
-            parts = {cell: [each for each in self._parts(cell) if each not in few] for cell in cells.unique()}
-            kept = cells.map({cell: self.separator.join(labels) for cell, labels in parts.items()})
-            return frame.assign(**{self.column: kept}), left_out
-        drop = cells.isin(few).to_numpy(dtype=np.bool_)
-        left_out = {**left_out, f"a label of fewer than {self.rare.min_rows if self.rare else 1} rows": int(drop.sum())}
-        if drop.all():
-            raise DataError([f"{source}: column '{self.column}': every row is left out ({described(left_out)})"])
-        return frame[~drop].reset_index(drop=True), left_out
+        only = LabelRules(self.column, dict.fromkeys(few), separator=self.separator)
+        kept, rare = only._renamed(frame, source)
+        if self.rare is not None and self.separator is None and not holds_weights(frame, self.column):
+            rare = {f"a label of fewer than {self.rare.min_rows} rows": sum(rare.values())}
+        return kept, {**left_out, **rare}
 
     def notes(self, frame: pd.DataFrame, source: Path | str) -> tuple[str, ...]:
         """Return a line on the labels of few rows that `apply` leaves out, none where there are none."""
@@ -140,9 +159,7 @@ class LabelRules:
                         left_out[f"label '{label}'"] = int((cells == label).sum())
             frame = frame.assign(**{self.column: cells.map({cell: self._mapped(cell) for cell in cells.unique()})})
             frame.loc[empty.to_numpy(), self.column] = np.nan
-        if len(frame) and drop.all():
-            raise DataError([f"{source}: column '{self.column}': every row is left out ({described(left_out)})"])
-        return frame[~drop].reset_index(drop=True), left_out
+        return self._without(frame, drop, left_out, source), left_out
 
     def _apply_to_weights(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
         """As `apply`, of cells that map labels to weights: weights of labels that become one add up."""
@@ -159,9 +176,14 @@ class LabelRules:
                 drop |= gone
                 left_out["no label that stays"] = int(gone.sum())
             frame = frame.assign(**{self.column: [weight_text(cell) for cell in cells]})
+        return self._without(frame, drop, left_out, source), left_out
+
+    def _without(
+        self, frame: pd.DataFrame, drop: npt.NDArray[np.bool_], left_out: Mapping[str, int], source: Path | str
+    ) -> pd.DataFrame:
         if len(frame) and drop.all():
             raise DataError([f"{source}: column '{self.column}': every row is left out ({described(left_out)})"])
-        return frame[~drop].reset_index(drop=True), left_out
+        return frame[~drop].reset_index(drop=True)
 
     def _parts(self, cell: str) -> list[str]:
         parts = [cell] if self.separator is None else cell.split(self.separator)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from foldtune.trainers.images.image_files import file_keys
 from foldtune.trainers.images.locate import ambiguous_images, locate, location_notes, missing_images, outside_images
 from foldtune.wording import shortened, unknown
 
+if TYPE_CHECKING:
+    from foldtune.trainers.data.target_forms.label_text import LabelReading
+
 _SHOWN = 5
 _WHOLE = 150
 
@@ -34,20 +37,12 @@ class TableTask(Protocol):
     def encode(self, frame: pd.DataFrame, source: Path) -> npt.NDArray[Any]: ...
 
 
-class LabelSteps(Protocol):
-    """What is done to the labels of a table before the task encodes them."""
-
-    def apply(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
-        """The rows that stay, and how many were left out, by reason. Raises DataError."""
-
-
 @dataclass(frozen=True, eq=False)
 class Table:
     """N rows of a table.
 
     Attributes:
         ids: (N,) ids in their canonical form, which is as written where that is plain.
-        paths: N image files.
         targets: (N, ...) as the task encodes them; None where unlabelled.
         groups: (N,) groups, each of which belongs to one fold; None without groups.
         left_out: number of rows of the file that are not in the table, by reason.
@@ -89,7 +84,6 @@ class TableLayout:
 
     Attributes:
         images: folder of relative image names.
-        id_column: column of the image names.
         group_column: column of the groups; None without groups.
         confined: whether names must stay in `images`, which the user gave; else absolute ones and `..` may lead out.
         case_column: column of the cases; None where each row is judged.
@@ -123,17 +117,13 @@ def read_table(
     task: TableTask,
     *,
     labelled: bool = True,
-    labels: LabelSteps | None = None,
+    labels: LabelReading | None = None,
     frame: pd.DataFrame | None = None,
     merge: bool = True,
 ) -> Table:
     """Read and check a table.
 
     Args:
-        path: file of the table.
-        layout: columns, and the folder of images.
-        task: reader of the file and encoder of the targets.
-        labelled: whether the rows have targets.
         labels: steps that bring labels to text, leave rows out and rename labels first; nothing of a row that is left
             out is checked.
         frame: content of the file, if it has been read before.

@@ -1,4 +1,4 @@
-"""Tables of boxes: submissions and predictions."""
+"""Boxes for people: tables of submissions and predictions, drawable annotations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import DataError
+from foldtune.trainers.arrays.types import Annotation
+from foldtune.trainers.detection.metric import match
 from foldtune.trainers.detection.polygons import Points, unpad
 
 Sizes = npt.NDArray[np.int64]
@@ -23,7 +25,6 @@ def submission_frame(
     Args:
         ids: N ids.
         predictions: (N,) boxes (p, 9), or polygons (P, V, 2) as in a target.
-        columns: names of the two columns.
         sizes: (N, 2) height and width of each image in pixels, the unit of the coordinates.
 
     Raises:
@@ -65,3 +66,20 @@ def _polygons(boxes: npt.NDArray[Any]) -> list[Points]:
 
 def _text(polygon: Points) -> str:
     return " ".join(f"{value:.1f}" for value in polygon.ravel())
+
+
+def annotations_of(
+    boxes: npt.NDArray[np.floating[Any]], target: npt.NDArray[np.floating[Any]] | None
+) -> list[Annotation]:
+    """Annotations of an image's boxes (p, 9) with their scores and, given its target (P, V, 2), of missed polygons."""
+    quads = np.asarray(boxes, dtype=np.float64)[:, :8].reshape(-1, 4, 2)
+    captions = [f"{score:.2f}" for score in boxes[:, 8]]
+    if target is None:
+        return [Annotation(quad, caption, "found") for quad, caption in zip(quads, captions, strict=True)]
+    wanted = unpad(target)
+    by_polygon = match(quads, wanted)
+    hits = set(by_polygon.values())
+    missed = [Annotation(each, "", "miss") for place, each in enumerate(wanted) if place not in by_polygon]
+    return missed + [
+        Annotation(quad, captions[place], "hit" if place in hits else "false alarm") for place, quad in enumerate(quads)
+    ]

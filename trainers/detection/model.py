@@ -23,7 +23,6 @@ class Levels(NamedTuple):
 
     Attributes:
         indices: index of each map among the encoder's.
-        channels: channels of each map.
         options: arguments of `timm.create_model` that let an encoder with windows take images of any size.
     """
 

@@ -64,12 +64,6 @@ def with_sides(frame: pd.DataFrame, images: Path, id_column: str, column: str) -
     """Return rows of boxes with the width and height of their pictures where the labels do not state them.
 
     A picture that is missing or broken, which other checks name, is as large as its boxes reach.
-
-    Args:
-        frame: rows with columns width and height; others are returned as they are.
-        images: folder of the images.
-        id_column: column of the images.
-        column: column of the boxes.
     """
     if not {"width", "height", id_column} <= set(frame.columns):
         return frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple, TypeAlias
 
 import cv2
@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import Problem
-from foldtune.trainers.components import check_value, number
-from foldtune.trainers.detection.rectangles import EXACT, Array, corners, grow_distance, in_order
+from foldtune.trainers.components import number, value_problems
+from foldtune.trainers.detection.polygons import EXACT, Array, corners, grow_distance, in_order
 from foldtune.wording import unknown
 
 Map: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -32,10 +32,10 @@ class BoxSettings:
         unclip_ratio: growth of a region, in multiples of area over perimeter; EXACT undoes the shrinking.
     """
 
-    thresh: float = 0.3
-    box_thresh: float = 0.6
-    max_candidates: int = 1000
-    unclip_ratio: float | str = EXACT
+    thresh: float = number(0.3, 0.0, 1.0, open_high=True)
+    box_thresh: float = number(0.6, 0.0, 1.0)
+    max_candidates: int = number(1000, 1, 100_000)
+    unclip_ratio: float | str = field(default=EXACT, metadata=number(1.5, 0.0, 20.0).metadata)
 
     @classmethod
     def of(cls, postprocess: Mapping[str, Any] | None) -> BoxSettings:
@@ -50,29 +50,20 @@ class BoxSettings:
         return asdict(self)
 
 
-_BOUNDS: Mapping[str, tuple[type, Mapping[str, Any]]] = {
-    "thresh": (float, number(0.3, 0.0, 1.0, open_high=True).metadata),
-    "box_thresh": (float, number(0.6, 0.0, 1.0).metadata),
-    "max_candidates": (int, number(1000, 1, 100_000).metadata),
-    "unclip_ratio": (float, number(1.5, 0.0, 20.0).metadata),
-}
-
-
 def check_box_settings(postprocess: Mapping[str, Any]) -> list[Problem]:
     """Return the problems of a mapping of box settings; paths begin with ``postprocess``."""
     problems = []
+    known = {each.name: each for each in fields(BoxSettings)}
     for name, value in postprocess.items():
         path = f"postprocess.{name}"
-        if name not in _BOUNDS:
-            problems.append(Problem(path, unknown("post-processing", str(name), _BOUNDS)))
+        if name not in known:
+            problems.append(Problem(path, unknown("post-processing", str(name), known)))
         elif not (name == "unclip_ratio" and value == EXACT):
-            kind, bounds = _BOUNDS[name]
+            kind = int if name == "max_candidates" else float
             whole = kind is int and isinstance(value, float) and value.is_integer()  # as a command line gives it
-            try:
-                check_value(int(value) if whole else value, kind, bounds)
-            except ValueError as error:
-                or_exact = f" (or {EXACT})" if name == "unclip_ratio" else ""
-                problems.append(Problem(path, f"{error}{or_exact}"))
+            exact = f" (or {EXACT})" if name == "unclip_ratio" else ""
+            found = value_problems(path, int(value) if whole else value, kind, known[name].metadata)
+            problems += [Problem(path, f"{problem.message}{exact}") for problem in found]
     return problems
 
 
@@ -95,7 +86,6 @@ def find_regions(probabilities: Map, thresh: float, *, min_score: float = 0.0, l
 
     Args:
         probabilities: (H, W) in [0, 1].
-        thresh: threshold.
         min_score: minimum score of a region; no rectangle is fitted to others (an early map has thousands).
         limit: maximum number of regions, those with the highest scores.
     """
@@ -131,7 +121,6 @@ def grow(regions: Regions, unclip_ratio: float | str, size: tuple[int, int]) -> 
     """Return boxes (K, 4, 2) in shares of width and height, within the image, and the mask (K,) of large enough ones.
 
     Args:
-        regions: K regions.
         unclip_ratio: growth, as in `BoxSettings`.
         size: (height, width) of the map.
     """

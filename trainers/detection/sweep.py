@@ -17,11 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.trainers.arrays.memo import ArrayMemo
-from foldtune.trainers.detection.matching import as_shapes, hits_in_order, quad_overlaps
-from foldtune.trainers.detection.metric import Counts
-from foldtune.trainers.detection.polygons import unpad
+from foldtune.trainers.detection.metric import Counts, as_shapes, hits_in_order, quad_overlaps
+from foldtune.trainers.detection.polygons import EXACT, unpad
 from foldtune.trainers.detection.postprocess import BoxSettings, Map, find_regions, grow
-from foldtune.trainers.detection.rectangles import EXACT
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Curves: TypeAlias = npt.NDArray[np.integer[Any]]
@@ -64,7 +62,6 @@ def curves(probabilities: Map, target: Floats, grid: Grid) -> Curves:
     Args:
         probabilities: (H, W) in [0, 1].
         target: (P, V, 2) polygons in shares of width and height.
-        grid: values of the settings.
     """
     wanted = as_shapes(unpad(target))
     probabilities = np.asarray(probabilities, dtype=np.float32)
@@ -104,7 +101,6 @@ def sweep(
     Args:
         probabilities: N maps (H, W) in [0, 1].
         targets: (N, P, V, 2) polygons in shares of width and height.
-        grid: values of the settings.
         memo: curves of earlier sweeps, since fits on overlapping rows need the same ones again.
     """
     total = np.zeros((3, *grid.shape), dtype=np.int64)
@@ -129,14 +125,7 @@ def count_each(probabilities: Sequence[Map] | Map, targets: Floats, settings: Se
 
 
 def best_settings(counted: npt.NDArray[np.int64], grid: Grid, metric: str, default: BoxSettings) -> BoxSettings:
-    """Return the best combination; of equal ones the nearest to the default.
-
-    Args:
-        counted: (3, *grid.shape) numbers of `sweep`.
-        grid: values of the settings.
-        metric: property of `Counts` to maximise.
-        default: settings to prefer.
-    """
+    """Return the best combination; of equal ones the nearest to the default."""
     flat = counted.reshape(3, -1)
     values = np.array([getattr(Counts(*map(int, column)), metric) for column in flat.T])
     settings = list(grid.settings())

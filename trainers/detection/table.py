@@ -1,22 +1,24 @@
-"""Tables of images with labelled boxes, as JSON."""
+"""Tables of images with labelled boxes, as JSON, and boxes written in all forms in which they are read."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.readers.source import ReadOptions, Source
-from foldtune.trainers.detection.forms.coco import is_coco, read_coco
-from foldtune.trainers.detection.forms.json_file import read_json
+from foldtune.trainers.data.readers.json_records import read_json
+from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
+from foldtune.trainers.detection.forms.coco import coco_text, is_coco, read_coco
+from foldtune.trainers.detection.forms.icdar import icdar_zip
 from foldtune.trainers.detection.forms.page import Page
-from foldtune.trainers.detection.forms.ufo import is_ufo, read_ufo
+from foldtune.trainers.detection.forms.ufo import is_ufo, read_ufo, ufo_text
 from foldtune.trainers.detection.polygons import Points, repair
 from foldtune.wording import shortened, unknown
 
@@ -24,16 +26,16 @@ _SHOWN = 5
 FORM = '{"NAME.jpg": {"width": 480, "height": 960, "boxes": [{"points": [[x, y], …]}, …]}, …}'
 
 
-class BoxesJson:
+class BoxesJson(Reader):
     """JSON of boxes by its suffix: of the form `FORM`, COCO or UFO."""
 
-    own_target: str | None = "boxes"
+    own_target = "boxes"
 
     def matches(self, path: Path) -> bool:
         return path.is_file() and path.suffix.lower() == ".json"
 
     def read(self, path: Path, options: ReadOptions) -> Source:
-        content = read_json(path, options.encoding or "utf-8-sig")
+        content = read_json(path, options)
         if is_coco(content):
             return read_coco(path, content)
         return read_ufo(path, content) if is_ufo(content) else _own(path, content)
@@ -134,3 +136,20 @@ def _shown(value: Any) -> str:
         return repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, or very deep lists
         return f"a {type(value).__name__}"
+
+
+SUFFIXES = MappingProxyType({"boxes": ".json", "coco": ".json", "ufo": ".json", "icdar": ".zip"})
+"""Suffix of a file of boxes by its form, as `Source.form` has it; ICDAR's files go into a .zip."""
+
+
+def boxes_bytes(form: str, pages: Sequence[Page], facts: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+    """Return pages in a form, one of `SUFFIXES`.
+
+    Args:
+        facts: `Source.facts` of the form that was read, such as COCO's numbers of images.
+    """
+    if form == "icdar":
+        return icdar_zip(pages)
+    if form == "coco":
+        return coco_text(pages, facts).encode()
+    return (ufo_text(pages) if form == "ufo" else boxes_text(pages)).encode()

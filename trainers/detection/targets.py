@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from foldtune.trainers.detection.polygons import Points, unpad
-from foldtune.trainers.detection.rectangles import SHRINK_RATIO, shrink_distance
+from foldtune.trainers.detection.polygons import SHRINK_RATIO, Points, shrink_distance, unpad
 
 Map: TypeAlias = npt.NDArray[np.float32]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -17,11 +18,9 @@ from foldtune.errors import MemoryExhausted, TrialFailed
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.fitting.fit_types import Best, EpochResult, Logits
 from foldtune.trainers.fitting.learner import Learner
-from foldtune.trainers.fitting.rank_trainer import RankTrainer
-from foldtune.trainers.fitting.torch_errors import translate_torch_errors
+from foldtune.trainers.fitting.rank_trainer import RankTrainer, translate_torch_errors
 from foldtune.trainers.loading.mixup import Mix
-from foldtune.trainers.parallel.data_parallel import summing
-from foldtune.trainers.parallel.norms import fixed_statistics, own_statistics
+from foldtune.trainers.parallel.process_group import fixed_statistics, own_statistics
 from foldtune.trainers.runtime import seeded
 
 CHECK_EVERY = 20
@@ -53,7 +52,6 @@ def train_epoch(learner: Learner, batches: Iterable[tuple[Tensor, Any, Any]], ep
 
     Args:
         batches: (images (B, H, W, 3) uint8, targets, rows of the whole batch); B are this process's.
-        epoch: from 1, for messages.
     """
     learner.train()
     losses = EpochLosses(learner, epoch)
@@ -99,7 +97,8 @@ def batch_gradient(learner: Learner, images: Tensor, targets: Any, batch: int) -
 
     def backward_and_exchange(rows: slice) -> Tensor:
         network = learner.data_parallel()
-        with summing(network, now=rows.stop == own.stop - own.start):
+        last = rows.stop == own.stop - own.start  # which sums the gradients over the processes
+        with nullcontext() if last else network.no_sync():
             return backward(network, rows)
 
     def refuse(reason: str | None) -> None:

@@ -10,13 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import TrialFailed
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.fitting.fit_types import Best, FoldData, Logits
 from foldtune.trainers.postprocess.case_scores import Cases, reduction_of
 from foldtune.trainers.settings import TUNED
 from foldtune.trainers.tasks.base import Predictions, Scores, Task
-from foldtune.trainers.tasks.case_fit import by_reduction, cross_fitted_cases
-from foldtune.trainers.tasks.crossfit import cross_fitted_predictions, cross_fitted_score
+from foldtune.trainers.tasks.crossfit import (
+    by_reduction,
+    cross_fitted_cases,
+    cross_fitted_predictions,
+    cross_fitted_score,
+)
 
 
 class Evaluator:

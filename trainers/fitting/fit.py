@@ -6,8 +6,8 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from foldtune.trainers.fitting.checkpoint import read_checkpoint, write_checkpoint
 from foldtune.trainers.fitting.epoch import evaluate_epoch, run_epoch
 from foldtune.trainers.fitting.evaluator import Evaluator
-from foldtune.trainers.fitting.fit_types import Best, EpochReport, FitResult, FoldData, Logits, TrainSpec
+from foldtune.trainers.fitting.fit_types import Best, EpochReport, FoldData, Logits, TrainSpec
 from foldtune.trainers.fitting.learner import Learner
 from foldtune.trainers.fitting.rank_trainer import RankTrainer
 from foldtune.trainers.fitting.worker_pool import WorkerPool
@@ -25,7 +25,7 @@ from foldtune.trainers.parallel.process_group import ProcessGroup
 from foldtune.trainers.runtime import choose_device
 from foldtune.trainers.settings import settings_to_dict
 
-__all__ = ["EpochReport", "Fit", "FitResult", "FoldData", "TrainSpec", "fit"]
+__all__ = ["EpochReport", "Fit", "FoldData", "TrainSpec"]
 
 
 class Fit:
@@ -93,8 +93,7 @@ class Fit:
     def halve_micro_batch(self) -> None:
         """Compute a batch in smaller parts from now on; the batch and its gradient stay the same."""
         self._between_epochs().micro.halve()
-        if self._pool is not None:
-            self._pool.run(self._trainer, "halve")
+        self._run_in_others("halve")
 
     def step(self) -> EpochReport:
         """Train one epoch and validate.
@@ -119,8 +118,7 @@ class Fit:
         if best.epoch == epoch:
             self.best, self._best_weights = best, _copy_to_cpu(learner.eval_model)
         self._trainer.end_epoch(epoch, metrics[self.metric])
-        if self._pool is not None:
-            self._pool.run(self._trainer, "end_epoch", epoch, metrics[self.metric])
+        self._run_in_others("end_epoch", epoch, metrics[self.metric])
         self.epoch = epoch
         self._interrupted = False
         return EpochReport(
@@ -136,6 +134,17 @@ class Fit:
             lr=result.lr,
             micro_batch_size=learner.micro.size,
         )
+
+    def run(self, report: Callable[[EpochReport], None] = lambda report: None) -> tuple[EpochReport, ...]:
+        """Train to the end and close; `report` is called after each epoch. Raises as `step`."""
+        reports = []
+        try:
+            while not self.done:
+                reports.append(self.step())
+                report(reports[-1])
+        finally:
+            self.close()
+        return tuple(reports)
 
     def save(self, path: Path) -> None:
         """Write all that `restore` needs to go on exactly as this training would.
@@ -163,8 +172,7 @@ class Fit:
         learner = self._between_epochs()
         state = read_checkpoint(path, self._fingerprint(), self.data.digest)
         self._trainer.load(state["learner"])
-        if self._pool is not None:
-            self._pool.run(self._trainer, "restore", path, self._fingerprint())
+        self._run_in_others("restore", path, self._fingerprint())
         self.epoch = state["epoch"]
         self.best = Best(**state["best"], logits=state["best_logits"].numpy())
         weights = state["best_weights"]
@@ -178,6 +186,10 @@ class Fit:
         self._trainer.close()
         if self._pool is not None:
             self._pool.release(self._trainer)
+
+    def _run_in_others(self, command: str, *arguments: Any) -> None:
+        if self._pool is not None:
+            self._pool.run(self._trainer, command, *arguments)
 
     def _between_epochs(self) -> Learner:
         if self._learner is None:
@@ -199,52 +211,6 @@ class Fit:
             digest.update(json.dumps(self.data.ids[rows].tolist()).encode())
             digest.update(np.ascontiguousarray(self.data.targets[rows]).tobytes())
         return digest.hexdigest()
-
-
-def fit(
-    spec: TrainSpec,
-    *,
-    report: Callable[[EpochReport, Fit], None] | None = None,
-    resume: Path | None = None,
-    device: str | None = None,
-    num_workers: int = 0,
-    processes: int = 1,
-) -> FitResult:
-    """Train to the end.
-
-    Args:
-        report: called after each epoch.
-        resume: checkpoint to go on from.
-        device, num_workers: as for `Fit`.
-        processes: number of processes that share every batch, one a GPU, or so many on the CPU.
-
-    Raises:
-        SettingsError, TrialFailed, CheckpointError, ProcessLost: as `Fit` and its methods do.
-    """
-    started = time.perf_counter()
-    with nullcontext() if processes == 1 else WorkerPool(processes, device) as pool:
-        training = Fit(spec, device=device, num_workers=num_workers, pool=pool)
-        reports = []
-        try:
-            if resume is not None:
-                training.restore(resume)
-            while not training.done:
-                reports.append(training.step())
-                if report is not None:
-                    report(reports[-1], training)
-            best = training._require_best()
-        finally:
-            training.close()
-    return FitResult(
-        reports=tuple(reports),
-        best_epoch=best.epoch,
-        best_value=best.value,
-        best_metrics=dict(best.metrics),
-        valid_logits=best.logits,
-        weights=training.best_weights(),
-        params_m=training.params_m,
-        fit_time_s=time.perf_counter() - started,
-    )
 
 
 def _copy_to_cpu(model: nn.Module) -> dict[str, Tensor]:

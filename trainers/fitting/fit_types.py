@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from foldtune.trainers.images.cache import ImageSource
     from foldtune.trainers.settings import TrialSettings
     from foldtune.trainers.tasks.base import Task
@@ -70,8 +68,6 @@ class EpochReport:
         metrics: the task's metrics by the settings' post-processing, and ``train_loss``.
         best_metrics: metrics of the best epoch so far, and ``<metric>_tuned``.
         best_epoch, best_value: the best epoch so far and its value of the metric.
-        is_best: whether this epoch is the best so far.
-        done: whether it is the last.
         time_s: seconds of the whole epoch.
         images_per_s: images a second of training alone.
         lr: learning rate of the last step.
@@ -118,17 +114,3 @@ class Best:
     value: float
     metrics: dict[str, float]
     logits: Logits
-
-
-@dataclass(frozen=True, eq=False)
-class FitResult:
-    """A whole training: `reports` of the epochs run in this call, all else of the best epoch."""
-
-    reports: tuple[EpochReport, ...]
-    best_epoch: int
-    best_value: float
-    best_metrics: dict[str, float]
-    valid_logits: Logits
-    weights: dict[str, Tensor]
-    params_m: float
-    fit_time_s: float

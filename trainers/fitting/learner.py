@@ -12,16 +12,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from foldtune.trainers.arrays.types import Mode
-from foldtune.trainers.loading.normalize import Normalize
-from foldtune.trainers.networks.freezing import freeze_all_but_last
-from foldtune.trainers.networks.models import input_stats
+from foldtune.trainers.loading.tta import Normalize
+from foldtune.trainers.networks.models import freeze_all_but_last, input_stats
 from foldtune.trainers.optim.lr_schedulers import LrScheduler
-from foldtune.trainers.optim.optimizers import build_optimizer
-from foldtune.trainers.optim.precision import choose_precision
-from foldtune.trainers.parallel.batch_shard import BatchShard
-from foldtune.trainers.parallel.data_parallel import data_parallel
-from foldtune.trainers.parallel.microbatch import MicroBatches
-from foldtune.trainers.parallel.process_group import ProcessGroup, disconnections
+from foldtune.trainers.optim.optimizers import build_optimizer, choose_precision
+from foldtune.trainers.parallel.microbatch import BatchShard, MicroBatches
+from foldtune.trainers.parallel.process_group import ProcessGroup, data_parallel, disconnections
 from foldtune.trainers.settings import TrialSettings
 
 
@@ -46,8 +42,6 @@ class Learner:
     Args:
         model: network on any device; moved to the group's.
         criterion: (network's output, targets) -> losses (B,).
-        group: processes that train together.
-        shard: rows of every batch that this process computes.
 
     Attributes:
         eval_model: network to evaluate and to keep: the average of the weights where there is one.

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from foldtune.errors import TrialFailed
 from foldtune.trainers.fitting.fit_types import TrainSpec
 from foldtune.trainers.fitting.learner import Learner, TrainingLength
-from foldtune.trainers.fitting.torch_errors import translate_torch_errors
-from foldtune.trainers.inference.options import InferenceOptions
-from foldtune.trainers.inference.predictor import Predictor, eval_batch_size
+from foldtune.trainers.inference.predictor import InferenceOptions, Predictor, eval_batch_size
 from foldtune.trainers.loading.augment import build_augmentation
 from foldtune.trainers.loading.crops import output_size, training_crop
 from foldtune.trainers.loading.loader import Batches, BatchReader
 from foldtune.trainers.loading.samplers import build_sampler
 from foldtune.trainers.networks.models import has_batch_norm
-from foldtune.trainers.parallel.batch_shard import BatchShard, cut
-from foldtune.trainers.parallel.norms import share_statistics
-from foldtune.trainers.parallel.process_group import ProcessGroup
+from foldtune.trainers.parallel.microbatch import BatchShard, cut, is_out_of_memory
+from foldtune.trainers.parallel.process_group import ProcessGroup, share_statistics
 from foldtune.trainers.runtime import follow_omp_threads, free_gpu_cache, seeded
 from foldtune.trainers.tasks.network import create_model
+
+if TYPE_CHECKING:
+    from foldtune.trainers.settings import TrialSettings
+
+
+@contextmanager
+def translate_torch_errors(settings: TrialSettings) -> Iterator[None]:
+    """Turn torch's out of memory, and a batch too small for batch normalisation, into TrialFailed."""
+    try:
+        yield
+    except (RuntimeError, ValueError, MemoryError) as error:
+        text = " ".join(str(error).split())[:200]
+        if is_out_of_memory(error):
+            raise TrialFailed(f"out of memory ({text}); use a smaller model, image or batch") from error
+        if "Expected more than 1 value per channel" in text:
+            size = settings.batch_size
+            reason = f"batch normalisation cannot train on one image; batch_size {size} is too small"
+            raise TrialFailed(reason) from error
+        raise
+
 
 _MODEL_SEED = 0  # epochs are numbered from 1
 _EVAL_BATCH = 64  # without gradients larger batches fit than in training
@@ -28,10 +47,6 @@ _EVAL_BATCH = 64  # without gradients larger batches fit than in training
 
 class RankTrainer:
     """The process of one rank in a training; a single process is the whole training.
-
-    Args:
-        group: processes that train together.
-        num_workers: processes that read and augment, for the whole group.
 
     Attributes:
         predictor: predicts this process's validation rows; None where it has none.

@@ -14,14 +14,13 @@ from typing import Any, Self
 import torch
 
 from foldtune.errors import Disconnected, MemoryExhausted, Problem, ProcessLost, SettingsError, TrialFailed
-from foldtune.trainers.arrays.spill import SpilledArray
+from foldtune.trainers.arrays.lazy import SpilledArray
 from foldtune.trainers.fitting.epoch import run_epoch
 from foldtune.trainers.fitting.fit_types import EpochResult, Logits, TrainSpec
 from foldtune.trainers.fitting.rank_trainer import RankTrainer
 from foldtune.trainers.fitting.worker_process import SHUTDOWN_TIMEOUT_S, WorkerProcess
 from foldtune.trainers.parallel.process_group import ProcessGroup
 from foldtune.trainers.runtime import choose_device
-from foldtune.trainers.settings import without_pretrained
 
 TIMEOUT_S = 600.0
 """Seconds that one process waits for another: far more than two shards of one batch can differ."""
@@ -89,7 +88,7 @@ class WorkerPool:
         self.start()
         if self._folder is None:
             self._connect()
-        spec = replace(spec, settings=without_pretrained(spec.settings))
+        spec = replace(spec, settings=replace(spec.settings, pretrained=False))  # weights come from this process
         with self._all_running("open", spec, num_workers):
             trainer.learner.broadcast_weights()
         self._trainer = trainer

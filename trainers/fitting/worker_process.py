@@ -21,7 +21,6 @@ class WorkerProcess:
 
     Args:
         rank: rank of the process, from 1; the first process has rank 0.
-        size: number of processes of the training.
         device: "cpu" or "cuda".
     """
 
@@ -51,11 +50,7 @@ class WorkerProcess:
         return self.exited and not self._has_message(0.0)
 
     def send(self, message: Any) -> None:
-        """Send it a message.
-
-        Raises:
-            Disconnected: it closed the connection.
-        """
+        """Send it a message. Raises Disconnected: it closed the connection."""
         try:
             self._connection.send(message)
         except OSError:

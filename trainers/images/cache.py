@@ -20,14 +20,13 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from foldtune.errors import BrokenImage, DataError
+from foldtune.files import sync_folder, whole_file
 from foldtune.trainers.images.cache_listing import mark_used
 from foldtune.trainers.images.decoding import Decoded, decode_all
-from foldtune.trainers.images.formats.limits import MAX_MEGAPIXELS
-from foldtune.trainers.images.formats.window import window_to_plain
+from foldtune.trainers.images.formats.window import MAX_MEGAPIXELS, window_to_plain
 from foldtune.trainers.images.preprocess import ImagePreprocessing, steps_to_list
-from foldtune.trainers.images.presence import State, file_state, present_states
 from foldtune.trainers.images.reading import is_deep
-from foldtune.trainers.images.sources import CachedImages, DecodedImages, ImageSource
+from foldtune.trainers.images.sources import CachedImages, DecodedImages, ImageSource, State, file_state, present_states
 from foldtune.wording import unknown
 
 __all__ = ["CachedImages", "DecodedImages", "ImageSource", "Prepared", "prepare_images"]
@@ -49,7 +48,6 @@ class Prepared:
 
     Attributes:
         source: decoded images, in the order of their paths.
-        broken: files that cannot be decoded.
         keep: (N,) mask of the given paths that are in `source`.
         folder: cache of the given paths, None where nothing is stored.
         deep: number of images of more than 8 bits by the range that became 0..255, such as "12 bits".
@@ -81,10 +79,7 @@ def prepare_images(
     wait for the one that builds it.
 
     Args:
-        paths: image files.
-        preprocessing: size and changes of each image.
         cache_dir: folder of caches. None stores nothing: images are decoded at every read.
-        workers: maximum number of decoding processes.
         progress: called with (images done, all images).
         on_broken: "error" refuses broken images, "skip" leaves them out unless all are broken, "report" leaves them
             out in any case.
@@ -104,8 +99,7 @@ def prepare_images(
         decoded = decode_all(paths, preprocessing, None, workers, progress) if verify else Decoded()
         keep = _keep_mask(paths, decoded.broken, on_broken)
         kept = tuple(path for path, ok in zip(paths, keep, strict=True) if ok)
-        errors, one_colour = _errors(paths, decoded.broken), _one_colour(paths, decoded)
-        return Prepared(DecodedImages(kept, preprocessing), errors, keep, deep=decoded.deep, one_colour=one_colour)
+        return _prepared(DecodedImages(kept, preprocessing), paths, decoded, keep, None)
     shape = (len(paths), *preprocessing.size, 3)
     states = present_states(paths, waits_s) if waits_s else [file_state(path) for path in paths]
     place = _CachePlace.of(Path(cache_dir).absolute(), _key(paths, states, preprocessing), preprocessing)
@@ -123,10 +117,15 @@ def prepare_images(
             raise DataError([f"the image cache in {cache_dir} cannot be written: {error}"]) from error
     folder, decoded = found
     keep = _keep_mask(paths, decoded.broken, on_broken)
-    index = None if keep.all() else np.flatnonzero(keep)
-    source = CachedImages(folder / _IMAGES, shape, index)
-    errors = _errors(paths, decoded.broken)
-    return Prepared(source, errors, keep, folder, decoded.deep, _one_colour(paths, decoded))
+    source = CachedImages(folder / _IMAGES, shape, None if keep.all() else np.flatnonzero(keep))
+    return _prepared(source, paths, decoded, keep, folder)
+
+
+def _prepared(
+    source: ImageSource, paths: Sequence[Path], decoded: Decoded, keep: npt.NDArray[np.bool_], folder: Path | None
+) -> Prepared:
+    one_colour = tuple(paths[row] for row in sorted(decoded.one_colour) if row < len(paths))
+    return Prepared(source, _errors(paths, decoded.broken), keep, folder, decoded.deep, one_colour)
 
 
 _Found = tuple[Path, Decoded]
@@ -211,13 +210,8 @@ def _decoded(meta: Mapping[str, Any]) -> Decoded:
 
 
 def _write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
-    part = folder / f"{_META}.part-{os.getpid()}"
-    try:
-        part.write_text(json.dumps(meta))
-        _fsync(part)
-        part.replace(folder / _META)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(folder / _META) as file:
+        file.write(json.dumps(meta).encode())
 
 
 def _build(
@@ -246,11 +240,12 @@ def _build(
         _keep_mask(paths, decoded.broken, on_broken)
         meta = {"shape": shape, "bytes": images.stat().st_size, "broken": decoded.broken}
         _write_meta(part, {**meta, "decoder": DECODER, "deep": decoded.deep, "one_colour": decoded.one_colour})
-        for path in (images, part):
-            _fsync(path)
+        with images.open("rb") as file:
+            os.fsync(file.fileno())
+        sync_folder(part)
         folder = place.of_result(decoded)
         part.rename(folder)
-        _fsync(folder.parent)
+        sync_folder(folder.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder, decoded
@@ -283,20 +278,8 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _errors(paths: Sequence[Path], broken: dict[int, str]) -> tuple[BrokenImage, ...]:
     return tuple(BrokenImage(paths[row], broken[row]) for row in sorted(broken))
-
-
-def _one_colour(paths: Sequence[Path], decoded: Decoded) -> tuple[Path, ...]:
-    return tuple(paths[row] for row in sorted(decoded.one_colour) if row < len(paths))
 
 
 def _keep_mask(paths: Sequence[Path], broken: dict[int, str], on_broken: str) -> npt.NDArray[np.bool_]:

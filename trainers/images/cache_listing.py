@@ -24,7 +24,6 @@ class CacheEntry:
     """An image cache, or part of one whose builder was killed.
 
     Attributes:
-        path: its folder.
         size: bytes.
         used_s: time of its last use, in seconds since 1970.
         torn: whether its builder was killed.

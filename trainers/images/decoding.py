@@ -80,10 +80,7 @@ def decode_all(
     """Decode image files into the rows of an .npy file.
 
     Args:
-        paths: image files.
-        preprocessing: size and changes of each image.
         target: .npy file of the full size; None decodes only, to find broken files.
-        workers: maximum number of processes.
         progress: called with (images done, all images).
 
     Raises:

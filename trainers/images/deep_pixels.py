@@ -23,8 +23,6 @@ import numpy.typing as npt
 
 from foldtune.trainers.images.formats.window import Window, scale
 
-PIXEL_RANGES = ("used", "uint16")
-"""`used`: as above. `uint16`: 0 to 65,535 whatever the file, values outside of it clipped."""
 BITS = (8, 10, 12, 14, 16)
 MIN_SPAN = 1 / 8
 """Part of the bits in use that an unsigned file's values span, unless they are all the same."""
@@ -52,9 +50,11 @@ def to_uint8(
     (array([[  0, 255]], dtype=uint8), 'minimum to maximum')
     """
     if values.dtype.kind == "f":
-        return _floats_to_uint8(_finite(values), pixel_range, window)
+        values = _finite(values)
     if window is not None:
         return window.apply(values), str(window)
+    if values.dtype.kind == "f":
+        return _floats_to_uint8(values, pixel_range)
     if pixel_range == "uint16":
         return _scaled(np.clip(values, 0, 65535), 16), "16 bits"
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
@@ -76,9 +76,7 @@ def _finite(values: Floats) -> Floats:
     return np.where(finite, values, values[finite].min())
 
 
-def _floats_to_uint8(values: Floats, pixel_range: str, window: Window | None) -> tuple[npt.NDArray[np.uint8], str]:
-    if window is not None:
-        return window.apply(values), str(window)
+def _floats_to_uint8(values: Floats, pixel_range: str) -> tuple[npt.NDArray[np.uint8], str]:
     if pixel_range == "uint16":
         raise ValueError("floating-point pixels have no range in 16 bits; give data.window, or leave out pixel_range")
     low, high = float(values.min()), float(values.max())

@@ -1,17 +1,17 @@
-"""Image files by names that are no paths as written: without extension, in another case, from a folder further down."""
+"""Image files of a folder: all of them, or by names that are no paths as written."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from foldtune.canonical import canonical_text
-from foldtune.trainers.images.reading import image_suffixes
+from foldtune.trainers.images.reading import image_suffixes, is_image_name
 
 CASE = "in another case"
 STEM = "without their extension"
@@ -78,12 +78,7 @@ def _stem(name: str) -> str:
 
 
 class ImageIndex:
-    """The files in and below a folder of images. A folder is listed when a name in it is searched, the rest once.
-
-    Args:
-        images: folder of the images.
-        listed: names of the files of some folders.
-    """
+    """The files in and below a folder of images. A folder is listed when a name in it is searched, the rest once."""
 
     def __init__(self, images: Path, listed: Mapping[Path, frozenset[str]]) -> None:
         self._images = images
@@ -146,25 +141,59 @@ def _rule(where: str, how: str) -> str:
     return ", ".join(filter(None, (where, how)))
 
 
-def _walk(top: Path) -> Iterator[str]:
-    """Yield the files below a folder by their path in it; hidden ones are left out, linked folders read once."""
-    waiting, read_already = [""], set()
-    while waiting:
-        place = waiting.pop()
+HIDDEN, OTHER = "hidden or checkpoint files", "files that are no images by their name"
+BROKEN, AGAIN, CLOSED = "links to nothing", "links to folders that are read already", "folders that cannot be read"
+"""Reasons for which entries of a folder are left out."""
+
+
+def read_folder(folder: Path) -> tuple[tuple[Path, ...], dict[str, int]]:
+    """Return the images in a folder and its subfolders, sorted, and how many entries are left out, by reason.
+
+    Images are files of the suffixes that training reads.
+    """
+    left_out: Counter[str] = Counter()
+    found = []
+    for place in _walk(folder, left_out):
+        if is_image_name(place):
+            found.append(folder / place)
+        else:
+            left_out[OTHER] += 1
+    return tuple(sorted(found)), {reason: count for reason, count in left_out.items() if count}
+
+
+def _walk(top: Path, left_out: Counter[str] | None = None) -> Iterator[str]:
+    """Yield the files below a folder by their path in it, hidden ones left out; `left_out` counts what is no file.
+
+    Linked folders are read after all others, so that a folder that is reached twice keeps its own name. No folder is
+    read twice, which ends the walk where a link leads back.
+    """
+    waiting, links, read_already = [""], list[str](), set()
+    count = Counter[str]() if left_out is None else left_out
+    while waiting or links:
+        place = waiting.pop() if waiting else links.pop(0)
         try:
             state = os.stat(top / place)
             entries = sorted(os.scandir(top / place), key=lambda entry: entry.name)
         except OSError:
+            count[CLOSED] += 1
             continue
         if (state.st_dev, state.st_ino) in read_already:
+            count[AGAIN] += 1
             continue
         read_already.add((state.st_dev, state.st_ino))
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
             own = f"{place}/{entry.name}" if place else entry.name
-            with suppress(OSError):  # a link that leads to itself
-                if entry.is_dir():
-                    waiting.append(own)
-                elif entry.is_file():
-                    yield own
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link that leads to itself
+                is_folder = is_file = False
+            if entry.name.startswith("."):
+                if left_out is not None:
+                    is_own = is_folder and not entry.is_symlink()
+                    left_out[HIDDEN] += sum(len(files) for _, _, files in os.walk(entry.path)) if is_own else 1
+            elif is_folder:
+                (links if entry.is_symlink() else waiting).append(own)
+            elif is_file:
+                yield own
+            else:
+                count[BROKEN] += entry.is_symlink()

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from os import PathLike
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.components import number, read_component
-from foldtune.trainers.images.formats.limits import MAX_MEGAPIXELS, PixelLimits
-from foldtune.trainers.images.formats.window import parse_window
-from foldtune.trainers.images.reading import DEFAULT_LIMITS, Picture, Uint8Array, decode_picture
+from foldtune.trainers.images.formats.window import DEFAULT_LIMITS, MAX_MEGAPIXELS, PixelLimits, parse_window
+from foldtune.trainers.images.reading import Picture, Uint8Array, decode_picture
 from foldtune.wording import unknown
-
-
-class Step(Protocol):
-    """A callable frozen dataclass of plain parameters."""
-
-    name: ClassVar[str]
-
-    def __call__(self, image: Uint8Array) -> Uint8Array:
-        """Return a changed RGB image (H, W, 3) of the same size."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,9 @@ class Clahe:
         return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)  # type: ignore[return-value]
 
 
-STEPS: Mapping[str, type[Clahe]] = MappingProxyType({Clahe.name: Clahe})
+Step: TypeAlias = Clahe
+"""A callable frozen dataclass of plain parameters, from an RGB image (H, W, 3) to one of the same size."""
+STEPS: Mapping[str, type[Step]] = MappingProxyType({Clahe.name: Clahe})
 
 
 def parse_steps(value: object) -> tuple[Step, ...]:
@@ -88,14 +81,7 @@ def _with_name(value: object) -> object:
 
 def steps_to_list(steps: Sequence[Step]) -> list[dict[str, Any]]:
     """Return plain values, which `parse_steps` reads."""
-    return [{"name": step.name, **asdict(step)} for step in steps]  # type: ignore[call-overload]
-
-
-def apply_steps(steps: Sequence[Step], image: Uint8Array) -> Uint8Array:
-    """Return the image after every step, in order."""
-    for step in steps:
-        image = step(image)
-    return image
+    return [{"name": step.name, **asdict(step)} for step in steps]
 
 
 @dataclass(frozen=True)
@@ -136,4 +122,4 @@ class ImagePreprocessing:
     def read_picture(self, path: str | PathLike[str]) -> Picture:
         """Return what `read` returns, and what is worth knowing of its file."""
         picture = decode_picture(path, self.size, self.resize, self.limits)
-        return picture._replace(pixels=apply_steps(self.steps, picture.pixels))
+        return picture._replace(pixels=reduce(lambda pixels, step: step(pixels), self.steps, picture.pixels))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -18,17 +18,19 @@ from PIL.ImageFile import ImageFile
 from foldtune.errors import BrokenImage
 from foldtune.trainers.images.formats.dicom import SUFFIXES as DICOM_SUFFIXES
 from foldtune.trainers.images.formats.dicom import dicom_size, is_dicom, read_dicom
-from foldtune.trainers.images.formats.limits import MAX_MEGAPIXELS, PixelLimits
 from foldtune.trainers.images.formats.orientation import orientation, turned
-from foldtune.trainers.images.formats.tiff import is_tiff, read_channels, tiff_size
 from foldtune.trainers.images.formats.to_rgb import (
     DEEP_GREY,
     from_channels,
     has_16_bit_channels,
+    is_tiff,
+    read_channels,
     sixteen_bit_channels,
+    tiff_size,
     to_rgb,
     uses_few_bits,
 )
+from foldtune.trainers.images.formats.window import MAX_MEGAPIXELS, PixelLimits
 from foldtune.wording import unknown
 
 Uint8Array = npt.NDArray[np.uint8]
@@ -36,7 +38,6 @@ Uint8Array = npt.NDArray[np.uint8]
 RESIZES = ("squash", "crop", "pad")
 # Raster formats alone: Pillow would hand an EPS file to Ghostscript, which runs it.
 _FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
-DEFAULT_LIMITS = PixelLimits()
 _RESAMPLE = Image.Resampling.BICUBIC
 _REDUCING_GAP = 3.0  # Pillow: from 3.0 on, the fast first reduction is indistinguishable from exact resampling
 _MAX_HALVINGS = 5  # of JPEG 2000: the resolutions that its encoders store by default
@@ -59,31 +60,19 @@ class Picture(NamedTuple):
     one_colour: bool
 
 
-def decode(
-    path: str | PathLike[str],
-    size: tuple[int, int],
-    *,
-    resize: str = "squash",
-    limits: PixelLimits = DEFAULT_LIMITS,
-) -> Uint8Array:
-    """Return an image file as an RGB array (height, width, 3).
+def decode_picture(path: str | PathLike[str], size: tuple[int, int], resize: str, limits: PixelLimits) -> Picture:
+    """Return an image file as an RGB array (height, width, 3), and what is worth knowing of it.
 
     EXIF orientation is applied, transparency is composited on white, pixels of more than 8 bits keep their contrast
     (``deep_pixels``); of an animation the first frame is used.
 
     Args:
-        path: image file.
         size: (height, width) in pixels.
         resize: `squash` ignores the aspect ratio, `crop` keeps it and cuts the centre, `pad` keeps it and adds black.
 
     Raises:
         BrokenImage: a file that cannot be decoded whole, or beyond the limits.
     """
-    return decode_picture(path, size, resize, limits).pixels
-
-
-def decode_picture(path: str | PathLike[str], size: tuple[int, int], resize: str, limits: PixelLimits) -> Picture:
-    """Return what `decode` returns, and what is worth knowing of its file."""
     path = Path(path)
     if resize not in RESIZES:
         raise ValueError(unknown("resize", resize, RESIZES))
@@ -96,7 +85,7 @@ def decode_picture(path: str | PathLike[str], size: tuple[int, int], resize: str
 
 
 def picture_size(path: str | PathLike[str]) -> tuple[int, int]:
-    """Height and width of a picture as `decode` sees it before it is resized; its pixels are not read.
+    """Height and width of a picture as `decode_picture` sees it before it is resized; its pixels are not read.
 
     Raises `BrokenImage`.
     """
@@ -122,10 +111,15 @@ def is_deep(path: str | PathLike[str]) -> bool:
 
 @cache
 def image_suffixes() -> frozenset[str]:
-    """Return the suffixes, in lower case, of the formats that `decode` reads, such as `.jpg`."""
+    """Return the suffixes, in lower case, of the formats that `decode_picture` reads, such as `.jpg`."""
     Image.init()
     pillows = (suffix for suffix, name in Image.EXTENSION.items() if name in _formats())
     return frozenset((*pillows, *DICOM_SUFFIXES))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image by its suffix."""
+    return PurePosixPath(name).suffix.lower() in image_suffixes()
 
 
 @contextmanager

@@ -1,9 +1,11 @@
-"""Logits of a network on the rows of an image source."""
+"""Logits of a network on the rows of an image source, and the options under which it is applied."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +13,60 @@ import torch
 from torch import Tensor, nn
 
 from foldtune.errors import TrialFailed
-from foldtune.trainers.arrays.spill import SpilledArray
+from foldtune.trainers.arrays.lazy import SpilledArray
+from foldtune.trainers.components import Component
 from foldtune.trainers.images.cache import ImageSource
-from foldtune.trainers.inference.options import InferenceOptions
-from foldtune.trainers.loading.crops import evaluation_crop
+from foldtune.trainers.loading.crops import as_evaluated, evaluation_crop
 from foldtune.trainers.loading.loader import Batches, BatchReader
-from foldtune.trainers.loading.normalize import Normalize
-from foldtune.trainers.loading.tta import mean_output, views
+from foldtune.trainers.loading.tta import Normalize, mean_output, views
 from foldtune.trainers.networks.models import input_stats
-from foldtune.trainers.optim.precision import choose_precision
+from foldtune.trainers.optim.optimizers import choose_precision
 from foldtune.trainers.parallel.microbatch import is_out_of_memory, slices
 from foldtune.trainers.runtime import choose_device, free_gpu_cache
+from foldtune.trainers.settings import TrialSettings
+from foldtune.trainers.tasks.base import Task
+
+Quantize: TypeAlias = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """Options of inference.
+
+    Attributes:
+        batch_size: images in a batch, >= 1; a batch that does not fit into memory is halved.
+        device: torch device such as "cuda:0"; None is the first GPU, or the CPU where there is none.
+        amp: mixed precision, as ``trainers.optim.optimizers.choose_precision`` takes it.
+        num_workers: loader processes; 0 loads in this process.
+        tta: name of the test-time augmentation (``trainers.loading.tta``); V views cost V times as much.
+        crop: crop of the training, applied in its fixed form; None is none.
+        quantize: conversion of each batch's float32 outputs to those that are kept; None keeps them.
+        mean: mean of each channel in [0, 1]; None is the model's own.
+        std: standard deviation of each channel in [0, 1]; None is the model's own.
+    """
+
+    batch_size: int = 64
+    device: str | None = None
+    amp: str = "auto"
+    channels_last: bool = True
+    num_workers: int = 0
+    tta: str = "none"
+    crop: Component | None = None
+    quantize: Quantize | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @classmethod
+    def of_settings(cls, task: Task, settings: TrialSettings) -> Self:
+        """Return the options under which a training with `settings` validates; the machine's are at their defaults."""
+        return cls(
+            amp=settings.amp,
+            channels_last=settings.channels_last,
+            tta=settings.tta,
+            crop=as_evaluated(settings.crop, whole=task.has_spatial_targets),
+            quantize=task.quantize_outputs,
+        )
+
 
 Progress = Callable[[int, int], None]
 
@@ -49,19 +94,14 @@ def predict_logits(
 
     Args:
         model: network, which is moved to the device and keeps its mode.
-        source: images.
         rows: rows of the source, at least one, in any order.
-        options: batches, device, precision, views.
         progress: called with (rows done, all rows) after each batch.
 
     Raises:
         TrialFailed: a single image does not fit into memory.
     """
-    predictor = Predictor(source, rows, options)
-    try:
+    with closing(Predictor(source, rows, options)) as predictor:
         return predictor(model, progress)
-    finally:
-        predictor.close()
 
 
 class Predictor:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from foldtune.trainers.deferred import cv2
 from foldtune.trainers.images.cache import ImageSource
-from foldtune.trainers.parallel.batch_shard import BatchShard
+from foldtune.trainers.parallel.microbatch import BatchShard
 
 Batch: TypeAlias = tuple[torch.Tensor, Any, npt.NDArray[np.int64]]
 Image: TypeAlias = npt.NDArray[np.uint8]
@@ -54,7 +54,6 @@ class BatchReader(Dataset[Batch]):
         augment: (augmentation, image, target) -> (image, target), for targets that lie in the image; None augments
             images alone.
         collate: (targets (B, ...), (height, width) of the batch's images) -> what the loss takes.
-        seed: seed of the augmentation.
     """
 
     source: ImageSource
@@ -104,7 +103,6 @@ class Batches:
     and again after a resume. Workers, where there are any, live until `close`.
 
     Args:
-        reader: images, targets and what is done to them.
         rows: rows of an epoch, in this order unless `epoch` gets another.
         batch_size: images of a batch, >= 1.
         drop_last: leave out a last batch that is smaller, unless it is the only one.

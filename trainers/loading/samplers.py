@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,11 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class NoSampler:
-    """Every row once an epoch, shuffled."""
+class Sampler:
+    """Every row once an epoch, shuffled; the base of the others."""
 
     def epoch_size(self, classes: Rows) -> int:
+        """Rows of every epoch, given the training rows' classes (N,)."""
         return len(classes)
 
     def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows:
@@ -28,76 +29,59 @@ class NoSampler:
 
 
 @dataclass(frozen=True)
-class BalancedSampler:
-    """Small classes more often: class c gets a share of the epoch proportional to n_c^(1 - strength).
-
-    `strength` 0 leaves the data as they are, 1 visits every class equally often. An epoch still has N
-    rows; within a class all rows come equally often, to within one visit.
-    """
+class _ClassSampler(Sampler):
+    """A number of rows of each class, of which all rows of the class come equally often, to within one visit."""
 
     strength: float = number(0.5, 0.0, 1.0)
 
-    def epoch_size(self, classes: Rows) -> int:
-        return len(classes)
-
     def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows:
-        """N of the `rows` (N,), some repeated, in a random order that follows from (seed, epoch).
+        """`epoch_size` of the `rows` (N,), some repeated, in a random order that follows from (seed, epoch).
 
         `classes` (N,) are the rows' classes, of the training fold alone.
         """
         rng = _generator(seed, epoch)
-        counts = np.unique(classes, return_counts=True)[1]
-        index = np.unique(classes, return_inverse=True)[1]
-        share = counts ** (1.0 - self.strength)
-        quotas = _round_to_total(share / share.sum() * len(rows), rng)
-        drawn = [_repeat(rows[index == c], quota, rng) for c, quota in enumerate(quotas)]
+        _, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
+        drawn = [_repeat(rows[index == c], int(quota), rng) for c, quota in enumerate(self._quotas(counts, rng))]
         order: Rows = rng.permutation(np.concatenate(drawn))
         return order
 
+    def _quotas(self, counts: Rows, rng: np.random.Generator) -> Rows:
+        """Rows of an epoch (C,) of each class, of which there are `counts`."""
+        raise NotImplementedError
 
-@dataclass(frozen=True)
-class ImbalancedSampler:
+
+class BalancedSampler(_ClassSampler):
+    """Small classes more often: class c gets a share of the epoch proportional to n_c^(1 - strength).
+
+    `strength` 0 leaves the data as they are, 1 visits every class equally often. An epoch still has N rows.
+    """
+
+    def _quotas(self, counts: Rows, rng: np.random.Generator) -> Rows:
+        share = counts ** (1.0 - self.strength)
+        return _round_to_total(share / share.sum() * counts.sum(), rng)
+
+
+class ImbalancedSampler(_ClassSampler):
     """Large classes less often and small ones more often at once: class c has n_c^(1 - strength)·g^strength rows.
 
     g is the geometric mean of the class sizes n_c. `strength` 0 leaves the data as they are, 1 gives every class
     g rows. An epoch has the sum of these, rounded a class and at least 1, the same number every epoch; under
     imbalance it is shorter than N, so that training is quicker than with "balanced". Which rows of a large class
-    come changes from epoch to epoch; within a class all come equally often, to within one visit.
+    come changes from epoch to epoch.
     """
 
-    strength: float = number(0.5, 0.0, 1.0)
-
     def epoch_size(self, classes: Rows) -> int:
-        return int(self._quotas(np.unique(classes, return_counts=True)[1]).sum())
+        return int(self._quotas(np.unique(classes, return_counts=True)[1], _generator(0, 0)).sum())
 
-    def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows:
-        """`epoch_size` of the `rows` (N,), some repeated, some absent, in a random order that follows from (seed,
-        epoch). `classes` (N,) are the rows' classes, of the training fold alone."""
-        rng = _generator(seed, epoch)
-        _, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
-        drawn = [_repeat(rows[index == c], int(quota), rng) for c, quota in enumerate(self._quotas(counts))]
-        order: Rows = rng.permutation(np.concatenate(drawn))
-        return order
-
-    def _quotas(self, counts: Rows) -> Rows:
+    def _quotas(self, counts: Rows, rng: np.random.Generator) -> Rows:
         log_sizes = np.log(counts)
         sizes = np.exp((1.0 - self.strength) * log_sizes + self.strength * log_sizes.mean())
         quotas: Rows = np.maximum(np.rint(sizes), 1).astype(np.int64)
         return quotas
 
 
-class Sampler(Protocol):
-    """Anything that orders the rows of an epoch."""
-
-    def epoch_size(self, classes: Rows) -> int:
-        """Rows of every epoch, given the training rows' classes (N,)."""
-        ...
-
-    def order(self, rows: Rows, classes: Rows, epoch: int, seed: int) -> Rows: ...
-
-
-SAMPLERS: dict[str, type[Any]] = {
-    "none": NoSampler,
+SAMPLERS: dict[str, type[Sampler]] = {
+    "none": Sampler,
     "balanced": BalancedSampler,
     "imbalanced": ImbalancedSampler,
 }
@@ -107,8 +91,7 @@ def build_sampler(name: str, **params: Any) -> Sampler:
     """The sampler `name` of `SAMPLERS`."""
     if name not in SAMPLERS:
         raise ValueError(unknown("sampler", name, SAMPLERS))
-    sampler: Sampler = SAMPLERS[name](**params)
-    return sampler
+    return SAMPLERS[name](**params)
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:

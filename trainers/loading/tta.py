@@ -1,23 +1,20 @@
-"""Test-time augmentation: the same network on several views of an image, and one output from all of them.
-
-The output is the mean of the views' logits: of the classes' probabilities that is the geometric mean, scaled to
-sum 1. Unlike a mean of probabilities it is again logits, so it can be stored, tuned and voted on like any other,
-for every task; and its log loss is never above the mean of the views' log losses (log-sum-exp is convex).
-"""
+"""Images on the device: normalised, and in several views whose outputs become one (test-time augmentation)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from foldtune.trainers.deferred import torch
 from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
+
 
 _HEIGHT, _WIDTH = 1, 2  # of a batch (B, H, W, 3)
 
@@ -66,6 +63,29 @@ def views(name: str) -> tuple[View, ...]:
 
 
 def mean_output(forward: Callable[[Tensor], Tensor], images: Tensor, views: tuple[View, ...]) -> Tensor:
-    """The mean of ``forward`` over the views of uint8 `images`; of a single view it is the plain output."""
+    """The mean of ``forward`` over the views of uint8 `images`; of a single view it is the plain output.
+
+    The mean of logits is of the classes' probabilities the geometric mean, scaled to sum 1. Unlike a mean of
+    probabilities it is again logits, so it can be stored, tuned and voted on like any other; and its log loss is never
+    above the mean of the views' log losses (log-sum-exp is convex).
+    """
     outputs = [view.undo(forward(view.apply(images))) for view in views]
     return outputs[0] if len(outputs) == 1 else reduce(add, outputs) / len(outputs)
+
+
+class Normalize:
+    """uint8 (B, H, W, 3) on `device` to float32 (B, 3, H, W): ``(x/255 - mean) / std``.
+
+    The result keeps the memory order of the bytes, torch's channels_last, unless `channels_last` is False.
+    """
+
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], device: torch.device, *, channels_last: bool = True
+    ) -> None:
+        self._mean = 255.0 * torch.tensor(mean, device=device).view(1, -1, 1, 1)
+        self._scale = 1.0 / (255.0 * torch.tensor(std, device=device).view(1, -1, 1, 1))
+        self._channels_last = channels_last
+
+    def __call__(self, images: Tensor) -> Tensor:
+        pixels = images.permute(0, 3, 1, 2).float().sub_(self._mean).mul_(self._scale)
+        return pixels if self._channels_last else pixels.contiguous()

@@ -9,25 +9,25 @@ Floats = npt.NDArray[np.float64]
 MAX_WEIGHT = 20.0
 
 
-def inverse_power_weights(class_counts: npt.ArrayLike, power: float, cap: float = MAX_WEIGHT) -> Floats:
-    """``(N / (C·n_c))^power``, at most `cap`. Power 0: ones; 1: inverse frequency. Absent classes count 1.
+def inverse_power_weights(class_counts: npt.ArrayLike, power: float) -> Floats:
+    """``(N / (C·n_c))^power``, at most MAX_WEIGHT. Power 0: ones; 1: inverse frequency. Absent classes count 1.
 
     >>> inverse_power_weights([100, 30, 5], power=1.0)
     array([0.45, 1.5 , 9.  ])
     """
     counts = _at_least_one(class_counts)
-    weights: Floats = np.minimum((np.sum(class_counts) / (len(counts) * counts)) ** power, cap)
+    weights: Floats = np.minimum((np.sum(class_counts) / (len(counts) * counts)) ** power, MAX_WEIGHT)
     return weights
 
 
-def positive_weights(class_counts: npt.ArrayLike, power: float, cap: float = MAX_WEIGHT) -> Floats:
-    """``(negatives / positives)^power`` (L,), at most `cap`, of counts (L, 2), or (2,) where L = 1. Absent count 1.
+def positive_weights(class_counts: npt.ArrayLike, power: float) -> Floats:
+    """``(negatives / positives)^power`` (L,), at most MAX_WEIGHT, of counts (L, 2) or (2,). Absent count 1.
 
     >>> positive_weights([[50, 50], [90, 10], [999, 1]], power=1.0)
     array([ 1.,  9., 20.])
     """
     counts = np.atleast_2d(_at_least_one(class_counts))
-    weights: Floats = np.minimum((counts[:, 0] / counts[:, 1]) ** power, cap)
+    weights: Floats = np.minimum((counts[:, 0] / counts[:, 1]) ** power, MAX_WEIGHT)
     return weights
 
 

@@ -24,16 +24,12 @@ class OrdinalHead(nn.Module, ABC):
 
     def __init__(self, num_levels: int) -> None:
         super().__init__()
-        self.num_levels = num_levels
-
-    @property
-    @abstractmethod
-    def num_inputs(self) -> int:
+        self.num_inputs = num_levels - 1
         """Outputs that the network below must have."""
 
-    @abstractmethod
     def raw(self, outputs: Tensor) -> Tensor:
         """Outputs (B, num_inputs) float32 of the network to the logits (B, K-1) of the loss."""
+        return outputs
 
     @abstractmethod
     def log_probabilities(self, logits: Tensor) -> Tensor:
@@ -53,11 +49,8 @@ class CoralHead(OrdinalHead):
 
     def __init__(self, num_levels: int) -> None:
         super().__init__(num_levels)
+        self.num_inputs = 1
         self.bias = nn.Parameter(torch.linspace(1.0, -1.0, num_levels + 1)[1:-1].clone())
-
-    @property
-    def num_inputs(self) -> int:
-        return 1
 
     def raw(self, outputs: Tensor) -> Tensor:
         return outputs + self.bias
@@ -73,13 +66,6 @@ class CoralHead(OrdinalHead):
 
 class CornHead(OrdinalHead):
     """K-1 outputs of the network, each "above k, given at least k" (Shi et al. 2021)."""
-
-    @property
-    def num_inputs(self) -> int:
-        return self.num_levels - 1
-
-    def raw(self, outputs: Tensor) -> Tensor:
-        return outputs
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         reached = F.pad(F.logsigmoid(logits).cumsum(dim=1), (1, 0))

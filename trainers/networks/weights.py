@@ -19,22 +19,14 @@ SUM = "sum"
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write a state dict, whole or not at all.
-
-    Raises:
-        TrialFailed: no room for the file.
-    """
+    """Write a state dict, whole or not at all. Raises TrialFailed: no room for the file."""
     # Clones give shared tensors (tied layers) storage of their own, which safetensors requires.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     write_whole(path, safetensors.torch.save(tensors, {SUM: _sum_of(tensors)}))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict, on the CPU.
-
-    Raises:
-        WorkError: the file is absent, not a whole safetensors file, or damaged.
-    """
+    """Read a state dict, on the CPU. Raises WorkError: the file is absent, not a whole safetensors file, or damaged."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             stored = (file.metadata() or {}).get(SUM)

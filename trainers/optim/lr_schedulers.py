@@ -67,9 +67,7 @@ class LrScheduler:
     the remaining steps of the whole training. A group's ``lr_scale`` (layer decay) multiplies all of it.
 
     Args:
-        schedule: name and parameters, as in LR_SCHEDULERS.
         lr: peak learning rate, > 0.
-        epochs: length of the whole training.
         mode: direction in which the metric given to `after_epoch` is better.
 
     Raises:

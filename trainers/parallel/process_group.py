@@ -1,9 +1,10 @@
-"""Exchanges between the processes of one training, over torch.distributed."""
+"""Exchanges between the processes of one training, over torch.distributed: gradients, statistics, any tensors."""
 
 from __future__ import annotations
 
 import os
 import socket
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
 from torch.distributed.distributed_c10d import _abort_process_group
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from foldtune.errors import Disconnected
-from foldtune.trainers.parallel.batch_shard import BatchShard
-from foldtune.trainers.parallel.microbatch import is_out_of_memory
+from foldtune.trainers.parallel.microbatch import BatchShard, is_out_of_memory
 
 _INTERFACE = "GLOO_SOCKET_IFNAME"
 
@@ -147,3 +150,60 @@ def _loopback() -> Iterator[None]:
         yield
     finally:
         del os.environ[_INTERFACE]
+
+
+def data_parallel(model: nn.Module, group: ProcessGroup, *, unused_parameters: bool) -> DistributedDataParallel:
+    """Return `model` with gradients averaged over `group` during each backward pass.
+
+    The parameters stay those of `model`, under their names. Processes must have the same weights already.
+
+    Args:
+        unused_parameters: whether the loss does not depend on some trained parameter; finding those costs time.
+    """
+    # A dimension of length 1 has no meaningful stride, so the first of the warnings is wrong for such parameters;
+    # the successor of `broadcast_buffers` is missing from older torch.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+    return DistributedDataParallel(
+        model,
+        device_ids=[group.device] if group.device.type == "cuda" else None,
+        broadcast_buffers=False,  # running statistics are shared (SyncBatchNorm) or averaged after an epoch
+        find_unused_parameters=unused_parameters,
+        gradient_as_bucket_view=True,  # else gradients take their memory twice
+        init_sync=False,
+    )
+
+
+def share_statistics(model: nn.Module) -> nn.Module:
+    """Return the model with SyncBatchNorm in the place of batch normalisation; its state dict stays the same."""
+    shared: nn.Module = convert_sync_batchnorm(model)
+    return shared
+
+
+@contextmanager
+def fixed_statistics(model: nn.Module) -> Iterator[None]:
+    """Normalise by the running statistics inside: none is exchanged, and none changes."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
+
+
+def own_statistics(model: nn.Module, average: nn.Module | None = None) -> list[Tensor]:
+    """Return the running means and variances that differ between processes, of `model` and of its `average`.
+
+    SyncBatchNorm, by which a batch is normalised as in one process, has no CPU version: there each process normalises
+    over its own part, as parts of a batch that does not fit into memory do, and these are averaged after an epoch.
+
+    Frozen normalisations have the same everywhere and are left out.
+    """
+    found = []
+    for module, other in zip(model.modules(), (average or model).modules(), strict=True):
+        if isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm) and module.training:
+            for norm in (module, other)[: 1 if average is None else 2]:
+                found += [value for value in (norm.running_mean, norm.running_var) if isinstance(value, Tensor)]
+    return found

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.trainers.metrics.classification import FloatArray, IntArray
-from foldtune.trainers.metrics.ordinal import CREDIT_METRICS, ORDINAL_METRICS, confusion_matrix, quadratic_weights
+from foldtune.trainers.metrics.ordinal import CREDIT_METRICS, quadratic_weights
 
 MAX_BLOCKS = 2000
 """Number of places beyond which macro-F1 is fitted on evenly chosen ones; other metrics use every place."""
@@ -116,12 +116,6 @@ def fit_cuts_for_credits(levels: FloatArray, targets: IntArray, credits: FloatAr
     """
     blocks = make_blocks(levels, targets, len(credits))
     return blocks.places[_best_sum(blocks.counts @ credits)]
-
-
-def metric_of_cuts(levels: FloatArray, targets: IntArray, metric: str, cuts: FloatArray) -> float:
-    """Return a metric (a name of ``ORDINAL_METRICS``) of the predictions by cuts."""
-    predictions = apply_cuts(levels, cuts)
-    return ORDINAL_METRICS[metric](confusion_matrix(targets, predictions, len(cuts) + 1))
 
 
 def _best_sum(gains: FloatArray) -> IntArray:

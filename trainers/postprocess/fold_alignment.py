@@ -5,11 +5,7 @@ lower than the others'. A threshold fitted to the out-of-fold scores of all mode
 Folds are stratified, so the share of a label, or the mean level, is the same in each but for chance: one number a label
 in logit space aligns each model with the mean of all, without labels.
 
-Cross-fitted out-of-fold figures without and with it. RetinaMNIST in five grades (QWK, 1,200 rows, 5 folds), two
-configurations and their mean: .567 to .578, .537 to .554, .543 to .585. The same, sick or healthy (balanced accuracy):
-.793 to .805, .801 to .810, .795 to .800. Mosaics (macro-F1, 4,000 rows, 3 folds): .550 to .552, .536 to .536, .563 to
-.565. Classes without an order are not aligned: on HAM10000 (balanced accuracy, 7,976 rows, 3 folds) aligned shares of
-classes cost the mean of five configurations .649 to .641.
+Figures without and with it, also of classes without an order, which are not aligned: docs/decisions/0003.
 """
 
 from __future__ import annotations

@@ -8,11 +8,13 @@ costs O(N log N) whatever C is, so a pass over many classes stays affordable.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from foldtune.trainers.metrics.classification import (
     COUNT_METRICS,
@@ -32,6 +34,7 @@ MIN_ROWS = 50
 
 _TIE = 1e-9  # margins closer than this are one: rounding must not decide on which side of a cut a row falls
 _GAIN = 1e-10  # smaller gains of a metric are rounding
+_MAX_PASSES = 10  # each of which visits every class once
 _PRIOR_POWERS = np.arange(-10, 21) / 10.0  # tau; a negative one undoes a loss that adjusted for the prior
 
 
@@ -54,25 +57,22 @@ def coordinate_ascent(
     metric: Metric,
     *,
     start: FloatArray | None = None,
-    max_passes: int = 10,
 ) -> FloatArray:
-    """Return offsets (C,) that no single coordinate can improve, or those after ``max_passes`` (3 to 5 are usual).
+    """Return offsets (C,) that no single coordinate can improve, or those after ten passes (3 to 5 are usual).
 
     A class without rows keeps its start. Of equal optima along a coordinate the nearest is taken.
 
     Args:
         logs: (N, C) log scores, N >= 1, C >= 2.
         targets: (N,) classes.
-        metric: what to maximise.
         start: (C,) initial offsets; None is zeros.
-        max_passes: passes, each of which visits every class once.
     """
     offsets = np.zeros(logs.shape[1]) if start is None else start.copy()
     shifted = logs + offsets
     leaders = shifted.argmax(axis=1)
     value = metric_at(logs, targets, metric, offsets)
     present = np.unique(targets)
-    for _ in range(max_passes):
+    for _ in range(_MAX_PASSES):
         improved = False
         for index in present:
             coordinate = _coordinate(logs, shifted, leaders, index)
@@ -108,7 +108,6 @@ def _coordinate(logs: FloatArray, shifted: FloatArray, leaders: IntArray, index:
         logs: (N, C) log scores.
         shifted: (N, C) log scores with the current offsets.
         leaders: (N,) argmax of ``shifted``.
-        index: class.
     """
     own = np.flatnonzero(leaders == index)
     others = shifted[own]
@@ -176,7 +175,11 @@ def fit_prior_power(logs: FloatArray, targets: IntArray, metric: Metric, log_pri
 
     The best of -1 to 2 in steps of 0.1; of equal ones the nearest to 0.
     """
-    values = np.array([metric_at(logs, targets, metric, -tau * log_prior) for tau in _PRIOR_POWERS])
+    return _best_prior_power(lambda offsets: metric_at(logs, targets, metric, offsets), log_prior)
+
+
+def _best_prior_power(worth: Callable[[FloatArray], float], log_prior: FloatArray) -> float:
+    values = np.array([worth(-tau * log_prior) for tau in _PRIOR_POWERS])
     best = _PRIOR_POWERS[values >= values.max() - _GAIN]
     return float(best[np.abs(best).argmin()])
 
@@ -192,7 +195,6 @@ def fit_offsets(
     Args:
         scores: (N, C) probabilities.
         targets: (N,) classes; some may be absent.
-        metric: what to maximise.
         log_prior: (C,) logarithms of the classes' shares.
     """
     logs = log_scores(scores)
@@ -203,3 +205,26 @@ def fit_offsets(
     if metric_at(logs, targets, metric, blend) <= metric_at(logs, targets, metric, nothing) + _GAIN:
         return nothing
     return np.asarray(blend - blend.mean())
+
+
+def least_expected_cost(logs: FloatArray, costs: FloatArray) -> IntArray:
+    """Return the class (N,) ``argmin_j sum_i p_i costs[i, j]`` of log scores (N, C); ties go to the lower class.
+
+    It is optimal where p are the probabilities of the classes (Elkan 2001).
+
+    >>> least_expected_cost(np.log([[0.7, 0.3]]), np.array([[0.0, 1.0], [5.0, 0.0]])).tolist()
+    [1]
+    """
+    # Not a matrix product: its rounding depends on the rows beside a row.
+    expected = np.einsum("ni,ij->nj", softmax(logs, axis=1), costs, optimize=False)
+    return np.asarray(expected.argmin(axis=1), dtype=np.int64)
+
+
+def fit_prior_of_costs(logs: FloatArray, targets: IntArray, costs: FloatArray, log_prior: FloatArray) -> FloatArray:
+    """Return offsets (C,), a multiple of the log prior (C,), under which `least_expected_cost` costs least."""
+
+    def saved(offsets: FloatArray) -> float:
+        return -float(costs[targets, least_expected_cost(logs + offsets, costs)].mean())
+
+    offsets = -_best_prior_power(saved, log_prior) * log_prior
+    return np.asarray(offsets - offsets.mean())

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from foldtune.errors import Problem
-from foldtune.trainers.components import check_value, number
+from foldtune.trainers.components import number, value_problems
 from foldtune.trainers.metrics.classification import SMALLEST_SCORE, FloatArray, IntArray
 
 DEFAULT_THRESHOLD = 0.5
@@ -26,7 +26,7 @@ SHRINKAGE = 10.0
 """Number of positives at which a label's own threshold and the common one have equal weights; 4 to 20 differ little."""
 
 _GAIN = 1e-10  # smaller gains of a metric are rounding
-_BOUNDS: Mapping[str, Any] = number(DEFAULT_THRESHOLD, 0.0, 1.0).metadata
+THRESHOLD_BOUNDS: Mapping[str, Any] = number(DEFAULT_THRESHOLD, 0.0, 1.0).metadata
 
 Term: TypeAlias = Callable[[Any, Any, Any, int], FloatArray]
 """(true positives, predicted, actual positives, all) -> a metric, element by element; 0 where undefined."""
@@ -85,11 +85,7 @@ def apply_thresholds(scores: npt.NDArray[Any], thresholds: npt.ArrayLike) -> Int
 
 def threshold_problems(path: str, value: object) -> list[Problem]:
     """Return the problem of a threshold at the key ``path``, if any."""
-    try:
-        check_value(value, float, _BOUNDS)
-    except ValueError as error:
-        return [Problem(path, str(error))]
-    return []
+    return value_problems(path, value, float, THRESHOLD_BOUNDS)
 
 
 @dataclass(frozen=True)
@@ -213,13 +209,6 @@ def common_threshold(
     Units are labels for a macro average, rows for a samples average, one alone for a micro average.
     """
     return Sorted.of(scores, targets).common_threshold(term, near=near)
-
-
-def label_thresholds(
-    scores: npt.NDArray[Any], targets: IntArray, term: Term, *, near: float = DEFAULT_THRESHOLD
-) -> FloatArray:
-    """Return the best threshold (L,) of each label of scores and targets (N, L) alone: best for a macro average."""
-    return Sorted.of(scores.T, targets.T).thresholds(term, near=near)
 
 
 def micro_f1_thresholds(scores: npt.NDArray[Any], targets: IntArray, *, near: float = DEFAULT_THRESHOLD) -> FloatArray:

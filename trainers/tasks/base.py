@@ -16,25 +16,18 @@ import numpy.typing as npt
 
 from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.arrays.types import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets
-from foldtune.trainers.components import Component
 from foldtune.trainers.data.readers import READERS, Reader, ReadOptions, Source, read_source
-from foldtune.trainers.deferred import torch
-from foldtune.trainers.losses import LOSSES
-from foldtune.trainers.networks.models import build_model
-from foldtune.trainers.tasks.votes import Votes
+from foldtune.trainers.tasks.parts import Trains, Votes
 from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import nn
 
-    from foldtune.trainers.loading.augment import Augmentation
-    from foldtune.trainers.settings import TrialSettings
 
 __all__ = ["Annotation", "Ids", "Mode", "Postprocess", "Predictions", "Scores", "Targets", "Task"]
 
 
-class Task(Votes):
+class Task(Trains, Votes):
     """Everything that differs between kinds of problem. Subclasses are frozen dataclasses of plain values."""
 
     name: ClassVar[str]
@@ -92,9 +85,6 @@ class Task(Votes):
 
         Text detection: shares of width and height, under which IoU does not change.
 
-        Args:
-            source: name of the table, for messages.
-
         Raises:
             DataError: missing labels, unknown ones (with the nearest known one), boxes outside of the image.
         """
@@ -132,13 +122,6 @@ class Task(Votes):
         Multilabel: the row's rarest label. Text detection: 1 where there is text, else 0.
         """
 
-    @abstractmethod
-    def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
-        """(C,) rows of each class, for the weights of losses. Multilabel: (L, 2) negatives and positives a label.
-
-        Absent classes count 0. Text detection: (1,) boxes. Soft targets: sums of probabilities, which are float.
-        """
-
     def for_training(self, train_targets: Targets) -> Self:
         """The same task with its counts of labels taken from these rows alone.
 
@@ -157,79 +140,9 @@ class Task(Votes):
 
     def support(self, targets: Targets) -> dict[str, int]:
         """Class -> number of its rows (text detection: of boxes), for warnings of too few."""
-        counts = np.asarray(self.class_counts(targets))
+        counts = np.asarray(self.class_counts(self.as_predictions(targets)))
         positives = counts if counts.ndim == 1 else counts[:, -1]
         return dict(zip(self.label_names, (int(count) for count in positives), strict=True))
-
-    @property
-    @abstractmethod
-    def head_size(self) -> int:
-        """Outputs of the model in evaluation mode. Text detection: 1 (a map)."""
-
-    def build_model(self, settings: TrialSettings) -> nn.Module:
-        """The network, from normalised images (B, 3, H, W) to logits.
-
-        Text detection: a feature pyramid, which in evaluation mode returns the text map alone.
-        """
-        return self._timm_network(settings, self.head_size)
-
-    @staticmethod
-    def _timm_network(settings: TrialSettings, num_outputs: int) -> nn.Module:
-        return build_model(
-            settings.model_name,
-            num_outputs,
-            pretrained=settings.pretrained,
-            drop_rate=settings.drop_rate,
-            drop_path_rate=settings.drop_path_rate,
-            head=settings.head,
-        )
-
-    def build_loss(self, loss: Component, train_targets: Targets) -> nn.Module:
-        """The loss function: (outputs of the model in training mode, collated targets) -> (B,) losses, one a row.
-
-        Args:
-            train_targets: targets of the original training fold, before any oversampling.
-        """
-        return LOSSES[loss.name](**loss.params).build(self.class_counts(train_targets))
-
-    def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
-        """Targets (B, ...) of a batch in the form of the loss; runs in the loader's workers.
-
-        Classes: int64. Multilabel: float32. Text detection: the shrunk, mask and threshold maps.
-
-        Args:
-            image_size: height and width of the batch's images after crop and augmentation.
-        """
-        return torch.from_numpy(np.ascontiguousarray(targets))
-
-    def augment(
-        self,
-        transform: Augmentation,
-        image: npt.NDArray[np.uint8],
-        target: Any,
-    ) -> tuple[npt.NDArray[np.uint8], Any]:
-        """Transform one image (H, W, 3) and, where the target lies in the image, its target with it.
-
-        The default changes the image alone. Text detection moves its corners as keypoints; in the target, of the same
-        shape, polygons that have left the image are NaN.
-        """
-        return transform(image), target
-
-    @property
-    def has_spatial_targets(self) -> bool:
-        """Whether targets lie in the image and move with it, so that a random crop is for training alone."""
-        return type(self).augment is not Task.augment
-
-    def check_settings(self, settings: TrialSettings) -> list[Problem]:
-        """Problems of a configuration, valid by itself, with this task's network."""
-        return []
-
-    def quantize_outputs(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A batch's float32 outputs (B, ...) in the form that is kept, in memory and on disk, for `scores`.
-
-        Text detection: probabilities in a byte each, since maps have as many numbers as images have pixels.
-        """
-        return logits
 
     @abstractmethod
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
@@ -290,13 +203,11 @@ class Task(Votes):
         *,
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
-        as_scores: bool = False,
     ) -> pd.DataFrame:
         """The rows of a submission, in the order of ``ids``, in ``columns`` (the first holds the ids).
 
         Args:
             scores: (N, ...) scores, for a form with one column of probabilities a class.
-            as_scores: whether a single column takes scores instead of labels, of a task that `has_single_score`.
             image_sizes: (N, 2) heights and widths of the original pictures in pixels, for spatial predictions.
 
         Raises:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from foldtune.canonical import Spellings
-from foldtune.errors import DataError, Problem
-from foldtune.trainers.components import Component
-from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.errors import DataError
+from foldtune.trainers.tasks.base import Postprocess, Predictions, Scores, Targets, Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.ordinal import Ordinal, is_number
@@ -21,19 +19,28 @@ from foldtune.wording import first_few, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import nn
-
-    from foldtune.trainers.settings import TrialSettings
 
 
-class _OfJudged:
-    """A value of the judged task: of its class, and of an instance, which may have metrics of its run's own."""
+class _OfPart:
+    """A value or method of a part of the task; read of the class, that of the part's class."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, task: Judged | None, owner: type[Judged]) -> Any:
-        return getattr(owner.judged_class if task is None else task.judged, self._name)
+        part = getattr(owner, f"{self._part}_class") if task is None else getattr(task, self._part)
+        return getattr(part, self._name)
+
+
+def _trained() -> Any:
+    return _OfPart("trained")
+
+
+def _judged() -> Any:
+    return _OfPart("judged")
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,9 @@ class Judged(Task):
 
     trained_class: ClassVar[type[Multiclass]]
     judged_class: ClassVar[type[Task]]
-    metrics = cast("Mapping[str, Mode]", _OfJudged())
-    tunable_metrics = cast("frozenset[str]", _OfJudged())
-    default_metric = cast("str", _OfJudged())
+    metrics = _judged()
+    tunable_metrics = _judged()
+    default_metric = _judged()
 
     trained: Multiclass
     judged: Task
@@ -90,12 +97,17 @@ class Judged(Task):
     def trained_names(self) -> tuple[str, ...]:
         return self.trained.label_names
 
-    @property
-    def head_size(self) -> int:
-        return self.trained.head_size
-
-    def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
-        return self.trained.encode(frame, source)
+    head_size = _trained()
+    encode = _trained()
+    strata = _trained()
+    sampling_classes = _trained()
+    class_counts = _trained()
+    build_model = _trained()
+    build_loss = _trained()
+    collate = _trained()
+    check_settings = _trained()
+    quantize_outputs = _trained()
+    fold_offsets = _trained()
 
     def label_notes(self, frame: pd.DataFrame) -> tuple[str, ...]:
         groups: dict[str, list[str]] = {name: [] for name in self.label_names}
@@ -105,46 +117,20 @@ class Judged(Task):
         numbers = f"{len(self.mapping)} classes are trained and {len(groups)} judged"
         return (*self.trained.label_notes(frame), f"{numbers} (data.judge_map): {shown}")
 
-    def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
-        return self.trained.strata(targets)
-
-    def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
-        return self.trained.sampling_classes(targets)
-
-    def class_counts(self, targets: Targets) -> npt.NDArray[Any]:
-        return self.trained.class_counts(targets)
-
     def for_training(self, train_targets: Targets) -> Self:
         judged = self.judged.for_training(self.coarse(train_targets))
         return type(self)(self.trained.for_training(train_targets), judged, self.mapping)
 
-    def build_model(self, settings: TrialSettings) -> nn.Module:
-        return self.trained.build_model(settings)
-
-    def build_loss(self, loss: Component, train_targets: Targets) -> nn.Module:
-        return self.trained.build_loss(loss, train_targets)
-
-    def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
-        return self.trained.collate(targets, image_size)
-
-    def check_settings(self, settings: TrialSettings) -> list[Problem]:
-        return self.trained.check_settings(settings)
-
-    def quantize_outputs(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return self.trained.quantize_outputs(logits)
-
-    def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | None:
-        return self.trained.fold_offsets(fold_logits)
-
     # What is judged
 
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return self.judged.label_names
-
-    @property
-    def has_single_score(self) -> bool:
-        return self.judged.has_single_score
+    label_names = _judged()
+    has_single_score = _judged()
+    default_postprocess = _judged()
+    check_postprocess = _judged()
+    predict = _judged()
+    hard_vote = _judged()
+    submission_frame = _judged()
+    prediction_frame = _judged()
 
     def support(self, targets: Targets) -> dict[str, int]:
         return self.judged.support(self.coarse(targets))
@@ -156,15 +142,6 @@ class Judged(Task):
         """Sums (N, C) of the trained classes' scores; of two judged classes (N,), that of the positive one."""
         sums = np.asarray(self.trained.scores(logits)) @ np.eye(len(self.label_names))[list(self.mapping)]
         return np.minimum(sums[:, 1] if isinstance(self.judged, Binary) else sums, 1.0)
-
-    def default_postprocess(self) -> dict[str, Any]:
-        return self.judged.default_postprocess()
-
-    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
-        return self.judged.check_postprocess(postprocess)
-
-    def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
-        return self.judged.predict(scores, postprocess)
 
     def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
         return self.judged.evaluate(scores, predictions, self.coarse(targets))
@@ -182,30 +159,6 @@ class Judged(Task):
 
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         return self.judged.fit_postprocess(scores, self.coarse(targets), metric)
-
-    def hard_vote(
-        self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None
-    ) -> Predictions:
-        return self.judged.hard_vote(member_predictions, mean, soft, min_votes)
-
-    def submission_frame(
-        self,
-        ids: Ids | Sequence[str],
-        predictions: Predictions,
-        columns: Sequence[str],
-        *,
-        scores: Scores | None = None,
-        image_sizes: npt.NDArray[np.int64] | None = None,
-        as_scores: bool = False,
-    ) -> pd.DataFrame:
-        return self.judged.submission_frame(
-            ids, predictions, columns, scores=scores, image_sizes=image_sizes, as_scores=as_scores
-        )
-
-    def prediction_frame(
-        self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
-    ) -> pd.DataFrame:
-        return self.judged.prediction_frame(scores, predictions, image_sizes=image_sizes)
 
     def to_dict(self) -> dict[str, Any]:
         parts = {"trained": self.trained.to_dict(), "judged": self.judged.to_dict(), "mapping": list(self.mapping)}

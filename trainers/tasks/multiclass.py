@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -15,13 +14,12 @@ from scipy.special import softmax
 
 from foldtune.errors import DataError, Problem
 from foldtune.trainers.arrays.voting import hard_vote
-from foldtune.trainers.components import check_value, number
+from foldtune.trainers.components import number, value_problems
 from foldtune.trainers.data.label_columns import (
     check_names,
     encode_labels,
     known_positive,
     label_column,
-    label_notes,
     sort_labels,
 )
 from foldtune.trainers.losses import ONE_CLASS, losses_for
@@ -29,26 +27,22 @@ from foldtune.trainers.losses.weights import log_prior
 from foldtune.trainers.metrics.classification import (
     COUNT_METRICS,
     auroc_ovr,
-    confusion_counts,
     log_loss,
-    precision_recall_f1,
     top_k_accuracy,
 )
 from foldtune.trainers.postprocess.offsets import fit_offsets, log_scores
-from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
-from foldtune.wording import unknown
+from foldtune.trainers.tasks.base import Mode, Postprocess, Predictions, Scores, Targets
+from foldtune.trainers.tasks.labelled import Labelled
 
 _PRIOR_POWER_BOUNDS: Mapping[str, Any] = number(0.0, 0.0, 5.0).metadata
 _OFFSET_BOUNDS: Mapping[str, Any] = number(0.0, -100.0, 100.0).metadata
 
 
 @dataclass(frozen=True)
-class Multiclass(Task):
+class Multiclass(Labelled):
     """One of C >= 2 classes an image; predicts ``argmax(log p - prior_power * log prior + offsets)``.
 
     Attributes:
-        target: the column of labels.
-        labels: names of the classes, in the order of the head's outputs.
         counts: rows of each class, whose shares are the prior: in the labelled table, or in the rows of a training
             (`for_training`).
     """
@@ -71,8 +65,6 @@ class Multiclass(Task):
     losses: ClassVar[tuple[str, ...]] = losses_for(ONE_CLASS)
     postprocess_names: ClassVar[tuple[str, ...]] = ("prior_power", "offsets")
 
-    target: str
-    labels: tuple[str, ...]
     counts: tuple[float, ...]
 
     @classmethod
@@ -88,29 +80,9 @@ class Multiclass(Task):
         codes = encode_labels(labels, names, target, "the table")
         return cls(target, names, tuple(int(count) for count in np.bincount(codes)))
 
-    def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
-        return encode_labels(label_column(frame, self.target, source), self.labels, self.target, source)
-
-    def label_notes(self, frame: pd.DataFrame) -> tuple[str, ...]:
-        return label_notes(self.target, label_column(frame, self.target, "the table"))
-
     @property
     def has_single_score(self) -> bool:
         return known_positive(self.labels) is not None
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return self.labels
-
-    @property
-    def head_size(self) -> int:
-        return len(self.labels)
-
-    def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
-        return targets
-
-    def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
-        return targets
 
     def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
         return np.bincount(targets, minlength=self.head_size)
@@ -124,27 +96,10 @@ class Multiclass(Task):
     def default_postprocess(self) -> dict[str, Any]:
         return {"prior_power": 0.0, "offsets": {}}
 
-    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
-        problems = []
-        for name, value in postprocess.items():
-            path = f"postprocess.{name}"
-            if name == "prior_power":
-                problems += _number_problems(path, value, _PRIOR_POWER_BOUNDS)
-            elif name != "offsets":
-                problems.append(Problem(path, unknown("post-processing", str(name), self.postprocess_names)))
-            elif not isinstance(value, Mapping):
-                problems.append(Problem(path, f"must map labels to numbers, not {value!r}"))
-            else:
-                problems += self._offset_problems(path, value)
-        return problems
-
-    def _offset_problems(self, path: str, offsets: Mapping[Any, Any]) -> list[Problem]:
-        problems = []
-        for label, value in offsets.items():
-            if str(label) not in self.labels:
-                problems.append(Problem(f"{path}.{label}", unknown("label", str(label), self.labels)))
-            problems += _number_problems(f"{path}.{label}", value, _OFFSET_BOUNDS)
-        return problems
+    def _value_problems(self, path: str, name: str, value: Any) -> list[Problem]:
+        if name == "prior_power":
+            return value_problems(path, value, float, _PRIOR_POWER_BOUNDS)
+        return self._problems_by_label(path, value, _OFFSET_BOUNDS, "numbers")
 
     def total_offsets(self, postprocess: Postprocess) -> npt.NDArray[np.float64]:
         """Return what is added to the log scores of each class (C,)."""
@@ -158,29 +113,24 @@ class Multiclass(Task):
         return np.asarray(adjusted.argmax(axis=1), dtype=np.int64)  # ties: the lower class
 
     def evaluate(self, scores: Scores, predictions: Predictions, targets: Targets) -> dict[str, float]:
-        counts = confusion_counts(targets, predictions, self.head_size)
+        counts = self._counts(targets, predictions)
         values = {name: metric(*counts) for name, metric in COUNT_METRICS.items()}
         values["top5_accuracy"] = top_k_accuracy(scores, targets, 5)
         values["auroc"] = auroc_ovr(scores, targets)
         values["loss"] = log_loss(scores, targets)
         return {name: values[name] for name in type(self).metrics}
 
-    def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
-        counts = confusion_counts(targets, predictions, self.head_size)
-        table = (
-            self.labels,
-            *(values.tolist() for values in precision_recall_f1(*counts)),
-            counts[2].tolist(),
-        )
-        names = ("label", "precision", "recall", "f1", "support")
-        return [dict(zip(names, row, strict=True)) for row in zip(*table, strict=True)]
-
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         """Offsets alone; the prior that they adjust for is that of these rows, since no others may be counted."""
         self.mode(metric)  # raises for an unknown metric
         if metric not in self.tunable_metrics:
             return self.default_postprocess()
+        targets = self.as_predictions(targets)
         offsets = fit_offsets(scores, targets, metric, log_prior(self.class_counts(targets)))
+        return self.with_offsets(offsets)
+
+    def with_offsets(self, offsets: npt.NDArray[np.float64]) -> dict[str, Any]:
+        """The post-processing of offsets (C,)."""
         return {"prior_power": 0.0, "offsets": dict(zip(self.labels, offsets.tolist(), strict=True))}
 
     def hard_vote(
@@ -188,53 +138,20 @@ class Multiclass(Task):
     ) -> Predictions:
         return hard_vote(member_predictions, mean, min_votes, fallback=soft)
 
-    def submission_frame(
-        self,
-        ids: Ids | Sequence[str],
-        predictions: Predictions,
-        columns: Sequence[str],
-        *,
-        scores: Scores | None = None,
-        image_sizes: npt.NDArray[np.int64] | None = None,
-        as_scores: bool = False,
-    ) -> pd.DataFrame:
-        if len(columns) == 2:
-            named = np.asarray(self.labels, dtype=object)[predictions]
-            if as_scores and scores is not None and (positive := known_positive(self.labels)) is not None:
-                named = scores[:, self.labels.index(positive)]
-            return pd.DataFrame({columns[0]: list(ids), columns[1]: named})
-        if len(columns) == len(self.labels) + 1 and set(columns[1:]) == set(self.labels):
-            values = np.eye(self.head_size)[predictions] if scores is None else scores
-            frame = pd.DataFrame(values, columns=list(self.labels))
-            frame.insert(0, columns[0], list(ids))
-            return frame[list(columns)]
-        forms = f"an id and a label column, or an id column and one a class ({', '.join(self.labels)})"
-        raise DataError([f"columns {', '.join(columns)}: {self.name} fills {forms}"])
+    def _named(self, predictions: Predictions) -> npt.NDArray[np.object_]:
+        return np.asarray(self.labels, dtype=object)[predictions]
 
-    def prediction_frame(
-        self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
-    ) -> pd.DataFrame:
-        labels = np.asarray(self.labels, dtype=object)[predictions]
-        own = scores[np.arange(len(predictions)), predictions]
-        columns = {f"score_{label}": scores[:, c] for c, label in enumerate(self.labels)}
-        return pd.DataFrame({"label": labels, "score": own, **columns})
+    def _by_label(self, scores: Scores) -> dict[str, npt.NDArray[Any]]:
+        return dict(zip(self.labels, scores.T, strict=True))
 
-    def to_dict(self) -> dict[str, Any]:
-        values = asdict(self)
-        return {"task": self.name, **values, "labels": list(self.labels), "counts": list(self.counts)}
+    def _certain(self, predictions: Predictions) -> Scores:
+        return np.eye(self.head_size)[predictions]
+
+    def _certainty(self, scores: Scores, predictions: Predictions) -> npt.NDArray[Any]:
+        return np.asarray(scores[np.arange(len(predictions)), predictions])
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        missing = [name for name in ("target", "labels", "counts") if name not in values]
-        if missing:
-            raise DataError([f"not a task of kind {cls.name}: no {', '.join(missing)}"])
+        cls._require(values, "target", "labels", "counts")
         labels, counts = tuple(map(str, values["labels"])), tuple(map(int, values["counts"]))
         return cls(str(values["target"]), labels, counts)
-
-
-def _number_problems(path: str, value: object, bounds: Mapping[str, Any]) -> list[Problem]:
-    try:
-        check_value(value, float, bounds)
-    except ValueError as error:
-        return [Problem(path, str(error))]
-    return []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, get_args
@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.special import expit
 
 from foldtune.errors import DataError, Problem
-from foldtune.trainers.arrays.voting import hard_vote_on
+from foldtune.trainers.data.folds import rarest_label
 from foldtune.trainers.data.label_columns import (
     check_names,
     check_several,
@@ -24,10 +24,9 @@ from foldtune.trainers.data.label_columns import (
     sort_labels,
     without_label,
 )
-from foldtune.trainers.data.splits import rarest_label
 from foldtune.trainers.data.target_forms.list_text import ListForm, list_text
 from foldtune.trainers.losses import BINARY_LIKE, losses_for
-from foldtune.trainers.metrics.classification import precision_recall_f1
+from foldtune.trainers.metrics.classification import IntArray
 from foldtune.trainers.metrics.multilabel import (
     PREDICTION_METRICS,
     binary_log_loss,
@@ -36,14 +35,15 @@ from foldtune.trainers.metrics.multilabel import (
     mean_average_precision,
     top_k_hits,
 )
-from foldtune.trainers.postprocess.fold_alignment import align_positive_rates
 from foldtune.trainers.postprocess.thresholds import (
     DEFAULT_THRESHOLD,
+    THRESHOLD_BOUNDS,
     apply_thresholds,
     common_and_label_thresholds,
     threshold_problems,
 )
-from foldtune.trainers.tasks.base import Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
+from foldtune.trainers.tasks.base import Mode, Postprocess, Predictions, Scores, Targets
+from foldtune.trainers.tasks.labelled import ThresholdTask, best_of
 from foldtune.wording import close_matches, shortened, unknown
 
 _MAX_TARGETS_BYTES = 4 << 30
@@ -51,12 +51,10 @@ _MAX_TARGETS_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
-class Multilabel(Task):
+class Multilabel(ThresholdTask):
     """Each of L labels is on or off: on where its score reaches its own of ``thresholds``, or else ``threshold``.
 
     Attributes:
-        target: the column of labels.
-        labels: their names, in the order of the head's outputs.
         label_separator: between the labels of one cell.
         none_label: label of an image without any other, such as "No Finding"; it is no class.
         list_form: notation of the lists that the cells are; None where they are labels with a separator.
@@ -81,8 +79,6 @@ class Multilabel(Task):
     postprocess_names: ClassVar[tuple[str, ...]] = ("threshold", "thresholds")
     option_names: ClassVar[tuple[str, ...]] = ("label_separator", "none_label")
 
-    target: str
-    labels: tuple[str, ...]
     label_separator: str = "|"
     none_label: str | None = field(default=None, kw_only=True)
     list_form: ListForm | None = field(default=None, kw_only=True)
@@ -131,19 +127,8 @@ class Multilabel(Task):
     def has_single_score(self) -> bool:
         return len(self.labels) == 1
 
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return self.labels
-
-    @property
-    def head_size(self) -> int:
-        return len(self.labels)
-
-    def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
-        return targets
-
     def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
-        return rarest_label(targets)
+        return rarest_label(self.as_predictions(targets))
 
     def class_counts(self, targets: Targets) -> npt.NDArray[np.int64]:
         positives = targets.sum(axis=0)
@@ -155,28 +140,13 @@ class Multilabel(Task):
     def scores(self, logits: npt.NDArray[Any]) -> Scores:
         return np.asarray(expit(np.asarray(logits, dtype=np.float64)))
 
-    def fold_offsets(self, fold_logits: Iterable[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        return align_positive_rates(list(fold_logits))
-
     def default_postprocess(self) -> dict[str, Any]:
         return {"threshold": DEFAULT_THRESHOLD, "thresholds": {}}
 
-    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
-        problems = []
-        for name, value in postprocess.items():
-            path = f"postprocess.{name}"
-            if name == "threshold":
-                problems += threshold_problems(path, value)
-            elif name != "thresholds":
-                problems.append(Problem(path, unknown("post-processing", str(name), self.postprocess_names)))
-            elif not isinstance(value, Mapping):
-                problems.append(Problem(path, f"must map labels to thresholds, not {value!r}"))
-            else:
-                for label, threshold in value.items():
-                    if str(label) not in self.labels:
-                        problems.append(Problem(f"{path}.{label}", unknown("label", str(label), self.labels)))
-                    problems += threshold_problems(f"{path}.{label}", threshold)
-        return problems
+    def _value_problems(self, path: str, name: str, value: Any) -> list[Problem]:
+        if name == "threshold":
+            return threshold_problems(path, value)
+        return self._problems_by_label(path, value, THRESHOLD_BOUNDS, "thresholds")
 
     def predict(self, scores: Scores, postprocess: Postprocess | None = None) -> Predictions:
         postprocess = postprocess or {}
@@ -197,11 +167,8 @@ class Multilabel(Task):
             return PREDICTION_METRICS[metric](targets, predictions)
         return super().metric_value(metric, scores, predictions, targets)
 
-    def per_class(self, predictions: Predictions, targets: Targets) -> list[dict[str, Any]]:
-        counts = label_counts(targets, predictions)
-        figures = (*(values.tolist() for values in precision_recall_f1(*counts)), counts[2].tolist())
-        names = ("label", "precision", "recall", "f1", "support")
-        return [dict(zip(names, row, strict=True)) for row in zip(self.labels, *figures, strict=True)]
+    def _counts(self, targets: Targets, predictions: Predictions) -> tuple[IntArray, IntArray, IntArray]:
+        return label_counts(targets, predictions)
 
     def fit_postprocess(self, scores: Scores, targets: Targets, metric: str) -> dict[str, Any]:
         """macro_f1, micro_f1: a threshold a label, shrunk to the common one; samples_f1, accuracy: the common one."""
@@ -210,49 +177,22 @@ class Multilabel(Task):
         if metric not in self.tunable_metrics:
             return best
         common, own = common_and_label_thresholds(scores, targets, metric)
-        candidates: list[dict[str, Any]] = [{"threshold": common, "thresholds": {}}]
+        candidates = [best, self.with_thresholds(common)]
         if own is not None:
-            labelled = dict(zip(self.labels, own.tolist(), strict=True))
-            candidates.append({"threshold": common, "thresholds": labelled})
-        value = PREDICTION_METRICS[metric](targets, self.predict(scores, best))
-        for candidate in candidates:
-            reached = PREDICTION_METRICS[metric](targets, self.predict(scores, candidate))
-            if reached > value:
-                best, value = candidate, reached
-        return best
+            candidates.append(self.with_thresholds(common, own))
+        return best_of(candidates, lambda each: PREDICTION_METRICS[metric](targets, self.predict(scores, each)), 0.0)
 
-    def hard_vote(
-        self, member_predictions: Sequence[Predictions], mean: Scores, soft: Predictions, min_votes: int | None
-    ) -> Predictions:
-        return hard_vote_on(member_predictions, soft, min_votes)
+    def with_thresholds(self, common: float, own: npt.ArrayLike | None = None) -> dict[str, Any]:
+        """The post-processing of a common threshold and, where they are given, one a label (L,)."""
+        values = [] if own is None else np.asarray(own).tolist()
+        return {"threshold": common, "thresholds": dict(zip(self.labels, values, strict=False))}
 
-    def submission_frame(
-        self,
-        ids: Ids | Sequence[str],
-        predictions: Predictions,
-        columns: Sequence[str],
-        *,
-        scores: Scores | None = None,
-        image_sizes: npt.NDArray[np.int64] | None = None,
-        as_scores: bool = False,
-    ) -> pd.DataFrame:
-        """Labels joined by the separator, `none_label` or "" for none; or, in columns named after the labels,
-        probabilities; that of `none_label` is 1 less the highest."""
-        wanted = list(columns[1:])
-        own = [name for name in wanted if name != self.none_label]
-        if sorted(own) == sorted(self.labels) and wanted != [self.target]:
-            values = predictions if scores is None else scores
-            named = dict(zip(self.labels, np.asarray(values).T, strict=True))
-            none = {} if self.none_label is None else {self.none_label: 1 - np.asarray(values).max(axis=1)}
-            return pd.DataFrame({columns[0]: list(ids)} | {name: {**none, **named}[name] for name in wanted})
-        if len(wanted) == 1 and as_scores and scores is not None and self.has_single_score:
-            return pd.DataFrame({columns[0]: list(ids), wanted[0]: scores[:, 0]})
-        if len(wanted) == 1:
-            return pd.DataFrame({columns[0]: list(ids), wanted[0]: self._joined(predictions)})
-        forms = f"an id and a column of labels, or an id column and one a label ({', '.join(self.labels)})"
-        raise DataError([f"columns {', '.join(columns)}: multilabel fills {forms}"])
+    def _names_labels(self, columns: Sequence[str]) -> bool:
+        own = [name for name in columns if name != self.none_label]
+        return columns != [self.target] and super()._names_labels(own)
 
-    def _joined(self, predictions: Predictions) -> npt.NDArray[np.object_]:
+    def _named(self, predictions: Predictions) -> npt.NDArray[np.object_]:
+        """Labels joined by the separator or as a list; `none_label` or "" for none."""
         names = np.asarray(self.labels, dtype=object)
         joined = np.empty(len(predictions), dtype=object)
         none = [] if self.none_label is None else [self.none_label]
@@ -261,24 +201,22 @@ class Multilabel(Task):
         joined[:] = [separator.join(row) if form is None else list_text(row, form) for row in rows]
         return joined
 
-    def prediction_frame(
-        self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
-    ) -> pd.DataFrame:
-        """The score is that of the least certain label of the row, or 1 less the highest where it has none."""
-        least = np.where(predictions == 1, scores, np.inf).min(axis=1)
-        own = np.where(predictions.any(axis=1), least, 1.0 - scores.max(axis=1))
-        columns = {f"score_{label}": scores[:, place] for place, label in enumerate(self.labels)}
-        return pd.DataFrame({"label": self._joined(predictions), "score": own, **columns})
+    def _by_label(self, scores: Scores) -> dict[str, npt.NDArray[Any]]:
+        """The score of `none_label` is 1 less the highest."""
+        none = {} if self.none_label is None else {self.none_label: 1 - scores.max(axis=1)}
+        return {**none, **dict(zip(self.labels, scores.T, strict=True))}
 
-    def to_dict(self) -> dict[str, Any]:
-        values = {"task": self.name, **asdict(self), "labels": list(self.labels)}
-        return {name: value for name, value in values.items() if value is not None}
+    def _certain(self, predictions: Predictions) -> Scores:
+        return predictions
+
+    def _certainty(self, scores: Scores, predictions: Predictions) -> npt.NDArray[Any]:
+        """The score of the least certain label of the row, or 1 less the highest where it has none."""
+        least = np.where(predictions == 1, scores, np.inf).min(axis=1)
+        return np.asarray(np.where(predictions.any(axis=1), least, 1.0 - scores.max(axis=1)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        missing = [name for name in ("target", "labels", "label_separator") if name not in values]
-        if missing:
-            raise DataError([f"not a multilabel task: no {', '.join(missing)}"])
+        cls._require(values, "target", "labels", "label_separator")
         labels = tuple(map(str, values["labels"]))
         none, form = values.get("none_label"), values.get("list_form")
         if form not in (None, *get_args(ListForm)):

@@ -15,7 +15,7 @@ import pandas as pd
 
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, Problem
-from foldtune.trainers.components import check_value, number
+from foldtune.trainers.components import number, value_problems
 from foldtune.trainers.data.label_columns import label_column
 from foldtune.trainers.losses import ONE_CLASS, ORDERED, losses_for
 from foldtune.trainers.metrics.classification import FloatArray, log_loss
@@ -24,7 +24,7 @@ from foldtune.trainers.postprocess.cuts import apply_cuts, expected_levels, fit_
 from foldtune.trainers.postprocess.fold_alignment import align_fold_biases
 from foldtune.trainers.tasks.base import Mode, Postprocess, Predictions, Scores, Targets
 from foldtune.trainers.tasks.multiclass import Multiclass
-from foldtune.wording import unknown
+from foldtune.wording import first_few, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,17 +93,7 @@ class Ordinal(Multiclass):
     def default_postprocess(self) -> dict[str, Any]:
         return {"cuts": ROUNDING}
 
-    def check_postprocess(self, postprocess: Postprocess) -> list[Problem]:
-        problems = []
-        for name, value in postprocess.items():
-            path = f"postprocess.{name}"
-            if name != "cuts":
-                problems.append(Problem(path, unknown("post-processing", str(name), self.postprocess_names)))
-            else:
-                problems += self._cut_problems(path, value)
-        return problems
-
-    def _cut_problems(self, path: str, cuts: object) -> list[Problem]:
+    def _value_problems(self, path: str, name: str, cuts: Any) -> list[Problem]:
         higher = self.labels[1:]
         if isinstance(cuts, str):
             return [] if cuts in (ROUNDING, ARGMAX) else [Problem(path, unknown("rule", cuts, (ROUNDING, ARGMAX)))]
@@ -120,12 +110,7 @@ class Ordinal(Multiclass):
             forms = f"must be {ROUNDING}, {ARGMAX}, {len(higher)} numbers or a mapping from levels to numbers"
             return [Problem(path, f"{forms}, not {cuts!r}")]
         bounds: Mapping[str, Any] = number(0.0, -1.0, len(self.labels)).metadata
-        problems = []
-        for where, value in given.items():
-            try:
-                check_value(value, float, bounds)
-            except ValueError as error:
-                problems.append(Problem(where, str(error)))
+        problems = [found for where, value in given.items() for found in value_problems(where, value, float, bounds)]
         return problems or self._order_problems(path, cuts)
 
     def _strange_level(self, label: str) -> str:
@@ -208,7 +193,7 @@ def _check_levels(labels: Sequence[str], target: str) -> None:
     """Refuse levels whose order is not plain, which are text."""
     strange = [label for label in labels if not is_number(label)]
     if strange:
-        shown = ", ".join(f"'{label}'" for label in strange[:5]) + (", …" if len(strange) > 5 else "")
+        shown = first_few([f"'{label}'" for label in strange])
         advice = "levels are ordered as numbers; number them 0, 1, 2 …, or use task multiclass"
         raise DataError([f"column '{target}': not a number: {shown}; {advice}"])
 

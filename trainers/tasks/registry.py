@@ -14,8 +14,7 @@ from foldtune.trainers.tasks.judged import JUDGED, Judged, judged_task
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
-from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
-from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
+from foldtune.trainers.tasks.soft import SoftMulticlass, SoftMultilabel
 from foldtune.trainers.tasks.text_detection import TextDetection
 from foldtune.wording import unknown
 

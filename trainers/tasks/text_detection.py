@@ -20,14 +20,13 @@ from foldtune.trainers.data.readers import READERS, Reader
 from foldtune.trainers.deferred import torch
 from foldtune.trainers.detection import frames
 from foldtune.trainers.detection.forms.icdar import IcdarFolder
-from foldtune.trainers.detection.marking import annotations_of
-from foldtune.trainers.detection.metric import Counts, count, map_loss
+from foldtune.trainers.detection.frames import annotations_of
+from foldtune.trainers.detection.metric import Counts, count, map_loss, vote_boxes
 from foldtune.trainers.detection.polygons import balanced_bins, count_polygons, pad, summary
 from foldtune.trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes
 from foldtune.trainers.detection.sweep import DEFAULT_GRID, MAX_CURVES, Curves, best_settings, count_each, sweep
 from foldtune.trainers.detection.table import BoxesJson, read_polygons
 from foldtune.trainers.detection.targets import draw_maps
-from foldtune.trainers.detection.voting import vote_boxes
 from foldtune.trainers.losses import SPATIAL, losses_for
 from foldtune.trainers.tasks.base import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 
@@ -237,7 +236,6 @@ class TextDetection(Task):
         *,
         scores: Scores | None = None,
         image_sizes: npt.NDArray[np.int64] | None = None,
-        as_scores: bool = False,
     ) -> pd.DataFrame:
         """As `foldtune.trainers.detection.frames.submission_frame`.
 

@@ -21,6 +21,7 @@ from foldtune.trainers.postprocess.offsets import log_scores
 from foldtune.trainers.postprocess.thresholds import DEFAULT_THRESHOLD, bounded, shrink
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.labelled import best_of
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import ARGMAX, ROUNDING, Ordinal
@@ -38,13 +39,7 @@ _GAIN = 1e-10  # smaller gains are rounding
 
 def fit_by_ascent(task: Task, scores: Scores, targets: Targets, worth: Worth) -> dict[str, Any]:
     """Return the best post-processing that was tried on these rows, the default included; of equals the first."""
-    best = task.default_postprocess()
-    value = worth(best)
-    for candidate in _candidates(task, scores, targets, worth):
-        found = worth(candidate)
-        if found > value + _GAIN:
-            best, value = candidate, found
-    return best
+    return best_of([task.default_postprocess(), *_candidates(task, scores, targets, worth)], worth, _GAIN)
 
 
 def ascend(
@@ -53,8 +48,6 @@ def ascend(
     """Return a vector (D,) that no cut of a single coordinate improves, or the one after `_MAX_PASSES` passes.
 
     Args:
-        start: (D,) first vector.
-        worth: vector -> its value.
         cuts: (vector, coordinate) -> values of the coordinate to try, the other ones fixed.
     """
     best, value = start.copy(), worth(start)
@@ -94,20 +87,17 @@ def _threshold(scores: npt.NDArray[Any], worth: Worth) -> dict[str, Any]:
 
 
 def _thresholds(task: Multilabel, scores: Scores, targets: Targets, worth: Worth) -> Iterator[dict[str, Any]]:
-    def named(vector: FloatArray) -> dict[str, Any]:
-        return {"threshold": common, "thresholds": dict(zip(task.labels, vector.tolist(), strict=True))}
-
     common = float(_threshold(scores.ravel(), worth)["threshold"])
-    yield {"threshold": common, "thresholds": {}}
+    yield task.with_thresholds(common)
     if len(task.labels) > _MAX_LABELS:
         return
     kept = bounded(scores)
     own = ascend(
         np.full(len(task.labels), common),
-        lambda vector: worth(named(vector)),
+        lambda vector: worth(task.with_thresholds(common, vector)),
         lambda vector, index: np.clip(_between(kept[:, index], _CUTS), 0.0, 1.0),
     )
-    yield named(shrink(own, common, targets.sum(axis=0)))
+    yield task.with_thresholds(common, shrink(own, common, targets.sum(axis=0)))
 
 
 def _cuts(task: Ordinal, scores: Scores, worth: Worth) -> dict[str, Any]:
@@ -126,19 +116,16 @@ def _cuts(task: Ordinal, scores: Scores, worth: Worth) -> dict[str, Any]:
 def _offsets(task: Multiclass, scores: Scores, targets: Targets, worth: Worth) -> dict[str, Any]:
     logs = log_scores(scores)
 
-    def named(vector: FloatArray) -> dict[str, Any]:
-        return {"prior_power": 0.0, "offsets": dict(zip(task.labels, vector.tolist(), strict=True))}
-
     def cuts(vector: FloatArray, index: int) -> FloatArray:
         rivals = logs + vector
         rivals[:, index] = -np.inf
         return _between(rivals.max(axis=1) - logs[:, index], _CUTS)
 
-    ascent = ascend(np.zeros(len(task.labels)), lambda vector: worth(named(vector)), cuts)
+    ascent = ascend(np.zeros(len(task.labels)), lambda vector: worth(task.with_offsets(vector)), cuts)
     prior = log_prior(task.class_counts(targets))
-    power = max(_PRIOR_POWERS, key=lambda each: (worth(named(-each * prior)), -abs(each)))
+    power = max(_PRIOR_POWERS, key=lambda each: (worth(task.with_offsets(-each * prior)), -abs(each)))
     blend = (ascent - power * prior) / 2.0
-    return named(blend - blend.mean())
+    return task.with_offsets(blend - blend.mean())
 
 
 def _between(values: FloatArray, most: int) -> FloatArray:

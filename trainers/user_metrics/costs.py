@@ -14,12 +14,12 @@ from foldtune.trainers.arrays.types import Mode, Predictions, Scores, Targets
 from foldtune.trainers.losses.weights import log_prior
 from foldtune.trainers.metrics.classification import FloatArray
 from foldtune.trainers.postprocess.cuts import expected_levels, fit_cuts_for_credits
-from foldtune.trainers.postprocess.expected_cost import fit_prior_of_costs
-from foldtune.trainers.postprocess.offsets import fit_offsets, log_scores
-from foldtune.trainers.postprocess.thresholds import Term, best_threshold, common_threshold, label_thresholds, shrink
+from foldtune.trainers.postprocess.offsets import fit_offsets, fit_prior_of_costs, log_scores
+from foldtune.trainers.postprocess.thresholds import Sorted, Term, best_threshold, shrink
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.judged import judging_task
+from foldtune.trainers.tasks.labelled import best_of
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import ARGMAX, ROUNDING, Ordinal
@@ -59,13 +59,8 @@ class Costs:
 
     def fit(self, task: Task, scores: Scores, targets: Targets) -> dict[str, Any]:
         """The post-processing of least cost on these rows: of equals the first, which is the default."""
-        best = task.default_postprocess()
-        value = self.value(task, scores, task.predict(scores, best), targets)
-        for candidate in _candidates(task, scores, targets, self.array):
-            cost = self.value(task, scores, task.predict(scores, candidate), targets)
-            if cost < value - _GAIN:
-                best, value = candidate, cost
-        return best
+        candidates = [task.default_postprocess(), *_candidates(task, scores, targets, self.array)]
+        return best_of(candidates, lambda each: -self.value(task, scores, task.predict(scores, each), targets), _GAIN)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `Costs.from_dict` reads it back."""
@@ -79,10 +74,6 @@ class Costs:
     @classmethod
     def of(cls, rows: object, task: Task, source: str) -> Costs:
         """Check a matrix against the labels of a task.
-
-        Args:
-            rows: lists of numbers.
-            source: name of the matrix, for messages.
 
         Raises:
             DataError: another size than the labels', or numbers that are not finite.
@@ -120,32 +111,23 @@ def _candidates(task: Task, scores: Scores, targets: Targets, costs: FloatArray)
     if isinstance(task, Binary):
         return [{"threshold": best_threshold(scores, targets, _saved(costs))}]
     if isinstance(task, Multilabel):
-        return _of_labels(task, scores, targets, costs)
+        # A common threshold, and one a label that is shrunk towards it: the cost of a case is a sum over its labels.
+        saved, ordered = _saved(costs), Sorted.of(scores.T, targets.T)
+        common = ordered.common_threshold(saved)
+        own = ordered.thresholds(saved, near=common)
+        each = (shrink(own, common, targets.sum(axis=0)), own)
+        return [task.with_thresholds(common), *(task.with_thresholds(common, values) for values in each)]
     if isinstance(task, Ordinal):
         cuts = fit_cuts_for_credits(expected_levels(scores), targets, -costs)
         return [{"cuts": ROUNDING}, {"cuts": ARGMAX}, {"cuts": cuts.tolist()}]
     assert isinstance(task, Multiclass)
     prior, logs = log_prior(task.class_counts(targets)), log_scores(scores)
-    rule, _ = fit_prior_of_costs(logs, targets, costs, prior)
+    rule = fit_prior_of_costs(logs, targets, costs, prior)
     return [
         {"prior_power": 0.0, "offsets": {}, DECISION: EXPECTED_COST},
-        _offsets(task, rule) | {DECISION: EXPECTED_COST},
-        _offsets(task, fit_offsets(scores, targets, -costs, prior)),
+        task.with_offsets(rule) | {DECISION: EXPECTED_COST},
+        task.with_offsets(fit_offsets(scores, targets, -costs, prior)),
     ]
-
-
-def _offsets(task: Task, offsets: FloatArray) -> dict[str, Any]:
-    return {"prior_power": 0.0, "offsets": dict(zip(task.label_names, offsets.tolist(), strict=True))}
-
-
-def _of_labels(task: Multilabel, scores: Scores, targets: Targets, costs: FloatArray) -> list[dict[str, Any]]:
-    """A common threshold, and one a label that is shrunk towards it: the cost of a case is a sum over its labels."""
-    saved = _saved(costs)
-    common = common_threshold(scores.T, targets.T, saved)
-    own = label_thresholds(scores, targets, saved, near=common)
-    shrunk = shrink(own, common, targets.sum(axis=0))
-    alone = [dict(zip(task.labels, each.tolist(), strict=True)) for each in (shrunk, own)]
-    return [{"threshold": common, "thresholds": thresholds} for thresholds in ({}, *alone)]
 
 
 def _saved(costs: FloatArray) -> Term:

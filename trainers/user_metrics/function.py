@@ -12,7 +12,7 @@ import linecache
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -41,10 +41,6 @@ class MetricFunction:
     that is "min".
 
     Attributes:
-        name: name of the function.
-        mode: direction that is better.
-        arguments: names of its arguments.
-        file: name of its file, for messages.
         digest: SHA-256 of the file.
         source: content of the file; None where it must not be run here.
     """
@@ -130,14 +126,8 @@ class MetricFunction:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, without the code; `from_dict` reads it back, locked."""
-        return {
-            "kind": "function",
-            "name": self.name,
-            "mode": self.mode,
-            "arguments": list(self.arguments),
-            "file": self.file,
-            "digest": self.digest,
-        }
+        stored = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "source"}
+        return {"kind": "function", **stored, "arguments": list(self.arguments)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MetricFunction:

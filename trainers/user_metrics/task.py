@@ -5,27 +5,53 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, cast
+from functools import cache
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import DataError, Problem
 from foldtune.trainers.arrays.types import Mode, Postprocess, Predictions, Scores, Targets
-from foldtune.trainers.postprocess.expected_cost import least_expected_cost
-from foldtune.trainers.postprocess.offsets import log_scores
+from foldtune.trainers.postprocess.offsets import least_expected_cost, log_scores
 from foldtune.trainers.tasks import Task, task_from_dict
-from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.judged import Judged, judging_task
+from foldtune.trainers.tasks.labelled import Labelled
 from foldtune.trainers.tasks.multiclass import Multiclass
-from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
-from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
-from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
 from foldtune.trainers.user_metrics.costs import DECISION, EXPECTED_COST, Costs
 from foldtune.trainers.user_metrics.function import MetricFunction
-from foldtune.trainers.user_metrics.metric import UserMetric
 from foldtune.wording import unknown
+
+
+class UserMetric(Protocol):
+    """A metric that belongs to a run, not to its kind of task."""
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+
+    @property
+    def mode(self) -> Mode:
+        """Direction that is better."""
+
+    @property
+    def of_predictions(self) -> bool:
+        """Whether predictions decide it, which post-processing changes; else scores do."""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether it can be computed here: code of a run may be none that the user trusts."""
+
+    def value(self, task: Task, scores: Scores, predictions: Predictions, targets: Targets) -> float:
+        """Its value on N rows. Raises MetricFailed."""
+
+    def fit(self, task: Task, scores: Scores, targets: Targets) -> dict[str, Any]:
+        """The best post-processing on N rows, never worse there than the default. Raises MetricFailed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, without code."""
+
 
 STORED = "user_metrics"
 """Key of a stored task that holds them."""
@@ -66,7 +92,12 @@ class WithMetrics(Task):
     neither label, score nor prediction.
     """
 
+    plain: ClassVar[type[Task]]
+    """The task of its kind alone."""
     user_metrics: tuple[UserMetric, ...] = field(default=(), kw_only=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return with_metrics, (self._plain, self.user_metrics)
 
     metrics = cast("Mapping[str, Mode]", _Joined(_names))
     tunable_metrics = cast("frozenset[str]", _Joined(_tunable))
@@ -107,21 +138,6 @@ class WithMetrics(Task):
 
 
 @dataclass(frozen=True)
-class BinaryWithMetrics(WithMetrics, Binary):
-    """A binary task with own metrics."""
-
-
-@dataclass(frozen=True)
-class MultilabelWithMetrics(WithMetrics, Multilabel):
-    """A multilabel task with own metrics."""
-
-
-@dataclass(frozen=True)
-class OrdinalWithMetrics(WithMetrics, Ordinal):
-    """An ordinal task with own metrics."""
-
-
-@dataclass(frozen=True)
 class MulticlassWithMetrics(WithMetrics, Multiclass):
     """A multiclass task with own metrics; with costs, ``decision: expected_cost`` predicts the class of least cost."""
 
@@ -145,25 +161,11 @@ class MulticlassWithMetrics(WithMetrics, Multiclass):
         return least_expected_cost(log_scores(scores) + self.total_offsets(postprocess or {}), costs.array)
 
 
-@dataclass(frozen=True)
-class SoftMulticlassWithMetrics(MulticlassWithMetrics, SoftMulticlass):
-    """A multiclass task of soft targets with own metrics."""
-
-
-@dataclass(frozen=True)
-class SoftMultilabelWithMetrics(WithMetrics, SoftMultilabel):
-    """A multilabel task of soft targets with own metrics."""
-
-
-_JOINED: Mapping[type[Task], type[WithMetrics]] = {
-    Binary: BinaryWithMetrics,
-    Multiclass: MulticlassWithMetrics,
-    Multilabel: MultilabelWithMetrics,
-    Ordinal: OrdinalWithMetrics,
-    SoftMulticlass: SoftMulticlassWithMetrics,
-    SoftMultilabel: SoftMultilabelWithMetrics,
-}
-_PLAIN: Mapping[type[Task], type[Task]] = {joined: plain for plain, joined in _JOINED.items()}
+@cache
+def _joined(kind: type[Task]) -> type[WithMetrics]:
+    """The class of a kind of task with own metrics, which pickles as its parts."""
+    base = MulticlassWithMetrics if issubclass(kind, Multiclass) and not issubclass(kind, Ordinal) else WithMetrics
+    return dataclass(frozen=True)(type(f"{kind.__name__}WithMetrics", (base, kind), {"plain": kind}))
 
 
 def _known(values: npt.NDArray[Any], targets: Targets) -> npt.NDArray[Any]:
@@ -182,10 +184,10 @@ def with_metrics(task: Task, metrics: Sequence[UserMetric]) -> Task:
     """
     if isinstance(task, Judged):
         return replace(task, judged=with_metrics(task.judged, metrics))
-    kind = _PLAIN.get(type(task), type(task))
+    kind = type(task).plain if isinstance(task, WithMetrics) else type(task)
     if not metrics and kind is type(task):
         return task
-    if kind not in _JOINED:
+    if not issubclass(kind, Labelled):
         raise DataError([f"the task {task.name} has metrics of its own alone: {', '.join(task.metrics)}"])
     taken = [each.name for each in metrics if each.name in kind.metrics]
     if taken:
@@ -193,7 +195,7 @@ def with_metrics(task: Task, metrics: Sequence[UserMetric]) -> Task:
     values = {each.name: getattr(task, each.name) for each in fields(cast("Any", kind)) if each.init}
     if not metrics:
         return kind(**values)
-    return _JOINED[kind](**values, user_metrics=tuple(metrics))
+    return _joined(kind)(**values, user_metrics=tuple(metrics))
 
 
 def metrics_of(task: Task) -> tuple[UserMetric, ...]:

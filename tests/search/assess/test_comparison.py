@@ -23,7 +23,7 @@ from foldtune.search.runs.run import open_run
 from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 from foldtune.trainers.tasks.multiclass import Multiclass
 

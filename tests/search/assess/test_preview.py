@@ -14,8 +14,8 @@ from PIL import Image
 from foldtune.results.exports.contact_sheet import ColumnGroup, Row, Sheet, draw
 from foldtune.search.assess.preview import choose_rows, preview, variants
 from foldtune.search.runs.validation import Checked, check_file
-from foldtune.trainers.images.reading import decode
 from foldtune.trainers.tasks import get_task
+from tests.images import decode
 
 Command = Callable[..., tuple[int, str, str]]
 AUGMENTATION = {"choice": {"none": None, "light": {"strength": {"uniform": [0.0, 1.0]}}, "flip": {"flips": "both"}}}

@@ -19,7 +19,7 @@ from foldtune.search.runs.group import find_ensemble
 from foldtune.search.runs.run import open_run
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
-from foldtune.trainers.inference.latency import inference_time_ms
+from foldtune.trainers.inference.trained import inference_time_ms
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks import get_task
 

@@ -17,7 +17,7 @@ from foldtune.search.assess import refit as thresholds
 from foldtune.search.assess.refit import refit
 from foldtune.search.cli.main import run as foldtune
 from foldtune.search.runs.run import open_run
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions, cross_fitted_score
 from foldtune.trainers.tasks.multiclass import Multiclass
 

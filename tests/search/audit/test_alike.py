@@ -33,8 +33,7 @@ def test_embeddings_enter_the_classifier(tmp_path: Path) -> None:
     import pandas as pd
     import torch
 
-    from foldtune.trainers.inference.embedding import trained_embeddings
-    from foldtune.trainers.inference.trained import trained_logits
+    from foldtune.trainers.inference.trained import trained_embeddings, trained_logits
     from foldtune.trainers.networks.weights import save_weights
     from foldtune.trainers.tasks import get_task
     from foldtune.trainers.tasks.network import create_model

@@ -13,7 +13,7 @@ from foldtune.search.runs.dataset import open_once
 from foldtune.search.runs.run import extend, new_store, open_run, start_run
 from foldtune.search.runs.validation import check_run
 from foldtune.trainers.images.preprocess import Clahe
-from foldtune.trainers.images.reading import decode
+from tests.images import decode
 
 CHANGES = {"data.preprocess": {"clahe": {"clip_limit": 3.0, "tile": 4}}}
 

@@ -14,8 +14,7 @@ import pytest
 from foldtune.search.config.loading import load_config
 from foldtune.search.runs.run import new_store, open_run, reopen_labelled, start_run
 from foldtune.search.runs.validation import Checked, check_run
-from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
-from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
+from foldtune.trainers.tasks.soft import SoftMulticlass, SoftMultilabel
 
 MULTILABEL = {"task": "multilabel", "search.metric": "macro_f1"}
 

@@ -203,7 +203,7 @@ def test_lists_as_text_are_the_same_task_as_labels_with_a_separator(project: Any
 @pytest.mark.parametrize(
     ("task", "cells", "words"),
     [
-        ("multilabel", ["['c0']", "c1"], "'c1' is no list of labels, such as ['a', 'b'] (data rows 2, 4, 6"),
+        ("multilabel", ["['c0']", "c1"], "data rows 2, 4, 6, 8, 10, …: 'c1' is no list of labels, such as ['a', 'b']"),
         ("multilabel", ["['c0'", "['c1']"], "is no list of labels"),
         (
             "multiclass",

@@ -47,7 +47,7 @@ from foldtune.search.workers.fold_model import (
 )
 from foldtune.search.workers.made_of import made_of
 from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
-from foldtune.trainers.images.reading import decode
+from tests.images import decode
 
 FOLDS, LABELS = 3, ("c0", "c1", "c2")
 Array = npt.NDArray[np.float64]

@@ -22,8 +22,7 @@ from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.arrays.lazy import as_lazy, stack
 from foldtune.trainers.detection.polygons import pad
 from foldtune.trainers.detection.targets import draw_text
-from foldtune.trainers.inference.options import InferenceOptions
-from foldtune.trainers.inference.predictor import predict_logits
+from foldtune.trainers.inference.predictor import InferenceOptions, predict_logits
 from foldtune.trainers.tasks.text_detection import TextDetection
 
 SIZE = (320, 256)

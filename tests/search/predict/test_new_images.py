@@ -10,7 +10,7 @@ from PIL import Image
 
 from foldtune.errors import InputError
 from foldtune.search.predict.new_images import find_images, sample_images
-from foldtune.trainers.images.image_folder import AGAIN, BROKEN, CLOSED, HIDDEN, OTHER
+from foldtune.trainers.images.image_index import AGAIN, BROKEN, CLOSED, HIDDEN, OTHER
 
 
 def image(path: Path) -> Path:

@@ -12,8 +12,7 @@ from sklearn.metrics import f1_score
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.tasks.multiclass import Multiclass
-from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
-from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
+from foldtune.trainers.tasks.soft import SoftMulticlass, SoftMultilabel
 
 ROWS = 90
 RNG = np.random.default_rng(0)

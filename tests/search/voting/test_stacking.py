@@ -25,7 +25,7 @@ from foldtune.trainers.tasks.judged import MulticlassAsMulticlass
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
-from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
+from foldtune.trainers.tasks.soft import SoftMultilabel
 from foldtune.trainers.tasks.text_detection import TextDetection
 
 ROWS = 300

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foldtune.trainers.arrays.lazy import LazyRows, as_lazy, concatenate, stack, sum_rows
-from foldtune.trainers.arrays.spill import LARGE_BYTES, SpilledArray
+from foldtune.trainers.arrays.lazy import LARGE_BYTES, LazyRows, SpilledArray, as_lazy, concatenate, stack, sum_rows
 from foldtune.trainers.arrays.voting import mean_scores
 
 ARRAY = np.random.default_rng(0).integers(0, 1000, (7, 3, 4)).astype(np.float16) / 1000

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.labels import LabelRules, described
-from foldtune.trainers.data.rare_labels import RareLabels
+from foldtune.trainers.data.labels import LabelRules, RareLabels, described
 from foldtune.trainers.data.table import TableLayout, read_table
 from foldtune.trainers.tasks.binary import Binary
 

@@ -15,9 +15,8 @@ from PIL import Image
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers import ReadOptions, Source
 from foldtune.trainers.detection.forms.page import Page, pages_of
-from foldtune.trainers.detection.forms.writing import boxes_bytes
 from foldtune.trainers.detection.pages import with_sides
-from foldtune.trainers.detection.table import read_polygons
+from foldtune.trainers.detection.table import boxes_bytes, read_polygons
 from foldtune.trainers.tasks.text_detection import TextDetection
 
 QUAD = [[10.0, 12.0], [60.0, 14.0], [58.0, 30.0], [9.0, 28.0]]

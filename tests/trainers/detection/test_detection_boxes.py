@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import shapely
 
-from foldtune.trainers.detection.polygons import pad
-from foldtune.trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes, find_regions
-from foldtune.trainers.detection.rectangles import (
+from foldtune.trainers.detection.polygons import (
     EXACT,
     SHRINK_RATIO,
     canonical,
     corners,
     grow_distance,
+    pad,
     shrink_distance,
 )
+from foldtune.trainers.detection.postprocess import BoxSettings, check_box_settings, find_boxes, find_regions
 from foldtune.trainers.detection.targets import MAX_THRESHOLD, MIN_THRESHOLD, draw_maps, draw_text
 
 Q = 1 - SHRINK_RATIO**2

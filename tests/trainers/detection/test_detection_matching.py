@@ -9,14 +9,20 @@ import pytest
 import shapely
 
 from foldtune.trainers.arrays.memo import ArrayMemo
-from foldtune.trainers.detection.matching import as_shapes, hits_in_order, match, overlaps
-from foldtune.trainers.detection.metric import Counts, count, map_loss
-from foldtune.trainers.detection.polygons import pad
+from foldtune.trainers.detection.metric import (
+    Counts,
+    as_shapes,
+    count,
+    hits_in_order,
+    map_loss,
+    match,
+    overlaps,
+    vote_boxes,
+)
+from foldtune.trainers.detection.polygons import corners, in_order, pad
 from foldtune.trainers.detection.postprocess import BoxSettings, find_boxes
-from foldtune.trainers.detection.rectangles import corners, in_order
 from foldtune.trainers.detection.sweep import DEFAULT_GRID, Grid, best_settings, curves, sweep
 from foldtune.trainers.detection.targets import draw_text
-from foldtune.trainers.detection.voting import vote_boxes
 
 SQUARE = np.array([[0.1, 0.1], [0.3, 0.1], [0.3, 0.3], [0.1, 0.3]])
 RIGHT = np.array([1.0, 0.0])

@@ -19,7 +19,7 @@ import torch
 from foldtune.errors import CheckpointError, TrialFailed, WorkError
 from foldtune.trainers.files import write_whole
 from foldtune.trainers.fitting.checkpoint import read_checkpoint, write_checkpoint
-from foldtune.trainers.fitting.fit import EpochReport, Fit, FoldData, TrainSpec, fit
+from foldtune.trainers.fitting.fit import EpochReport, Fit, FoldData, TrainSpec
 from foldtune.trainers.networks.weights import load_weights, save_weights
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -134,14 +134,14 @@ def test_fit_resumes_and_runs_only_what_is_left(
 ) -> None:
     spec = TrainSpec(settings(), task, fold, metric="accuracy", epochs=3, seed=0)
     paths = iter([tmp_path / "1.pt", tmp_path / "2.pt", tmp_path / "3.pt"])
-    whole = fit(spec, report=lambda _, training: training.save(next(paths)))
-    rest = fit(spec, resume=tmp_path / "1.pt")
-    assert [report.epoch for report in rest.reports] == [2, 3]
-    nothing = fit(spec, resume=tmp_path / "3.pt")
-    assert nothing.reports == ()
-    for result in (rest, nothing):
-        np.testing.assert_array_equal(result.valid_logits, whole.valid_logits)
-        assert_same_state(result.weights, whole.weights)
+    whole = Fit(spec)
+    whole.run(report=lambda _: whole.save(next(paths)))
+    for path, left in ((tmp_path / "1.pt", [2, 3]), (tmp_path / "3.pt", [])):
+        rest = Fit(spec)
+        rest.restore(path)
+        assert [report.epoch for report in rest.run()] == left
+        np.testing.assert_array_equal(rest.valid_logits, whole.valid_logits)
+        assert_same_state(rest.best_weights(), whole.best_weights())
 
 
 @pytest.mark.parametrize("change", [{"lr": 0.5}, {"epochs": 5}, {"seed": 1}, {"metric": "loss"}, *OTHERS])

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from foldtune.errors import SettingsError, TrialFailed
 from foldtune.trainers.components import Component
-from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec, fit
+from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.inference.predictor import predict_logits
-from foldtune.trainers.optim.precision import choose_precision
+from foldtune.trainers.optim.optimizers import choose_precision
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -350,15 +350,14 @@ def test_fit_runs_to_the_end_and_reports_each_epoch(
     settings: Callable[..., TrialSettings], task: Multiclass, fold: FoldData
 ) -> None:
     seen: list[int] = []
-    result = fit(
-        TrainSpec(settings(), task, fold, metric="accuracy", epochs=3, seed=1),
-        report=lambda report, training: seen.append(report.epoch - training.epoch),
-    )
+    training = Fit(TrainSpec(settings(), task, fold, metric="accuracy", epochs=3, seed=1))
+    reports = training.run(report=lambda report: seen.append(report.epoch - training.epoch))
     assert seen == [0, 0, 0]
-    assert [report.epoch for report in result.reports] == [1, 2, 3]
-    assert [report.done for report in result.reports] == [False, False, True]
-    assert result.best_value == max(report.metrics["accuracy"] for report in result.reports)
-    assert result.params_m == pytest.approx(0.373, abs=0.01)
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    assert [report.done for report in reports] == [False, False, True]
+    assert training.best is not None
+    assert training.best.value == max(report.metrics["accuracy"] for report in reports)
+    assert training.params_m == pytest.approx(0.373, abs=0.01)
 
 
 def test_the_loop_is_independent_of_the_form_of_targets_and_outputs(
@@ -389,5 +388,6 @@ def test_the_loop_is_independent_of_the_form_of_targets_and_outputs(
             )
 
     dense = Dense(task.target, task.labels, task.counts)
-    result = fit(TrainSpec(settings(), dense, fold, metric="loss", epochs=2, seed=0))
-    assert result.valid_logits.shape == (12, 3, 32, 32)
+    training = Fit(TrainSpec(settings(), dense, fold, metric="loss", epochs=2, seed=0))
+    training.run()
+    assert training.valid_logits.shape == (12, 3, 32, 32)

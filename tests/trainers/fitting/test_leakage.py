@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.loading.samplers import SAMPLERS
 from foldtune.trainers.tasks import TASKS, Task

@@ -13,8 +13,7 @@ from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.parsing import parse_settings
-from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
-from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
+from foldtune.trainers.tasks.soft import SoftMulticlass, SoftMultilabel
 
 NAMES = ("a", "b", "c")
 

@@ -15,10 +15,9 @@ from PIL import Image
 
 from foldtune.errors import DataError
 from foldtune.trainers.images.cache import CachedImages, DecodedImages, prepare_images
-from foldtune.trainers.images.formats.limits import PixelLimits
-from foldtune.trainers.images.formats.window import Window
+from foldtune.trainers.images.formats.window import PixelLimits, Window
 from foldtune.trainers.images.preprocess import ImagePreprocessing
-from foldtune.trainers.images.reading import decode
+from tests.images import decode
 
 SIZE = (6, 9)
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -15,10 +15,10 @@ from PIL import Image
 
 from foldtune.errors import BrokenImage
 from foldtune.trainers.images.formats import dicom
-from foldtune.trainers.images.formats.limits import PixelLimits
-from foldtune.trainers.images.formats.window import Window, parse_window, window_to_plain
+from foldtune.trainers.images.formats.window import PixelLimits, Window, parse_window, window_to_plain
 from foldtune.trainers.images.preprocess import ImagePreprocessing
-from foldtune.trainers.images.reading import decode, decode_picture, picture_size
+from foldtune.trainers.images.reading import decode_picture, picture_size
+from tests.images import decode
 
 pydicom = pytest.importorskip("pydicom")
 from pydicom.data import get_testdata_file  # noqa: E402

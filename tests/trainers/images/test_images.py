@@ -11,8 +11,9 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from foldtune.errors import BrokenImage
-from foldtune.trainers.images.formats.limits import PixelLimits
-from foldtune.trainers.images.reading import decode, image_suffixes, picture_size
+from foldtune.trainers.images.formats.window import PixelLimits
+from foldtune.trainers.images.reading import image_suffixes, picture_size
+from tests.images import decode
 
 SIZE = (8, 8)
 

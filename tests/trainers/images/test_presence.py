@@ -13,7 +13,7 @@ from foldtune.errors import BrokenImage, SurroundingsFailed
 from foldtune.trainers.images import cache
 from foldtune.trainers.images.cache import prepare_images
 from foldtune.trainers.images.preprocess import ImagePreprocessing
-from foldtune.trainers.images.presence import present_states, read_present
+from foldtune.trainers.images.sources import present_states, read_present
 
 SHORT_S = (0.05,) * 20
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,10 @@ import torch
 
 from foldtune.errors import TrialFailed, WorkError
 from foldtune.trainers.fitting.fit import Fit, FoldData
-from foldtune.trainers.inference.options import InferenceOptions
-from foldtune.trainers.inference.predictor import predict_logits
+from foldtune.trainers.inference.predictor import InferenceOptions, predict_logits
 from foldtune.trainers.networks.models import input_stats
 from foldtune.trainers.networks.weights import load_weights, save_weights
-from foldtune.trainers.settings import TrialSettings, without_pretrained
+from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.network import create_model
 
@@ -99,7 +99,7 @@ def test_saved_weights_bring_the_best_epoch_back(
     training = start(model_name=model_name, ema_decay=0.5)
     training.step()
     save_weights(training.best_weights(), tmp_path / "weights.safetensors")
-    loaded = without_pretrained(settings(model_name=model_name, pretrained=True, ema_decay=0.5))
+    loaded = replace(settings(model_name=model_name, pretrained=True, ema_decay=0.5), pretrained=False)
     model = create_model(training.task, loaded, (32, 32))
     model.load_state_dict(load_weights(tmp_path / "weights.safetensors"))
     again = predict_logits(model, training.data.images, training.data.valid_rows)

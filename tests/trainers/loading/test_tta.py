@@ -13,8 +13,7 @@ from torch import nn
 
 from foldtune.errors import SettingsError
 from foldtune.trainers.fitting.fit import Fit, FoldData
-from foldtune.trainers.inference.options import InferenceOptions
-from foldtune.trainers.inference.predictor import predict_logits
+from foldtune.trainers.inference.predictor import InferenceOptions, predict_logits
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.networks.models import build_model

@@ -11,7 +11,7 @@ from torch import nn
 
 from foldtune.errors import SettingsError
 from foldtune.trainers.fitting.fit import Fit
-from foldtune.trainers.networks.freezing import freeze_all_but_last
+from foldtune.trainers.networks.models import freeze_all_but_last
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.parsing import parse_settings
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from foldtune.trainers.loading.augment import build_augmentation
 from foldtune.trainers.loading.loader import Batches, BatchReader
-from foldtune.trainers.parallel.batch_shard import BatchShard
+from foldtune.trainers.parallel.microbatch import BatchShard
 
 
 @given(

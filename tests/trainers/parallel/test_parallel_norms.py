@@ -12,9 +12,13 @@ from torch import nn
 from foldtune.errors import MemoryExhausted
 from foldtune.trainers.fitting.epoch import batch_gradient, find_micro_batch
 from foldtune.trainers.fitting.learner import Learner, TrainingLength
-from foldtune.trainers.parallel.batch_shard import BatchShard
-from foldtune.trainers.parallel.norms import fixed_statistics, own_statistics, share_statistics, shares_statistics
-from foldtune.trainers.parallel.process_group import ProcessGroup
+from foldtune.trainers.parallel.microbatch import BatchShard
+from foldtune.trainers.parallel.process_group import (
+    ProcessGroup,
+    fixed_statistics,
+    own_statistics,
+    share_statistics,
+)
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.network import create_model
@@ -30,7 +34,8 @@ def test_a_network_that_shares_statistics_keeps_its_state(
     shared: nn.Module, task: Multiclass, settings: Callable[..., TrialSettings]
 ) -> None:
     plain = create_model(task, settings(), (32, 32))
-    assert (shares_statistics(plain), shares_statistics(shared)) == (False, True)
+    for network, is_shared in ((plain, False), (shared, True)):
+        assert any(isinstance(module, nn.SyncBatchNorm) for module in network.modules()) is is_shared
     assert [(name, value.shape) for name, value in shared.state_dict().items()] == [
         (name, value.shape) for name, value in plain.state_dict().items()
     ]

@@ -6,18 +6,21 @@ import time
 import numpy as np
 import pytest
 
-from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS
+from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS, confusion_matrix
 from foldtune.trainers.postprocess import cuts as cuts_module
 from foldtune.trainers.postprocess.cuts import (
     apply_cuts,
     expected_levels,
     fit_cuts,
     make_blocks,
-    metric_of_cuts,
     rounding_cuts,
 )
 
 METRICS = sorted(ORDINAL_METRICS)
+
+
+def metric_of_cuts(levels: np.ndarray, targets: np.ndarray, metric: str, cuts: np.ndarray) -> float:
+    return ORDINAL_METRICS[metric](confusion_matrix(targets, apply_cuts(levels, cuts), len(cuts) + 1))
 
 
 def brute_force(levels: np.ndarray, targets: np.ndarray, metric: str, num_levels: int) -> float:

@@ -11,13 +11,13 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, f
 from foldtune.trainers.postprocess.thresholds import (
     BINARY_TERMS,
     SHRINKAGE,
+    Sorted,
     apply_thresholds,
     best_threshold,
     common_and_label_thresholds,
     common_threshold,
     exact_match,
     f_beta,
-    label_thresholds,
     micro_f1_thresholds,
     shrink,
     threshold_problems,
@@ -131,7 +131,7 @@ def test_a_common_threshold_is_the_best_of_all_cuts(term, shape: tuple[int, int]
 
 def test_a_threshold_a_label_is_each_label_s_best() -> None:
     scores, targets = small_case(0, 20, 4)
-    thresholds = label_thresholds(scores, targets, F1)
+    thresholds = Sorted.of(scores.T, targets.T).thresholds(F1)
     assert thresholds.tolist() == [best_threshold(scores[:, c], targets[:, c], F1) for c in range(4)]
 
 

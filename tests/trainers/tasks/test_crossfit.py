@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from foldtune.trainers.data.splits import make_splits
+from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions, cross_fitted_score

@@ -37,12 +37,10 @@ def test_positive_is_the_known_label_or_the_rarer_one(labels: list[str], expecte
     assert Binary.from_frame(pd.DataFrame({"y": labels}), "y").labels == expected
 
 
-def test_one_column_takes_labels_or_scores() -> None:
+def test_one_column_takes_labels() -> None:
     task, scores = Binary("y", ("0", "1")), np.array([0.2, 0.7])
     labels = task.submission_frame(["a", "b"], task.predict(scores), ["id", "y"], scores=scores)
     assert labels["y"].tolist() == ["0", "1"]
-    ranks = task.submission_frame(["a", "b"], task.predict(scores), ["id", "y"], scores=scores, as_scores=True)
-    assert ranks["y"].tolist() == [0.2, 0.7]
 
 
 def test_of_two_labels_the_larger_is_positive_unless_another_is_named() -> None:

@@ -12,8 +12,7 @@ from sklearn.metrics import cohen_kappa_score
 from foldtune.errors import DataError, SettingsError
 from foldtune.trainers.components import Component
 from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
-from foldtune.trainers.inference.options import InferenceOptions
-from foldtune.trainers.inference.predictor import predict_logits
+from foldtune.trainers.inference.predictor import InferenceOptions, predict_logits
 from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS
 from foldtune.trainers.postprocess.cuts import expected_levels, fit_cuts
 from foldtune.trainers.settings import settings_to_dict

@@ -9,13 +9,12 @@ from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.folds import assign_folds
-from foldtune.trainers.postprocess.thresholds import f_beta, label_thresholds, shrink
+from foldtune.trainers.postprocess.thresholds import Sorted, f_beta, shrink
 from foldtune.trainers.tasks import Task, get_task, task_from_dict
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.registry import task_for
-from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
-from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
+from foldtune.trainers.tasks.soft import SoftMulticlass, SoftMultilabel
 
 RNG = np.random.default_rng(0)
 N, L = 300, 4
@@ -135,7 +134,7 @@ def test_a_label_s_threshold_is_that_of_its_known_rows_alone() -> None:
     fitted = SOFT.fit_postprocess(SCORES, MASKED, "macro_f1")
     known = KNOWN[:, 0]
     shared = fitted["threshold"]
-    exact = label_thresholds(SCORES[known][:, [0]], LABELS[known][:, [0]], f_beta(1.0), near=shared)
+    exact = Sorted.of(SCORES[known][:, 0][None], LABELS[known][:, 0][None]).thresholds(f_beta(1.0), near=shared)
     shrunk = shrink(exact, shared, LABELS[known][:, [0]].sum(axis=0))
     assert fitted["thresholds"]["a"] == pytest.approx(float(shrunk[0]), abs=1e-9)
 

@@ -8,9 +8,9 @@ import pytest
 from scipy.special import expit, logit
 
 from foldtune.trainers.tasks.binary import Binary
+from foldtune.trainers.tasks.crossfit import MIN_ROWS, transfer_thresholds
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
-from foldtune.trainers.tasks.threshold_transfer import MIN_ROWS, transfer_thresholds
 
 Array = npt.NDArray[np.float64]
 TASK = Binary("label", ("no", "yes"))

@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from foldtune.errors import DataError
-from foldtune.trainers.postprocess.expected_cost import least_expected_cost
-from foldtune.trainers.postprocess.offsets import coordinate_ascent, log_scores
+from foldtune.trainers.postprocess.offsets import coordinate_ascent, least_expected_cost, log_scores
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.crossfit import cross_fitted_score
@@ -20,8 +19,7 @@ from foldtune.trainers.tasks.judged import OrdinalAsBinary
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel
 from foldtune.trainers.tasks.ordinal import Ordinal
-from foldtune.trainers.tasks.soft_multiclass import SoftMulticlass
-from foldtune.trainers.tasks.soft_multilabel import SoftMultilabel
+from foldtune.trainers.tasks.soft import SoftMulticlass, SoftMultilabel
 from foldtune.trainers.tasks.text_detection import TextDetection
 from foldtune.trainers.user_metrics.costs import Costs
 from foldtune.trainers.user_metrics.task import stored_task, with_metrics

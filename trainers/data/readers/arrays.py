@@ -26,9 +26,7 @@ class ArrayFile:
     """An array in a file: a .npy, or a member of a .npz.
 
     Attributes:
-        path: file.
         key: name in a .npz, None for a .npy.
-        shape: shape of the array.
         dtype: type of its values, never objects.
     """
 

@@ -8,18 +8,17 @@ from pathlib import Path
 import pandas as pd
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.readers.source import ReadOptions, Source
-from foldtune.trainers.data.readers.splits import SPLIT, part_of, parts_for, split_folders
-from foldtune.trainers.images.image_folder import read_folder
+from foldtune.trainers.data.readers.source import SPLIT, Reader, ReadOptions, Source, part_of, parts_for, split_folders
+from foldtune.trainers.images.image_index import read_folder
 from foldtune.wording import first_few
 
 _TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 
 
-class ClassFolders:
+class ClassFolders(Reader):
     """A folder of images, of which the first folder on the way to each is its label; ids are paths below it."""
 
-    own_target: str | None = "label"
+    own_target = "label"
 
     def matches(self, path: Path) -> bool:
         return path.is_dir()
@@ -41,9 +40,9 @@ def _rows(top: Path, folders: dict[str, Path], options: ReadOptions) -> Source:
     parts: list[str] = []
     left_out: Counter[str] = Counter()
     for part, folder in folders.items():
-        found = read_folder(folder)
-        left_out.update(found.left_out)
-        for image in found.paths:
+        images, rest = read_folder(folder)
+        left_out.update(rest)
+        for image in images:
             below = image.relative_to(folder)
             label = below.parts[0] if len(below.parts) > 1 else None
             if label is None and options.part != "test":

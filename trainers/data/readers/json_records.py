@@ -13,31 +13,27 @@ import pandas as pd
 from foldtune.csv_files import MAX_CELLS, MAX_COLUMNS, read_text
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.cells import text_frame
-from foldtune.trainers.data.readers.source import ReadOptions, Source
+from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
 from foldtune.wording import shortened
 
 ROW = '{"image": "a.jpg", "label": "nv"}'
 FORMS = f'[{ROW}, …], {{"a.jpg": {{"label": "nv"}}, …}} or {{"a.jpg": "nv", …}}'
 
 
-class JsonRecords:
+class JsonRecords(Reader):
     """A .json file: a list of mappings, a mapping from images to mappings or labels, or a mapping of columns."""
-
-    own_target: str | None = None
 
     def matches(self, path: Path) -> bool:
         return path.is_file() and path.suffix.lower() == ".json"
 
     def read(self, path: Path, options: ReadOptions) -> Source:
-        content = _parsed(path, read_text(path, options.encoding, "JSON"))
+        content = read_json(path, options)
         rows = list(_rows(path, content, options))
         return Source(_frame(path, rows), "json")
 
 
-class JsonLines:
+class JsonLines(Reader):
     """A .jsonl or .ndjson file: a mapping a line."""
-
-    own_target: str | None = None
 
     def matches(self, path: Path) -> bool:
         return path.is_file() and path.suffix.lower() in (".jsonl", ".ndjson")
@@ -47,14 +43,20 @@ class JsonLines:
         rows = []
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                row = _parsed(path, line, f"line {number}: ")
+                row = parse_json(path, line, f"line {number}: ")
                 if not isinstance(row, Mapping):
                     raise _refused(path, f"line {number} is no mapping, as {ROW} is")
                 rows.append(row)
         return Source(_frame(path, rows), "jsonl")
 
 
-def _parsed(path: Path, text: str, where: str = "") -> Any:
+def read_json(path: Path, options: ReadOptions) -> Any:
+    """Return the content of a JSON file. Raises DataError where it is none, or holds a key twice in one mapping."""
+    return parse_json(path, read_text(path, options.encoding, "JSON"))
+
+
+def parse_json(path: Path, text: str, where: str = "") -> Any:
+    """As `read_json`, of a text; `where` stands before what is wrong with it."""
     try:
         return json.loads(text, object_pairs_hook=_no_key_twice)
     except RecursionError:

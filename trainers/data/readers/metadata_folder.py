@@ -10,8 +10,7 @@ from foldtune.errors import DataError
 from foldtune.trainers.data.readers.delimited import DelimitedText
 from foldtune.trainers.data.readers.json_records import JsonLines
 from foldtune.trainers.data.readers.parquet import Parquet
-from foldtune.trainers.data.readers.source import Part, Reader, ReadOptions, Source
-from foldtune.trainers.data.readers.splits import SPLIT, parts_for, split_folders
+from foldtune.trainers.data.readers.source import SPLIT, Part, Reader, ReadOptions, Source, parts_for, split_folders
 from foldtune.wording import unknown
 
 FILE_NAME = "file_name"
@@ -22,10 +21,8 @@ _TABLES: dict[str, Reader] = {
 }
 
 
-class MetadataFolder:
+class MetadataFolder(Reader):
     """A folder, or folders train, val and test, each with a table of its images (the form of Hugging Face's hub)."""
-
-    own_target: str | None = None
 
     def matches(self, path: Path) -> bool:
         return path.is_dir() and (_table(path) is not None or any(map(_table, _split(path).values())))

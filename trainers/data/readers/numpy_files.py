@@ -15,8 +15,7 @@ import pandas as pd
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.arrays import ArrayFile, as_png, check_images
-from foldtune.trainers.data.readers.source import Part, ReadOptions, Source
-from foldtune.trainers.data.readers.splits import SPLIT, part_of, parts_for
+from foldtune.trainers.data.readers.source import SPLIT, Part, Reader, ReadOptions, Source, part_of, parts_for
 from foldtune.trainers.data.readers.unpacked import unpacked
 from foldtune.wording import first_few
 
@@ -38,10 +37,10 @@ class _Arrays:
     labels: ArrayFile | None
 
 
-class NpzArrays:
+class NpzArrays(Reader):
     """A .npz whose arrays are called train_images, train_labels, val_images …, or x_train, y_train, x_test …."""
 
-    own_target: str | None = "label"
+    own_target = "label"
 
     def matches(self, path: Path) -> bool:
         return path.is_file() and path.suffix.lower() == ".npz"
@@ -63,10 +62,10 @@ class NpzArrays:
         return _source(path, arrays, options)
 
 
-class NpyArray:
+class NpyArray(Reader):
     """A .npy of images; its labels lie beside it: train_images.npy and train_labels.npy, X.npy and y.npy."""
 
-    own_target: str | None = "label"
+    own_target = "label"
 
     def matches(self, path: Path) -> bool:
         return path.is_file() and path.suffix.lower() == ".npy"

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.class_folders import ClassFolders
-from foldtune.trainers.data.readers.delimited import DelimitedText
+from foldtune.trainers.data.readers.delimited import DelimitedText, RefusedForm
 from foldtune.trainers.data.readers.json_records import JsonLines, JsonRecords
 from foldtune.trainers.data.readers.metadata_folder import MetadataFolder
 from foldtune.trainers.data.readers.numpy_files import NpyArray, NpzArrays
 from foldtune.trainers.data.readers.parquet import Parquet
-from foldtune.trainers.data.readers.refused import RefusedForm
 from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
 from foldtune.wording import did_you_mean_file, shortened
 
@@ -33,11 +32,6 @@ READERS: tuple[Reader, ...] = (
 
 def read_source(path: Path, options: ReadOptions | None = None, readers: Sequence[Reader] = READERS) -> Source:
     """Read rows in whatever form they are; the container's own columns have the configured names.
-
-    Args:
-        path: file or folder.
-        options: names of the columns, and what is wanted; by default those of `ReadOptions`.
-        readers: forms to choose from.
 
     Raises:
         DataError: no such file, no known form, or what is wrong with it.

@@ -1,13 +1,16 @@
-"""What a reader of rows is given and returns."""
+"""What a reader of rows is given and returns, and the names of the parts of a split: train, val, test."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
+
+from foldtune.errors import DataError
 
 Part = Literal["train", "valid", "test"]
 """Rows that are wanted of a container with a split of its own: those to train with, to validate on, or to submit."""
@@ -58,19 +61,87 @@ class Source:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Reader(Protocol):
+class Reader(ABC):
     """One form of rows."""
 
-    @property
-    def own_target(self) -> str | None:
-        """Name by default of the column of labels that the form brings; None where a column has to be named."""
+    own_target: ClassVar[str | None] = None
+    """Name by default of the column of labels that the form brings; None where a column has to be named."""
 
+    @abstractmethod
     def matches(self, path: Path) -> bool:
         """Whether an existing file or folder is of this form, by its name and first bytes or by its entries."""
 
+    @abstractmethod
     def read(self, path: Path, options: ReadOptions) -> Source:
-        """The rows.
+        """The rows. Raises DataError: what is wrong with the file or folder, what is valid."""
 
-        Raises:
-            DataError: what is wrong with the file or folder, what is valid.
-        """
+
+SPLIT = "split"
+"""Column of a part's name, of rows whose container has a split."""
+PART_NAMES: Mapping[str, Part] = {
+    "train": "train",
+    "training": "train",
+    "val": "valid",
+    "valid": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+}
+_JUNK = ("__MACOSX",)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted; hidden ones and those that archives leave behind are left out."""
+    entries = sorted(folder.iterdir())
+    return [each for each in entries if each.is_dir() and not each.name.startswith(".") and each.name not in _JUNK]
+
+
+def part_of(name: str) -> Part | None:
+    """Return the part that a name is one of, None for any other name.
+
+    >>> part_of("Val"), part_of("nevus")
+    ('valid', None)
+    """
+    return PART_NAMES.get(name.casefold())
+
+
+def split_folders(folder: Path) -> dict[Part, Path]:
+    """Return the folder of each part, none where the folder has no split.
+
+    A folder has one where all its folders have names of parts, or where that of the training rows holds folders of its
+    own: a class may be called "train", too.
+
+    Raises:
+        DataError: two folders of one part.
+    """
+    inside = subfolders(folder)
+    named = [each for each in inside if part_of(each.name)]
+    train = [each for each in named if part_of(each.name) == "train"]
+    if not train or (len(named) < len(inside) and not any(subfolders(each) for each in train)):
+        return {}
+    return _one_each(folder, named)
+
+
+def _one_each(folder: Path, named: Iterable[Path]) -> dict[Part, Path]:
+    found: dict[Part, Path] = {}
+    for each in named:
+        part = part_of(each.name)
+        assert part is not None
+        if part in found:
+            raise DataError([f"{folder}: {found[part].name} and {each.name} are both the {part} part; keep one"])
+        found[part] = each
+    return found
+
+
+def parts_for(wanted: Part, existing: Iterable[Part], source: Path) -> tuple[Part, ...]:
+    """Return the parts to read of those that exist: validation rows lie beside training rows.
+
+    Raises:
+        DataError: there is no such part.
+    """
+    parts: tuple[Part, ...] = ("train", "valid") if wanted == "train" else (wanted,)
+    known = list(existing)
+    if wanted not in known:
+        raise DataError([f"{source}: has no {wanted} part; it has: {', '.join(known)}"])
+    return tuple(part for part in parts if part in known)

@@ -24,7 +24,6 @@ def unpacked(path: Path, options: ReadOptions, files: Callable[[], Iterable[tupl
     """Return a folder that holds the images of a container, which is as it was when they were written.
 
     Args:
-        path: file of the container.
         options: folder below which to write; the part and the column of images are part of the folder's name.
         files: called where the folder is not there yet; gives names (relative, unique) and contents.
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from foldtune.errors import DataError
+from foldtune.trainers.data.exclude import without_marked
+from foldtune.trainers.data.labels import LabelRules, RareLabels
 from foldtune.trainers.data.target_forms.columns import (
+    Uncertain,
+    Values,
     chosen_columns,
     column_values,
     multi_hot_labels,
+    needs_weights,
     one_hot_labels,
+    soft_columns,
 )
 from foldtune.trainers.data.target_forms.list_text import ListForm, lists_of
-from foldtune.trainers.data.target_forms.soft_columns import Uncertain, Values, needs_weights, soft_columns
-from foldtune.trainers.data.target_forms.weight_text import weight_text
-from foldtune.trainers.data.target_forms.weights import holds_weights
+from foldtune.trainers.data.target_forms.weights import holds_weights, weight_text
+from foldtune.wording import first_few
 
 SEPARATORS = ("|", ";", ",", "\x1f")
 """Separators between labels that were no text before, of which the first that no label has is taken."""
@@ -71,11 +76,7 @@ class LabelText:
 
 
 def label_text(frame: pd.DataFrame, form: TargetForm, source: Path | str) -> LabelText:
-    """Return the table with its labels as text.
-
-    Raises:
-        DataError: labels that are not in that form, with their rows.
-    """
+    """Return the table with its labels as text. Raises DataError: labels that are not in that form, with their rows."""
     if form.columns is not None:
         return _of_columns(frame, form, source)
     if form.uncertain is not None:
@@ -103,9 +104,9 @@ def _of_columns(frame: pd.DataFrame, form: TargetForm, source: Path | str) -> La
     if needs_weights(values, several=form.several, uncertain=form.uncertain):
         return _weighted(frame, form, columns, values, source)
     if form.several:
-        text = join_labels(frame, form, multi_hot_labels(frame, columns, source), columns)
+        text = join_labels(frame, form, multi_hot_labels(values, columns, source), columns)
         return replace(text, notes=(*text.notes, *_blank(frame[list(columns)])))
-    labels = pd.Series(one_hot_labels(frame, columns, source, form.none_label), index=frame.index, dtype=object)
+    labels = pd.Series(one_hot_labels(values, columns, source, form.none_label), index=frame.index, dtype=object)
     return LabelText(frame.assign(**{form.name: labels.where(labels != "")}), "", _unseen(columns, set(labels)))
 
 
@@ -150,5 +151,42 @@ def _unseen(columns: Sequence[str], seen: set[str]) -> tuple[str, ...]:
     if not absent:
         return ()
     several = "columns are" if len(absent) > 1 else "column is"
-    shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
-    return (f"{len(absent)} {several} 1 in no row and no class: {shown}",)
+    return (f"{len(absent)} {several} 1 in no row and no class: {first_few(absent)}",)
+
+
+@dataclass(frozen=True)
+class LabelReading:
+    """How labels of a table are read.
+
+    Attributes:
+        form: how the table holds them.
+        mapping, on_missing, rare: rules for them, as of `LabelRules`.
+        marked: ids, in their canonical form, of rows that are left out whatever their labels.
+    """
+
+    form: TargetForm
+    mapping: Mapping[str, str | None] | None = None
+    on_missing: str = "error"
+    rare: RareLabels | None = None
+    marked: frozenset[str] = frozenset()
+    id_column: str = "image"
+
+    def unmarked(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
+        """The rows that are not marked, and how many are, by reason. Raises DataError."""
+        return without_marked(frame, self.id_column, self.marked, source)
+
+    def text(self, frame: pd.DataFrame, source: Path | str) -> LabelText:
+        """The table with its labels as text; raises DataError for labels that are not in that form."""
+        return label_text(frame, self.form, source)
+
+    def rules(self, separator: str) -> LabelRules:
+        """The rules for labels as text; of label lists with a separator each label has them."""
+        own = separator if self.form.several else None
+        return LabelRules(self.form.name, self.mapping, self.on_missing, own, self.rare)
+
+    def apply(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
+        """The rows that stay with their labels as text, and how many were left out, by reason. Raises DataError."""
+        frame, marked = self.unmarked(frame, source)
+        text = self.text(frame, source)
+        kept, left_out = self.rules(text.separator).apply(text.frame, source)
+        return kept, {**marked, **left_out}

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from foldtune.errors import DataError
-from foldtune.wording import first_few, shortened
+from foldtune.trainers.data.label_columns import parsed_cells
+from foldtune.wording import shortened
 
 ListForm = Literal["json", "python"]
 """Notation in which lists go back out."""
@@ -73,24 +72,11 @@ def lists_of(frame: pd.DataFrame, column: str, source: Path | str) -> tuple[list
         DataError: cells that are no lists among lists, or lists that cannot be read, with their rows.
     """
     cells = frame[column].fillna("").astype(str)
-    codes, texts = pd.factorize(cells)
-    lists = [is_list(text) for text in texts]
-    if not any(lists):
+    if not any(map(is_list, cells.unique())):
         return None
-    read: list[list[str]] = []
-    problems = []
-    for place, text in enumerate(texts):
-        try:
-            read.append(parse_list(text) if text.strip() else [])
-        except ValueError as error:
-            read.append([])
-            rows = np.flatnonzero(codes == place) + 1
-            problems.append(f"{source}: column '{column}': {error} (data rows {first_few(rows)})")
-    if problems:
-        more = [f"{source}: column '{column}' has {len(problems) - 3} more such cells"] if len(problems) > 3 else []
-        raise DataError(problems[:3] + more)
-    first = next((text.strip() for text, labels in zip(texts, read, strict=True) if labels), "[]")
-    return [read[code] for code in codes], "json" if first.startswith('["') else "python"
+    rows = parsed_cells(frame, column, source, lambda text: parse_list(text) if text.strip() else [])
+    first = next((text.strip() for text, labels in zip(cells, rows, strict=True) if labels), "[]")
+    return rows, "json" if first.startswith('["') else "python"
 
 
 def _written_items(inner: str, cell: str) -> list[Any]:

@@ -1,24 +1,116 @@
-"""Weights of labels in a table, in cells or in columns of fractions: soft targets, and cells that are unknown."""
+"""Weights of labels in a table, in cells such as ``{'a': 0.4, 'b': 0.6}``: soft targets, and cells that are unknown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import ast
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from foldtune.canonical import Spellings, canonical_text
-from foldtune.errors import DataError
-from foldtune.trainers.data.label_columns import Labels, encode_labels
-from foldtune.trainers.data.target_forms.weight_text import is_mapping_text, parse_weights
-from foldtune.wording import first_few, unknown
+from foldtune.trainers.data.label_columns import Labels, encode_labels, parsed_cells
+from foldtune.wording import shortened
+
+EXAMPLE = "{'a': 0.4, 'b': 0.6}"
+MAX_CELL = 1_000_000
+"""Characters of a cell."""
+UNKNOWN = math.nan
+"""Weight of a label of which a row does not state whether it is there."""
+
+
+def is_mapping_text(cell: str) -> bool:
+    """Return whether a cell is written as a mapping, well or badly.
+
+    >>> is_mapping_text(" {'a': 1}"), is_mapping_text("a")
+    (True, False)
+    """
+    return cell.lstrip().startswith("{")
+
+
+def parse_weights(cell: str) -> dict[str, float]:
+    """Return label → weight of a cell in JSON or in Python's notation; null and None are `UNKNOWN`.
+
+    Raises:
+        ValueError: no mapping, a label that is given twice, or a weight outside of 0 to 1.
+
+    >>> parse_weights("{'a': .4, 'b': 0.6}"), parse_weights("")
+    ({'a': 0.4, 'b': 0.6}, {})
+    """
+    if not cell.strip():
+        return {}
+    weights: dict[str, float] = {}
+    for label, value in _pairs(cell):
+        name = canonical_text(label) if isinstance(label, str) else str(label)
+        if isinstance(label, bool) or not isinstance(label, str | int | float) or not name:
+            raise ValueError(f"{shortened(repr(label))} is no label, in {shortened(cell)}")
+        if name in weights:
+            raise ValueError(f"label {shortened(repr(name))} is there more than once, in {shortened(cell)}")
+        weights[name] = _weight(value, name)
+    return weights
+
+
+def weight_text(weights: Mapping[str, float]) -> str:
+    """Return the cell that `parse_weights` reads as these weights, to the last bit.
+
+    >>> weight_text({"a": 0.4, "b": UNKNOWN})
+    '{"a": 0.4, "b": null}'
+    """
+    values = {label: None if math.isnan(value) else value for label, value in weights.items()}
+    return json.dumps(values, ensure_ascii=False)
+
+
+def _pairs(cell: str) -> Iterable[tuple[Any, Any]]:
+    if len(cell) > MAX_CELL:
+        raise ValueError(f"has {len(cell):,} characters; {MAX_CELL:,} can be read")
+    for text in dict.fromkeys([cell, _double_quoted(cell)]):
+        try:
+            found = json.loads(text, object_pairs_hook=_JsonPairs)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, _JsonPairs):
+            return found
+    return _python_pairs(cell)
+
+
+class _JsonPairs(list[tuple[str, Any]]):
+    """Pairs of an object in JSON, in which a key may be there twice."""
+
+
+def _double_quoted(cell: str) -> str:
+    """Return Python's notation as JSON where that takes no more than other quotes, which is read much faster."""
+    return cell if '"' in cell or "\\" in cell else cell.replace("'", '"')
+
+
+def _python_pairs(cell: str) -> list[tuple[Any, Any]]:
+    try:
+        body = ast.parse(cell.strip(), mode="eval").body
+        if isinstance(body, ast.Dict):
+            pairs = zip(body.keys, body.values, strict=True)
+            return [(ast.literal_eval(key or body), ast.literal_eval(value)) for key, value in pairs]
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        pass
+    raise ValueError(f"{shortened(repr(cell))} is no mapping of labels to weights, such as {EXAMPLE}")
+
+
+def _weight(value: object, name: str) -> float:
+    if value is None:
+        return UNKNOWN
+    what = f"{shortened(repr(value))} of label {shortened(repr(name))}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"weight {what} is no number")
+    if not 0 <= value <= 1:
+        raise ValueError(f"weight {what} is no probability, which is 0 to 1; divide votes by their number")
+    return float(value)
+
 
 Floats = npt.NDArray[np.float64]
-
-_SHOWN = 5
 
 
 def holds_weights(frame: pd.DataFrame, column: str) -> bool:
@@ -31,7 +123,6 @@ class LabelWeights:
     """Weights of labels in the N rows of a table.
 
     Attributes:
-        column: name of the column.
         cells: label → weight of each row, none in an empty cell; NaN where it is unknown.
     """
 
@@ -45,19 +136,7 @@ class LabelWeights:
         Raises:
             DataError: no such column, or cells that are no mapping of labels to weights, with their rows.
         """
-        if column not in frame:
-            raise DataError([f"{source}: {unknown('column', column, map(str, frame.columns))}"])
-        texts = frame[column].fillna("").astype(str)
-        read: dict[str, Mapping[str, float]] = {}
-        bad: dict[str, str] = {}
-        for text in texts.unique():
-            try:
-                read[text] = parse_weights(canonical_text(text))
-            except ValueError as error:
-                bad[text] = str(error)
-        if bad:
-            raise DataError(_problems(texts, bad, column, source))
-        return cls(column, tuple(read[text] for text in texts))
+        return cls(column, tuple(parsed_cells(frame, column, source, lambda text: parse_weights(canonical_text(text)))))
 
     @property
     def labels(self) -> Labels:
@@ -122,11 +201,3 @@ def renamed(cell: Mapping[str, float], new: Callable[[str], str | None]) -> dict
 def is_empty(cell: Mapping[str, float], one_class: bool) -> bool:
     """Return whether a row has no label: it names none or, where one class is wanted, gives none any weight."""
     return not any(cell.values()) if one_class else not cell  # NaN counts as a weight
-
-
-def _problems(texts: pd.Series[str], bad: Mapping[str, str], column: str, source: Path | str) -> list[str]:
-    """Return a line for each bad cell with its rows, of the first ones alone."""
-    places = {text: np.flatnonzero((texts == text).to_numpy()) + 1 for text in list(bad)[:_SHOWN]}
-    lines = [f"{source}: column '{column}', data rows {first_few(rows)}: {bad[text]}" for text, rows in places.items()]
-    more = len(bad) - _SHOWN
-    return [*lines, f"{source}: column '{column}' has {more:,} more such cells"] if more > 0 else lines

@@ -13,8 +13,7 @@ import shapely
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.source import Source
-from foldtune.trainers.detection.forms.labelled import LabelledPages
-from foldtune.trainers.detection.forms.page import Page
+from foldtune.trainers.detection.forms.page import LabelledPages, Page
 from foldtune.wording import first_few, shortened
 
 FORM = '{"images": [{"id": 1, "file_name": "NAME.jpg", …}], "annotations": [{"image_id": 1, "bbox": [x, y, w, h], …}]}'
@@ -92,7 +91,6 @@ def coco_text(pages: Sequence[Page], facts: Mapping[str, Any]) -> str:
     """Return pages as COCO JSON, annotations with scores.
 
     Args:
-        pages: images with boxes.
         facts: ids of images and categories of the COCO that was read; images that it lacks are numbered behind its own.
     """
     known: Mapping[str, Any] = facts.get("ids", {})

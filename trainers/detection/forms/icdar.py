@@ -11,10 +11,9 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.readers.source import ReadOptions, Source
-from foldtune.trainers.detection.forms.labelled import UNREADABLE, LabelledPages
-from foldtune.trainers.detection.forms.page import Page
-from foldtune.trainers.images.reading import image_suffixes
+from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
+from foldtune.trainers.detection.forms.page import UNREADABLE, LabelledPages, Page
+from foldtune.trainers.images.reading import is_image_name
 from foldtune.wording import shortened
 
 FORM = "x1,y1,x2,y2,x3,y3,x4,y4,text (or x1,y1,x2,y2,text of upright boxes)"
@@ -25,10 +24,10 @@ _CURVED = "####"
 _MAX_FILE_BYTES = 1 << 24
 
 
-class IcdarFolder:
+class IcdarFolder(Reader):
     """A folder of `gt_NAME.txt`, or of `NAME.txt` and no other files than pictures."""
 
-    own_target: str | None = "boxes"
+    own_target = "boxes"
 
     def matches(self, path: Path) -> bool:
         if not path.is_dir():
@@ -39,7 +38,7 @@ class IcdarFolder:
             return False
         rest = set(names) - set(texts)
         marked = any(_PREFIX.match(name) for name in texts)
-        return marked or all(_is_picture(name) for name in rest)
+        return marked or all(is_image_name(name) for name in rest)
 
     def read(self, path: Path, options: ReadOptions) -> Source:
         texts = sorted(name for name in os.listdir(path) if name.lower().endswith(".txt") and name[0] != ".")
@@ -53,14 +52,10 @@ class IcdarFolder:
             kept = [box for box in boxes if box["text"] != UNREADABLE]
             rows.left_out += len(boxes) - len(kept)
             rows.add(_PREFIX.sub("", name)[: -len(".txt")], None, None, kept)
-        beside = any(_is_picture(name) and Path(name).stem == rows.names[0] for name in os.listdir(path))
+        beside = any(is_image_name(name) and Path(name).stem == rows.names[0] for name in os.listdir(path))
         others = len(texts) - len(files)
         notes = [f"{path}: {others} text files without gt_ before their name are no labels"] if others else []
         return rows.source("icdar", images=path if beside else None, notes=notes)
-
-
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in image_suffixes()
 
 
 def _lines(path: Path, encoding: str) -> list[tuple[int, str]]:
@@ -108,7 +103,7 @@ def icdar_files(pages: Sequence[Page]) -> dict[str, str]:
     files = {}
     for page in pages:
         path = PurePosixPath(page.name)
-        stem = path.stem if _is_picture(page.name) else path.name
+        stem = path.stem if is_image_name(page.name) else path.name
         files[str(path.with_name(f"res_{stem}.txt"))] = "".join(map(_line, page.corners()))
     return files
 

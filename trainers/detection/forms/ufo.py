@@ -9,8 +9,7 @@ from typing import Any
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.source import Source
-from foldtune.trainers.detection.forms.labelled import UNREADABLE, LabelledPages
-from foldtune.trainers.detection.forms.page import Page
+from foldtune.trainers.detection.forms.page import UNREADABLE, LabelledPages, Page
 
 FORM = '{"images": {"NAME.jpg": {"img_w": 480, "img_h": 960, "words": {"1": {"points": [[x, y], …]}}}}}'
 

@@ -107,7 +107,7 @@ def _grey(values: npt.NDArray[Any], dataset: Dataset, window: Window | None) -> 
 
     modal = np.asarray(apply_modality_lut(values, dataset))
     if window is not None:
-        return window.apply(modal), str(window)
+        return _by_range(modal, window)
     if "VOILUTSequence" in dataset:
         depth = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
         return scale(np.asarray(apply_voi_lut(modal, dataset, prefer_lut=True)), 0, 2.0**depth - 1), _OWN
@@ -120,9 +120,8 @@ def _grey(values: npt.NDArray[Any], dataset: Dataset, window: Window | None) -> 
 
 
 def _by_range(values: npt.NDArray[Any], window: Window | None) -> tuple[Uint8, str]:
-    if window is not None:
-        return window.apply(values), str(window)
-    return to_uint8(values if values.dtype.kind == "f" or values.dtype == np.uint16 else values.astype(np.int64))
+    plain = values.dtype.kind == "f" or values.dtype == np.uint16
+    return to_uint8(values if plain else values.astype(np.int64), window=window)
 
 
 def _own_window(dataset: Dataset) -> tuple[float, float] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.wording import shortened
+from foldtune.wording import shortened, unknown
 
 PERCENTILES = (0.5, 99.5)
 FORMS = "auto, [low, high] in the files' own values, percentiles, or {percentiles: [low, high]}"
@@ -90,3 +90,32 @@ def window_to_plain(window: Window | None) -> str | list[float] | dict[str, list
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+PIXEL_RANGES = ("used", "uint16")
+"""`used`: as `deep_pixels`. `uint16`: 0 to 65,535 whatever the file, values outside of it clipped."""
+MAX_MEGAPIXELS = 179.0
+"""Default bound of the pixels that one image may have in memory: some 0.5 GB as RGB."""
+
+
+@dataclass(frozen=True)
+class PixelLimits:
+    """What becomes of pixels that are deep or many.
+
+    Attributes:
+        pixel_range: range of pixels deeper than 8 bits, one of `PIXEL_RANGES`.
+        max_megapixels: millions of pixels that an image may have in memory, > 0. A JPEG or JPEG 2000 file may have
+            more, since it is decoded at a fraction of its size.
+        window: values of deep pixels that become 0 and 255, in place of `pixel_range`; None is by the file.
+    """
+
+    pixel_range: str = "used"
+    max_megapixels: float = MAX_MEGAPIXELS
+    window: Window | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixel_range not in PIXEL_RANGES:
+            raise ValueError(unknown("pixel_range", self.pixel_range, PIXEL_RANGES))
+
+
+DEFAULT_LIMITS = PixelLimits()

@@ -22,7 +22,8 @@ def test_one_hot_is_the_name_of_the_column(one: str, zero: str) -> None:
     labels = np.random.default_rng(0).integers(0, 3, 50)
     frame = pd.DataFrame(np.where(np.eye(3)[labels] == 1, one, zero), columns=list(NAMES))
     assert (
-        one_hot_labels(frame, NAMES, "t.csv") == frame.apply(lambda row: NAMES[list(row).index(one)], axis=1).tolist()
+        one_hot_labels(column_values(frame, NAMES, "t.csv"), NAMES, "t.csv")
+        == frame.apply(lambda row: NAMES[list(row).index(one)], axis=1).tolist()
     )
 
 
@@ -39,20 +40,24 @@ def test_one_hot_is_the_name_of_the_column(one: str, zero: str) -> None:
 )
 def test_what_is_not_one_hot_is_named_with_its_rows(rows: tuple[str, ...], words: str) -> None:
     with pytest.raises(DataError) as raised:
-        one_hot_labels(table(*rows), NAMES, "t.csv")
+        one_hot_labels(column_values(table(*rows), NAMES, "t.csv"), NAMES, "t.csv")
     assert words in str(raised.value)
 
 
 def test_rows_without_a_1_are_a_class_of_their_own_if_it_has_a_name() -> None:
-    assert one_hot_labels(table("0,0,1", "0,0,0", ",,"), NAMES, "t", "healthy") == ["BCC", "healthy", ""]
-    assert one_hot_labels(table("0,0,1", ",,"), NAMES, "t") == ["BCC", ""]
+    assert one_hot_labels(column_values(table("0,0,1", "0,0,0", ",,"), NAMES, "t.csv"), NAMES, "t", "healthy") == [
+        "BCC",
+        "healthy",
+        "",
+    ]
+    assert one_hot_labels(column_values(table("0,0,1", ",,"), NAMES, "t.csv"), NAMES, "t") == ["BCC", ""]
 
 
 def test_values_are_the_numbers_of_the_table() -> None:
     values = column_values(table("0.25,.5,", "1,0,True"), NAMES, "t")
     np.testing.assert_array_equal(values, [[0.25, 0.5, np.nan], [1, 0, 1]])
     with pytest.raises(DataError, match="neither 0 nor 1"):
-        on_columns(table("0.25,.5,", "1,0,True"), NAMES, "t")
+        on_columns(column_values(table("0.25,.5,", "1,0,True"), NAMES, "t"), NAMES, "t")
 
 
 def test_multi_hot_becomes_a_list_of_labels_with_a_separator_that_no_label_has() -> None:

@@ -80,5 +80,5 @@ def test_cells_that_are_no_lists_among_lists_are_named_with_their_rows() -> None
     frame = pd.DataFrame({"labels": ["['a']", "b", "['c'"]})
     with pytest.raises(DataError) as raised:
         label_text(frame, TargetForm("labels", several=True), "t.csv")
-    assert "'b' is no list of labels, such as ['a', 'b'] (data rows 2)" in str(raised.value)
-    assert "(data rows 3)" in str(raised.value)
+    assert "data rows 2: 'b' is no list of labels, such as ['a', 'b']" in str(raised.value)
+    assert "data rows 3: " in str(raised.value)

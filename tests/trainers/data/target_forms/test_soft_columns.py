@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.target_forms.soft_columns import needs_weights, soft_columns
+from foldtune.trainers.data.target_forms.columns import needs_weights, soft_columns
 
 NAMES = ("a", "b")
 CELLS = np.array([[1.0, 0.0], [-1.0, 1.0], [np.nan, -1.0], [np.nan, np.nan]])

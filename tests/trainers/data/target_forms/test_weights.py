@@ -12,8 +12,7 @@ import pytest
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.labels import LabelRules
-from foldtune.trainers.data.target_forms.weight_text import parse_weights, weight_text
-from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights
+from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights, parse_weights, weight_text
 
 
 @pytest.mark.parametrize(
