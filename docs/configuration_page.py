@@ -42,6 +42,7 @@ SETTINGS = {
     "train_last": "layer groups that train beside the head, 0: all",
     "tta": "views of an image in validation and prediction",
     "crop": "part of an image that training sees, see below",
+    "extra_weight": "factor of the loss of rows of `data.extra`, times their own weight",
     "mixup": "alpha of the Beta distribution that mixes pairs of images, 0: off",
 }
 """Meaning of a trial's settings."""

@@ -15,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +36,8 @@ _DELIMITERS = "\t;|"
 """Delimiters of a table whose header has no comma, the most frequent first."""
 REPEATED = "repeated"
 """Key of a table's `attrs`: names of columns that its header has more than once."""
+TRAILING = "trailing"
+"""Key of a table's `attrs`: whether empty cells beyond the header were dropped."""
 _HEADER = re.compile(r"[^\r\n]*[^\s][^\r\n]*")
 _SHOWN = 3
 _SAMPLE = 1 << 16
@@ -75,6 +78,7 @@ def read_csv(path: Path, *, empty_is_missing: bool = True, encoding: str | None 
     if len(text) > MAX_CELL:
         _check_cells(path, frame)
     frame.attrs[REPEATED] = _repeated_columns(text, delimiter)
+    frame.attrs[TRAILING] = frame.attrs.get(TRAILING, False) or _has_trailing(text, delimiter)
     return frame
 
 
@@ -118,6 +122,13 @@ def _repeated_columns(text: str, delimiter: str) -> list[str]:
     header = _HEADER.search(text)
     names = next(csv.reader([header[0]], delimiter=delimiter), []) if header else []
     return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _has_trailing(text: str, delimiter: str) -> bool:
+    """Whether the first row has an empty cell beyond the header: where all have, pandas drops them silently."""
+    lines = [line[0] for line in islice(_HEADER.finditer(text), 2)]
+    cells = list(csv.reader(lines, delimiter=delimiter))
+    return len(cells) == 2 and len(cells[1]) > len(cells[0]) and not cells[1][-1].strip()
 
 
 def _parse(path: Path, text: str, delimiter: str, missing: list[str]) -> pd.DataFrame:
@@ -250,7 +261,9 @@ def _without_ragged_ends(path: Path, text: str, delimiter: str, missing: list[st
     if not rows or len(set(header)) < len(header):
         raise _refused(path, _one_line(error)) from None
     frame = pd.DataFrame(rows, columns=header, dtype=object)
-    return frame.where(frame != "", float("nan")) if missing else frame
+    frame = frame.where(frame != "", float("nan")) if missing else frame
+    frame.attrs[TRAILING] = True
+    return frame
 
 
 def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:

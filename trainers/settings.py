@@ -60,6 +60,7 @@ class TrialSettings:
     layer_decay (lr factor a layer towards the input), patience (epochs without improvement before the end).
     `train_last` n > 0 trains the head and the n layer groups before it alone (`trainers.networks.models`);
     0 trains all.
+    `extra_weight` is a factor of the loss of rows that only ever train (`data.extra`), beside their own.
     `tta` names the views of an image in validation and prediction (`trainers.loading.tta`), never in training.
     `postprocess` holds fixed values, or is TUNED: then it is fitted to the validation scores of each epoch, and every
     figure of the trial is cross-fitted. amp "auto" is bf16 on a GPU that has it, fp16 on an older one, off on a CPU.
@@ -89,6 +90,7 @@ class TrialSettings:
     tta: str = choice("none", *TTA)
     crop: Component = _DEFAULTS["crop"]
     mixup: float = number(0.0, 0.0, 10.0)
+    extra_weight: float = number(1.0, 0.0, 100.0, open_low=True)
 
 
 _PLAIN = tuple(f.name for f in fields(TrialSettings) if f.name not in {*COMPONENTS, "postprocess"})
@@ -97,6 +99,8 @@ _PLAIN = tuple(f.name for f in fields(TrialSettings) if f.name not in {*COMPONEN
 def settings_to_dict(settings: TrialSettings) -> dict[str, Any]:
     """Plain mappings, numbers and texts, for JSON; `parse_settings` reads it back to an equal value."""
     plain = {name: getattr(settings, name) for name in _PLAIN}
+    if settings.extra_weight == 1.0:  # checkpoints of before have no such setting
+        del plain["extra_weight"]
     components = {name: getattr(settings, name).to_dict() for name in COMPONENTS}
     return plain | components | {"postprocess": _thaw(settings.postprocess)}
 

@@ -14,7 +14,7 @@ from foldtune.search.audit.doubtful import find_doubtful
 from foldtune.search.audit.duplicates import find_duplicates
 from foldtune.search.audit.findings import COPY, NEAR, SHARED, Finding, findings_frame, scope_of
 from foldtune.search.audit.pictures import Pictures, read_pictures
-from foldtune.search.audit.rows import AuditRows
+from foldtune.search.audit.rows import AuditRows, without_extra
 from foldtune.search.runs.run import Run
 
 Progress = Callable[[int, int], None]
@@ -65,10 +65,11 @@ def audit_rows(name: str, rows: AuditRows, decoders: int, progress: Progress | N
     pictures = read_pictures(rows.paths, rows.data, decoders, progress)
     findings = [*pictures.findings, *find_duplicates(rows, pictures)]
     files = file_columns(rows, pictures)
-    notes = [*rows.notes, *leak_notes(rows, {**rows.cells, **files})]
+    own, columns = without_extra(rows, {**rows.cells, **files})
+    notes = [*rows.notes, *leak_notes(own, columns)]
     shared = {column: values for column, values in rows.cells.items() if column in rows.shared}
-    shift = measure_shift(rows, {**shared, **files, **colour_columns(pictures)})
-    notes += [] if shift is None else shift_notes(rows, shift)
+    shift = measure_shift(own, without_extra(rows, {**shared, **files, **colour_columns(pictures)})[1])
+    notes += [] if shift is None else shift_notes(own, shift)
     if run is not None:
         doubts = find_doubtful(run, rows)
         alike, lines = find_alike(run, rows, pictures.plain, findings, decoders, progress)

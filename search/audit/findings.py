@@ -12,11 +12,11 @@ from foldtune.search.audit.rows import AuditRows
 BROKEN, TRUNCATED, ONE_COLOUR = "broken", "truncated", "one_colour"
 COPY, NEAR = "copy", "near_duplicate"
 ALIKE, DOUBTFUL = "alike", "doubtful_label"
-TRAIN_TEST, TWO_FOLDS, TWO_GROUPS = "train and test", "two folds", "two groups"
+TRAIN_TEST, TWO_FOLDS, EXTRA, TWO_GROUPS = "train and test", "two folds", "extra and fold", "two groups"
 ONE_GROUP, ONE_FOLD, TEST = "one group", "one fold", "test"
-SCOPES = (TRAIN_TEST, TWO_FOLDS, TWO_GROUPS, ONE_FOLD, ONE_GROUP, TEST)
+SCOPES = (TRAIN_TEST, TWO_FOLDS, EXTRA, TWO_GROUPS, ONE_FOLD, ONE_GROUP, TEST)
 """Where the two images of a pair lie, what distorts figures most first."""
-SHARED = (TRAIN_TEST, TWO_FOLDS)
+SHARED = (TRAIN_TEST, TWO_FOLDS, EXTRA)
 """Scopes in which a model is judged by an image that it was trained on."""
 COLUMNS = (
     "exclude",
@@ -68,7 +68,8 @@ def scope_of(rows: AuditRows, finding: Finding) -> str:
     if rows.is_test[one] or rows.is_test[other]:
         return TEST if rows.is_test[one] and rows.is_test[other] else TRAIN_TEST
     if rows.folds[one] != rows.folds[other]:
-        return TWO_FOLDS
+        extra = rows.is_extra is not None and bool(rows.is_extra[one] or rows.is_extra[other])
+        return EXTRA if extra else TWO_FOLDS
     if rows.groups is None:
         return ONE_FOLD
     return ONE_GROUP if rows.groups[one] == rows.groups[other] else TWO_GROUPS
@@ -94,7 +95,7 @@ def _described(rows: AuditRows, row: int) -> dict[str, str]:
     is_test = bool(rows.is_test[row])
     return {
         "image": str(rows.ids[row]),
-        "set": "test" if is_test else "train",
+        "set": "test" if is_test else "extra" if rows.is_extra is not None and rows.is_extra[row] else "train",
         "fold": "" if rows.folds[row] < 0 else str(rows.folds[row]),
         "group": "" if rows.groups is None or is_test else str(rows.groups[row]),
         "label": str(rows.labels[row]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from foldtune.errors import DataError, InputError
 from foldtune.search.assess.preview import label_texts
 from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.runs.dataset import read_labelled, read_labels, read_rows, read_unlabelled
+from foldtune.search.runs.dataset import read_labelled, read_labels, read_unlabelled
 from foldtune.search.runs.given_splits import split_rows, with_given_number
+from foldtune.search.runs.rows import read_rows
 from foldtune.search.runs.run import Run, rows_of_run
 from foldtune.trainers.data.readers import Part
 from foldtune.trainers.data.table import Table
@@ -42,6 +43,7 @@ class AuditRows:
         cells: (N,) texts of each other column of the tables by name, "" where a table lacks it.
         shared: names of the columns that both tables have.
         notes: what is spelled in two ways, or doubtful for other reasons, a line each.
+        is_extra: (N,) whether a row is one of `data.extra`; None without such rows.
     """
 
     task: Task
@@ -56,6 +58,7 @@ class AuditRows:
     cells: Mapping[str, npt.NDArray[np.object_]] = field(default_factory=dict)
     shared: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    is_extra: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -69,6 +72,25 @@ class AuditRows:
     def test(self) -> npt.NDArray[np.int64]:
         """Places of the rows to submit."""
         return np.flatnonzero(self.is_test)
+
+
+def without_extra(
+    rows: AuditRows, columns: Mapping[str, npt.NDArray[Any]]
+) -> tuple[AuditRows, dict[str, npt.NDArray[Any]]]:
+    """Return rows and columns (N,) of them without the rows of `data.extra`, which have other columns and origins."""
+    if rows.is_extra is None:
+        return rows, dict(columns)
+    kept = np.flatnonzero(~rows.is_extra)
+    arrays = ((each.name, getattr(rows, each.name)) for each in fields(rows) if each.name != "targets")
+    chosen: dict[str, Any] = {name: values[kept] for name, values in arrays if isinstance(values, np.ndarray)}
+    own = replace(
+        rows,
+        **chosen,
+        paths=tuple(rows.paths[row] for row in kept),
+        targets=rows.targets[kept[kept < len(rows.targets)]],
+        cells={name: values[kept] for name, values in rows.cells.items()},
+    )
+    return own, {name: values[kept] for name, values in columns.items()}
 
 
 def rows_of_config(config: RunConfig) -> AuditRows:
@@ -119,6 +141,7 @@ def joined_rows(
         _texts([*_labels(task, table), *([""] * further)]),
         table.targets,
         notes=(*table.notes, *task.label_warnings, *(() if test is None else test.notes)),
+        is_extra=None if table.extra_weights is None else np.append(table.extra_weights > 0, np.zeros(further, bool)),
     )
 
 

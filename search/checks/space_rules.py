@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from foldtune.errors import InputError
+from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import RunConfig
 from foldtune.spaces import Space
 from foldtune.spaces.presets import list_presets, merge_presets, preset_of, tasks_of
@@ -85,6 +86,12 @@ def check_case_reduce(space: Space, case_column: str | None) -> None:
         raise InputError(
             f"space.postprocess.{CASE_REDUCE}: there are no cases; name data.case, or several columns as data.id"
         )
+
+
+def check_extra_weight(space: Space, data: DataConfig) -> None:
+    """Check that a space weighs rows that only ever train only where a configuration names some. Raises InputError."""
+    if not data.extra and any(entry.location.keys == ("extra_weight",) for entry in space.entries):
+        raise InputError("space.extra_weight: there are no such rows; name data.extra, or leave it out")
 
 
 LABELS = ("1", "2")

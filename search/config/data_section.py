@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from foldtune.errors import SettingsError
 from foldtune.home import expanded, user_cache_folder
+from foldtune.search.config.extra_section import ExtraRows
+from foldtune.search.config.label_maps import label_map
 from foldtune.search.config.section import Section, stated, usable_path
 from foldtune.search.config.target_columns import columns_of_labels, name_of_columns
 from foldtune.trainers.data.cases import CASE
@@ -86,6 +88,9 @@ class DataConfig(Section):
     on_broken: Literal["error", "skip"] = Field("error", description="what an unreadable image does")
     sample_submission: Path | None = Field(None, description="CSV whose columns and ids a submission has")
     exclude: Path | None = Field(None, description="audit.csv: rows marked in its column exclude are left out")
+    extra: tuple[ExtraRows, ...] = Field(
+        (), description="list of {table, images, target_map, weight}: rows that only ever train"
+    )
 
     @field_validator("root", "cache", *DATA_PATHS, mode="before")
     @classmethod
@@ -130,22 +135,10 @@ class DataConfig(Section):
     @field_validator("target_map", "judge_map", mode="before")
     @classmethod
     def _labels_are_text(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        switches = [each for pair in value.items() for each in pair if isinstance(each, bool)]
-        if switches:
-            raise ValueError("labels are text: quote true and false")
-        if not value or any(not isinstance(each, str | int | float | None) for pair in value.items() for each in pair):
-            raise ValueError("must map each old label to a new one, or to null to leave its rows out")
-        texts = [str(label).strip() for label in value]
-        if repeated := sorted({text for text in texts if texts.count(text) > 1}):
-            raise ValueError(f"label {repeated[0]!r} is given more than once; keep one")
-        new = [None if label is None else str(label).strip() for label in value.values()]
-        if "" in new:
-            raise ValueError("a new label cannot be empty; null leaves the rows of a label out")
-        if None in new and info.field_name == "judge_map":
+        labels = label_map(value)
+        if info.field_name == "judge_map" and isinstance(labels, dict) and None in labels.values():
             raise ValueError("a label cannot be left out of the judgement; data.target_map leaves out its rows")
-        return dict(zip(texts, new, strict=True))
+        return labels
 
     @field_validator("preprocess", mode="before")
     @classmethod
@@ -203,7 +196,8 @@ class DataConfig(Section):
     @property
     def tables(self) -> tuple[Path | None, ...]:
         """Files that are read, which no output may replace."""
-        return self.train, self.valid, self.test, self.sample_submission, self.exclude
+        named = (each.table for each in self.extra)
+        return self.train, self.valid, self.test, self.sample_submission, self.exclude, *named
 
     @property
     def size(self) -> tuple[int, int]:
@@ -237,16 +231,24 @@ class DataConfig(Section):
     def moved(self, root: Path) -> DataConfig:
         """The same of data that lie under `root` now: absolute paths under the former root go along."""
         former, root = self.root, expanded(root).resolve()
-        paths = {name: path for name in DATA_PATHS if (path := getattr(self, name)) is not None}
-        if former is None or not any(path.is_relative_to(former) for path in paths.values()):
+        if former is None or not any(path.is_relative_to(former) for path in self._given_paths().values()):
             raise ValueError(f"none of the run's data lie under {former}, its data.root: move them back")
-        inside = {name: root / path.relative_to(former) for name, path in paths.items() if path.is_relative_to(former)}
-        return self.model_copy(update={**inside, "root": root})
+        moved = self._placed(lambda path: root / path.relative_to(former) if path.is_relative_to(former) else path)
+        return moved.model_copy(update={"root": root})
 
     def resolved(self, folder: Path) -> DataConfig:
         """The same with absolute paths: relative ones lie under `root`, and that under `folder`."""
         root = (folder / expanded(self.root)).resolve() if self.root else folder.resolve()
-        paths = {
-            name: (root / expanded(path)).resolve() for name in DATA_PATHS if (path := getattr(self, name)) is not None
-        }
-        return self.model_copy(update={**paths, "root": root})
+        return self._placed(lambda path: (root / expanded(path)).resolve()).model_copy(update={"root": root})
+
+    def _given_paths(self) -> dict[str, Path]:
+        return {name: path for name in DATA_PATHS if (path := getattr(self, name)) is not None}
+
+    def _placed(self, place: Callable[[Path], Path]) -> DataConfig:
+        """The same with each path that is given replaced by `place` of it."""
+        extra = tuple(
+            each.model_copy(update={name: place(path) for name, path in each.paths.items()}) for each in self.extra
+        )
+        return self.model_copy(
+            update={name: place(path) for name, path in self._given_paths().items()} | {"extra": extra}
+        )

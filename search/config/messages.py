@@ -73,23 +73,28 @@ def _keys_named(key: str) -> list[str]:
 def _model(loc: tuple[str, ...]) -> type[BaseModel]:
     model: type[BaseModel] = RunConfig
     for part in loc:
-        model = _type(model.model_fields[part])
+        if not part.isdigit():  # else the place in a list of such sections
+            model = _type(model.model_fields[part])
     return model
 
 
 def _field(loc: tuple[str, ...]) -> FieldInfo:
     """The field of a key path; for a part of a plain value (`space.3`) the field that holds the value."""
-    section, *rest = loc
+    section, *rest = (part for part in loc if not part.isdigit())
     field = RunConfig.model_fields[section]
-    inner = _type(field)
-    if rest and isinstance(inner, type) and issubclass(inner, BaseModel):
-        return inner.model_fields[rest[0]]
+    for part in rest:
+        inner = _type(field)
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        field = inner.model_fields[part]
     return field
 
 
 def _type(field: FieldInfo) -> Any:
-    """Type of a field; of an optional one without None."""
+    """Type of a field; of an optional one without None, of a list of sections that of one."""
     choices = [choice for choice in get_args(field.annotation) if choice is not type(None)]
+    if choices[1:] == [Ellipsis] and isinstance(choices[0], type) and issubclass(choices[0], BaseModel):
+        return choices[0]
     is_union = type(None) in get_args(field.annotation)
     return choices[0] if is_union else field.annotation
 

@@ -37,7 +37,7 @@ class NewImages:
         ids: (N,) names in the output.
         paths: N files.
         left_out: number of entries of a folder that are left out, by reason.
-        columns: metadata of the N images, None where no table has them.
+        columns: metadata of what is judged, None where no table has them.
         cases: (N,) case of each image, those of one case behind each other; None where images are judged.
     """
 
@@ -138,19 +138,29 @@ def _in_folder(source: Path) -> NewImages:
     return NewImages(names, paths, left_out)
 
 
-def with_columns(images: NewImages, kinds: Mapping[str, Kind], table: Path, id_column: str) -> NewImages:
-    """Return the images with columns of a CSV, which names them as they are named in the output.
+def with_columns(
+    images: NewImages, kinds: Mapping[str, Kind], table: Path, id_column: str, case: CaseColumns | None = None
+) -> NewImages:
+    """Return the images with columns of a CSV, which names them, or their cases, as they are named in the output.
+
+    Args:
+        case: columns of the CSV by which cases are judged, None where images are.
 
     Raises:
         InputError: an absent column, cells that are no numbers, or not one of the images in it.
         DataError: the CSV cannot be read.
     """
     frame = read_source(table, ReadOptions(id_column, part="test", unpacked=default_cache_dir() / "unpacked")).frame
+    if case is not None and case.name not in frame:
+        frame, id_column = case.rows(frame, id_column, table)
+    id_column = id_column if case is None else case.name
     if id_column not in frame:
         raise InputError(f"{table}: {unknown('column', id_column, map(str, frame.columns))}; give --id")
-    if not names_any(images.ids, frame[id_column].fillna("").astype(str)):
-        raise InputError(f"{table}: names none of the {len(images.ids)} images (first: {images.ids[0]})")
-    return replace(images, columns=columns_of(frame, id_column, kinds, images.ids, table))
+    if not names_any(images.judged, frame[id_column].fillna("").astype(str)):
+        what = "images" if case is None else "cases"
+        raise InputError(f"{table}: names none of the {len(images.judged)} {what} (first: {images.judged[0]})")
+    cases = case is not None
+    return replace(images, columns=columns_of(frame, id_column, kinds, images.judged, table, cases=cases))
 
 
 def check_inside(images: NewImages, folder: Path, source: Path) -> None:

@@ -229,7 +229,9 @@ class StoredEnsemble:
         for part in whole_cases(images.units, size):
             units = images.units[part]
             own = None if images.cases is None else units
-            columns = None if images.columns is None else images.columns.select(part)
+            columns = images.columns
+            if columns is not None and own is None:  # else they are those of the cases, by their place
+                columns = columns.select(part)
             frame, broken = self._part(images.paths[part], columns, options, progress, render, own)
             frames.append(frame if own is not None else frame.set_index(frame.index + part.start))
             reasons |= {int(units[row]) if own is None else row: reason for row, reason in broken.items()}

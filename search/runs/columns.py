@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.canonical import canonical_text
+from foldtune.canonical import Spellings, canonical_text
 from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import DataConfig
-from foldtune.search.runs.dataset import read_rows
+from foldtune.search.runs.rows import read_rows
 from foldtune.search.voting.columns import Columns, Kind
+from foldtune.trainers.data.table import group_names
 from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
 from foldtune.trainers.tasks import Task
-from foldtune.wording import first_few, unknown
+from foldtune.wording import first_few, shortened, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
+CASE_NAME = "\0case"
+"""Column of the cases in a table of one row a case; no table has one of that name."""
 MAX_CATEGORY = 100
 """Characters of a category; longer ones are cut."""
 
@@ -59,12 +62,21 @@ def check_columns(data: DataConfig, task: Task) -> None:
 
 
 def columns_of(
-    frame: pd.DataFrame, id_column: str, kinds: Mapping[str, Kind], ids: Sequence[str], source: Path
+    frame: pd.DataFrame,
+    id_column: str,
+    kinds: Mapping[str, Kind],
+    ids: Sequence[str],
+    source: Path,
+    *,
+    cases: bool = False,
 ) -> Columns:
     """Return columns of rows, by their ids, from a table; a row that it lacks has none of them.
 
+    Args:
+        cases: whether ids are names of cases, all rows of which have one value, or none.
+
     Raises:
-        InputError: an absent column, or cells that are no numbers.
+        InputError: an absent column, cells that are no numbers, or cases with several values.
     """
     problems = [
         f"data.columns: {unknown(f'column of {source}:', name, map(str, frame.columns))}"
@@ -73,7 +85,10 @@ def columns_of(
     ]
     if problems:
         raise InputError(problems)
-    rows = _rows_of(ids, frame[id_column].fillna("").astype(str))
+    names = frame[id_column].fillna("").astype(str)
+    if cases:
+        frame, names = _one_row_a_case(frame[list(kinds)], names, source)
+    rows = _rows_of_cases(ids, names) if cases else _rows_of(ids, names)
     values: dict[str, npt.NDArray[Any]] = {}
     for name, kind in kinds.items():
         cells = frame[name].fillna("").astype(str).str.strip()
@@ -87,6 +102,30 @@ def columns_of(
     if problems:
         raise InputError(problems)
     return Columns(values)
+
+
+def _one_row_a_case(frame: pd.DataFrame, names: pd.Series, source: Path) -> tuple[pd.DataFrame, pd.Series]:
+    """Return one row a case: of each column the value of the first row that has one. Raises InputError for several."""
+    texts = frame.fillna("").astype(str).map(canonical_text)
+    cells: Any = texts.where(texts != "").groupby(group_names(names.tolist()), sort=False)
+    several = cells.nunique() > 1
+    problems = [
+        f"data.columns.{name}: {int(torn.sum())} cases of {source} have several values (first: "
+        f"{shortened(repr(str(torn.idxmax())))}); a case is judged as one, so its rows have one value"
+        for name, torn in several.items()
+        if torn.any()
+    ]
+    if problems:
+        raise InputError(problems)
+    first = cells.first().reset_index(names=CASE_NAME)
+    return first.drop(columns=CASE_NAME), first[CASE_NAME]
+
+
+def _rows_of_cases(ids: Sequence[str], names: Iterable[str]) -> npt.NDArray[np.int64]:
+    """Return the row (N,) of each case among names, -1 without one, in whatever spelling that joins rows to cases."""
+    names = list(names)
+    place, known = {name: row for row, name in enumerate(names)}, Spellings(names)
+    return np.array([place.get(known.find(name) or "", -1) for name in ids], dtype=np.int64)
 
 
 def names_any(ids: Sequence[str], names: Iterable[str]) -> bool:
@@ -120,9 +159,11 @@ def _columns(data: DataConfig, task: Task, tables: Sequence[Path], ids: Sequence
             frame = read_rows(data, task, table, "test" if table == data.test else "train").frame
         except DataError:
             return None  # which the check of the rows words
-        if data.image_column not in frame:
+        if data.judged_column not in frame:
             return None
-        found.append(columns_of(frame, data.image_column, data.columns, ids, table))
+        found.append(
+            columns_of(frame, data.judged_column, data.columns, ids, table, cases=data.case_column is not None)
+        )
     return _first_known(found)
 
 

@@ -14,18 +14,18 @@ import numpy.typing as npt
 from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED
 from foldtune.errors import DataError, InputError
-from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig, default_cache_dir
+from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig
+from foldtune.search.runs.extra import extra_notes, with_extra
 from foldtune.search.runs.given_splits import given_by, named_by_key
 from foldtune.search.runs.label_forms import check_marked, label_reading, marks_notes, target_form
-from foldtune.trainers.data.cases import one_row_an_image
+from foldtune.search.runs.rows import layout_of, read_rows
 from foldtune.trainers.data.joined import with_validation
-from foldtune.trainers.data.readers import Part, ReadOptions, Source
-from foldtune.trainers.data.table import Table, TableLayout, read_table, rows_of_split
+from foldtune.trainers.data.readers import Source
+from foldtune.trainers.data.table import Table, read_table, rows_of_split
 from foldtune.trainers.data.target_forms.label_text import LabelText
-from foldtune.trainers.detection.pages import FORMS_OF_BOXES, check_pages, with_sides
+from foldtune.trainers.detection.pages import check_pages
 from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.images.cache import ImageSource, Prepared, prepare_images
-from foldtune.trainers.images.cache_listing import UNPACKED
 from foldtune.trainers.images.image_files import IMAGE_SUFFIXES
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.images.sources import WAITS_S
@@ -115,6 +115,7 @@ class Labelled:
             groups=self.table.groups,
             digest=self.digest,
             cases=self.table.cases,
+            extra_weights=self.table.extra_weights,
         )
 
 
@@ -151,13 +152,11 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         kept, _ = rules.apply(text.frame, data.train)
         task_class = task_for(task_class, kept, data.target_name)
         task = task_class.from_frame(kept, data.target_name, **_task_options(data, task_class, text))
-        if data.case_column is not None and data.columns:
-            raise InputError("data.columns: columns are those of images; leave them out where cases are judged")
         if task.has_spatial_targets and data.case_column is not None:
             raise InputError(f"data.{'id' if data.case is None else 'case'}: {task.name} judges images, not cases")
         table = read_labels(data, task, source)
         labels = (*text.notes, *rules.notes(text.frame, data.train), *table.notes, *task.label_notes(kept))
-        notes = (*source.notes, *labels, *_page_notes(data, task, kept, table))
+        notes = (*source.notes, *labels, *extra_notes(data, task, table), *_page_notes(data, task, kept, table))
         table = replace(table, notes=(*notes, *marks_notes(data, table)))
     except DataError as error:
         # What else is wrong with the table is worth knowing too.
@@ -175,41 +174,16 @@ def read_labels(data: DataConfig, task: Task, source: Source | None = None, *, m
     source = source or read_rows(data, task, data.train)
     labels = label_reading(data, task)
     split = source.split_column if data.fold is None and data.split is None else data.split
-    layout = replace(_layout(data, source, data.group), fold_column=data.fold, split_column=split)
+    layout = replace(layout_of(data, source, data.group), fold_column=data.fold, split_column=split)
     table = read_table(data.train, layout, task, labels=labels, frame=source.frame, merge=merge)
-    if data.valid is None:
-        return table
-    if source.split_column is not None:
-        raise DataError([f"{data.valid}: leave it out; {data.train} has validation rows of its own"])
-    own = read_rows(data, task, data.valid, "valid")
-    valid = read_table(data.valid, _layout(data, own, data.group), task, labels=labels, frame=own.frame, merge=merge)
-    return with_validation(table, valid, data.valid)
-
-
-def read_rows(data: DataConfig, task: Task | type[Task], path: Path, part: Part = "train") -> Source:
-    """Rows of a file or folder in whatever form they are, with the columns that the configuration names.
-
-    Raises:
-        DataError: what is wrong with the file or folder.
-    """
-    unpacked = (data.cache_dir or default_cache_dir()) / UNPACKED
-    source = task.read_source(path, ReadOptions(data.image_column, data.target_name, part, data.encoding, unpacked))
-    if not isinstance(data.id, str):
-        return replace(source, frame=one_row_an_image(source.frame, data.id, data.case, path))
-    if part == "test" or source.form not in FORMS_OF_BOXES:
-        return source
-    return replace(source, frame=with_sides(source.frame, source.images or data.images, data.id, data.target_name))
-
-
-def _layout(data: DataConfig, source: Source, group: str | None = None, images: Path | None = None) -> TableLayout:
-    """Where the images of rows are: in the folder that a container brings, else in that of the configuration.
-
-    `images`: a folder of these rows alone, which the user named.
-    """
-    if source.images is not None:
-        return TableLayout(source.images, data.image_column, group, case_column=data.case_column)
-    folder, confined = (data.images, data.images_given) if images is None else (images, True)
-    return TableLayout(folder, data.image_column, group, confined, case_column=data.case_column)
+    if data.valid is not None:
+        if source.split_column is not None:
+            raise DataError([f"{data.valid}: leave it out; {data.train} has validation rows of its own"])
+        own = read_rows(data, task, data.valid, "valid")
+        of_valid = layout_of(data, own, data.group)
+        valid = read_table(data.valid, of_valid, task, labels=labels, frame=own.frame, merge=merge)
+        table = with_validation(table, valid, data.valid)
+    return with_extra(data, task, table, merge=merge)
 
 
 def _page_notes(data: DataConfig, task: Task, frame: pd.DataFrame, table: Table) -> tuple[str, ...]:
@@ -279,7 +253,7 @@ def _problems_beside_labels(
     try:
         # Unlabelled, a table needs only the task's way to read it, which its class has.
         reader = cast("Task", task_class)
-        layout = replace(_layout(data, source, group), case_column=None)
+        layout = replace(layout_of(data, source, group), case_column=None)
         read_table(data.train, layout, reader, labelled=False, frame=source.frame)
     except DataError as error:
         return [f"data.train: {text}" for text in error.problems]
@@ -296,7 +270,7 @@ def read_unlabelled(data: DataConfig, task: Task) -> Table:
         raise InputError("data.test: missing; name the CSV of the rows to submit")
     try:
         source = read_rows(data, task, data.test, "test")
-        layout = replace(_layout(data, source, images=data.test_images), split_column=data.split)
+        layout = replace(layout_of(data, source, images=data.test_images), split_column=data.split)
         table = read_table(data.test, layout, task, labelled=False, frame=source.frame)
         return replace(table, notes=(*source.notes, *table.notes))
     except DataError as error:

@@ -13,7 +13,7 @@ from foldtune.results.tables.formatting import counted
 from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import RunConfig
 from foldtune.trainers.data.folds import assign_folds
-from foldtune.trainers.data.given_folds import TO_ASSIGN, complete_folds
+from foldtune.trainers.data.given_folds import TO_ASSIGN, TRAIN_ONLY, complete_folds
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import Task
 
@@ -66,6 +66,12 @@ def split(task: Task, table: Table, n_splits: int, seed: int) -> npt.NDArray[np.
 
 def split_rows(task: Task, table: Table, config: RunConfig) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Return the fold (N,) of each row, -1 for one that only trains, and lines on given folds. Raises InputError."""
+    if table.extra_weights is not None:
+        own = table.extra_weights == 0
+        drawn, lines = split_rows(task, replace(table.select(own), extra_weights=None), config)
+        folds = np.full(len(table), TRAIN_ONLY, dtype=np.int64)
+        folds[own] = drawn
+        return folds, lines
     if table.parts is None:
         return split(task, table, config.ensemble.folds, config.search.seed), ()
     return _split_given(task, table, config)
@@ -116,6 +122,8 @@ def without_prefix(text: str, path: Path) -> str:
 
 def named_by_key(data: DataConfig, text: str) -> str:
     """Return a problem of a table of `data` as `data.KEY: FILE: problem`."""
+    if text.startswith("data.extra."):
+        return text
     for key in ("valid", "train"):
         path = getattr(data, key)
         if path is not None and (text.startswith(f"{path}: ") or key == "train"):

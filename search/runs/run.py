@@ -119,9 +119,9 @@ def with_data(run: Run, root: Path) -> Run:
 
 def with_paths(run: Run, given: DataConfig) -> Run:
     """Return a run with the data paths of another configuration of it, which may lie elsewhere than at its start."""
-    paths = {key: getattr(given, key) for key in (*PLACES, "columns")}
+    paths = {key: getattr(given, key) for key in (*PLACES, "columns", "extra")}
     data = run.config.data.model_copy(update=paths)
-    moved = any(getattr(data, key) != getattr(run.config.data, key) for key in DATA_PATHS)
+    moved = any(getattr(data, key) != getattr(run.config.data, key) for key in (*DATA_PATHS, "extra"))
     return replace(run, config=run.config.model_copy(update={"data": data}), moved=moved)
 
 
@@ -353,6 +353,8 @@ def _frozen_part(config: RunConfig) -> dict[str, Any]:
         values["search"].pop(key)
     for key in PLACES:
         values["data"][key] = values["data"][key] is not None
+    for extra in values["data"]["extra"]:
+        extra |= {"table": True, "images": extra["images"] is not None}
     return {
         f"{section}.{key}" if isinstance(part, dict) else section: value
         for section, part in values.items()

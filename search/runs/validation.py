@@ -17,7 +17,13 @@ from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
 from foldtune.search.checks.positive import positive_notes
 from foldtune.search.checks.sample import checked_sample, id_notes, submission_notes
-from foldtune.search.checks.space_rules import check_case_reduce, check_with_presets, with_short_warmup, without_labels
+from foldtune.search.checks.space_rules import (
+    check_case_reduce,
+    check_extra_weight,
+    check_with_presets,
+    with_short_warmup,
+    without_labels,
+)
 from foldtune.search.checks.steps import Checks
 from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.config.loading import FormError, check, read_raw
@@ -38,7 +44,7 @@ MAX_EPOCHS = 10_000
 """Epochs of a trial where their number cannot be read: what depends on it is not checked."""
 _LABELS = ("target", "target_map", "judge_map", "min_rows", "none_label", "on_missing")
 _SPLITS = ("valid", "fold", "split", "case")
-ROWS = tuple(f"data.{key}" for key in ("train", "images", "root", "id", *_LABELS, "exclude", *_SPLITS))
+ROWS = tuple(f"data.{key}" for key in ("train", "images", "root", "id", *_LABELS, "exclude", *_SPLITS, "extra"))
 """Keys that the labelled rows depend on."""
 RANDOM_DRAWS = 64
 """Configurations that are drawn and judged beside the corner cases."""
@@ -120,6 +126,7 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
     task = read[0] if read else checks.run([], lambda: without_labels(task_class)) if task_class else None
     if space is not None:
         checks.run(["space", "data"], lambda: check_case_reduce(space, config.data.case_column))
+        checks.run(["space", "data"], lambda: check_extra_weight(space, config.data))
     if space is not None and task is not None:
         epochs = config.search.max_epochs if checks.sound("search.max_epochs") else MAX_EPOCHS
         size = config.data.size if checks.sound("data.image_size", "data") else None

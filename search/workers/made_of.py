@@ -38,6 +38,9 @@ def settings_digest(work: TrialWork, config: Mapping[str, Any]) -> str:
         plan.append(seen.limits.pixel_range)
     if seen.limits.window is not None:
         plan.append(str(seen.limits.window))
+    weights = work.labelled.table.extra_weights
+    if weights is not None:
+        plan.append(sha256(weights.tobytes()).hexdigest())
     text = json_text([config, plan, work.metric, work.epochs, work.seed])
     return sha256(text.encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Rows of two tables as one: those of the validation table behind those of the training table."""
+"""Rows of two tables as one: those of validation, or those that only ever train, behind those of training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.given_folds import TO_ASSIGN
+from foldtune.trainers.data.given_folds import TO_ASSIGN, TRAIN_ONLY
 from foldtune.trainers.data.table import Table, group_names
 from foldtune.trainers.images.image_files import file_keys
 from foldtune.wording import first_few
@@ -25,6 +25,33 @@ def with_validation(table: Table, valid: Table, source: Path) -> Table:
     """
     _check_apart(table, valid, source)
     return join(replace(table, parts=np.full(len(table), TO_ASSIGN)), replace(valid, parts=np.zeros(len(valid), int)))
+
+
+def with_extra(table: Table, extra: Table, weight: float, source: Path) -> Table:
+    """Return the rows of both tables, those of `extra` as rows that only ever train.
+
+    Args:
+        weight: factor of the loss of the rows of `extra`, > 0.
+        source: file of `extra`, for messages.
+
+    Raises:
+        DataError: ids or image files that both have, groups or cases with rows in both.
+    """
+    _check_apart(table, extra, source)
+    given = table.parts is not None
+    parts = (table.parts if given else np.full(len(table), TO_ASSIGN)), np.full(len(extra), TRAIN_ONLY)
+    joined = join(*(replace(each, parts=part) for each, part in zip((table, extra), parts, strict=True)))
+    for names in (joined.groups, joined.cases):
+        if names is not None and len(shared := np.intersect1d(names[: len(table)], names[len(table) :])):
+            raise DataError(
+                [
+                    f"{source}: {len(shared)} groups or cases have rows in the training table, too "
+                    f"({first_few(shared.tolist())}): a model would be judged by what it was trained on"
+                ]
+            )
+    own = np.zeros(len(table)) if table.extra_weights is None else table.extra_weights
+    weights = np.concatenate([own, np.full(len(extra), weight)])
+    return replace(joined, parts=joined.parts if given else None, extra_weights=weights)
 
 
 def _check_apart(table: Table, other: Table, source: Path) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 from foldtune.canonical import Spellings, canonical_text, one_spelling
 from foldtune.errors import DataError
 from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights, is_empty, renamed, weight_text
-from foldtune.wording import did_you_mean, first_few, shortened, unknown
+from foldtune.wording import did_you_mean, first_few, shortened
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class LabelRules:
 
     Attributes:
         mapping: old label to new; a row of a label that maps to None is left out. None leaves labels as they are.
-            Key ``*`` stands for all labels that it does not name, and a new label ``*`` leaves a label as it is; a
-            mapping to None alone leaves the labels that it does not name as they are.
+            Labels that it does not name stay as they are, unless key ``*``, which stands for them, has a new label;
+            a new label ``*`` leaves a label as it is.
         on_missing: "skip" leaves rows without a label out, "error" keeps them, and the task refuses them.
         separator: separator of several labels in a cell, each of which is mapped; labels that map to None are
             removed, the row stays. None: a cell is one label.
@@ -91,7 +91,22 @@ class LabelRules:
         return kept, {**left_out, **rare}
 
     def notes(self, frame: pd.DataFrame, source: Path | str) -> tuple[str, ...]:
-        """Return a line on the labels of few rows that `apply` leaves out, none where there are none."""
+        """Return lines on labels that the mapping does not name, and on those of few rows that `apply` leaves out."""
+        return (*self._unnamed(frame), *self._rare_notes(frame, source))
+
+    def _unnamed(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        """Return a line on the labels that stay as they are, since the mapping names others alone."""
+        if self.mapping is None or OTHERS in self.mapping or self.column not in frame:
+            return ()
+        given = {self._spelled(label) for label in self._counts(frame)}
+        stay = sorted(given - self.mapping.keys())
+        if not stay:
+            return ()
+        named = first_few([shortened(label) for label in stay], 10)
+        stays = "1 label as it is" if len(stay) == 1 else f"{len(stay)} labels as they are"
+        return (f"column '{self.column}': target_map leaves {stays}: {named}",)
+
+    def _rare_notes(self, frame: pd.DataFrame, source: Path | str) -> tuple[str, ...]:
         few = {} if self.rare is None else self._few(self._renamed(frame, source)[0])
         if not few:
             return ()
@@ -106,7 +121,7 @@ class LabelRules:
         Raises:
             DataError: a name that no row has and that is near to a label that the mapping does not name.
         """
-        if self.mapping is None or not self._open or self.column not in frame:
+        if self.mapping is None or self.column not in frame:
             return
         given = {self._spelled(label) for label in self._counts(frame)}
         others = sorted(given - self.mapping.keys())
@@ -151,7 +166,6 @@ class LabelRules:
             left_out["no label"] = int(empty.sum())
         if self.mapping is not None:
             given = {label for cell in cells[~empty].unique() for label in self._labels(cell)}
-            self._check(given, cells, source)
             if self.separator is None:
                 for label in sorted(given):
                     if self._new(label) is None:
@@ -169,8 +183,6 @@ class LabelRules:
         drop = empty & (self.on_missing == "skip")
         left_out = {"no label": int(drop.sum())} if drop.any() else {}
         if self.mapping is not None:
-            names = pd.Series([label for cell in cells for label in cell], dtype=object)
-            self._check(set(map(self._spelled, names.unique())), names, source)
             cells = tuple(renamed(cell, lambda label: self._new(self._spelled(label))) for cell in cells)
             if one_class and (gone := ~empty & np.array([is_empty(cell, True) for cell in cells])).any():
                 drop |= gone
@@ -192,11 +204,6 @@ class LabelRules:
     def _labels(self, cell: str) -> list[str]:
         return [self._spelled(label) for label in self._parts(cell)]
 
-    @cached_property
-    def _open(self) -> bool:
-        """Whether labels that the mapping does not name have a rule, or stay as they are."""
-        return self.mapping is not None and (OTHERS in self.mapping or not any(self.mapping.values()))
-
     def _new(self, label: str) -> str | None:
         """Return the new label of a label, None where it is left out."""
         assert self.mapping is not None
@@ -213,23 +220,6 @@ class LabelRules:
     def _mapped(self, cell: str) -> str:
         new = [name for label in self._labels(cell) if (name := self._new(label)) is not None]
         return (self.separator or "").join(dict.fromkeys(new))
-
-    def _check(self, given: set[str], cells: pd.Series[str], source: Path | str) -> None:
-        assert self.mapping is not None
-        strange = sorted(given - self.mapping.keys())
-        if not strange or self._open:
-            return
-        shown = "; ".join(
-            f"{unknown('label', label, self.mapping)} (in {sum(label in self._labels(cell) for cell in cells)} rows)"
-            for label in strange[:_SHOWN]
-        )
-        more = f"; and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
-        raise DataError(
-            [
-                f"{source}: column '{self.column}': target_map lacks labels: {shown}{more}; "
-                "map each, to null where its rows are to be left out; '*': '*' leaves all others as they are"
-            ]
-        )
 
 
 def _canonical(cells: pd.Series[Any]) -> pd.Series[str]:

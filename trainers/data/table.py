@@ -49,6 +49,7 @@ class Table:
         notes: what is spelled in several ways or doubtful, a line each.
         parts: (N,) given fold, or TRAIN_ONLY or TO_ASSIGN of `given_folds`; None where all folds are to be drawn.
         cases: (N,) names of cases; rows of a case lie in one fold and are judged and submitted as one. None without.
+        extra_weights: (N,) factor of the loss of rows that only ever train, 0 for the others; None without such rows.
     """
 
     ids: npt.NDArray[np.str_]
@@ -59,6 +60,7 @@ class Table:
     notes: tuple[str, ...] = ()
     parts: npt.NDArray[np.int64] | None = None
     cases: npt.NDArray[np.str_] | None = None
+    extra_weights: npt.NDArray[np.float64] | None = None
 
     @property
     def judged_ids(self) -> npt.NDArray[np.str_]:

@@ -210,6 +210,8 @@ class Fit:
         for rows in (self.data.train_rows, self.data.valid_rows):
             digest.update(json.dumps(self.data.ids[rows].tolist()).encode())
             digest.update(np.ascontiguousarray(self.data.targets[rows]).tobytes())
+        if (weights := self.spec.loss_weights) is not None:
+            digest.update(weights.tobytes())
         return digest.hexdigest()
 
 

@@ -29,6 +29,7 @@ class FoldData:
         groups: (N,); rows of a group stay together when post-processing is cross-fitted.
         cases: (N,) names; rows of a case are judged as one. None where each row is judged.
         digest: digest of rows and images, which a checkpoint must agree with; "" where it is not known.
+        extra_weights: (N,) factor of the loss of rows that only ever train, 0 for the others; None without such rows.
     """
 
     images: ImageSource
@@ -39,6 +40,7 @@ class FoldData:
     groups: npt.NDArray[np.str_] | None = None
     digest: str = ""
     cases: npt.NDArray[np.str_] | None = None
+    extra_weights: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,14 @@ class TrainSpec:
     metric: str
     epochs: int
     seed: int
+
+    @property
+    def loss_weights(self) -> npt.NDArray[np.float32] | None:
+        """Factors (N,) of the rows' losses; None where each counts as it is."""
+        given = self.data.extra_weights
+        if given is None:
+            return None
+        return np.where(given > 0, given * self.settings.extra_weight, 1.0).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from foldtune.trainers.loading.augment import build_augmentation
 from foldtune.trainers.loading.crops import output_size, training_crop
 from foldtune.trainers.loading.loader import Batches, BatchReader
 from foldtune.trainers.loading.samplers import build_sampler
+from foldtune.trainers.losses.module import WeightedRows
 from foldtune.trainers.networks.models import has_batch_norm
 from foldtune.trainers.parallel.microbatch import BatchShard, cut, is_out_of_memory
 from foldtune.trainers.parallel.process_group import ProcessGroup, share_statistics
@@ -76,6 +77,8 @@ class RankTrainer:
             fewest = 0 if not norms else group.size if shared else 2
             self.batches = self._build_batches(shard, drop_last=0 < epoch_size % settings.batch_size < fewest)
             criterion = task.build_loss(settings.loss, train_targets)
+            if spec.loss_weights is not None:
+                criterion = WeightedRows(criterion)
             length = TrainingLength(spec.epochs, self.batches.steps(epoch_size), task.mode(spec.metric))
             self.learner = Learner(model, criterion, settings, length, group, shard)
         self.predictor = self._build_predictor()
@@ -107,8 +110,9 @@ class RankTrainer:
             **settings.augmentation.params,
         )
         augment = task.augment if task.has_spatial_targets else None
+        weights = self.spec.loss_weights
         return Batches(
-            BatchReader(data.images, data.targets, augmentation, augment, task.collate, self.spec.seed),
+            BatchReader(data.images, data.targets, augmentation, augment, task.collate, self.spec.seed, weights),
             data.train_rows,
             batch_size=settings.batch_size,
             drop_last=drop_last,

@@ -54,6 +54,7 @@ class BatchReader(Dataset[Batch]):
         augment: (augmentation, image, target) -> (image, target), for targets that lie in the image; None augments
             images alone.
         collate: (targets (B, ...), (height, width) of the batch's images) -> what the loss takes.
+        weights: (N,) float32 factors of the rows' losses, which then follow the collated targets; None is none.
     """
 
     source: ImageSource
@@ -62,6 +63,7 @@ class BatchReader(Dataset[Batch]):
     augment: Augment | None = None
     collate: Collate = _as_tensor
     seed: int = 0
+    weights: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if len(self.targets) != len(self.source):
@@ -78,7 +80,10 @@ class BatchReader(Dataset[Batch]):
             self.augmentation.reseed(int(state[0]))
             images = self._augmented(self.augmentation, images, targets)
         height, width = images.shape[1:3]
-        return torch.from_numpy(images), self.collate(targets, (height, width)), key.rows
+        collated = self.collate(targets, (height, width))
+        if self.weights is not None:
+            collated = collated, torch.from_numpy(self.weights[rows])
+        return torch.from_numpy(images), collated, key.rows
 
     def _augmented(
         self, augmentation: Reseedable, images: npt.NDArray[np.uint8], targets: npt.NDArray[Any]

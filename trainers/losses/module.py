@@ -12,6 +12,18 @@ from torch import Tensor, nn
 from foldtune.trainers.losses.registry import Loss
 
 
+class WeightedRows(nn.Module):
+    """(logits, (targets, weights (B,))) -> (B,) losses of a criterion, each times the weight of its row."""
+
+    def __init__(self, criterion: nn.Module) -> None:
+        super().__init__()
+        self.criterion = criterion
+
+    def forward(self, logits: Tensor, targets: tuple[Any, Tensor]) -> Tensor:
+        losses: Tensor = self.criterion(logits, targets[0])
+        return losses * targets[1]
+
+
 class LossModule(nn.Module):
     """(logits, targets) -> (B,) losses; arrays among the constants are buffers, which move with it to a device."""
 

@@ -83,6 +83,15 @@ def test_arrays_and_bytes(project: Any, foldtune: Command) -> None:
     assert foldtune("validate", project.config({"data.train": "digits.parquet"}))[0] == 0
 
 
+@pytest.mark.parametrize("header", ["image,label", "image,label,"])
+def test_a_trailing_comma_is_named(project: Any, foldtune: Command, header: str) -> None:
+    lines = [header, *(f"{name},{label}," for name, label in project.rows)]
+    (project.folder / "train.csv").write_text("\n".join(lines))
+    code, out, err = foldtune("validate", project.config())
+    assert code == 0, err
+    assert "train.csv: lines end in a trailing comma" in " ".join((out + err).split())
+
+
 def test_another_encoding_is_named_and_then_read(project: Any, foldtune: Command) -> None:
     korean = {"c0": "모반", "c1": "흑색종", "c2": "각화증"}
     text = "image,label\n" + "".join(f"{name},{korean[label]}\n" for name, label in project.rows)

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from foldtune.errors import InputError
-from foldtune.search.predict.new_images import NewImages, with_columns
+from foldtune.search.predict.case_columns import CaseColumns
+from foldtune.search.predict.new_images import NewImages, find_images, with_columns
 from foldtune.search.runs.columns import labelled_columns
 from foldtune.search.runs.validation import check_file
 from tests.search.conftest import Project
@@ -74,3 +75,45 @@ def test_new_images_get_their_columns_from_a_csv(project: Project, table: pd.Dat
     assert found.columns.values["age"].tolist() == [4.0]
     with pytest.raises(InputError, match="names none of the 1 images"):
         with_columns(NewImages(("x.png",), (Path("x"),)), {"age": "number"}, project.folder / "train.csv", "image")
+
+
+def by_case(project: Project, ages: list[str]) -> dict[str, Any]:
+    """Write cases of two rows, spelled 0 and 0.0, with ages; gives the changes of the configuration."""
+    frame = pd.DataFrame(project.rows, columns=["image", "label"])
+    frame["eye"] = [f"{row // 2}{'.0' * (row % 2)}" for row in range(len(frame))]
+    frame["age"] = ages
+    frame.to_csv(project.folder / "train.csv", index=False)
+    return {"data.columns": {"age": "number"}, "data.case": "eye"}
+
+
+def test_columns_of_cases_are_those_of_their_rows(project: Project, foldtune: Command) -> None:
+    changes = by_case(project, [str(row // 2) if row % 3 else "" for row in range(len(project.rows))])
+    checked = check_file(Path(project.config(changes)))
+    cases = checked.table.judged_ids.tolist()
+    found = labelled_columns(checked.config.data, checked.task, [*cases, "none"])
+    assert found is not None
+    np.testing.assert_array_equal(found.values["age"], [*map(float, range(12)), np.nan], "blank cells are filled")
+    by_case(project, [str(row) for row in range(len(project.rows))])
+    code, _, err = foldtune("validate", project.config(changes))
+    assert code == 2
+    assert "data.columns.age: 12 cases of" in " ".join(err.split())
+    assert "have several values (first: '0')" in " ".join(err.split())
+
+
+def test_columns_of_cases_in_several_columns_of_images_and_of_new_ones(project: Project) -> None:
+    names = [name for name, _ in project.rows]
+    wide = pd.DataFrame(
+        {"one": names[::2], "two": [*names[1:-1:2], ""], "label": [row[1] for row in project.rows[::2]]}
+    )
+    wide["age"] = range(12)
+    wide.to_csv(project.folder / "train.csv", index=False)
+    changes = {"data.columns": {"age": "number"}, "data.id": ["one", "two"]}
+    checked = check_file(Path(project.config(changes)))
+    found = labelled_columns(checked.config.data, checked.task, checked.table.judged_ids.tolist())
+    assert found is not None
+    assert found.values["age"].tolist() == list(range(12))
+    case = CaseColumns(("one", "two"), None)
+    images = find_images(project.folder / "train.csv", project.folder / "images", "image", case=case)
+    seen = with_columns(images, {"age": "number"}, project.folder / "train.csv", "image", case)
+    assert seen.columns is not None
+    assert seen.columns.values["age"].tolist() == list(range(12))

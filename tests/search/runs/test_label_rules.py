@@ -63,7 +63,7 @@ def test_without_the_rule_rows_without_a_label_are_an_error(project: Any, foldtu
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"c0": "a", "c1": "b"}, "'c2'"),
+        ({"c0": "a", "c11": "b"}, "target_map names 'c11', which no row has; did you mean"),
         ({0: "a", "0": "b"}, "more than once"),
         ({"c0": True}, "quote"),
         ({"c0": ""}, "empty"),
@@ -74,7 +74,16 @@ def test_without_the_rule_rows_without_a_label_are_an_error(project: Any, foldtu
 def test_a_wrong_map_is_explained(project: Any, foldtune: Any, value: object, words: str) -> None:
     code, _, err = foldtune("validate", project.config({"data.target_map": value}))
     assert code == 2
-    assert words in err
+    assert words in " ".join(err.split())
+
+
+def test_labels_that_a_map_does_not_name_stay_and_are_listed(project: Any, foldtune: Any) -> None:
+    code, out, err = foldtune("validate", project.config({"data.target_map": {"c0": "c1"}}))
+    assert code == 0
+    assert "column 'label': target_map leaves 2 labels as they are: c1, c2" in " ".join((out + err).split())
+    code, out, err = foldtune("validate", project.config({"data.target_map": {"c0": "a", "*": "b"}}))
+    assert code == 0
+    assert "target_map" not in out + err
 
 
 def test_numbers_are_labels(project: Any) -> None:

@@ -6,9 +6,13 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from foldtune.csv_files import read_csv
+from foldtune.csv_files import TRAILING, read_csv
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
+
+_UNNAMED = "Unnamed: "
+"""Beginning of what pandas calls a column without a name."""
+_TRAILING_NOTE = "lines end in a trailing comma (or another delimiter), and the empty cell behind it is dropped"
 
 
 class DelimitedText(Reader):
@@ -19,7 +23,12 @@ class DelimitedText(Reader):
         return path.is_file()
 
     def read(self, path: Path, options: ReadOptions) -> Source:
-        return Source(read_csv(path, encoding=options.encoding))
+        frame = read_csv(path, encoding=options.encoding)
+        trailing = bool(frame.attrs.get(TRAILING))
+        last = frame.columns[-1]
+        if str(last).startswith(_UNNAMED) and frame[last].isna().all() and len(frame.columns) > 1:
+            frame, trailing = frame.drop(columns=last), True
+        return Source(frame, notes=(f"{path.name}: {_TRAILING_NOTE}",) if trailing else ())
 
 
 _UNPACK = "an archive; unpack it, and name the folder or the table in it"

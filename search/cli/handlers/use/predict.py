@@ -144,7 +144,8 @@ def _with_columns(images: NewImages, ensembles: Ensembles, request: PredictReque
             f"the ensemble takes {', '.join(kinds)} beside the images, all missing here: --columns names a CSV of them"
         )
         return images
-    return with_columns(images, kinds, table, request.id_column)
+    case = None if images.cases is None else _case_columns(ensembles, request.images)
+    return with_columns(images, kinds, table, request.id_column, case)
 
 
 def _box_form(ensembles: Ensembles, request: PredictRequest) -> BoxForm | None:
