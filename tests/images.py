@@ -7,7 +7,7 @@ from os import PathLike
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.trainers.images.formats.window import PixelLimits
+from foldtune.trainers.images.deep_pixels import PixelLimits
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 
 LIMITS = PixelLimits()

@@ -18,7 +18,7 @@ from foldtune.trainers.loading.crops import CROPS
 from foldtune.trainers.loading.samplers import SAMPLERS
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.losses import LOSSES
-from foldtune.trainers.networks.heads import HEADS
+from foldtune.trainers.networks.models import HEADS
 from foldtune.trainers.optim.lr_schedulers import LR_SCHEDULERS
 from foldtune.trainers.optim.optimizers import OPTIMIZERS
 

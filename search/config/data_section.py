@@ -16,7 +16,7 @@ from foldtune.search.config.label_maps import label_map
 from foldtune.search.config.section import Section, stated, usable_path
 from foldtune.search.config.target_columns import columns_of_labels, name_of_columns
 from foldtune.trainers.data.cases import CASE
-from foldtune.trainers.images.formats.window import MAX_MEGAPIXELS, PixelLimits, parse_window, window_to_plain
+from foldtune.trainers.images.deep_pixels import MAX_MEGAPIXELS, PixelLimits, parse_window, window_to_plain
 from foldtune.trainers.images.preprocess import Step, parse_steps, steps_to_list
 from foldtune.wording import shortened
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from foldtune.trainers.arrays.memo import ArrayMemo
+from foldtune.trainers.arrays.lazy import ArrayMemo
 from foldtune.trainers.detection.polygons import count_polygons, in_order, unpad
 from foldtune.trainers.detection.targets import draw_text
 
@@ -199,13 +199,11 @@ def map_loss(probabilities: Sequence[Floats] | Floats, targets: Floats) -> float
     return total / len(targets)
 
 
-Boxes: TypeAlias = npt.NDArray[np.float64]
-
 CLUSTER_IOU = 0.5
 """Minimum IoU with a cluster's best box of another member's box in the cluster."""
 
 
-def vote_boxes(members: Sequence[npt.NDArray[np.floating[Any]]], min_votes: int | None = None) -> Boxes:
+def vote_boxes(members: Sequence[npt.NDArray[np.floating[Any]]], min_votes: int | None = None) -> Array:
     """Return the fused boxes (p, 9) of one image, best first.
 
     The best remaining box starts a cluster, which takes from each other member the box that overlaps it most. Each
@@ -243,10 +241,10 @@ def vote_boxes(members: Sequence[npt.NDArray[np.floating[Any]]], min_votes: int 
     return in_order(np.array(fused).reshape(-1, 9))
 
 
-def _fuse(boxes: Boxes) -> Boxes:
+def _fuse(boxes: Array) -> Array:
     """Return mean corners weighted by scores, and the mean score; exactly the box where all are equal."""
     first, weights = boxes[0], np.maximum(boxes[:, 8], 1e-9)
     shift = ((boxes - first) * weights[:, None]).sum(axis=0) / weights.sum()
-    fused: Boxes = first + shift
+    fused: Array = first + shift
     fused[8] = first[8] + (boxes[:, 8] - first[8]).mean()
     return fused

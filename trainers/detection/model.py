@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foldtune.errors import Problem, SettingsError, TrialFailed
-from foldtune.trainers.networks.models import check_model, weights_unavailable
+from foldtune.errors import Problem, SettingsError
+from foldtune.trainers.networks.models import check_model, create_timm
 
 STRIDES = (4, 8, 16, 32)
 """Strides of the encoder's maps in the pyramid, as far as the encoder has them; the first is required."""
@@ -114,19 +114,8 @@ def build_detector(
     if levels is None:
         raise SettingsError(problems)
     rates = {"drop_path_rate": drop_path_rate} if drop_path_rate > 0 else {}
-    try:
-        encoder = timm.create_model(
-            model_name,
-            pretrained=pretrained,
-            features_only=True,
-            out_indices=levels.indices,
-            **dict(levels.options),
-            **rates,
-        )
-    except (OSError, RuntimeError) as error:
-        if not pretrained or isinstance(error, torch.OutOfMemoryError):
-            raise
-        raise TrialFailed(weights_unavailable(model_name, error)) from error
+    options = {"features_only": True, "out_indices": levels.indices, **dict(levels.options), **rates}
+    encoder = create_timm(model_name, pretrained=pretrained, **options)
     return TextDetector(encoder, levels, drop_rate)
 
 

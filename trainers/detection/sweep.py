@@ -8,7 +8,7 @@ give all values of these two.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.trainers.arrays.memo import ArrayMemo
+from foldtune.trainers.arrays.lazy import ArrayMemo
 from foldtune.trainers.detection.metric import Counts, as_shapes, hits_in_order, quad_overlaps
 from foldtune.trainers.detection.polygons import EXACT, unpad
 from foldtune.trainers.detection.postprocess import BoxSettings, Map, find_regions, grow
@@ -113,12 +113,8 @@ def sweep(
 
 def count_each(probabilities: Sequence[Map] | Map, targets: Floats, settings: Sequence[BoxSettings]) -> list[Counts]:
     """Return the counts of N maps (H, W) with each setting, by a sweep over all combinations of their values."""
-    grid = Grid(
-        thresh=tuple(dict.fromkeys(each.thresh for each in settings)),
-        box_thresh=tuple(dict.fromkeys(each.box_thresh for each in settings)),
-        max_candidates=tuple(dict.fromkeys(each.max_candidates for each in settings)),
-        unclip_ratio=tuple(dict.fromkeys(each.unclip_ratio for each in settings)),
-    )
+    names = (each.name for each in fields(Grid))
+    grid = Grid(**{name: tuple(dict.fromkeys(getattr(each, name) for each in settings)) for name in names})
     place = {each: number for number, each in enumerate(grid.settings())}
     counted = sweep(probabilities, targets, grid).reshape(3, -1)
     return [Counts(*map(int, counted[:, place[each]])) for each in settings]

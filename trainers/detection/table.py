@@ -30,9 +30,7 @@ class BoxesJson(Reader):
     """JSON of boxes by its suffix: of the form `FORM`, COCO or UFO."""
 
     own_target = "boxes"
-
-    def matches(self, path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() == ".json"
+    suffixes = (".json",)
 
     def read(self, path: Path, options: ReadOptions) -> Source:
         content = read_json(path, options)

@@ -1,7 +1,7 @@
 """One epoch, to be read from top to bottom: batches, forward, loss, backward, step, average of weights, evaluation.
 
 Every process of a training calls `run_epoch`, each with its shard of every batch; then the first one alone calls
-`evaluate_epoch` on the validation logits of all.
+`Evaluator.evaluate` on the validation logits of all.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from foldtune.errors import MemoryExhausted, TrialFailed
-from foldtune.trainers.fitting.evaluator import Evaluator
-from foldtune.trainers.fitting.fit_types import Best, EpochResult, Logits
+from foldtune.trainers.fitting.fit_types import EpochResult
 from foldtune.trainers.fitting.learner import Learner
 from foldtune.trainers.fitting.rank_trainer import RankTrainer, translate_torch_errors
-from foldtune.trainers.loading.mixup import Mix
+from foldtune.trainers.loading.augment import Mix
 from foldtune.trainers.parallel.process_group import fixed_statistics, own_statistics
 from foldtune.trainers.runtime import seeded
 
@@ -225,22 +224,6 @@ class EpochLosses:
         if self._learner.precision.scaled:
             advice += ", or float16 too narrow (amp: bf16 or off)"
         return f"loss became {loss} at epoch {self._epoch}, step {step}; {advice}"
-
-
-def evaluate_epoch(
-    evaluator: Evaluator, logits: Logits, epoch: int, best: Best | None
-) -> tuple[dict[str, float], Best]:
-    """Return the metrics of the validation logits (N_valid, …) of epoch `epoch`, and the best epoch so far.
-
-    Raises:
-        TrialFailed: logits or the metric are not finite.
-    """
-    metrics = evaluator.metrics(logits, epoch)
-    value = metrics[evaluator.metric]
-    if best is not None and not evaluator.is_better(value, best):
-        return metrics, best
-    tuned = {f"{evaluator.metric}_tuned": evaluator.tuned(logits, metrics)}
-    return metrics, Best(epoch, value, metrics | tuned, logits)
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import TrialFailed
+from foldtune.trainers.arrays.types import Mode
 from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.fitting.fit_types import Best, FoldData, Logits
 from foldtune.trainers.postprocess.case_scores import Cases, reduction_of
@@ -78,11 +79,14 @@ class Evaluator:
             return cross_fitted_predictions(self._task, scores, self._targets, self.metric, self._splits)
         return self._task.predict(scores, self._postprocess)
 
-    def is_better(self, value: float, best: Best | None) -> bool:
-        """Whether a value of the metric is better than the best so far."""
-        if best is None:
-            return True
-        return value > best.value if self.mode == "max" else value < best.value
+    def evaluate(self, logits: Logits, epoch: int, best: Best | None) -> tuple[dict[str, float], Best]:
+        """Return the metrics of the logits (N_valid, …) of an epoch, and the best epoch so far. Raises as `metrics`."""
+        metrics = self.metrics(logits, epoch)
+        value = metrics[self.metric]
+        if best is not None and not _is_better(value, best.value, self.mode):
+            return metrics, best
+        tuned = {f"{self.metric}_tuned": self.tuned(logits, metrics)}
+        return metrics, Best(epoch, value, metrics | tuned, logits)
 
     def tuned(self, logits: Logits, metrics: Mapping[str, float]) -> float:
         """Return the metric with cross-fitted post-processing; `metrics` are those of the same logits."""
@@ -109,3 +113,7 @@ class Evaluator:
         """Rows that are judged: those of validation, of a case its first."""
         rows = self._data.valid_rows
         return rows if self._cases is None else rows[self._cases.first]
+
+
+def _is_better(value: float, best: float, mode: Mode) -> bool:
+    return value > best if mode == "max" else value < best

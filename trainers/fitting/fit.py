@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from foldtune.trainers.fitting.checkpoint import read_checkpoint, write_checkpoint
-from foldtune.trainers.fitting.epoch import evaluate_epoch, run_epoch
+from foldtune.trainers.fitting.epoch import run_epoch
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.fitting.fit_types import Best, EpochReport, FoldData, Logits, TrainSpec
 from foldtune.trainers.fitting.learner import Learner
@@ -114,7 +114,7 @@ class Fit:
         else:
             result, logits = self._pool.run_epoch(self._trainer, epoch)
         assert logits is not None
-        metrics, best = evaluate_epoch(self._evaluator, logits, epoch, self.best)
+        metrics, best = self._evaluator.evaluate(logits, epoch, self.best)
         if best.epoch == epoch:
             self.best, self._best_weights = best, _copy_to_cpu(learner.eval_model)
         self._trainer.end_epoch(epoch, metrics[self.metric])

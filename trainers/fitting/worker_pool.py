@@ -18,7 +18,7 @@ from foldtune.trainers.arrays.lazy import SpilledArray
 from foldtune.trainers.fitting.epoch import run_epoch
 from foldtune.trainers.fitting.fit_types import EpochResult, Logits, TrainSpec
 from foldtune.trainers.fitting.rank_trainer import RankTrainer
-from foldtune.trainers.fitting.worker_process import SHUTDOWN_TIMEOUT_S, WorkerProcess
+from foldtune.trainers.fitting.worker import SHUTDOWN_TIMEOUT_S, WorkerProcess
 from foldtune.trainers.parallel.process_group import ProcessGroup
 from foldtune.trainers.runtime import choose_device
 

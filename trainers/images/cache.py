@@ -23,7 +23,7 @@ from foldtune.errors import BrokenImage, DataError
 from foldtune.files import sync_folder, whole_file
 from foldtune.trainers.images.cache_listing import mark_used
 from foldtune.trainers.images.decoding import Decoded, decode_all
-from foldtune.trainers.images.formats.window import MAX_MEGAPIXELS, window_to_plain
+from foldtune.trainers.images.deep_pixels import MAX_MEGAPIXELS, window_to_plain
 from foldtune.trainers.images.preprocess import ImagePreprocessing, steps_to_list
 from foldtune.trainers.images.reading import is_deep
 from foldtune.trainers.images.sources import CachedImages, DecodedImages, ImageSource, State, file_state, present_states

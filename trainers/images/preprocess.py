@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.components import number, read_component
-from foldtune.trainers.images.formats.window import DEFAULT_LIMITS, MAX_MEGAPIXELS, PixelLimits, parse_window
+from foldtune.trainers.images.deep_pixels import DEFAULT_LIMITS, MAX_MEGAPIXELS, PixelLimits, parse_window
 from foldtune.trainers.images.reading import Picture, Uint8Array, decode_picture
 from foldtune.wording import unknown
 

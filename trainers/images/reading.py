@@ -16,21 +16,22 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from foldtune.errors import BrokenImage
+from foldtune.trainers.images.deep_pixels import MAX_MEGAPIXELS, PixelLimits
 from foldtune.trainers.images.formats.dicom import SUFFIXES as DICOM_SUFFIXES
 from foldtune.trainers.images.formats.dicom import dicom_size, is_dicom, read_dicom
-from foldtune.trainers.images.formats.orientation import orientation, turned
 from foldtune.trainers.images.formats.to_rgb import (
     DEEP_GREY,
     from_channels,
     has_16_bit_channels,
     is_tiff,
+    orientation,
     read_channels,
     sixteen_bit_channels,
     tiff_size,
     to_rgb,
+    turned,
     uses_few_bits,
 )
-from foldtune.trainers.images.formats.window import MAX_MEGAPIXELS, PixelLimits
 from foldtune.wording import unknown
 
 Uint8Array = npt.NDArray[np.uint8]

@@ -85,13 +85,7 @@ def trained_embeddings(
 ) -> npt.NDArray[np.float32] | None:
     """Return embeddings (N, D) of all images of a source; None of a network without a single classifier.
 
-    Args:
-        weights: safetensors file.
-        progress: called with (rows done, all rows) after each batch.
-
-    Raises:
-        WorkError: the weights are absent, damaged, or another network's.
-        TrialFailed: a single image does not fit into memory.
+    Arguments and errors are those of `trained_logits`.
     """
     image_size = source.shape[1:3]
     model = load_trained(task, settings, weights, image_size)

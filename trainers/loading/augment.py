@@ -1,18 +1,24 @@
-"""Augmentation of uint8 images on the CPU: a few named levels, each with one strength."""
+"""Augmentation of uint8 images on the CPU: a few named levels, each with one strength; and mixup of two images."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.trainers.components import choice, number
-from foldtune.trainers.deferred import albumentations, cv2
+from foldtune.errors import Problem
+from foldtune.trainers.components import Component, choice, number
+from foldtune.trainers.deferred import albumentations, cv2, torch
+from foldtune.trainers.losses import LOSSES
 from foldtune.wording import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 Border = Literal["reflect", "constant"]
 
@@ -246,3 +252,31 @@ def _colour_noise_holes(scale: float, size: int) -> list[Any]:
 
 def _chance(usual: float, scale: float) -> float:
     return min(1.0, usual * scale)
+
+
+MIXUP_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.linear)
+"""Losses that are linear in the label, so that the loss of a mixed label is the mixed loss of the two labels."""
+
+
+def check_mixup(alpha: float, loss: Component, losses: Sequence[str]) -> list[Problem]:
+    """Mixup gives soft labels, which most losses have no formula for; `losses` are those of the task."""
+    if alpha == 0 or loss.name in MIXUP_LOSSES:
+        return []
+    others = "".join(f", or loss {name}" for name in losses if name in MIXUP_LOSSES)
+    message = f"gives soft labels, and loss '{loss.name}' takes hard ones; use 0{others}"
+    return [Problem("mixup", message)]
+
+
+class Mix:
+    """One draw for a batch of `batch` images: λ ~ Beta(alpha, alpha), and the partner of each image.
+
+    It draws from torch's global generator, so it follows from the seed of the epoch.
+    """
+
+    def __init__(self, alpha: float, batch: int) -> None:
+        self.weight = float(torch.distributions.Beta(alpha, alpha).sample())
+        self.partners = torch.randperm(batch)
+
+    def blend(self, own: Tensor, others: Tensor) -> Tensor:
+        """``λ·own + (1-λ)·others``: of pixels, or of losses."""
+        return self.weight * own + (1.0 - self.weight) * others

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,20 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from foldtune.trainers.deferred import cv2
 from foldtune.trainers.images.cache import ImageSource
+from foldtune.trainers.loading.augment import Augmentation
 from foldtune.trainers.parallel.microbatch import BatchShard
 
 Batch: TypeAlias = tuple[torch.Tensor, Any, npt.NDArray[np.int64]]
 Image: TypeAlias = npt.NDArray[np.uint8]
-
-
-class Reseedable(Protocol):
-    """An augmentation: a callable on one image whose random numbers follow from the last `reseed`."""
-
-    def __call__(self, image: Image) -> Image: ...
-
-    def reseed(self, seed: int) -> None: ...
-
-
 Augment: TypeAlias = Callable[[Any, Image, Any], tuple[Image, Any]]
 Collate: TypeAlias = Callable[[npt.NDArray[Any], tuple[int, int]], Any]
 
@@ -59,7 +50,7 @@ class BatchReader(Dataset[Batch]):
 
     source: ImageSource
     targets: npt.NDArray[Any]
-    augmentation: Reseedable | None = None
+    augmentation: Augmentation | None = None
     augment: Augment | None = None
     collate: Collate = _as_tensor
     seed: int = 0
@@ -86,7 +77,7 @@ class BatchReader(Dataset[Batch]):
         return torch.from_numpy(images), collated, key.rows
 
     def _augmented(
-        self, augmentation: Reseedable, images: npt.NDArray[np.uint8], targets: npt.NDArray[Any]
+        self, augmentation: Augmentation, images: npt.NDArray[np.uint8], targets: npt.NDArray[Any]
     ) -> npt.NDArray[np.uint8]:
         """The batch augmented, in the place of `images` unless a crop changes its form; `targets` are in theirs."""
         results = images

@@ -16,7 +16,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sampler:
-    """Every row once an epoch, shuffled; the base of the others."""
+    """Every row once an epoch, shuffled."""
 
     def epoch_size(self, classes: Rows) -> int:
         """Rows of every epoch, given the training rows' classes (N,)."""

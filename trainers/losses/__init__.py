@@ -4,7 +4,7 @@ The training takes the batch mean, so that micro-batches add up to the same grad
 these files; importing the package registers all of them and imports no torch.
 """
 
-from foldtune.trainers.losses import differentiable_binarization, ordinal, sigmoid, softmax
+from foldtune.trainers.losses import differentiable_binarization, sigmoid, softmax
 from foldtune.trainers.losses.registry import BINARY_LIKE, LOSSES, ONE_CLASS, ORDERED, SPATIAL, Loss, losses_for
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "Loss",
     "differentiable_binarization",
     "losses_for",
-    "ordinal",
     "sigmoid",
     "softmax",
 ]

@@ -2,17 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from foldtune.errors import Problem, SettingsError, TrialFailed
-from foldtune.trainers.components import Component
+from foldtune.trainers.components import Component, number
 from foldtune.trainers.deferred import timm, torch
-from foldtune.trainers.networks.heads import LINEAR, find_classifier, install_head
 from foldtune.wording import did_you_mean, shortened
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """timm's own classifier: one dense layer."""
+
+
+@dataclass(frozen=True)
+class MlpHead:
+    """`layers` dense layers of `units` outputs, each with ReLU and then `dropout`, before the classifier.
+
+    The model's ``drop_rate`` acts before the first of them, on the pooled features.
+    """
+
+    units: int = number(256, 1, 16384)
+    layers: int = number(1, 1, 8)
+    dropout: float = number(0.3, 0.0, 1.0, open_high=True)
+
+
+HEADS: Mapping[str, type] = MappingProxyType({"linear": LinearHead, "mlp": MlpHead})
+LINEAR = Component("linear")
+
+
+def find_classifier(model: nn.Module) -> str | None:
+    """Name of the dense layer that gives a timm model's outputs; None where there is no such single layer.
+
+    Distilled models have two of them, some convolutional ones a 1x1 convolution instead.
+    """
+    name: Any = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
+    if not isinstance(name, str):
+        return None
+    try:
+        return name if isinstance(model.get_submodule(name), torch.nn.Linear) else None
+    except AttributeError:
+        return None
+
+
+def install_head(model: nn.Module, head: Component) -> bool:
+    """Put `head` in the place of the classifier, for as many outputs. False where the model has no place for it.
+
+    The network stays timm's own: its layer groups, input size and statistics are found as ever.
+    """
+    if head.name == "linear":
+        return True
+    name = find_classifier(model)
+    if name is None:
+        return False
+    classifier: Any = model.get_submodule(name)
+    width, params = classifier.in_features, head.params
+    layers: list[nn.Module] = []
+    for _ in range(params["layers"]):
+        layers += [torch.nn.Linear(width, params["units"]), torch.nn.ReLU(), torch.nn.Dropout(params["dropout"])]
+        width = params["units"]
+    layers.append(torch.nn.Linear(width, classifier.out_features))
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, torch.nn.Sequential(*layers))
+    return True
 
 
 WITH_DROP_PATH = "resnet*, convnext*, efficientnet*, mobilenetv3*, vit*"
@@ -92,15 +151,23 @@ def build_model(
         raise SettingsError(problems)
     rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
     given = {name: rate for name, rate in rates.items() if rate > 0}
+    model = create_timm(model_name, pretrained=pretrained, num_classes=num_classes, **given)
+    if not install_head(model, head):
+        raise SettingsError([_no_place(model_name, head)])
+    return model
+
+
+def create_timm(model_name: str, *, pretrained: bool, **options: Any) -> nn.Module:
+    """A network of timm's. Raises TrialFailed where pretrained weights are unavailable: why, and what to do."""
     try:
-        model = timm.create_model(model_name, pretrained=pretrained, num_classes=num_classes, **given)
+        return cast("nn.Module", timm.create_model(model_name, pretrained=pretrained, **options))
     except (OSError, RuntimeError) as error:
         if not pretrained or isinstance(error, torch.OutOfMemoryError):
             raise
-        raise TrialFailed(weights_unavailable(model_name, error)) from error
-    if not install_head(model, head):
-        raise SettingsError([_no_place(model_name, head)])
-    return cast("nn.Module", model)
+        raise TrialFailed(
+            f"no pretrained weights for '{model_name}' ({one_line(error)}); set pretrained: false, or download "
+            "them once where there is a network and point HF_HOME to that cache on every machine"
+        ) from error
 
 
 def input_stats(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -142,14 +209,6 @@ def _check_name(model_name: str) -> str:
         return ""
     hint = did_you_mean(model_name, timm.list_models(), 3)
     return f"unknown model {shortened(repr(model_name))}{hint} (timm.list_models() names all)"
-
-
-def weights_unavailable(model_name: str, error: Exception) -> str:
-    """Message that a model's pretrained weights are unavailable, why, and what to do."""
-    return (
-        f"no pretrained weights for '{model_name}' ({one_line(error)}); set pretrained: false, or download "
-        "them once where there is a network and point HF_HOME to that cache on every machine"
-    )
 
 
 def one_line(error: Exception) -> str:

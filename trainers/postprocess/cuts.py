@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.trainers.metrics.classification import FloatArray, IntArray
-from foldtune.trainers.metrics.ordinal import CREDIT_METRICS, quadratic_weights
+from foldtune.trainers.metrics.classification import CREDIT_METRICS, FloatArray, IntArray, quadratic_weights
 
 MAX_BLOCKS = 2000
 """Number of places beyond which macro-F1 is fitted on evenly chosen ones; other metrics use every place."""

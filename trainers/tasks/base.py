@@ -40,21 +40,17 @@ class Task(Trains, Votes):
     losses: ClassVar[tuple[str, ...]]
     """Explicit names of the losses for its form of targets; the first is the default."""
     postprocess_names: ClassVar[tuple[str, ...]]
-    """Keys of a post-processing mapping. Multiclass: prior_power, offsets. Binary, multilabel: threshold(s).
-    Ordinal: cuts. Text detection: thresh, box_thresh, unclip_ratio."""
+    """Keys of a post-processing mapping."""
     exclusive_classes: ClassVar[bool] = False
     """Whether a row has one class alone, so that its scores (N, K) add up to 1."""
     option_names: ClassVar[tuple[str, ...]] = ()
-    """Keyword options of `from_frame`, which are keys of `data` in a YAML file (binary: positive; multilabel:
-    label_separator; text detection: image_size)."""
+    """Keyword options of `from_frame`, which are keys of `data` in a YAML file."""
     readers: ClassVar[tuple[Reader, ...]] = READERS
     """Forms in which its rows are read, the first that matches a file or folder."""
 
     @classmethod
     def read_source(cls, path: Path, options: ReadOptions | None = None) -> Source:
         """Read rows in any of its forms: every cell a string, only an empty cell is missing ("NA" may be a class).
-
-        Text detection: one row an image, with columns image, width, height and boxes.
 
         Raises:
             DataError: the file or folder is absent, empty, or of none of the forms.
@@ -71,10 +67,6 @@ class Task(Trains, Votes):
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
         """The task of a labelled table: classes, their order, their counts.
 
-        Multiclass, ordinal: classes are the distinct labels, sorted, as numbers where all are. Binary: two
-        labels, of which the rarer is positive where nothing names one. Multilabel: the distinct labels between
-        separators, none in an empty cell. Text detection: one class; ``target`` names the column of boxes.
-
         Raises:
             DataError: an absent column, rows without a label, a single class.
         """
@@ -82,8 +74,6 @@ class Task(Trains, Votes):
     @abstractmethod
     def encode(self, frame: pd.DataFrame, source: Path | str = "the table") -> Targets:
         """Targets (N, ...) of a labelled table.
-
-        Text detection: shares of width and height, under which IoU does not change.
 
         Raises:
             DataError: missing labels, unknown ones (with the nearest known one), boxes outside of the image.
@@ -110,17 +100,11 @@ class Task(Trains, Votes):
 
     @abstractmethod
     def strata(self, targets: Targets) -> npt.NDArray[np.int64]:
-        """(N,) strata by which folds are balanced, or (N, L) 0/1 for iterative stratification.
-
-        Multilabel: the labels. Text detection: (N,) the number of boxes, in quantile bins.
-        """
+        """(N,) strata by which folds are balanced, or (N, L) 0/1 for iterative stratification."""
 
     @abstractmethod
     def sampling_classes(self, targets: Targets) -> npt.NDArray[np.int64]:
-        """(N,) int64, one class a row, from 0, for a balanced sampler.
-
-        Multilabel: the row's rarest label. Text detection: 1 where there is text, else 0.
-        """
+        """(N,) int64, one class a row, from 0, for a balanced sampler; of several labels the rarest."""
 
     def for_training(self, train_targets: Targets) -> Self:
         """The same task with its counts of labels taken from these rows alone.
@@ -166,10 +150,7 @@ class Task(Trains, Votes):
     def evaluate_each(
         self, scores: Scores, postprocesses: Sequence[Postprocess], targets: Targets
     ) -> Iterator[dict[str, float]]:
-        """`evaluate` of the predictions with each post-processing, in their order.
-
-        Text detection: a sweep, in which settings share intermediate results.
-        """
+        """`evaluate` of the predictions with each post-processing, in their order."""
         for each in postprocesses:
             yield self.evaluate(scores, self.predict(scores, each), targets)
 
@@ -187,8 +168,6 @@ class Task(Trains, Votes):
 
         Never worse on these rows than the default, which is returned for a metric that is not tunable. The
         figure on the fitted rows is optimistic: report ``cross_fitted_score`` of trainers.tasks.crossfit.
-        Multiclass: offsets. Binary, multilabel: exact thresholds, shrunk to the global one. Ordinal: cuts
-        by dynamic programming. Text detection: contours once a ``thresh``, a sweep of ``box_thresh``.
 
         Raises:
             SettingsError: a metric that this task does not have.
@@ -218,11 +197,7 @@ class Task(Trains, Votes):
     def prediction_frame(
         self, scores: Scores, predictions: Predictions, *, image_sizes: npt.NDArray[np.int64] | None = None
     ) -> pd.DataFrame:
-        """Predictions (N,) as a table for people: columns label, score and, for each class, score_<class>.
-
-        Args:
-            image_sizes: (N, 2) heights and widths of the original pictures in pixels, for spatial predictions.
-        """
+        """Predictions (N,) as a table for people: columns label, score and, for each class, score_<class>."""
 
     def annotations(self, predictions: npt.NDArray[Any], target: npt.NDArray[Any] | None = None) -> list[Annotation]:
         """Drawable annotations of one image: of its prediction and, where it is labelled, of its target."""

@@ -69,6 +69,7 @@ class Multiclass(Labelled):
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, target: str | Sequence[str], **options: Any) -> Self:
+        """The task of the distinct labels, sorted, as numbers where all are."""
         if options or not isinstance(target, str):
             raise TypeError(f"{cls.name} takes one target column and no options, not {target!r}, {options}")
         labels = label_column(frame, target, "the table")

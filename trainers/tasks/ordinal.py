@@ -18,8 +18,7 @@ from foldtune.errors import DataError, Problem
 from foldtune.trainers.components import number, value_problems
 from foldtune.trainers.data.label_columns import label_column
 from foldtune.trainers.losses import ONE_CLASS, ORDERED, losses_for
-from foldtune.trainers.metrics.classification import FloatArray, log_loss
-from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS, confusion_matrix
+from foldtune.trainers.metrics.classification import ORDINAL_METRICS, FloatArray, confusion_matrix, log_loss
 from foldtune.trainers.postprocess.cuts import apply_cuts, expected_levels, fit_cuts, rounding_cuts
 from foldtune.trainers.postprocess.fold_alignment import align_fold_biases
 from foldtune.trainers.tasks.base import Mode, Postprocess, Predictions, Scores, Targets
@@ -53,7 +52,6 @@ class Ordinal(Multiclass):
     """
 
     name: ClassVar[str] = "ordinal"
-    exclusive_classes: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, Mode]] = MappingProxyType(
         {
             "qwk": "max",

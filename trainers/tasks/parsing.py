@@ -13,8 +13,8 @@ from foldtune.trainers.components import (
     read_component,
     read_fields,
 )
+from foldtune.trainers.loading.augment import check_mixup
 from foldtune.trainers.loading.crops import check_whole
-from foldtune.trainers.loading.mixup import check_mixup
 from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.losses.registry import by_any_name
 from foldtune.trainers.networks.models import check_layers, check_model

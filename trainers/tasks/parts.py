@@ -40,10 +40,7 @@ class Trains(ABC):
         """Outputs of the model in evaluation mode. Text detection: 1 (a map)."""
 
     def build_model(self, settings: TrialSettings) -> nn.Module:
-        """The network, from normalised images (B, 3, H, W) to logits.
-
-        Text detection: a feature pyramid, which in evaluation mode returns the text map alone.
-        """
+        """The network, from normalised images (B, 3, H, W) to logits."""
         return self._timm_network(settings, self.head_size)
 
     @staticmethod
@@ -67,8 +64,6 @@ class Trains(ABC):
 
     def collate(self, targets: Targets, image_size: tuple[int, int]) -> Any:
         """Targets (B, ...) of a batch in the form of the loss; runs in the loader's workers.
-
-        Classes: int64. Multilabel: float32. Text detection: the shrunk, mask and threshold maps.
 
         Args:
             image_size: height and width of the batch's images after crop and augmentation.
@@ -98,10 +93,7 @@ class Trains(ABC):
         return []
 
     def quantize_outputs(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A batch's float32 outputs (B, ...) in the form that is kept, in memory and on disk, for `scores`.
-
-        Text detection: probabilities in a byte each, since maps have as many numbers as images have pixels.
-        """
+        """A batch's float32 outputs (B, ...) in the form that is kept, in memory and on disk, for `scores`."""
         return logits
 
 

@@ -15,8 +15,7 @@ from foldtune.errors import DataError
 from foldtune.trainers.data.label_columns import label_notes, sort_labels, without_label
 from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights
 from foldtune.trainers.deferred import torch
-from foldtune.trainers.metrics.multilabel import PREDICTION_METRICS
-from foldtune.trainers.metrics.soft import SCORE_METRICS, SoftLabels, cross_entropy, likeliest
+from foldtune.trainers.metrics.multilabel import PREDICTION_METRICS, SCORE_METRICS, SoftLabels, cross_entropy, likeliest
 from foldtune.trainers.tasks.base import Predictions, Scores, Targets
 from foldtune.trainers.tasks.multiclass import Multiclass
 from foldtune.trainers.tasks.multilabel import Multilabel, check_size

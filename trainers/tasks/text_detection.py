@@ -14,8 +14,7 @@ import pandas as pd
 from scipy.special import expit
 
 from foldtune.errors import DataError, Problem, TrialFailed
-from foldtune.trainers.arrays.lazy import LazyRows
-from foldtune.trainers.arrays.memo import ArrayMemo
+from foldtune.trainers.arrays.lazy import ArrayMemo, LazyRows
 from foldtune.trainers.data.readers import READERS, Reader
 from foldtune.trainers.deferred import torch
 from foldtune.trainers.detection import frames

@@ -72,18 +72,6 @@ class _Joined:
         return inherited if task is None else self._join(inherited, task.user_metrics)
 
 
-def _names(inherited: Mapping[str, Mode], own: Sequence[UserMetric]) -> dict[str, Mode]:
-    return {**{each.name: each.mode for each in own}, **inherited}
-
-
-def _tunable(inherited: frozenset[str], own: Sequence[UserMetric]) -> frozenset[str]:
-    return inherited | {each.name for each in own if each.of_predictions}
-
-
-def _default(inherited: str, own: Sequence[UserMetric]) -> str:
-    return own[0].name if own else inherited
-
-
 @dataclass(frozen=True)
 class WithMetrics(Task):
     """The part of a task that knows `user_metrics`; they come first in its table.
@@ -99,9 +87,13 @@ class WithMetrics(Task):
     def __reduce__(self) -> tuple[Any, ...]:
         return with_metrics, (self._plain, self.user_metrics)
 
-    metrics = cast("Mapping[str, Mode]", _Joined(_names))
-    tunable_metrics = cast("frozenset[str]", _Joined(_tunable))
-    default_metric = cast("str", _Joined(_default))
+    metrics = cast(
+        "Mapping[str, Mode]", _Joined(lambda inherited, own: {**{each.name: each.mode for each in own}, **inherited})
+    )
+    tunable_metrics = cast(
+        "frozenset[str]", _Joined(lambda inherited, own: inherited | {each.name for each in own if each.of_predictions})
+    )
+    default_metric = cast("str", _Joined(lambda inherited, own: own[0].name if own else inherited))
 
     @property
     def _plain(self) -> Task:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import shapely
 
-from foldtune.trainers.arrays.memo import ArrayMemo
+from foldtune.trainers.arrays.lazy import ArrayMemo
 from foldtune.trainers.detection.metric import (
     Counts,
     as_shapes,

@@ -15,7 +15,7 @@ from PIL import Image
 
 from foldtune.errors import DataError
 from foldtune.trainers.images.cache import CachedImages, DecodedImages, prepare_images
-from foldtune.trainers.images.formats.window import PixelLimits, Window
+from foldtune.trainers.images.deep_pixels import PixelLimits, Window
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 from tests.images import decode
 

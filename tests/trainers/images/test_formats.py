@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import BrokenImage
+from foldtune.trainers.images.deep_pixels import PixelLimits, Window, parse_window, window_to_plain
 from foldtune.trainers.images.formats import dicom
-from foldtune.trainers.images.formats.window import PixelLimits, Window, parse_window, window_to_plain
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.images.reading import decode_picture, picture_size
 from tests.images import decode

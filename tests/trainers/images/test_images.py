@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from foldtune.errors import BrokenImage
-from foldtune.trainers.images.formats.window import PixelLimits
+from foldtune.trainers.images.deep_pixels import PixelLimits
 from foldtune.trainers.images.reading import image_suffixes, picture_size
 from tests.images import decode
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from foldtune.trainers.images.cache import prepare_images
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.loading.augment import build_augmentation
-from foldtune.trainers.loading.loader import Batches, BatchReader, Reseedable
+from foldtune.trainers.loading.loader import Batches, BatchReader
 
 
 class Pixels:
@@ -75,7 +75,7 @@ def double(targets: npt.NDArray[Any], _: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(2 * targets)
 
 
-def move(augmentation: Reseedable, image: Any, target: Any) -> tuple[Any, Any]:
+def move(augmentation: Any, image: Any, target: Any) -> tuple[Any, Any]:
     flipped = augmentation(image)
     return flipped, target if np.array_equal(flipped, image) else -1
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from foldtune.errors import SettingsError
 from foldtune.trainers.fitting.fit import Fit
-from foldtune.trainers.loading.mixup import MIXUP_LOSSES, Mix
+from foldtune.trainers.loading.augment import MIXUP_LOSSES, Mix
 from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.settings import settings_to_dict
 from foldtune.trainers.tasks.binary import Binary

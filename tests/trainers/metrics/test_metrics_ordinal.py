@@ -12,7 +12,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from foldtune.trainers.metrics.ordinal import (
+from foldtune.trainers.metrics.classification import (
     CREDIT_METRICS,
     ORDINAL_METRICS,
     CreditMetric,

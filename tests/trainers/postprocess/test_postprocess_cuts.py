@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS, confusion_matrix
+from foldtune.trainers.metrics.classification import ORDINAL_METRICS, confusion_matrix
 from foldtune.trainers.postprocess import cuts as cuts_module
 from foldtune.trainers.postprocess.cuts import (
     apply_cuts,

@@ -13,7 +13,7 @@ from foldtune.errors import DataError, SettingsError
 from foldtune.trainers.components import Component
 from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.inference.predictor import InferenceOptions, predict_logits
-from foldtune.trainers.metrics.ordinal import ORDINAL_METRICS
+from foldtune.trainers.metrics.classification import ORDINAL_METRICS
 from foldtune.trainers.postprocess.cuts import expected_levels, fit_cuts
 from foldtune.trainers.settings import settings_to_dict
 from foldtune.trainers.tasks.crossfit import cross_fitted_score

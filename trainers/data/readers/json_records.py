@@ -12,8 +12,7 @@ import pandas as pd
 
 from foldtune.csv_files import MAX_CELLS, MAX_COLUMNS, read_text
 from foldtune.errors import DataError
-from foldtune.trainers.data.readers.cells import text_frame
-from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
+from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source, text_frame
 from foldtune.wording import shortened
 
 ROW = '{"image": "a.jpg", "label": "nv"}'
@@ -23,8 +22,7 @@ FORMS = f'[{ROW}, …], {{"a.jpg": {{"label": "nv"}}, …}} or {{"a.jpg": "nv", 
 class JsonRecords(Reader):
     """A .json file: a list of mappings, a mapping from images to mappings or labels, or a mapping of columns."""
 
-    def matches(self, path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() == ".json"
+    suffixes = (".json",)
 
     def read(self, path: Path, options: ReadOptions) -> Source:
         content = read_json(path, options)
@@ -35,8 +33,7 @@ class JsonRecords(Reader):
 class JsonLines(Reader):
     """A .jsonl or .ndjson file: a mapping a line."""
 
-    def matches(self, path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() in (".jsonl", ".ndjson")
+    suffixes = (".jsonl", ".ndjson")
 
     def read(self, path: Path, options: ReadOptions) -> Source:
         lines = read_text(path, options.encoding, "JSON").split("\n")

@@ -24,6 +24,8 @@ _KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("images", "image", "imgs", "img", "x", "data", "pixels"), "images"),
     **dict.fromkeys(("labels", "label", "y", "target", "targets"), "labels"),
 }
+_FOLDERS = {None: "", "train": "train", "valid": "val", "test": "test"}
+"""Folder of the pictures of a part."""
 LABEL_SEPARATOR = "|"
 """Between the labels of an image whose row of labels has several ones."""
 
@@ -41,9 +43,7 @@ class NpzArrays(Reader):
     """A .npz whose arrays are called train_images, train_labels, val_images …, or x_train, y_train, x_test …."""
 
     own_target = "label"
-
-    def matches(self, path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() == ".npz"
+    suffixes = (".npz",)
 
     def read(self, path: Path, options: ReadOptions) -> Source:
         keys = _keys(path)
@@ -55,7 +55,7 @@ class NpzArrays(Reader):
         parts = (None,) if set(images) == {None} else parts_for(options.part, [p for p in images if p], path)
         arrays = {
             part or options.part: _Arrays(
-                _folder_name(part, images), ArrayFile.open(path, images[part]), _opened(path, labels.get(part))
+                _FOLDERS[part], ArrayFile.open(path, images[part]), _opened(path, labels.get(part))
             )
             for part in parts
         }
@@ -66,9 +66,7 @@ class NpyArray(Reader):
     """A .npy of images; its labels lie beside it: train_images.npy and train_labels.npy, X.npy and y.npy."""
 
     own_target = "label"
-
-    def matches(self, path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() == ".npy"
+    suffixes = (".npy",)
 
     def read(self, path: Path, options: ReadOptions) -> Source:
         labels = _labels_beside(path)
@@ -101,10 +99,6 @@ def _parsed(name: str) -> tuple[Kind, tuple[str, ...]] | None:
 
 def _part(words: tuple[str, ...]) -> Part | None:
     return next((part for word in words if (part := part_of(word))), None)
-
-
-def _folder_name(part: Part | None, images: Mapping[Part | None, str]) -> str:
-    return "" if part is None else {"train": "train", "valid": "val", "test": "test"}[part]
 
 
 def _labels_beside(path: Path) -> Path | None:

@@ -11,21 +11,21 @@ import pandas as pd
 from foldtune.csv_files import MAX_CELLS, MAX_COLUMNS
 from foldtune.errors import DataError
 from foldtune.trainers.data.id_checks import MAX_NAME_BYTES
-from foldtune.trainers.data.readers.cells import text_frame
-from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
+from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source, text_frame
 from foldtune.trainers.data.readers.unpacked import unpacked
 from foldtune.trainers.images.reading import is_image_name
 from foldtune.wording import first_few, shortened
 
 _MAGIC = b"PAR1"
-_SUFFIXES = (".parquet", ".pq")
 
 
 class Parquet(Reader):
     """A Parquet file, by its suffix or its first bytes."""
 
+    suffixes = (".parquet", ".pq")
+
     def matches(self, path: Path) -> bool:
-        return path.is_file() and (path.suffix.lower() in _SUFFIXES or _begins(path))
+        return super().matches(path) or (path.is_file() and _begins(path))
 
     def read(self, path: Path, options: ReadOptions) -> Source:
         file = _opened(path)

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.readers.class_folders import ClassFolders
+from foldtune.trainers.data.readers.class_folders import ClassFolders, MetadataFolder
 from foldtune.trainers.data.readers.delimited import DelimitedText, RefusedForm
 from foldtune.trainers.data.readers.json_records import JsonLines, JsonRecords
-from foldtune.trainers.data.readers.metadata_folder import MetadataFolder
 from foldtune.trainers.data.readers.numpy_files import NpyArray, NpzArrays
 from foldtune.trainers.data.readers.parquet import Parquet
 from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source

@@ -105,7 +105,10 @@ def _of_columns(frame: pd.DataFrame, form: TargetForm, source: Path | str) -> La
         return _weighted(frame, form, columns, values, source)
     if form.several:
         text = join_labels(frame, form, multi_hot_labels(values, columns, source), columns)
-        return replace(text, notes=(*text.notes, *_blank(frame[list(columns)])))
+        if blank := int(frame[list(columns)].isna().to_numpy().sum()):
+            note = f"{blank} of {values.size} cells of the columns of data.target are empty, taken as 0"
+            return replace(text, notes=(*text.notes, note))
+        return text
     labels = pd.Series(one_hot_labels(values, columns, source, form.none_label), index=frame.index, dtype=object)
     return LabelText(frame.assign(**{form.name: labels.where(labels != "")}), "", _unseen(columns, set(labels)))
 
@@ -139,11 +142,6 @@ def join_labels(
     cells = pd.Series([separator.join(row) for row in rows], index=frame.index, dtype=object)
     used = {name for row in rows for name in row}
     return LabelText(frame.assign(**{form.name: cells}), separator, _unseen(names, used))
-
-
-def _blank(cells: pd.DataFrame) -> tuple[str, ...]:
-    number = int(cells.isna().to_numpy().sum())
-    return (f"{number} of {cells.size} cells of the columns of data.target are empty, taken as 0",) if number else ()
 
 
 def _unseen(columns: Sequence[str], seen: set[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import shapely
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.source import Source
-from foldtune.trainers.detection.forms.page import LabelledPages, Page
+from foldtune.trainers.detection.forms.page import Page, labelled_source
 from foldtune.wording import first_few, shortened
 
 FORM = '{"images": [{"id": 1, "file_name": "NAME.jpg", …}], "annotations": [{"image_id": 1, "bbox": [x, y, w, h], …}]}'
@@ -42,16 +42,20 @@ def read_coco(path: Path, content: Mapping[str, Any]) -> Source:
     twice = [key for key, times in Counter(str(each["id"]) for each in images).items() if times > 1]
     if twice:
         raise DataError([f"{path}: {len(twice)} ids of images are there more than once ({first_few(twice)})"])
-    rows, boxes = LabelledPages(), _boxes(path, {str(each["id"]) for each in images}, annotations)
-    for each in images:
-        rows.add(str(each["file_name"]), each.get("width"), each.get("height"), boxes.get(str(each["id"]), []))
-    rows.left_out = sum(bool(each.get("iscrowd")) for each in annotations)
+    boxes = _boxes(path, {str(each["id"]) for each in images}, annotations)
+    pages = [
+        (str(each["file_name"]), each.get("width"), each.get("height"), boxes.get(str(each["id"]), []))
+        for each in images
+    ]
+    left_out = sum(bool(each.get("iscrowd")) for each in annotations)
     ids = {str(each["file_name"]): each["id"] for each in images}
     categories = [each for each in content.get("categories") or [_TEXT] if isinstance(each, dict)]
     used = {str(each.get("category_id")) for each in annotations}
     named = [str(each.get("name", each.get("id"))) for each in categories if str(each.get("id")) in used]
     notes = [f"boxes of {len(named)} categories are all text: {first_few(named)}"] if len(named) > 1 else []
-    return rows.source("coco", notes=notes, facts={"ids": ids, "categories": categories[:1] or [_TEXT]})
+    return labelled_source(
+        "coco", pages, left_out, notes=notes, facts={"ids": ids, "categories": categories[:1] or [_TEXT]}
+    )
 
 
 def _boxes(path: Path, ids: set[str], annotations: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:

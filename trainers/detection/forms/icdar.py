@@ -12,7 +12,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
-from foldtune.trainers.detection.forms.page import UNREADABLE, LabelledPages, Page
+from foldtune.trainers.detection.forms.page import UNREADABLE, Page, labelled_source
 from foldtune.trainers.images.reading import is_image_name
 from foldtune.wording import shortened
 
@@ -46,16 +46,17 @@ class IcdarFolder(Reader):
         files = {name: _lines(path / name, options.encoding or "utf-8-sig") for name in marked or texts}
         counts = [_cells(line)[0] for lines in files.values() for _, line in lines if _CURVED not in line]
         corners = 4 if sum(count >= 8 for count in counts) * 2 >= len(counts) else 2
-        rows = LabelledPages()
+        pages: list[tuple[str, Any, Any, Any]] = []
+        left_out = 0
         for name, lines in files.items():
             boxes = [_box(path / name, number, line, 2 * corners) for number, line in lines]
             kept = [box for box in boxes if box["text"] != UNREADABLE]
-            rows.left_out += len(boxes) - len(kept)
-            rows.add(_PREFIX.sub("", name)[: -len(".txt")], None, None, kept)
-        beside = any(is_image_name(name) and Path(name).stem == rows.names[0] for name in os.listdir(path))
+            left_out += len(boxes) - len(kept)
+            pages.append((_PREFIX.sub("", name)[: -len(".txt")], None, None, kept))
+        beside = any(is_image_name(name) and Path(name).stem == pages[0][0] for name in os.listdir(path))
         others = len(texts) - len(files)
         notes = [f"{path}: {others} text files without gt_ before their name are no labels"] if others else []
-        return rows.source("icdar", images=path if beside else None, notes=notes)
+        return labelled_source("icdar", pages, left_out, images=path if beside else None, notes=notes)
 
 
 def _lines(path: Path, encoding: str) -> list[tuple[int, str]]:
@@ -98,24 +99,16 @@ def _corners(values: Sequence[float]) -> list[list[float]]:
     return [list(pair) for pair in zip(values[::2], values[1::2], strict=True)]
 
 
-def icdar_files(pages: Sequence[Page]) -> dict[str, str]:
-    """Return the text of each `res_NAME.txt`, whole pixels as ICDAR has them."""
+def icdar_zip(pages: Sequence[Page]) -> bytes:
+    """Return a .zip of a `res_NAME.txt` each, whole pixels as ICDAR's servers take them; the same bytes each time."""
     files = {}
     for page in pages:
         path = PurePosixPath(page.name)
         stem = path.stem if is_image_name(page.name) else path.name
-        files[str(path.with_name(f"res_{stem}.txt"))] = "".join(map(_line, page.corners()))
-    return files
-
-
-def _line(corners: Sequence[Sequence[float]]) -> str:
-    return ",".join(str(round(value)) for pair in corners for value in pair) + "\r\n"
-
-
-def icdar_zip(pages: Sequence[Page]) -> bytes:
-    """Return the files of `icdar_files` as a .zip, as ICDAR's servers take them; the same bytes each time."""
+        lines = (",".join(str(round(value)) for pair in corners for value in pair) for corners in page.corners())
+        files[str(path.with_name(f"res_{stem}.txt"))] = "".join(f"{line}\r\n" for line in lines)
     buffer = BytesIO()
     with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
-        for name, text in icdar_files(pages).items():
+        for name, text in files.items():
             archive.writestr(ZipInfo(name), text)
     return buffer.getvalue()

@@ -9,7 +9,7 @@ from typing import Any
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.source import Source
-from foldtune.trainers.detection.forms.page import UNREADABLE, LabelledPages, Page
+from foldtune.trainers.detection.forms.page import UNREADABLE, Page, labelled_source
 
 FORM = '{"images": {"NAME.jpg": {"img_w": 480, "img_h": 960, "words": {"1": {"points": [[x, y], …]}}}}}'
 
@@ -28,20 +28,18 @@ def read_ufo(path: Path, content: Mapping[str, Any]) -> Source:
     Raises:
         DataError: words that are not of the form `FORM`.
     """
-    rows = LabelledPages()
+    pages, left_out = [], 0
     for name, image in content["images"].items():
         words = image["words"]
         listed = list(words.values()) if isinstance(words, dict) else words if words is not None else []
         if not isinstance(listed, list) or not all(isinstance(word, dict) for word in listed):
             raise DataError([f"{path}: image '{name}': words are not as in {FORM}"])
-        kept = [word for word in listed if not _is_unreadable(word)]
-        rows.left_out += len(listed) - len(kept)
-        rows.add(name, image.get("img_w"), image.get("img_h"), kept)
-    return rows.source("ufo")
-
-
-def _is_unreadable(word: Mapping[str, Any]) -> bool:
-    return word.get("illegibility") is True or word.get("transcription") == UNREADABLE
+        kept = [
+            word for word in listed if word.get("illegibility") is not True and word.get("transcription") != UNREADABLE
+        ]
+        left_out += len(listed) - len(kept)
+        pages.append((name, image.get("img_w"), image.get("img_h"), kept))
+    return labelled_source("ufo", pages, left_out)
 
 
 def ufo_text(pages: Sequence[Page]) -> str:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.trainers.images.deep_pixels import to_uint8
-from foldtune.trainers.images.formats.window import Window, scale
+from foldtune.trainers.images.deep_pixels import Window, scale, to_uint8
 
 if TYPE_CHECKING:
     from pydicom import Dataset
