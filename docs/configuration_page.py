@@ -25,7 +25,7 @@ SETTINGS = {
     "drop_path_rate": "stochastic depth",
     "loss": "loss, see below",
     "optimizer": "optimizer, see below",
-    "lr": "peak learning rate",
+    "lr": "peak learning rate; a branch of `optimizer` may bring its own",
     "weight_decay": "weight decay, not of biases and norms",
     "lr_scheduler": "learning rate over the epochs, see below",
     "batch_size": "images a step; halved in parts where memory runs out",

@@ -15,7 +15,8 @@ from foldtune.trainers.arrays.types import Mode
 from foldtune.trainers.loading.tta import Normalize
 from foldtune.trainers.networks.models import freeze_all_but_last, input_stats
 from foldtune.trainers.optim.lr_schedulers import LrScheduler
-from foldtune.trainers.optim.optimizers import build_optimizer, choose_precision
+from foldtune.trainers.optim.optimizers import build_optimizer
+from foldtune.trainers.optim.precision import choose_precision
 from foldtune.trainers.parallel.microbatch import BatchShard, MicroBatches
 from foldtune.trainers.parallel.process_group import ProcessGroup, data_parallel, disconnections
 from foldtune.trainers.settings import TrialSettings

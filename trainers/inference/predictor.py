@@ -20,7 +20,7 @@ from foldtune.trainers.loading.crops import as_evaluated, evaluation_crop
 from foldtune.trainers.loading.loader import Batches, BatchReader
 from foldtune.trainers.loading.tta import Normalize, mean_output, views
 from foldtune.trainers.networks.models import input_stats
-from foldtune.trainers.optim.optimizers import choose_precision
+from foldtune.trainers.optim.precision import choose_precision
 from foldtune.trainers.parallel.microbatch import is_out_of_memory, slices
 from foldtune.trainers.runtime import choose_device, free_gpu_cache
 from foldtune.trainers.settings import TrialSettings

@@ -1,16 +1,15 @@
-"""Optimizers by name, for a model (timm's factory), and mixed precision on a device."""
+"""Optimizers by name: their parameters, and the building of one for a model (timm's factory)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.components import Component, number
-from foldtune.trainers.deferred import timm, torch
+from foldtune.trainers.deferred import timm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +25,32 @@ class AdamWParams:
 
 
 @dataclass(frozen=True)
+class NAdamWParams(AdamWParams):
+    """AdamW with Nesterov's momentum: Dozat 2016."""
+
+
+@dataclass(frozen=True)
+class LambParams(AdamWParams):
+    """AdamW's step, scaled layer by layer to the norm of the weights: You et al. 2020, algorithm 2."""
+
+
+@dataclass(frozen=True)
+class LionParams:
+    """The sign of the momentum: Chen et al. 2023, algorithm 2. Its lr is a third to a tenth of AdamW's."""
+
+    beta1: float = number(0.9, 0.0, 1.0, open_high=True)
+    beta2: float = number(0.99, 0.0, 1.0, open_high=True)
+
+
+@dataclass(frozen=True)
+class MuonParams:
+    """Orthogonal momentum for matrices and convolutions at AdamW's lr, AdamW for the rest: Liu et al. 2025, eq. 4."""
+
+    momentum: float = number(0.95, 0.0, 1.0, open_high=True)
+    nesterov: bool = True
+
+
+@dataclass(frozen=True)
 class SgdParams:
     """Momentum, plain or Nesterov's."""
 
@@ -33,7 +58,16 @@ class SgdParams:
     nesterov: bool = True
 
 
-OPTIMIZERS: Mapping[str, type] = MappingProxyType({"adamw": AdamWParams, "sgd": SgdParams})
+OPTIMIZERS: Mapping[str, type] = MappingProxyType(
+    {
+        "adamw": AdamWParams,
+        "nadamw": NAdamWParams,
+        "lamb": LambParams,
+        "lion": LionParams,
+        "muon": MuonParams,
+        "sgd": SgdParams,
+    }
+)
 
 
 def build_optimizer(
@@ -56,48 +90,25 @@ def build_optimizer(
         lr=lr,
         weight_decay=weight_decay,
         layer_decay=layer_decay or None,
-        fused=all(parameter.is_floating_point() for parameter in model.parameters()),
         **_factory_arguments(optimizer.name, optimizer.params),
+        **_fused(optimizer.name, model),
     )
     return cast("Optimizer", built)
 
 
 def _factory_arguments(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    if name == "adamw":
-        return {"opt": "adamw", "betas": (params["beta1"], params["beta2"])}
+    if "beta1" in params:
+        # Lamb limits gradients by itself; here clip_grad does, for every optimizer alike.
+        unclipped = {"max_grad_norm": None} if name == "lamb" else {}
+        return {"opt": name, "betas": (params["beta1"], params["beta2"]), **unclipped}
+    if name == "muon":
+        return {"opt": name, **params}
     nesterov = params["nesterov"] and params["momentum"] > 0  # torch refuses Nesterov without momentum
     return {"opt": "sgd" if nesterov else "momentum", "momentum": params["momentum"]}
 
 
-@dataclass(frozen=True)
-class Precision:
-    """`dtype` None is plain float32; float16's range is too small for gradients: `scaled`."""
-
-    device_type: str
-    dtype: torch.dtype | None
-
-    @property
-    def scaled(self) -> bool:
-        return self.dtype is torch.float16
-
-    def autocast(self) -> AbstractContextManager[object]:
-        """Context of a forward pass."""
-        return nullcontext() if self.dtype is None else torch.autocast(self.device_type, dtype=self.dtype)
-
-
-def choose_precision(amp: str, device: torch.device) -> Precision:
-    """Precision for "auto", "off", "bf16" or "fp16".
-
-    auto: bf16 on a GPU that computes in it, fp16 on an older GPU, float32 elsewhere. A CPU takes bf16 where
-    it is named; fp16 there is float32, which is faster and loses nothing.
-    """
-    on_gpu = device.type == "cuda"
-    if amp == "auto":
-        amp = _fastest() if on_gpu else "off"
-    if amp == "fp16" and not on_gpu:
-        amp = "off"
-    return Precision(device.type, {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp])
-
-
-def _fastest() -> str:
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+def _fused(name: str, model: nn.Module) -> dict[str, bool]:
+    """Whether a step is one kernel, where torch has it; timm's own optimizers do not take the argument."""
+    if name not in ("adamw", "sgd"):
+        return {}
+    return {"fused": all(parameter.is_floating_point() for parameter in model.parameters())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from foldtune.errors import Problem, SettingsError
@@ -32,14 +32,18 @@ _OF_MODEL = frozenset({"model_name", "drop_rate", "drop_path_rate", "head", "tra
 def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None = None) -> TrialSettings:
     """Read and check a configuration; absent settings get their defaults, the loss the task's first one.
 
-    Components are written ``"focal"`` or ``{"name": "focal", "gamma": 2.0}``. With `epochs` given, the
-    warm-up is checked against them too.
+    Components are written ``"focal"`` or ``{"name": "focal", "gamma": 2.0}``; an ``lr`` beside the name of an
+    optimizer stands for that setting, so that each branch may sample its own. With `epochs` given, the warm-up is
+    checked against them too.
 
     Raises:
         SettingsError: holds every problem found, each with its dotted path and what is valid.
     """
+    mapping, of_branch = _with_lr_of_branch(mapping)
     plain = {key: value for key, value in mapping.items() if key not in {*COMPONENTS, "postprocess"}}
     values, problems = _read_plain(plain)
+    if of_branch:
+        problems = [replace(each, path="optimizer.lr") if each.path == "lr" else each for each in problems]
     components = {"loss": task.losses[0]} | {key: mapping[key] for key in COMPONENTS if key in mapping}
     for name, given in components.items():
         values[name], found = (
@@ -63,6 +67,15 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
     if epochs is not None and (late := check_warmup(settings.lr_scheduler, epochs)):
         raise SettingsError(late)
     return settings
+
+
+def _with_lr_of_branch(mapping: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """The configuration with the optimizer's own lr as its lr, and whether it has one."""
+    optimizer = mapping.get("optimizer")
+    if not isinstance(optimizer, Mapping) or "lr" not in optimizer:
+        return mapping, False
+    own = {key: value for key, value in optimizer.items() if key != "lr"}
+    return {**mapping, "optimizer": own, "lr": optimizer["lr"]}, True
 
 
 def _read_plain(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:

@@ -40,6 +40,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "lr": 0.05,
         "lr_scheduler": {"name": "plateau", "factor": 0.5, "patience": 0},
     },
+    "Muon": {"optimizer": "muon", "lr": 0.01},
+    "Lamb, its own lr": {"optimizer": {"name": "lamb", "lr": 0.02}},
     "layer decay, transformer": {"model_name": "test_vit", "layer_decay": 0.7, "drop_path_rate": 0.3},
     "dropout in the head, last layers": {
         "head": {"name": "mlp", "units": 16, "layers": 2, "dropout": 0.5},

@@ -18,7 +18,7 @@ from foldtune.errors import SettingsError, TrialFailed
 from foldtune.trainers.components import Component
 from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.inference.predictor import predict_logits
-from foldtune.trainers.optim.optimizers import choose_precision
+from foldtune.trainers.optim.precision import choose_precision
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
 from foldtune.trainers.tasks.multiclass import Multiclass

@@ -24,6 +24,7 @@ from foldtune.trainers.loading.crops import RandomResizedCrop
 from foldtune.trainers.loading.samplers import SAMPLERS
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.losses import LOSSES
+from foldtune.trainers.optim.optimizers import OPTIMIZERS
 from foldtune.trainers.tasks import TASKS, Task
 from foldtune.trainers.tasks.parsing import parse_settings
 
@@ -130,7 +131,10 @@ OF_BOTH: list[Pair] = [
 OF_WEIGHTS: list[Pair] = [
     ({}, {"lr": 1e-2}),
     ({}, {"weight_decay": 1.0}),
-    ({}, {"optimizer": "sgd"}),
+    *[({}, {"optimizer": name}) for name in OPTIMIZERS if name != "adamw"],
+    ({"optimizer": "muon"}, {"optimizer": {"name": "muon", "momentum": 0.5}}),
+    ({"optimizer": "lion"}, {"optimizer": {"name": "lion", "beta1": 0.5}}),
+    ({"optimizer": "sgd"}, {"optimizer": {"name": "sgd", "lr": 0.1}}),
     ({}, {"optimizer": {"name": "adamw", "beta1": 0.5}}),
     ({}, {"optimizer": {"name": "adamw", "beta2": 0.9}}),
     ({"optimizer": "sgd"}, {"optimizer": {"name": "sgd", "momentum": 0.5}}),

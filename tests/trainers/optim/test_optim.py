@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import timm
 import torch
 
 from foldtune.errors import SettingsError
@@ -14,7 +15,7 @@ from foldtune.trainers.components import Component
 from foldtune.trainers.fitting.fit import Fit
 from foldtune.trainers.networks.models import build_model
 from foldtune.trainers.optim.lr_schedulers import LrScheduler
-from foldtune.trainers.optim.optimizers import build_optimizer
+from foldtune.trainers.optim.optimizers import OPTIMIZERS, build_optimizer
 from foldtune.trainers.settings import TrialSettings
 
 Make = Callable[..., TrialSettings]
@@ -34,6 +35,36 @@ def test_lr_weight_decay_and_betas_reach_adamw(settings: Make) -> None:
     for group in optimizer.param_groups:
         flat = all(parameter.ndim <= 1 for parameter in group["params"])
         assert group["weight_decay"] == (0.0 if flat else 0.07)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_is_timms_of_that_name(name: str, settings: Make) -> None:
+    """A step from the same weights and gradients is that of timm's factory with the parameters given by hand."""
+    arguments = {
+        "lamb": {"max_grad_norm": None},
+        "lion": {"betas": (0.9, 0.99)},
+        "muon": {"momentum": 0.95, "nesterov": True},
+    }.get(name, {})
+    chosen = settings(optimizer=name, lr=0.02, weight_decay=0.1)
+    stepped = []
+    for make in (
+        lambda model: build_optimizer(model, chosen.optimizer, lr=0.02, weight_decay=0.1),
+        lambda model: timm.optim.create_optimizer_v2(model, opt=name, lr=0.02, weight_decay=0.1, **arguments),
+    ):
+        torch.manual_seed(0)
+        model = build_model("test_vit", 3)
+        optimizer = make(model)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimizer.step()
+        stepped.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    torch.testing.assert_close(*stepped, rtol=1e-5, atol=1e-6)
+
+
+def test_an_lr_beside_the_name_of_an_optimizer_is_the_lr(settings: Make) -> None:
+    assert settings(lr=0.5, optimizer={"name": "lion", "lr": 0.003}) == settings(lr=0.003, optimizer="lion")
+    with pytest.raises(SettingsError, match="optimizer[.]lr: must be a number > 0 and <= 100, not -1"):
+        settings(optimizer={"name": "lion", "lr": -1})
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.7, True), (0.7, False), (0.0, True)])
