@@ -63,7 +63,7 @@ def test_each_is_timms_of_that_name(name: str, settings: Make) -> None:
 
 def test_an_lr_beside_the_name_of_an_optimizer_is_the_lr(settings: Make) -> None:
     assert settings(lr=0.5, optimizer={"name": "lion", "lr": 0.003}) == settings(lr=0.003, optimizer="lion")
-    with pytest.raises(SettingsError, match="optimizer[.]lr: must be a number > 0 and <= 100, not -1"):
+    with pytest.raises(SettingsError, match=r"optimizer\.lr: must be a number > 0 and <= 100, not -1"):
         settings(optimizer={"name": "lion", "lr": -1})
 
 

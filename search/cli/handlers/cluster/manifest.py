@@ -57,7 +57,7 @@ def write_ray_up(shape: Shape, machines: Machines | Aws | None, job: Path | None
 
 
 def _packed(shape: Shape, job: Path) -> tuple[str, list[str], dict[str, str]]:
-    """Return the configuration, its relative paths under the shared folder, and arguments and environment of the job."""
+    """Return the configuration, its relative paths under the shared folder, arguments and environment of the job."""
     raw = read_raw(job)
     storage = str(raw.get("storage") or "runs")
     if "://" not in storage:
