@@ -13,7 +13,7 @@ import pytest
 
 from foldtune.results.runs.store import RunStore
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 FILE = """import numpy as np
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("mutants.yaml")
 SOURCES = ("foldtune", "search", "trainers", "spaces", "results", "cluster", "benchmarks", "examples", "tests")
 HEAVY = ("pandas", "sklearn.model_selection", "scipy.stats", "torch", "timm", "albumentations", "optuna", "hypothesis")
-QUICK = "not integration and not faults and not bench and not slow and not fuzz"
+IN_PROCESS = "not integration and not faults and not bench and not fuzz"
 OUTCOMES = {0: "survived", 1: "killed"}
 """Outcome by pytest's exit code; any other means that the tests did not run."""
 
@@ -105,7 +105,7 @@ def _run_tests(root: Path, tests: Sequence[str]) -> tuple[int, str]:
     os.chdir(root)
     sys.path.insert(0, str(root))
     printed = io.StringIO()
-    options = ["-x", "-qq", "--disable-warnings", "-p", "no:cacheprovider", "-m", QUICK, f"--basetemp={root}/tmp"]
+    options = ["-x", "-qq", "--disable-warnings", "-p", "no:cacheprovider", "-m", IN_PROCESS, f"--basetemp={root}/tmp"]
     with redirect_stdout(printed), redirect_stderr(printed):
         code = pytest.main([*options, *tests])
     return int(code), printed.getvalue()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foldtune.errors import Problem, SpaceError
@@ -91,7 +91,6 @@ def suggested(space: Space, seed: int, n: int = 4) -> list[dict[str, Any]]:
     return [space.suggest(study.ask()) for _ in range(n)]
 
 
-@settings(max_examples=120, deadline=None)
 @given(SPACES, st.integers(0, 1000))
 def test_what_is_sampled_is_built_and_comes_back(mapping: dict[str, Any], seed: int) -> None:
     space = Space.parse(mapping)
@@ -105,7 +104,6 @@ def test_what_is_sampled_is_built_and_comes_back(mapping: dict[str, Any], seed: 
         assert Space.parse(config).build({}) == config
 
 
-@settings(max_examples=120, deadline=None)
 @given(SPACES)
 def test_default_and_corner_cases_are_configurations_of_the_space(mapping: dict[str, Any]) -> None:
     space = Space.parse(mapping)
@@ -124,7 +122,6 @@ def test_default_and_corner_cases_are_configurations_of_the_space(mapping: dict[
         assert set(parameter.domain.corners()) <= seen[parameter.name]
 
 
-@settings(max_examples=80, deadline=None)
 @given(SPACES)
 def test_yaml_and_dotted_keys_give_the_same_space(mapping: dict[str, Any]) -> None:
     space = Space.parse(mapping)
@@ -149,7 +146,6 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "a.b", "b", "preset", "choice"]), ANYTHING, max_size=4))
 def test_nothing_but_a_space_error_comes_out_of_bad_input(mapping: dict[str, Any]) -> None:
     space, problems = parse_or_problems(mapping)

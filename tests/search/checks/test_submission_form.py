@@ -147,7 +147,7 @@ def test_columns_of_several_targets_in_another_case() -> None:
         target_columns(["ID", "oil"], "image", ["oil", "wrinkle"])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.permutations(["bkl", "mel", "nv", "vasc", "Usage"]),
     case=st.sampled_from([str, str.upper, str.title]),

@@ -79,6 +79,7 @@ def test_a_search_in_another_terminal_is_stopped_as_by_ctrl_c(holder: Any, foldt
     assert "no process works on run 'tiny'" in foldtune("stop", "tiny")[2]
 
 
+@pytest.mark.slow
 def test_another_command_that_holds_the_run_is_left_alone(holder: Any, foldtune: Command) -> None:
     """The stored process id of an earlier search may belong to a later, unrelated process."""
     process = holder("ensemble")

@@ -239,6 +239,7 @@ def test_without_a_fit_the_post_processing_that_the_space_fixes_predicts(home: P
     assert set(alone.predictions.tolist()) == {1}
 
 
+@pytest.mark.slow
 def test_fixed_post_processing_and_a_column_of_scores(home: Path) -> None:
     """The space's values predict, though others fit better; the sample's numbers take scores by a metric of scores."""
     names = (home / "test.csv").read_text().split()[1:]
@@ -291,6 +292,7 @@ def test_ray_is_started_only_where_something_is_missing(home: Path) -> None:
         ensemble([run], train=without_ray, tta="hflip")
 
 
+@pytest.mark.slow
 def test_a_clearly_weak_finalist_drops_out_and_leaves_no_weights(home: Path) -> None:
     run = searched(home, "racing", 3)
     chosen = choose_finalists([run], plan_ensemble(run, EnsembleOptions(top=3)))
@@ -451,6 +453,7 @@ def test_scores_of_other_labels_are_not_taken_over(home: Path) -> None:
     assert not any(each.reused for each in watch.outcomes)
 
 
+@pytest.mark.slow
 def test_a_damaged_fold_model_is_made_again_with_a_line(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = searched(home, "damaged", 1)
     ensemble([run], folds=2)

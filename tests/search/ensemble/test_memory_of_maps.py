@@ -104,10 +104,10 @@ def peak(work: Callable[[Path, np.ndarray], None], folder: Path, count: int) -> 
 @pytest.mark.parametrize(
     "work",
     [
-        pytest.param(thresholds, id="thresholds"),
+        pytest.param(thresholds, id="thresholds", marks=pytest.mark.slow),
         pytest.param(grid, id="grid"),
         pytest.param(ensemble("soft"), id="soft", marks=pytest.mark.slow),
-        pytest.param(ensemble("hard"), id="hard"),
+        pytest.param(ensemble("hard"), id="hard", marks=pytest.mark.slow),
     ],
 )
 def test_more_images_take_no_more_maps_in_memory(work: Any, tmp_path: Path) -> None:

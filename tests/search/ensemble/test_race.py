@@ -39,6 +39,7 @@ def test_the_clearly_weak_drop_out_the_weakest_last() -> None:
     assert dropped(scores, targets) == ["m", "p"]
 
 
+@pytest.mark.slow
 def test_those_as_good_as_the_best_stay() -> None:
     """Of nine equals the leader is the luckiest, and far ahead of the unluckiest: still hardly a race loses anyone."""
     races = [dropped(*draw(dict.fromkeys("abcdefghi", 1.5), seed=seed)) for seed in range(10)]

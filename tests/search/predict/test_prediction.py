@@ -168,14 +168,14 @@ def test_broken_images_alone(stored: StoredEnsemble, images: Path) -> None:
     assert alone["error"].notna().all()
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 4])
+@pytest.mark.parametrize("batch_size", [2, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 4))])
 def test_batch_size_changes_nothing(stored: StoredEnsemble, images: Path, batch_size: int) -> None:
     found = find_images(images, None, "image")
     batched = predict(stored, found, batch_size=batch_size)
     pd.testing.assert_frame_equal(batched, predict(stored, found), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("at_a_time", [1, 2, 5])
+@pytest.mark.parametrize("at_a_time", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 5))])
 def test_parts_change_nothing(
     stored: StoredEnsemble, images: Path, at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

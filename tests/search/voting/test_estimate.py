@@ -19,6 +19,7 @@ from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.tasks.multiclass import Multiclass
 
 Array = npt.NDArray[np.float64]
+NONE = Bootstrap(samples=0)
 
 REFERENCE = np.array(
     [[[0.5, 0.3, 0.2], [0.2, 0.5, 0.3]], [[0.4, 0.5, 0.1], [0.3, 0.3, 0.4]], [[0.45, 0.35, 0.2], [0.1, 0.8, 0.1]]]
@@ -92,9 +93,7 @@ def test_random_labels_are_estimated_at_chance(voting: str) -> None:
     values, flattered = [], []
     for seed in range(20):
         members, targets, folds = draw(100, 3, skill=0.0, seed=seed)
-        judged = estimate(
-            Objective(TASK, "balanced_accuracy", targets), members, folds, voting=voting, bootstrap=Bootstrap(samples=0)
-        )
+        judged = estimate(Objective(TASK, "balanced_accuracy", targets), members, folds, voting=voting, bootstrap=NONE)
         values.append(judged.metrics["balanced_accuracy"])
         _, predictions = judged.combiner.apply(TASK, [member.scores for member in members])
         flattered.append(TASK.evaluate(judged.scores, predictions, targets)["balanced_accuracy"])
@@ -104,12 +103,12 @@ def test_random_labels_are_estimated_at_chance(voting: str) -> None:
 
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
-@pytest.mark.parametrize("fold", [0, 1, 2])
+@pytest.mark.parametrize("fold", [0, *(pytest.param(fold, marks=pytest.mark.slow) for fold in (1, 2))])
 def test_labels_of_a_fold_do_not_reach_the_combiner_that_predicts_it(voting: str, fold: int) -> None:
     members, targets, folds = draw(180, 3, skill=1.0)
     corrupted = np.where(folds == fold, (targets + 1) % 4, targets)
     before, after = (
-        estimate(Objective(TASK, "macro_f1", y), members, folds, voting=voting).predictions
+        estimate(Objective(TASK, "macro_f1", y), members, folds, voting=voting, bootstrap=NONE).predictions
         for y in (targets, corrupted)
     )
     np.testing.assert_array_equal(before[folds == fold], after[folds == fold])
@@ -119,16 +118,16 @@ def test_labels_of_a_fold_do_not_reach_the_combiner_that_predicts_it(voting: str
 @pytest.mark.parametrize("voting", ["soft", "hard"])
 def test_neither_the_order_of_members_nor_of_rows_matters(voting: str) -> None:
     members, targets, folds = draw(150, 4, skill=1.0)
-    expected = estimate(Objective(TASK, "macro_f1", targets), members, folds, voting=voting)
+    expected = estimate(Objective(TASK, "macro_f1", targets), members, folds, voting=voting, bootstrap=NONE)
 
-    turned = estimate(Objective(TASK, "macro_f1", targets), members[::-1], folds, voting=voting)
+    turned = estimate(Objective(TASK, "macro_f1", targets), members[::-1], folds, voting=voting, bootstrap=NONE)
     np.testing.assert_array_equal(turned.predictions, expected.predictions)
     np.testing.assert_array_equal(turned.scores, expected.scores)
     assert turned.member_values == expected.member_values[::-1]
 
     order = np.random.default_rng(1).permutation(len(targets))
     moved = [Member(m.trial_id, m.scores[order], ()) for m in members]
-    shuffled = estimate(Objective(TASK, "macro_f1", targets[order]), moved, folds[order], voting=voting)
+    shuffled = estimate(Objective(TASK, "macro_f1", targets[order]), moved, folds[order], voting=voting, bootstrap=NONE)
     np.testing.assert_allclose(shuffled.scores, expected.scores[order], atol=1e-6)
     np.testing.assert_array_equal(shuffled.predictions, expected.predictions[order])
     assert shuffled.metrics == pytest.approx(expected.metrics, abs=1e-6)
@@ -143,7 +142,7 @@ def test_neither_the_order_of_members_nor_of_rows_matters(voting: str) -> None:
 
 def test_figures_equal_those_of_scikit_learn() -> None:
     members, targets, folds = draw(150, 3, skill=1.5)
-    judged = estimate(Objective(TASK, "macro_f1", targets), members, folds, voting="soft")
+    judged = estimate(Objective(TASK, "macro_f1", targets), members, folds, voting="soft", bootstrap=NONE)
     assert judged.metrics["macro_f1"] == pytest.approx(
         f1_score(targets, judged.predictions, average="macro", labels=range(4), zero_division=0)
     )
@@ -159,7 +158,7 @@ def test_figures_equal_those_of_scikit_learn() -> None:
 
 def test_an_ensemble_of_independent_members_beats_each() -> None:
     members, targets, folds = draw(600, 5, skill=1.5)
-    judged = estimate(Objective(TASK, "balanced_accuracy", targets), members, folds, voting="soft")
+    judged = estimate(Objective(TASK, "balanced_accuracy", targets), members, folds, voting="soft", bootstrap=NONE)
     assert judged.metrics["balanced_accuracy"] > max(judged.member_values) + 0.05
 
 
@@ -171,6 +170,6 @@ def test_best_single(mode: str, values: Sequence[float], best: int) -> None:
 
 def test_a_metric_of_scores_is_not_post_processed() -> None:
     members, targets, folds = draw(90, 2, skill=1.0)
-    judged = estimate(Objective(TASK, "loss", targets), members, folds, voting="soft")
+    judged = estimate(Objective(TASK, "loss", targets), members, folds, voting="soft", bootstrap=NONE)
     assert dict(judged.combiner.postprocess) == TASK.default_postprocess()
     np.testing.assert_array_equal(judged.predictions, np.mean([m.scores for m in members], axis=0).argmax(axis=1))

@@ -111,7 +111,8 @@ def test_an_epoch_cut_anywhere_is_stored_or_repeated(disk: Disk, labelled: Label
                 assert (scores.logits == scores.epoch).all()
 
 
-@pytest.mark.parametrize("taken_over", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("taken_over", [True, False])
 def test_a_fold_model_cut_anywhere_is_whole_or_made_again(
     disk: Disk, labelled: Labelled, taken_over: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foldtune.errors import DataError
@@ -75,7 +75,6 @@ def test_reductions_are_those_of_pandas(how: str) -> None:
 small = st.integers(0, 7)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(small, small), min_size=4, max_size=40))
 def test_neither_a_case_nor_a_group_is_ever_split(rows: list[tuple[int, int]]) -> None:
     groups, cases = (np.array([str(row[place]) for row in rows]) for place in (0, 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foldtune.errors import DataError
@@ -62,7 +62,6 @@ def test_folds_around_a_given_one_are_those_of_the_other_rows_alone() -> None:
 spelled = st.sampled_from(["7", "7.0", " 7", "8", "p\u00e9", "pe\u0301", "pe\u0301 ", "q", "\u200bq"])
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(spelled, st.integers(0, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 4))
 def test_no_group_is_split_whatever_its_spelling(rows: list[tuple[str, int, bool]], n_splits: int) -> None:
     groups = group_names([name for name, _, _ in rows])

@@ -64,6 +64,9 @@ KINDS: dict[str, dict[str, Any]] = {
     },
 }
 
+QUICK = ("all random parts, EMA", "crops, single transforms, mixup")
+"""Kinds that together have a part of each sort; the others are slow tests."""
+
 OTHERS: list[dict[str, Any]] = [
     {"head": "mlp"},
     {"train_last": 1},
@@ -89,7 +92,9 @@ def assert_same_state(left: Any, right: Any) -> None:
         assert left == right
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [*QUICK, *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind not in QUICK)]
+)
 def test_a_resumed_training_equals_an_uninterrupted_one(kind: str, start: Start, tmp_path: Path) -> None:
     make = lambda: start(epochs=EPOCHS, metric="balanced_accuracy", **KINDS[kind])  # noqa: E731
     whole, expected = make(), []

@@ -102,6 +102,7 @@ def test_two_processes_equal_one(kind: str, pool: WorkerPool, begin: Start) -> N
     assert_same(together, alone)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_on_in_one_process_and_in_two(pool: WorkerPool, begin: Start, tmp_path: Path) -> None:
     kind = KINDS["uneven last batch, average of weights, clipping, loss by class"]
     whole = begin(None, **kind)
@@ -187,6 +188,7 @@ def test_batch_norm_normalises_each_process_s_own_rows(pool: WorkerPool, begin: 
         np.testing.assert_allclose(weights[name].detach(), weight.detach(), atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_loaders_read_for_all_processes(pool: WorkerPool, begin: Start) -> None:
     alone, together = begin(None), begin(pool, num_workers=2)
     alone.step()

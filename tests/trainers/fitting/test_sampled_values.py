@@ -162,7 +162,9 @@ OF_DECISIONS: dict[str, list[Pair]] = {
         ({"cuts": "rounding"}, {"cuts": "argmax"}),
     ],
 }
-every_task = pytest.mark.parametrize("name", ["multiclass", "multilabel"])  # what no kind of label has a part in
+every_task = pytest.mark.parametrize(
+    "name", ["multiclass", pytest.param("multilabel", marks=pytest.mark.slow)]
+)  # what no kind of label has a part in
 
 
 def label(pair: Pair) -> str:

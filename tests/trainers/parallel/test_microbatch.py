@@ -129,7 +129,9 @@ def test_a_training_goes_on_in_smaller_parts_and_reports_it(start: Callable[...,
     assert second.metrics["train_loss"] == pytest.approx(first.metrics["train_loss"], abs=1e-4)
 
 
-@pytest.mark.parametrize(("model_name", "min_rows"), [("test_vit", 1), ("test_resnet", 2)])
+@pytest.mark.parametrize(
+    ("model_name", "min_rows"), [("test_vit", 1), pytest.param("test_resnet", 2, marks=pytest.mark.slow)]
+)
 def test_no_room_for_the_smallest_part_ends_the_trial(
     model_name: str, min_rows: int, start: Callable[..., Fit]
 ) -> None:

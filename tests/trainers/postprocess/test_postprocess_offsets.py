@@ -29,7 +29,19 @@ def small_case(seed: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray,
 
 
 def reference(logs: np.ndarray, targets: np.ndarray, metric: str, offsets: np.ndarray) -> float:
-    """The metric from scikit-learn."""
+    """The metric by hand, a class after the other: scikit-learn takes milliseconds a call, for thousands of calls."""
+    predictions = (logs + offsets).argmax(axis=1)
+    hits, given, taken = (
+        np.bincount(each, minlength=logs.shape[1]) for each in (targets[predictions == targets], targets, predictions)
+    )
+    if metric == "macro_f1":
+        return float(np.mean(2 * hits / np.maximum(given + taken, 1)))
+    if metric == "balanced_accuracy":
+        return float(np.mean(hits[given > 0] / given[given > 0]))
+    return float(hits.sum() / len(targets))
+
+
+def of_scikit_learn(logs: np.ndarray, targets: np.ndarray, metric: str, offsets: np.ndarray) -> float:
     predictions = (logs + offsets).argmax(axis=1)
     if metric == "macro_f1":
         options = {"labels": range(logs.shape[1]), "zero_division": 0}
@@ -37,6 +49,13 @@ def reference(logs: np.ndarray, targets: np.ndarray, metric: str, offsets: np.nd
     if metric == "balanced_accuracy":
         return float(recall_score(targets, predictions, labels=np.unique(targets), average="macro"))
     return float((predictions == targets).mean())
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("n", "classes"), [(1, 4), (2, 3), (12, 3), (25, 5)])
+def test_the_reference_is_scikit_learns(metric: str, n: int, classes: int) -> None:
+    case = small_case(0, n, classes)
+    assert reference(*case[:2], metric, case[2]) == pytest.approx(of_scikit_learn(*case[:2], metric, case[2]))
 
 
 def brute_force(logs: np.ndarray, targets: np.ndarray, metric: str, offsets: np.ndarray, index: int) -> float:
