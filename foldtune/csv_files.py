@@ -234,7 +234,7 @@ def _check_counts(path: Path, text: str, delimiter: str) -> None:
 
 def _check_cells(path: Path, frame: pd.DataFrame) -> None:
     for name, column in frame.items():
-        lengths = column.map(len, na_action="ignore")
+        lengths = column.str.len()
         if lengths.max() > MAX_CELL:
             where = f"data row {int(lengths.argmax()) + 1}, column '{shortened(str(name))}'"
             raise _refused(path, _long_cell_reason(where))

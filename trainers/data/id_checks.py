@@ -19,8 +19,9 @@ MAX_TEXT_BYTES = 1 << 28
 """Memory of a column of names or groups; of more, long names are refused, long groups named by a digest."""
 
 
-def empty_cells(column: pd.Series[Any]) -> list[str]:
-    blank = [not canonical_text(str(cell)) for cell in column]
+def empty_cells(column: pd.Series[Any], names: Sequence[str] | None = None) -> list[str]:
+    """Problem of cells without a text. `names`: (N,) canonical forms of the cells, where they are known."""
+    blank = [not name for name in names or (canonical_text(str(cell)) for cell in column)]
     empty = np.flatnonzero(column.isna().to_numpy(dtype=bool) | np.array(blank, dtype=bool))
     if not len(empty):
         return []
@@ -28,7 +29,7 @@ def empty_cells(column: pd.Series[Any]) -> list[str]:
 
 
 def id_problems(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
-    problems = empty_cells(column)
+    problems = empty_cells(column, ids)
     names = pd.Series(ids, dtype=object)
     repeated = names[names.duplicated() & (names != "")].unique()
     if len(repeated):
@@ -61,6 +62,8 @@ def too_long_ids(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:
 
 
 def _is_file_name(name: str) -> bool:
+    if "/" not in name and name not in (".", "..") and name.isascii() and "\0" not in name:
+        return len(name) <= MAX_NAME_BYTES
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if len(name) > _MAX_ID or "\0" in name or not parts or parts[-1] == "..":
         return False

@@ -96,9 +96,14 @@ def label_column(frame: pd.DataFrame, column: str, source: Path | str) -> Labels
         DataError: no such column; rows without a label.
     """
     cells = _cells(frame, column, source)
-    labels = _text_array([str(cell).strip() for cell in cells])
-    named = np.fromiter((bool(canonical_text(label)) for label in labels), dtype=bool, count=len(labels))
-    empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | ~named)
+    codes, distinct = np.arange(len(cells)), list(cells)
+    if isinstance(cells.dtype, pd.StringDtype):  # a million rows have few labels; elsewhere 1 and True are equal
+        codes, values = pd.factorize(cells, use_na_sentinel=False)
+        distinct = list(values)
+    names = _text_array([str(cell).strip() for cell in distinct])
+    named = np.fromiter((bool(canonical_text(name)) for name in names), dtype=bool, count=len(names))
+    labels = names[codes]
+    empty = np.flatnonzero(cells.isna().to_numpy(dtype=bool) | ~named[codes])
     if len(empty):
         where = f"{len(empty)} of {len(frame)} rows (data rows {first_few(empty + 1)})"
         raise DataError([f"{source}: column '{column}' is empty in {where}; fill them or drop the rows"])
@@ -140,7 +145,7 @@ def encode_labels(
         DataError: labels that are not known, each with its rows and the nearest known one.
     """
     rows = np.arange(len(labels)) if rows is None else rows
-    distinct, inverse = np.unique(labels, return_inverse=True)
+    inverse, distinct = pd.factorize(labels, sort=True)
     spellings, place = Spellings(known), {label: index for index, label in enumerate(known)}
     found = [spellings.find(str(label)) for label in distinct]
     strange = [index for index, name in enumerate(found) if name is None]

@@ -18,7 +18,7 @@ from foldtune.trainers.data.cases import fold_units, several_labels
 from foldtune.trainers.data.given_folds import TEST, TO_ASSIGN, VALID, folds_of, splits_of
 from foldtune.trainers.data.id_checks import MAX_TEXT_BYTES, empty_cells, id_problems, too_long_ids, unusable_ids
 from foldtune.trainers.images.formats.dicom import unreadable_files
-from foldtune.trainers.images.image_files import file_keys
+from foldtune.trainers.images.image_files import file_keys, rows_that_may_share
 from foldtune.trainers.images.locate import ambiguous_images, locate, location_notes, missing_images, outside_images
 from foldtune.wording import shortened, unknown
 
@@ -161,7 +161,7 @@ def read_table(
     paths: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     if id_column in frame:
-        ids = [canonical_text(str(name)) for name in frame[id_column].fillna("")]
+        ids = [canonical_text(str(name)) for name in frame[id_column].fillna("").to_numpy(dtype=object)]
         unusable = unusable_ids(frame[id_column], ids) + too_long_ids(frame[id_column], ids)
         problems += [f"{path}: {text}" for text in [*id_problems(frame[id_column], ids), *unusable]]
         if not unusable:
@@ -238,7 +238,8 @@ def _merge_files(table: Table, source: Path) -> Table:
     first: dict[tuple[str, str], int] = {}
     again: list[int] = []
     problems: list[str] = []
-    for row, key in enumerate(file_keys(table.paths)):
+    rows = rows_that_may_share(table.paths)
+    for row, key in zip(rows, file_keys([table.paths[row] for row in rows]), strict=True):
         before = first.setdefault(key, row)
         if before == row:
             continue

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from foldtune.canonical import canonical_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".tif", ".tiff", ".bmp", ".webp")
@@ -45,6 +47,19 @@ def file_keys(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
         plain = os.path.split(os.path.realpath(path)) if name in listing.links else (listing.folder, name)
         # A number of several paths may be that of files on several disks, or of one path that is spelled in two ways.
         yield _hard_link(path) or plain if number and times[number] > 1 else plain
+
+
+def rows_that_may_share(paths: Sequence[Path]) -> list[int]:
+    """Return the rows whose files' inodes are those of several paths, or unknown; any other file is its row's alone."""
+    numbers = np.zeros(len(paths), dtype=np.uint64)
+    listings: dict[str, _Listing] = {}
+    for row, path in enumerate(paths):
+        folder, _, name = os.fspath(path).rpartition("/")
+        if folder not in listings:
+            listings[folder] = _Listing.of(Path(folder or "/"))
+        numbers[row] = listings[folder].number(folder, name)
+    _, place, times = np.unique(numbers, return_inverse=True, return_counts=True)
+    return np.flatnonzero((times[place] > 1) | (numbers == 0)).tolist()
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,10 @@ def locate(images: Path, ids: Sequence[str]) -> Located:
     where one file alone fits.
     """
     paths = [images / name for name in ids]
-    folders = {folder: files_of(folder) for folder in {path.parent for path in paths}}
-    absent = [row for row, path in enumerate(paths) if path.name not in folders[path.parent]]
+    own = files_of(images)  # of a million names directly in it, one look-up each
+    deeper = [row for row, name in enumerate(ids) if name not in own]
+    folders = {images: own, **{folder: files_of(folder) for folder in {paths[row].parent for row in deeper} - {images}}}
+    absent = [row for row in deeper if paths[row].name not in folders[paths[row].parent]]
     named = {folder: listed_as(folders[folder]) for folder in {paths[row].parent for row in absent}}
     index = ImageIndex(images, folders)
     missing: list[Path] = []

@@ -115,7 +115,11 @@ Floats = npt.NDArray[np.float64]
 
 def holds_weights(frame: pd.DataFrame, column: str) -> bool:
     """Return whether a column has a cell that is written as a mapping."""
-    return column in frame and any(isinstance(cell, str) and is_mapping_text(cell) for cell in frame[column])
+    if column not in frame:
+        return False
+    cells = frame[column]
+    distinct = cells.unique() if isinstance(cells.dtype, pd.StringDtype) else cells
+    return any(isinstance(cell, str) and is_mapping_text(cell) for cell in distinct)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ are; a file of several frames gives its first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +42,7 @@ def can_read() -> bool:
 
 def unreadable_files(paths: Sequence[Path]) -> list[str]:
     """Return a line where files are DICOM by their suffix and pydicom is not installed, [] elsewhere."""
-    found = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    found = [path for path in paths if os.fspath(path).lower().endswith(SUFFIXES)]
     return (
         [f"{len(found)} images are DICOM files (first: {found[0].name}): {MISSING}"] if found and not can_read() else []
     )
