@@ -23,6 +23,7 @@ WORTH_A_LINE = 0.02
 APART = 0.6
 """AUROC from which on train and test can be distinguished."""
 _FOLDS = 5
+_DIRECTIONS = 32
 _SHOWN = 3
 _READERS = 8
 
@@ -138,6 +139,43 @@ def shift_notes(rows: AuditRows, shift: Shift) -> tuple[str, ...]:
     most = rows.test[np.argsort(-shift.scores[rows.test], kind="stable")[:_SHOWN]]
     names = ", ".join(shortened(str(rows.ids[row])) for row in most)
     return (f"train and test can be distinguished ({figure}): by {signs}; unlike any training image: {names}",)
+
+
+def seen_shift_notes(
+    rows: AuditRows, places: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32]
+) -> tuple[str, ...]:
+    """Return a line on how well embeddings distinguish the rows of fold 0 and those to submit, none of few of either.
+
+    A model has other embeddings of the images that it was trained on, so of the labelled rows only those count that
+    this one has not seen.
+
+    Args:
+        places: (M,) rows of the embeddings.
+        embeddings: (M, D) of the model that was not trained on fold 0.
+    """
+    from sklearn.decomposition import PCA  # heavy
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    held = rows.is_test[places] | (rows.folds[places] == 0)
+    is_test = rows.is_test[places[held]].astype(np.int64)
+    if min(is_test.sum(), len(is_test) - is_test.sum()) < 2 * _FOLDS:
+        return ()
+    seen = embeddings[held]
+    directions = min(_DIRECTIONS, seen.shape[1], len(seen) // 2)
+    model = make_pipeline(PCA(directions, random_state=0), StandardScaler(), LogisticRegression(max_iter=1000))
+    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
+    scores = cross_val_predict(
+        model, seen, is_test, groups=_groups(rows)[places[held]], cv=folds, method="predict_proba"
+    )[:, 1]
+    auroc = float(roc_auc_score(is_test, scores))
+    apart = "can" if auroc >= APART else "cannot"
+    most = places[held][np.argsort(-scores * is_test, kind="stable")[:_SHOWN]]
+    names = f"; most unlike: {', '.join(shortened(str(rows.ids[row])) for row in most)}" if auroc >= APART else ""
+    return (f"train and test {apart} be distinguished by the embeddings of fold 0's model (AUROC {auroc:.3f}){names}",)
 
 
 def _groups(rows: AuditRows) -> npt.NDArray[np.int64]:

@@ -47,7 +47,7 @@ class Finding:
         kind: one of BROKEN, TRUNCATED, ONE_COLOUR, COPY, NEAR, ALIKE, DOUBTFUL.
         row: place of the image in the rows.
         other: place of the second image of a pair.
-        score: similarity of a pair, or the probability of a given label, 0 to 1.
+        score: similarity of a pair, at most 1, or the probability of a given label.
         suggested: label that the scores propose.
         detail: for people.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foldtune.search.audit.association import class_shares, coded, explained
-from foldtune.search.audit.columns import leak_notes, measure_shift, shift_notes
+from foldtune.search.audit.columns import leak_notes, measure_shift, seen_shift_notes, shift_notes
 from foldtune.search.audit.rows import AuditRows
 from foldtune.search.config.data_section import DataConfig
 from foldtune.trainers.tasks import get_task
@@ -109,3 +109,17 @@ def test_groups_of_the_training_rows_are_no_sign_of_the_set() -> None:
 def test_few_rows_to_submit_are_not_compared() -> None:
     is_test = np.arange(30) >= 25
     assert measure_shift(rows(np.array(["a", "b"] * 15), is_test), {"x": np.arange(30.0)}) is None
+
+
+@pytest.mark.parametrize(("apart", "words"), [(0.0, "cannot be distinguished"), (4.0, "can be distinguished")])
+def test_what_a_model_sees_in_rows_that_it_was_not_trained_on(apart: float, words: str) -> None:
+    """Rows that it was trained on have other embeddings, which are no sign of the set."""
+    rng = np.random.default_rng(0)
+    is_test = np.arange(N) >= N // 2
+    given = rows(rng.choice(["a", "b"], N), is_test)
+    embeddings = rng.normal(size=(N, 8)) + 9.0 * (given.folds > 0)[:, None]
+    embeddings[is_test, 3] += apart
+    places = np.arange(N)
+    (line,) = seen_shift_notes(given, places, embeddings.astype(np.float32))
+    assert words in line
+    assert seen_shift_notes(given, places[:5], embeddings[:5].astype(np.float32)) == ()
