@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import Mode
 from foldtune.search.assess.held_out import HeldOut
 from foldtune.search.runs.stored_task import resolve_goal
+from foldtune.search.runs.trusted_metrics import own_function
 from foldtune.search.voting.bootstrap import Bootstrap, Interval, paired_interval
 from foldtune.search.voting.evaluation import Objective, differing
+from foldtune.trainers.user_metrics.task import metrics_of, with_metrics
 
 FIGURES = ("precision", "recall", "f1")
 
@@ -75,6 +77,7 @@ def compare(a: HeldOut, b: HeldOut, metric: str | None = None) -> Comparison:
     Raises:
         InputError: other tasks or labels, no shared row, rows with other labels, a metric that there is not.
     """
+    a = _computable(a, b)
     try:
         goal = resolve_goal(a.task, a.metric if metric is None else metric)
     except InputError as error:
@@ -97,6 +100,14 @@ def compare(a: HeldOut, b: HeldOut, metric: str | None = None) -> Comparison:
         modes=a.task.metrics,
         per_class=_per_class(a.task.per_class(answers_a[1], targets), a.task.per_class(answers_b[1], targets)),
     )
+
+
+def _computable(a: HeldOut, b: HeldOut) -> HeldOut:
+    """Return A with B's copy of the metric that both have, where A, such as a model in use, has none that may run."""
+    own, other = own_function(a.task), own_function(b.task)
+    if own is None or other is None or own.is_available or not other.is_available or own != other.locked():
+        return a
+    return replace(a, task=with_metrics(a.task, [other if each == own else each for each in metrics_of(a.task)]))
 
 
 def _shared(a: HeldOut, b: HeldOut) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,7 @@ from foldtune.yaml import parse_yaml, read_yaml_text
 CLASS_FIGURES = ("precision", "recall", "f1", "support")
 """Metrics of a single class that a gate may refer to."""
 
+_UNBOUNDED = ("support", "loss", "mae", "cost")
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 )
@@ -125,10 +126,14 @@ def evaluate_gates(gates: Sequence[Gate], description: Mapping[str, Any]) -> lis
     """
     estimate: Mapping[str, Any] = description["estimate"]
     classes = {str(row["label"]): row for row in description.get("per_class") or ()}
+    task = description.get("task") or {}
+    own = {
+        str(each.get("name")) for part in (task, task.get("judged") or {}) for each in part.get("user_metrics") or ()
+    }
     values, problems = [], []
     for gate in gates:
         try:
-            values.append(_figure(gate, estimate, classes))
+            values.append(_figure(gate, estimate, classes, own))
         except ValueError as error:
             problems.append(f"gate '{gate}': {error}")
     if problems:
@@ -169,7 +174,9 @@ def _number(value: object) -> float:
     raise ValueError(f"{shown(value)} is not a number to compare with")
 
 
-def _figure(gate: Gate, estimate: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]]) -> float:
+def _figure(
+    gate: Gate, estimate: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]], own: Collection[str]
+) -> float:
     if gate.label is None:
         if gate.metric not in estimate:
             if gate.metric in CLASS_FIGURES:
@@ -183,6 +190,6 @@ def _figure(gate: Gate, estimate: Mapping[str, Any], classes: Mapping[str, Mappi
             raise ValueError(unknown("class", gate.label, classes))
         value = classes[gate.label].get(gate.metric)
     # A bound like 60 for 0.6 would let everything or nothing pass without a word.
-    if gate.metric not in ("support", "loss", "mae") and abs(gate.bound) > 1:
+    if gate.metric not in (*_UNBOUNDED, *own) and abs(gate.bound) > 1:
         raise ValueError(f"{gate.metric} lies within 0 and 1 (some metrics below 0), and never reaches {gate.bound:g}")
     return math.nan if value is None else float(value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,13 @@ class PredictOptions:
         batch_size: images at a time, >= 1.
         device: torch's name, None for a GPU where there is one.
         decoders: processes that decode, >= 1.
+        on_one_colour: called with the files whose pixels are all alike, a part at a time.
     """
 
     batch_size: int
     device: str | None
     decoders: int
+    on_one_colour: Callable[[Sequence[Path]], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -252,6 +252,9 @@ class StoredEnsemble:
                 each: decode_images(paths, each, scratch, options.decoders, progress)
                 for each in self.members.preprocessings
             }
+            if options.on_one_colour is not None:
+                for prepared in decoded.values():
+                    options.on_one_colour(prepared.one_colour)
             keep = np.logical_and.reduce([prepared.keep for prepared in decoded.values()])
             rows = np.flatnonzero(keep)
             progress.skip((len(paths) - len(rows)) * self.members.models)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from foldtune.results.tables.formatting import counted
 from foldtune.search.config.data_section import DataConfig
 from foldtune.trainers.images.cache import Prepared
@@ -18,7 +21,11 @@ def pixel_notes(prepared: Prepared, data: DataConfig) -> tuple[str, ...]:
         notes.append(f"{total} images have more than 8 bits a channel, brought to 8 (data.{key}): {ranges}")
     elif data.window != "auto":
         notes.append("data.window changes nothing: no image has more than 8 bits a channel")
-    if prepared.one_colour:
-        total, names = len(prepared.one_colour), first_few([path.name for path in prepared.one_colour])
-        notes.append(f"{counted(total, 'picture')} of one colour alone: {names}")
-    return tuple(notes)
+    return (*notes, *one_colour_notes(prepared.one_colour))
+
+
+def one_colour_notes(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return a line on pictures of one colour, none where there are none."""
+    if not paths:
+        return ()
+    return (f"{counted(len(paths), 'picture')} of one colour alone: {first_few([path.name for path in paths])}",)

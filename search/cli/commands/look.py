@@ -15,6 +15,7 @@ from foldtune.search.cli.options import (
     Storage,
     TableFormat,
     TableOrJson,
+    TrustMetric,
     option,
     switch,
     to_file,
@@ -97,6 +98,7 @@ def report(
     format: ReportFormat = TableOrJson.table,
     storage: Storage = "runs",
     data: DataRoot = None,
+    trust_metric: TrustMetric = False,
 ) -> None:
     """Write the figures by which a team judges a run and chooses a model: CSV and JSON files in a folder.
 

@@ -11,6 +11,7 @@ from foldtune.search.cli.options import (
     ReportFormat,
     Storage,
     TableOrJson,
+    TrustMetric,
     argument,
     option,
     output_folder,
@@ -87,6 +88,7 @@ def gate(
     gates: Annotated[Path, argument("GATES", "A YAML list of conditions.")],
     format: ReportFormat = TableOrJson.table,
     storage: Storage = "runs",
+    trust_metric: TrustMetric = False,
 ) -> None:
     """Check conditions on an ensemble's metrics on rows that it has not seen; exit with 1 where one fails.
 
@@ -115,6 +117,7 @@ def promote(
     rollback: Annotated[str | None, option("DIR", "Go back to the newest backup instead.", show_default=False)] = None,
     format: ReportFormat = TableOrJson.table,
     storage: Storage = "runs",
+    trust_metric: TrustMetric = False,
 ) -> None:
     """Put an ensemble into use where it is better than the one in use; exit with 1 where it is not.
 

@@ -18,6 +18,8 @@ from foldtune.search.assess.promotion import decide_promotion, promote
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
 from foldtune.search.runs.stored_task import read_task
 from foldtune.trainers.tasks.multiclass import Multiclass
+from foldtune.trainers.user_metrics.function import MetricFunction
+from foldtune.trainers.user_metrics.task import with_metrics
 
 Command = Callable[..., tuple[int, str, str]]
 TASK = Multiclass("label", ("ash", "birch"), (30, 30))
@@ -337,3 +339,42 @@ def test_rows_of_other_lengths_are_refused(foldtune: Command) -> None:
     code, _, err = foldtune("promote", "runs/good/ensemble", "--to", "model")
     assert code == 1
     assert "oof.npz: its arrays have other numbers of rows: ids 60" in err
+
+
+MISSES = """
+def misses(targets, predictions):
+    return 10.0 * float((targets != predictions).mean())
+
+
+misses.mode = 'min'
+"""
+
+
+def stored_with_own(name: str, right: float) -> None:
+    """As `stored`, in a run that is judged by a function of its user's."""
+    task = with_metrics(TASK, [MetricFunction.of_source(MISSES, "metrics.py", "misses")])
+    ensemble = stored(name, right, task=task)
+    ensemble.write_oof({**(ensemble.read_oof() or {}), "groups": IDS})
+    ensemble.write({**(ensemble.read() or {}), "metric": "misses"})
+    (Path("runs") / name / "config.yaml").touch()
+    (Path("runs") / name / "metric.py").write_text(MISSES)
+
+
+def test_a_function_of_the_users_judges_where_it_is_trusted(
+    foldtune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    stored_with_own("good", 0.8)
+    stored_with_own("better", 0.9)
+    Path("gates.yaml").write_text("- misses < 2.5\n")
+    code, _, err = foldtune("gate", "runs/good/ensemble", "gates.yaml")
+    assert (code, "misses: as stated by ensemble.json" in err) == (0, True)
+    code, _, err = foldtune("gate", "runs/good/ensemble", "gates.yaml", "--trust-metric")
+    assert (code, "as stated" in err) == (0, False)
+    assert foldtune("promote", "runs/good/ensemble", "--to", "model")[0] == 0
+    code, _, err = foldtune("promote", "runs/better/ensemble", "--to", "model")
+    assert (code, used()) == (2, "good")
+    assert "the metric misses is code (metrics.py)" in " ".join(err.split())
+    code, out, _ = foldtune("promote", "runs/better/ensemble", "--to", "model", "--trust-metric", "--format", "json")
+    assert (code, used()) == (0, "better")
+    assert json.loads(out)["comparison"]["difference"]["value"] == pytest.approx(-1.0)

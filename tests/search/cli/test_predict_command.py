@@ -251,3 +251,14 @@ def test_what_a_folder_leaves_out_is_counted_in_a_line(ensemble: EnsembleDir, fo
     assert code == 0
     assert "left out: 1 hidden or checkpoint files, 1 files that are no images by their name" in err
     assert len(pd.read_csv("pred.csv")) == len(NAMES)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--submission", "sample.csv")])
+def test_pictures_of_one_colour_are_counted_and_named(
+    ensemble: EnsembleDir, foldtune: Command, arguments: tuple[str, ...]
+) -> None:
+    Image.new("RGB", (SIZE, SIZE), (9, 9, 9)).save("images/a.png")
+    pd.DataFrame({"image": NAMES, "label": "x"}).to_csv("sample.csv", index=False)
+    code, _, err = foldtune("predict", "r", "images", "-o", "pred.csv", *arguments)
+    assert code == 0
+    assert "1 picture of one colour alone: a.png" in err

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from foldtune.errors import InputError, MetricUntrusted, RunCorrupt
+from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.cli.handlers.search.search import SearchRequest, remote_search
 from foldtune.search.config.packaging import pack_job
@@ -143,6 +144,11 @@ def test_another_user_runs_it_only_where_the_command_trusts_it(project: Project,
         code, _, err = foldtune(*arguments)
         assert (code, "Traceback" in err) == (2, False)
     assert foldtune("results", "tiny")[0] == 0
+    trial = store.trial("0001")
+    trial.write_config(number=1, params={}, config={"model_name": "test_resnet"})
+    trial.append_epoch(EpochRow(1, {"hits": 0.5}, 1, {"hits": 0.5}, 2.0, 100.0, 1e-3, 64, 0.4))
+    trial.finish("COMPLETE")
+    assert foldtune("report", "tiny", "-o", "report", "--no-timing")[0] == 0
     assert not (project.folder / "ran").exists()
     with trusting_metrics(True):
         run = opened(project)

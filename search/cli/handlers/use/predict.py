@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -33,6 +33,7 @@ from foldtune.search.predict.new_images import (
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
 from foldtune.search.runs.group import find_ensembles
+from foldtune.search.runs.pixel_notes import one_colour_notes
 from foldtune.trainers.images.reading import image_suffixes
 
 Ensembles = Mapping[str | None, StoredEnsemble]
@@ -56,11 +57,17 @@ class PredictRequest:
     batch_size: int
     device: str | None
     columns: Path | None = None
+    one_colour: dict[Path, None] = field(default_factory=dict)
 
     @property
     def options(self) -> PredictOptions:
-        """How images are decoded and predicted."""
-        return PredictOptions(self.batch_size, self.device, decoder_processes())
+        """How images are decoded and predicted; those of one colour come to be known on the way."""
+        return PredictOptions(
+            self.batch_size,
+            self.device,
+            decoder_processes(),
+            lambda paths: self.one_colour.update(dict.fromkeys(paths)),
+        )
 
     def check(self) -> None:
         """Refuse flags that exclude each other.
@@ -89,6 +96,8 @@ def predict_images(request: PredictRequest) -> None:
         _write_table(ensembles, request)
     else:
         _write_submission(ensembles, request, request.sample)
+    for line in one_colour_notes(tuple(request.one_colour)):
+        note(line)
 
 
 def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
