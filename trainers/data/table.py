@@ -238,8 +238,8 @@ def _merge_files(table: Table, source: Path) -> Table:
     first: dict[tuple[str, str], int] = {}
     again: list[int] = []
     problems: list[str] = []
-    rows = rows_that_may_share(table.paths)
-    for row, key in zip(rows, file_keys([table.paths[row] for row in rows]), strict=True):
+    shared = rows_that_may_share(table.paths)
+    for row, key in zip(shared, file_keys([table.paths[row] for row in shared]), strict=True):
         before = first.setdefault(key, row)
         if before == row:
             continue
