@@ -65,7 +65,7 @@ def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
         if url.startswith(_SQLITE):
             config["search"] = {**search, "study_storage": _SQLITE + str(Path(url.removeprefix(_SQLITE)).absolute())}
     for number, data in enumerate(_data_sections(config)):
-        if number == 0 or "root" in data:
+        if number == 0 or "root" in data or not isinstance(config.get("data"), dict):
             data["root"] = str((folder / expanded(str(data.get("root") or "."))).resolve())
         cache = data.get("cache")
         if isinstance(cache, str) and cache not in ("auto", "off"):

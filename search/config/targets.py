@@ -22,7 +22,7 @@ from foldtune.wording import unknown
 TARGETS = "targets"
 OWN_SECTIONS = ("data", "space", "search", "resources", "ensemble")
 COMMON_DATA = ("id", "test", "sample_submission")
-"""Keys of `data` that one submission of all targets has in common."""
+"""Keys of `data` that one submission of all targets has in common; where a target has its own, each has its own."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,23 @@ class TargetsFile:
         name: name of the group.
         raws: configuration of the run of each target, by target.
         folder: folder to which relative data paths refer.
+        joint: whether one submission has a column a target; else each target has rows to submit of its own.
     """
 
     name: str
     raws: Mapping[str, dict[str, Any]]
     folder: Path
+    joint: bool = True
 
     def config(self, target: str) -> tuple[RunConfig, Path | None]:
-        """The configuration of a target's run, and the sample of the common submission.
+        """The configuration of a target's run, and the sample of the common submission, None without one.
 
         Raises:
             FormError: keys or values of the wrong form.
         """
         try:
-            return without_sample(check(self.raws[target], self.folder))
+            config = check(self.raws[target], self.folder)
+            return without_sample(config) if self.joint else (config, None)
         except FormError as error:
             problems = [f"{TARGETS}.{target}.{problem}" for problem in error.problems]
             raise FormError(problems, error.config, error.unsound) from None
@@ -96,7 +99,9 @@ def _targets(raw: Mapping[str, Any], folder: Path, values: Mapping[str, Any] | N
         for key, value in (values or {}).items():  # a flag is stronger than a target's own key
             if value is not None and "." in key:
                 override_value(merged, key, value)
-    return TargetsFile(str(raw.get("name")), raws, folder)
+    own = [each.get("data") for each in raw[TARGETS].values() if isinstance(each, Mapping)]
+    joint = not any(key in data for data in own if isinstance(data, Mapping) for key in COMMON_DATA)
+    return TargetsFile(str(raw.get("name")), raws, folder, joint)
 
 
 def expand(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -132,14 +137,11 @@ def _own_problems(target: object, own: object) -> list[str]:
         return [f": must be a task's name, or a mapping with task, not {shown(own)}"]
     valid = ("task", *OWN_SECTIONS)
     problems = [f": {unknown('key', str(key), valid)}" for key in own if key not in valid]
-    problems += [
+    return problems + [
         f".{section}: must be a mapping of keys, not {shown(own[section])}"
         for section in OWN_SECTIONS
         if own.get(section) is not None and not isinstance(own[section], Mapping)
     ]
-    data = own.get("data")
-    common = [key for key in COMMON_DATA if isinstance(data, Mapping) and key in data]
-    return problems + [f".data.{key}: give it in the shared data; all targets have one submission" for key in common]
 
 
 def _merged(raw: Mapping[str, Any], target: str, own: object) -> dict[str, Any]:

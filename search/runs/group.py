@@ -32,12 +32,14 @@ class RunGroup:
         runs: name of each target's run, by target.
         id_column: name of the id column of the submission.
         sample: sample submission, with its columns and ids.
+        joint: whether one submission has a column a target; else each target has its own.
     """
 
     root: StorePath
     runs: Mapping[str, str]
     id_column: str
     sample: Path | None
+    joint: bool = True
 
     @property
     def name(self) -> str:
@@ -151,7 +153,8 @@ def _read(root: StorePath) -> RunGroup:
         sample, runs = values["sample_submission"], dict(values["runs"])
         for name in runs.values():
             check_name(name, "run")
-        return RunGroup(root, runs, str(values["id"]), Path(sample) if sample else None)
+        joint = values.get("joint", True) is not False
+        return RunGroup(root, runs, str(values["id"]), Path(sample) if sample else None, joint)
     except RunNameInvalid as error:
         raise RunCorrupt(f"{path}: runs: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
@@ -192,7 +195,7 @@ def new_group(checked: CheckedTargets) -> RunGroup:
     if taken := [name for name in runs.values() if is_run(storage / name)]:
         raise RunExists(f"runs {', '.join(taken)} exist in {storage}: give --name for another group")
     root = RunStore.create(storage, checked.name).root.resolve()
-    return _write(RunGroup(root, runs, first.data.judged_column, checked.sample))
+    return _write(RunGroup(root, runs, first.data.judged_column, checked.sample, checked.joint))
 
 
 def reopen_group(file: TargetsFile) -> RunGroup:
@@ -215,12 +218,13 @@ def reopen_group(file: TargetsFile) -> RunGroup:
     runs = {target: config.name for target, (config, _) in configs.items()}
     if runs == dict(group.runs):
         return group
-    return _write(RunGroup(group.root, runs, first.data.judged_column, sample))
+    return _write(RunGroup(group.root, runs, first.data.judged_column, sample, file.joint))
 
 
 def _write(group: RunGroup) -> RunGroup:
     sample = str(group.sample) if group.sample else None
-    values = {"runs": dict(group.runs), "id": group.id_column, "sample_submission": sample}
+    values: dict[str, Any] = {"runs": dict(group.runs), "id": group.id_column, "sample_submission": sample}
+    values |= {} if group.joint else {"joint": False}
     write_json(group.root / GROUP_FILE, values)
     return group
 

@@ -15,11 +15,12 @@ from foldtune.search.runs.validation import Checked, check_raw
 
 @dataclass(frozen=True)
 class CheckedTargets:
-    """Configurations that hold, by target, and the sample of the submission that they share."""
+    """Configurations that hold, by target, and the sample of the submission that they share; `joint` of TargetsFile."""
 
     name: str
     targets: Mapping[str, Checked]
     sample: Path | None
+    joint: bool = True
 
 
 def check_targets(file: TargetsFile) -> CheckedTargets:
@@ -32,11 +33,13 @@ def check_targets(file: TargetsFile) -> CheckedTargets:
     problems: dict[str, Sequence[str]] = {}
     for target, raw in file.raws.items():
         try:
-            checked[target] = check_raw(raw, file.folder, target)
+            checked[target] = check_raw(raw, file.folder, target if file.joint else None)
         except InputError as error:
             problems[target] = error.problems
     if problems:
         raise InputError(_merged_problems(problems, len(file.raws)))
+    if not file.joint:
+        return CheckedTargets(file.name, checked, None, joint=False)
     data = next(iter(checked.values())).config.data
     _check_columns(data.sample_submission, data.judged_column, list(checked))
     stripped = {target: replace(each, config=without_sample(each.config)[0]) for target, each in checked.items()}
@@ -56,8 +59,8 @@ def check_target(file: TargetsFile, target: str) -> Checked:
     Raises:
         InputError: every problem found.
     """
-    checked = check_raw(file.raws[target], file.folder, target)
-    return replace(checked, config=without_sample(checked.config)[0])
+    checked = check_raw(file.raws[target], file.folder, target if file.joint else None)
+    return checked if not file.joint else replace(checked, config=without_sample(checked.config)[0])
 
 
 def _merged_problems(problems: Mapping[str, Sequence[str]], targets: int) -> list[str]:

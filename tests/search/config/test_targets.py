@@ -17,6 +17,7 @@ from PIL import Image
 from foldtune.errors import ClusterError, InputError, RunExists, RunNotFound, SubmissionError
 from foldtune.results.runs.records import EpochRow
 from foldtune.search.cli.ray_session import RaySession
+from foldtune.search.config.packaging import pack_job
 from foldtune.search.config.targets import TargetsFile, expand, read_targets
 from foldtune.search.runs.group import find_group, new_group, reopen_group
 from foldtune.search.runs.run import new_store, open_run, reopen_labelled, start_run
@@ -110,7 +111,7 @@ def test_flags_are_stronger_than_own_keys(several: Any) -> None:
         ({}, [], ["targets: must be a mapping"]),
         ({}, {"label": 3}, ["targets.label: must be a task's name"]),
         ({}, {"label": {"task": "multiclass", "serch": {}}}, ["targets.label: unknown key 'serch'", "'search'"]),
-        ({}, {"label": {"task": "multiclass", "data": {"test": "t.csv"}}}, ["targets.label.data.test: give it in"]),
+        ({}, {"label": {"task": "multiclass", "data": {"test": "t.csv"}}}, ["data.test: ", "t.csv: no such file"]),
         ({}, {"label": {"task": "multiclass", "data": 3}}, ["targets.label.data: must be a mapping"]),
         ({}, {"label": "multiclas", "grade": "ordinal"}, ["targets.label.task: unknown task", "'multiclass'"]),
         ({}, {"lable": "multiclass", "grade": "ordinal"}, ["targets.lable.data.target", "'label'"]),
@@ -294,3 +295,37 @@ def test_one_submission_has_a_column_a_target_in_the_form_of_the_sample(several:
     )
     with pytest.raises(SubmissionError, match=a):
         group.submit({target: frame[frame["image"] != a] for target, frame in frames.items()}, None)
+
+
+def test_targets_with_data_of_their_own_have_a_submission_each(project: Any, foldtune: Command) -> None:
+    regions = {}
+    for place, region in enumerate(("brow", "chin")):
+        (project.folder / region).mkdir()
+        rows = project.rows[place::2]
+        for name, _ in rows:
+            (project.folder / "images" / name).rename(project.folder / region / name)
+        (
+            project.table(rows, f"{region}.csv"),
+            project.table([(name, "c0") for name, _ in rows[:3]], f"{region}_test.csv"),
+        )
+        own = {"target": "label", "train": f"{region}.csv", "images": region, "test": f"{region}_test.csv"}
+        regions[region] = {"task": "multiclass", "data": {**own, "sample_submission": f"{region}_test.csv"}}
+    content = yaml.safe_load(Path(project.config({"name": "face"})).read_text())
+    del content["task"], content["data"]
+    content |= {"targets": regions, "search": {"num_samples": 1, "max_epochs": 1}}
+    path = str(project.text(yaml.safe_dump(content, sort_keys=False).encode()))
+    code, _, err = foldtune("validate", path)
+    assert code == 0, err
+    file = read(path)
+    assert not file.joint
+    checked = check_targets(file)
+    for region, each in checked.targets.items():
+        assert each.config.data.sample_submission == project.folder / f"{region}_test.csv"
+        assert {image.parent.name for image in each.table.paths} == {region}
+        assert each.test is not None
+        assert len(each.test) == 3
+    group = new_group(checked)
+    assert find_group("face", "runs") == group == reopen_group(file)
+    assert not group.joint
+    packed = pack_job(content, project.folder).config["targets"]
+    assert {each["data"]["root"] for each in packed.values()} == {str(project.folder)}

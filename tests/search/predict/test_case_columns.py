@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,3 +49,15 @@ def test_a_case_lacks_a_prediction_where_all_its_images_do() -> None:
     units, readable = np.array([4, 4, 5, 5]), np.array([1])
     assert of_units({0: "x", 2: "y", 3: "z"}, units, readable) == {5: "y"}
     assert of_units({0: "x"}, None, readable) == {0: "x"}
+
+
+def test_images_without_a_table_of_cases_are_judged_by_themselves_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from foldtune.search.cli.handlers.use.predict import _case_columns
+
+    ensembles: Any = {None: SimpleNamespace(description={"case": {"column": "eye", "images": ["image"]}})}
+    (tmp_path / "t.csv").write_text("image,eye\n")
+    assert _case_columns(ensembles, tmp_path / "t.csv") == CaseColumns(("image",), "eye")
+    assert _case_columns(ensembles, tmp_path) is None
+    assert "without a table of them, each image is judged by itself" in " ".join(capsys.readouterr().err.split())

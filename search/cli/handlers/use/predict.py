@@ -178,9 +178,12 @@ def _predict_boxes(ensembles: Ensembles, images: NewImages, request: PredictRequ
 
 def _case_columns(ensembles: Ensembles, source: Path) -> CaseColumns | None:
     """Return the columns by which a table's rows are cases; images without a table are judged one by one."""
-    if not source.is_file() or source.suffix.lower() in image_suffixes():
-        return None
-    return CaseColumns.of_description(next(iter(ensembles.values())).description)
+    case = CaseColumns.of_description(next(iter(ensembles.values())).description)
+    if source.is_file() and source.suffix.lower() not in image_suffixes():
+        return case
+    if case is not None:
+        note("the ensemble judges cases; without a table of them, each image is judged by itself")
+    return None
 
 
 def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, folder: Path) -> Drawing:

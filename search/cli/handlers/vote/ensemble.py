@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldtune.errors import InputError, RunCorrupt
-from foldtune.paths import check_not_read
+from foldtune.paths import check_not_read, safe_name
 from foldtune.results.storage.files import read_bytes, write_bytes_atomic
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.tables.ensemble_table import ensemble_table
@@ -63,20 +63,35 @@ def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
     from foldtune.search.cli.handlers.vote.combine import combine
 
     built = combine(by_target, plans, request.address)
-    if group is None:
-        submission = write_submission(by_target[ALONE][0], built[ALONE], request.file)
+    if group is None or not group.joint:
+        submissions = {
+            target: write_submission(by_target[target][0], each, _own_file(request.file, target))
+            for target, each in built.items()
+        }
+        submission = None if group is not None else submissions[ALONE]
     else:
         submission = write_group_submission(group, by_target, built, request.file)
+        submissions = {next(iter(built)): submission}
     if format is TableOrJson.table:
-        _show(built, submission)
+        _show(built, submissions)
         return
     descriptions = {target: ensemble.description for target, ensemble in built.items()}
     print_json(
         {
             **(descriptions[ALONE] if group is None else {"targets": descriptions}),
             "submission": str(submission) if submission else None,
+            **({"submissions": _as_texts(submissions)} if group is not None and not group.joint else {}),
         }
     )
+
+
+def _own_file(file: Path | None, target: str) -> Path | None:
+    """Return the file of a target's own submission, FILE.TARGET.csv, where FILE.csv is of all."""
+    return file if file is None or target == ALONE else file.with_name(f"{file.stem}.{safe_name(target)}{file.suffix}")
+
+
+def _as_texts(submissions: Mapping[str, StorePath | None]) -> dict[str, str | None]:
+    return {target: str(path) if path else None for target, path in submissions.items()}
 
 
 def find_runs(names: Sequence[str], storage: str) -> tuple[RunGroup | None, dict[str, list[Run]]]:
@@ -140,15 +155,17 @@ def write_group_submission(
     return file or group.submission_path
 
 
-def _show(built: Mapping[str, Ensemble], submission: StorePath | None) -> None:
+def _show(built: Mapping[str, Ensemble], submissions: Mapping[str, StorePath | None]) -> None:
+    """Print each ensemble, and where the submissions lie: that of all targets under the first of them."""
     console = output()
     for target, ensemble in built.items():
         heading(target or None)
         console.print(ensemble_table(ensemble.description, width=console.width))
-    frame = next(iter(built.values())).submission
-    if frame is not None:
-        scores = "".join(dict.fromkeys(_scored(each) for each in built.values()))
-        console.print(f"submission: {submission} ({len(frame)} rows{scores})", soft_wrap=True, markup=False)
+    for target, path in submissions.items():
+        frame, of = built[target].submission, built.values() if len(submissions) == 1 else [built[target]]
+        if frame is not None:
+            scores = "".join(dict.fromkeys(map(_scored, of)))
+            console.print(f"submission: {path} ({len(frame)} rows{scores})", soft_wrap=True, markup=False)
 
 
 def _scored(built: Ensemble) -> str:
