@@ -25,7 +25,7 @@ from foldtune.search.assess.refit import Refit, refit
 from foldtune.search.runs.run import Run, open_run
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.search.voting.evaluation import Objective, metric_of
-from foldtune.search.voting.greedy import greedy_weights
+from foldtune.search.voting.weights import greedy_weights
 from foldtune.trainers.tasks import Task
 
 TITLE = "post-processing from stored scores"

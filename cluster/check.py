@@ -25,7 +25,6 @@ class NodeCheck:
     """The result of one node.
 
     Attributes:
-        node: its resources.
         trials: number of trials that fit into it at a time, >= 0.
         report: result of its probe, None where it gave none in time.
         problems: what is wrong and what to do, one line each; empty where it can run trials, or holds none.
@@ -61,7 +60,6 @@ def check_cluster(
     """Check every node of the connected cluster.
 
     Args:
-        trial: resources of one trial.
         storage: folder or fsspec URL of the runs; created where it does not exist.
         files: absolute paths of files that trials read.
         cache_dir: folder of decoded images, None where nothing is cached.
@@ -91,10 +89,7 @@ def evaluate_reports(
 
     Args:
         live: the live nodes, at least one.
-        reports: reports by node id.
-        trial: resources of one trial.
         expected: versions of the driver, by name.
-        storage: folder or URL of the runs.
         growing: whether an autoscaler may add the nodes that hold trials.
     """
     checked = []

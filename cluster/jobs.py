@@ -55,9 +55,7 @@ class Job:
     """A submitted command.
 
     Attributes:
-        job_id: submission id.
         state: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
-        message: Ray's message in one line.
         exit_code: exit code of the command, None where it has not ended by itself.
         run: name of the run that it searches, None where it is no search of foldtune.
         started_s: time of its start in seconds since the epoch, None before it starts.
@@ -80,7 +78,6 @@ class JobServer:
     """The job server at `http://HOST:8265`.
 
     Args:
-        address: address of the server.
         allow_no_token: whether to use it although others reach it and it requires no token.
 
     Raises:
@@ -115,10 +112,8 @@ class JobServer:
         """Submit `foldtune ARGUMENTS` with this process' code; it starts in a copy of `working_dir`.
 
         Args:
-            arguments: arguments of foldtune.
             working_dir: folder to copy.
             job_id: submission id of the new job.
-            run: name of the run that it searches, None where it is no search.
             environment: further environment variables.
 
         Raises:

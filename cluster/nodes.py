@@ -21,11 +21,9 @@ class Node:
 
     Attributes:
         node_id: Ray's id of the node, hexadecimal.
-        host: host name.
         ip: IP address that Ray uses.
         is_head: whether it runs the cluster's control.
         cpus: number of CPUs; tasks may take fractions.
-        gpus: number of GPUs.
         free_cpus: CPUs that no task or actor has taken or reserved.
         free_gpus: GPUs that no task or actor has taken or reserved.
         memory_gb: memory that Ray may give to tasks, in GB.

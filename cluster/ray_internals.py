@@ -141,8 +141,6 @@ def record_in_bracket(asha: Any, trial_id: str, epoch: int, value: float) -> str
     https://github.com/ray-project/ray/issues/30838.
 
     Args:
-        asha: the scheduler, with one bracket.
-        trial_id: id under which the value is recorded.
         epoch: epoch of the value, from 1.
         value: value, the higher the better.
     """

@@ -35,10 +35,8 @@ class Command:
     """`foldtune ARGUMENTS` as a process on the cluster: owned by an actor, whose end it does not survive.
 
     Args:
-        arguments: arguments of foldtune.
         files: texts by name, written into its working directory.
         environment: variables added to those of the actor.
-        address: address of the cluster, for `--address auto`.
     """
 
     def __init__(
@@ -90,12 +88,7 @@ def run_on_head(
     It is stopped in the same way where this process dies, once Ray Client has timed out.
 
     Args:
-        address: address of Ray Client's server.
-        arguments: arguments of foldtune.
-        files: texts by name, written into its working directory.
-        environment: environment variables of the command.
         write: callback with each new piece of output.
-        allow_no_token: whether to trust a cluster that requires no token.
 
     Raises:
         ClusterError: no cluster answers, it is not to be trusted, or the actor of the command is lost.

@@ -39,7 +39,6 @@ def slots(trial: TrialResources, at_most: int | None = None, autoscale_to: int |
     """Return the number of trials to submit to the connected cluster as it is now, >= 0.
 
     Args:
-        trial: resources of one trial.
         at_most: the user's own limit, None for none.
         autoscale_to: number of trials at a time up to which an autoscaler adds nodes, None where there is none.
     """
@@ -67,7 +66,6 @@ def require_slot(trial: TrialResources, autoscale_to: int | None = None) -> None
     """Check before the start that at least one trial fits on some node; Ray would wait for ever.
 
     Args:
-        trial: resources of one trial.
         autoscale_to: number of trials at a time up to which an autoscaler adds nodes, None where there is none.
 
     Raises:

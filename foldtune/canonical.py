@@ -89,7 +89,6 @@ def spelling_notes(what: str, texts: Iterable[str]) -> tuple[str, ...]:
 
     Args:
         what: name of their column, for the lines.
-        texts: distinct texts.
 
     >>> spelling_notes("column 'label'", ["1", "1.0", "Cat", "cat"])
     ("column 'label': '1' and '1.0' are the same, taken as '1'", \

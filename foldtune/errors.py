@@ -1,36 +1,5 @@
 """Every error that foldtune raises on purpose, as one tree; its text is written for the person who ran the command.
 
-::
-
-    FoldtuneError                  exit code 1 where nothing else stands
-    ├── InputError            2    the configuration, a flag or a file is wrong; `problems` holds all of them
-    │   ├── DataError         2    tables, images, labels
-    │   ├── MetricFailed      2    a metric of the user's own raised, or returned no number
-    │   └── MetricUntrusted   2    a stored metric that this user's own searches do not know
-    ├── SettingsError         2    a trial's settings, each with its path
-    │   └── SpaceError        2    a search space, or a configuration that is outside of it
-    ├── WorkError             1    the work failed: what failed, and where its log is
-    │   ├── TrialFailed       1    one training cannot work and must not be retried
-    │   │   └── SurroundingsFailed 1  for what surrounds it: `--resume` tries it again
-    │   ├── ProcessLost       1    a process of a training ended or stopped answering
-    │   │   └── MemoryExhausted 1  one ran out of memory after its first batch
-    │   ├── Disconnected      1    another process left in the middle of an exchange
-    │   ├── CheckpointError   1    a checkpoint is absent, damaged or another training's
-    │   └── BrokenImage       1    an image file that cannot be decoded
-    ├── ResultsError          2    the run on disk
-    │   ├── RunNameInvalid, RunExists, RunNotFound, TrialNotFound, ColumnNotFound
-    │   ├── SubmissionError, StorageInvalid, ModelForeign, ModelNotFound
-    │   ├── RunProtected           it is in use elsewhere
-    │   ├── RunBusy           1    another process is writing to the run
-    │   ├── RunCorrupt        1    a stored file is missing, unreadable or not what was written
-    │   │   └── RunNewer      2    a later version of foldtune wrote it
-    │   └── StorageError      1    the file system or object store refused
-    │       ├── StorageFull   1
-    │       └── StorageDenied 1
-    └── ClusterError          2    no cluster where one was expected, or one that cannot hold a trial
-        ├── JobNotFound       2
-        └── StartFailed       1    an embedded Ray that does not come up
-
 Messages of a wrong name are worded by `foldtune.wording`.
 """
 
@@ -100,11 +69,7 @@ class MetricUntrusted(InputError):
 
 
 class SettingsError(FoldtuneError):
-    """Settings of a trial are wrong.
-
-    Args:
-        problems: every problem found, each with its path.
-    """
+    """Settings of a trial are wrong."""
 
     exit_code = 2
     problems: tuple[Problem, ...]
@@ -150,12 +115,7 @@ class CheckpointError(WorkError):
 
 
 class BrokenImage(WorkError):
-    """An image file that cannot be decoded.
-
-    Args:
-        path: the file.
-        reason: what is wrong with it, in one line.
-    """
+    """An image file that cannot be decoded."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path

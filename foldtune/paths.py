@@ -27,14 +27,6 @@ def is_inside(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def outside_names(names: Iterable[str], folder: Path) -> list[str]:
-    """Return the names that lead out of a folder; those that are absolute or climb, and still lie in it, do not.
-
-    A link in the folder, under a plain name, is the choice of whoever owns the folder.
-    """
-    return [name for name in names if leads_out(name) and not is_inside(folder / name, folder)]
-
-
 def safe_name(name: str) -> PurePosixPath:
     """Return a name without the parts by which it would lead out of a folder.
 

@@ -120,3 +120,15 @@ def _secrets() -> Iterator[str]:
     }
     for value in own | _remembered:
         yield from {value, quote(value), quote(value, safe=""), quote_plus(value), unquote(value), repr(value)[1:-1]}
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+
+
+def without_colours(text: str) -> str:
+    """Return a text without its colour codes.
+
+    >>> without_colours("\\x1b[36mray::step()\\x1b[39m")
+    'ray::step()'
+    """
+    return _COLOUR.sub("", text)

@@ -196,7 +196,6 @@ def parse_yaml(text: str, source: str) -> Any:
     """Return the plain Python values of a YAML text.
 
     Args:
-        text: one YAML document.
         source: name of the text in messages, such as a path.
 
     Raises:

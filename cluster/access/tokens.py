@@ -13,6 +13,7 @@ from pathlib import Path
 
 from foldtune.cluster.access.addresses import CONNECT_TIMEOUT_S, Address
 from foldtune.errors import ClusterError
+from foldtune.home import write_private
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 TOKEN_BYTES = 32
@@ -49,9 +50,7 @@ def ensure_local_token() -> None:
     token = secrets.token_hex(TOKEN_BYTES)
     path = Path(os.environ.get(TOKEN_PATH) or default_token_path())
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(token)
+        write_private(path, token)
     except OSError:
         os.environ[TOKEN] = token
 
@@ -60,7 +59,6 @@ def require_token(address: Address, *, allow_no_token: bool = False) -> None:
     """Check that a running cluster requires a token, and set RAY_AUTH_MODE to its mode before it is joined.
 
     Args:
-        address: address of the cluster.
         allow_no_token: whether to trust everybody who can reach the cluster.
 
     Raises:

@@ -26,7 +26,6 @@ def ray_cluster(shape: Shape, claim: str) -> list[dict[str, Any]]:
     """Return a cluster that requires a token, which the operator makes and keeps in a Secret of the cluster's name.
 
     Args:
-        shape: shape of the cluster.
         claim: PersistentVolumeClaim (ReadWriteMany) with the data and the runs, mounted at `SHARED`.
     """
     return [{"apiVersion": API, "kind": "RayCluster", "metadata": {"name": shape.name}, "spec": _spec(shape, claim)}]
@@ -38,10 +37,7 @@ def ray_job(
     """A cluster for one search, gone when it ends; the configuration comes with it.
 
     Args:
-        shape: shape of the cluster.
-        claim: as for `ray_cluster`.
         config: text of `CONFIG_DIR/config.yaml`.
-        arguments: arguments of foldtune.
         environment: environment variables of the job's command.
     """
     name = f"{shape.name}-config"

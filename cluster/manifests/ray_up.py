@@ -19,13 +19,7 @@ GUARDED = "RAY_AUTH_MODE=token"
 
 @dataclass(frozen=True)
 class Machines:
-    """Existing machines, reached by SSH.
-
-    Attributes:
-        head: host name or address of the head.
-        workers: host names or addresses of the workers.
-        user: SSH user.
-    """
+    """Existing machines, reached by SSH."""
 
     head: str
     workers: Sequence[str]
@@ -37,10 +31,7 @@ class Aws:
     """Machines of Amazon EC2.
 
     Attributes:
-        region: AWS region, for example us-west-2.
-        instance_type: instance type of a worker, for example g5.xlarge.
         head_type: instance type of the head, which trains nothing.
-        user: SSH user of the machine image.
     """
 
     region: str

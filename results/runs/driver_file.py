@@ -20,8 +20,6 @@ class Driver:
     """The process of a run's current or last search.
 
     Attributes:
-        host: name of its machine.
-        pid: process id there.
         born_s: start time in seconds since 1970, since process ids are reused.
         job_id: id of the Ray job, None for a start from a terminal.
         job_address: URL of the job server, None for a start from a terminal.

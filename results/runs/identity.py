@@ -23,8 +23,6 @@ class RunIdentity:
 
     Attributes:
         id: hex digits drawn when the run was started; copies of a run share it.
-        format: format of the folder.
-        version: version of foldtune that wrote it.
         adopted: digests of rows and of test images as they were found in a run that was made before digests.
     """
 

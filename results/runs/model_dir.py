@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
-from foldtune.errors import ModelForeign, ModelNotFound, ResultsError, RunBusy, RunCorrupt
+from foldtune.errors import ModelForeign, ModelNotFound, ResultsError, RunCorrupt
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.identity import check_format, written_by
 from foldtune.results.storage.files import read_json, write_json
+from foldtune.results.storage.lock import held_file
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
 
 PROMOTION_FILE = "promotion.json"
 PROMOTED = "promoted.json"
 """File in an ensemble's folder that names the models made of it, which protect its run."""
-_LOCK_TIMEOUT_S = 1.0
 
 
 class ModelDir:
@@ -78,15 +77,8 @@ class ModelDir:
         path = self.root.parent / f".{self.root.name}.lock"
         with storage_errors(path, "lock"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            try:
-                lock.acquire(timeout=_LOCK_TIMEOUT_S)
-            except Timeout:  # an OSError, so it must not reach storage_errors
-                raise RunBusy(f"another process is promoting to {self.root}: wait for it or stop it first") from None
-        try:
+        with held_file(path, f"another process is promoting to {self.root}: wait for it or stop it first"):
             yield
-        finally:
-            lock.release()
 
     def recover(self) -> Path | None:
         """Undo an exchange that was killed halfway, remove its files and return the backup that was restored, if any.
@@ -117,8 +109,6 @@ class ModelDir:
         Only for a holder of the lock.
 
         Args:
-            description: content of ensemble.json.
-            oof: arrays of oof.npz by name.
             weights: weights file by (member, fold).
             promotion: record of this exchange, content of promotion.json.
             verify: called when all is copied, before the exchange; what it raises leaves the current model in use.

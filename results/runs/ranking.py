@@ -14,7 +14,6 @@ class Goal:
     """The metric that a run optimises, and its direction.
 
     Attributes:
-        metric: name of the metric.
         mode: "max" where more is better, "min" where less is.
 
     >>> Goal("mae", "min").better(0.4, 0.5)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import median
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,7 @@ import numpy.typing as npt
 from foldtune.errors import RunCorrupt
 
 Mode = Literal["max", "min"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 Status = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
-STATUSES: tuple[Status, ...] = get_args(Status)
 FINISHED: tuple[Status, ...] = ("COMPLETE", "PRUNED", "FAIL")
 _DECISIVE = ("epoch", "metrics", "best_epoch", "best_metrics")
 """Fields of an epoch without which a trial cannot be judged."""
@@ -28,11 +26,8 @@ class EpochRow:
 
     Attributes:
         epoch: number of the epoch, from 1.
-        metrics: {metric: value} of this epoch.
         best_epoch: number of the best epoch so far.
         best_metrics: {metric: value} of the best epoch, with ``<metric>_tuned``.
-        time_s: duration of this epoch.
-        images_per_s: training speed in this epoch.
         lr: learning rate at its end, > 0.
         micro_batch_size: images per forward pass, 0 where another version did not store it.
         params_m: parameters of the network, in millions.

@@ -95,10 +95,9 @@ class StoredTask(Stored):
         if self.labels is not None:
             if len(set(self.labels)) < len(self.labels):
                 raise ValueError("labels: one is there twice")
-            if self.counts is not None and len(self.counts) != len(self.labels):
-                raise ValueError(f"counts: {len(self.counts)} of {len(self.labels)} labels")
-            if self.expected_counts is not None and len(self.expected_counts) != len(self.labels):
-                raise ValueError(f"expected_counts: {len(self.expected_counts)} of {len(self.labels)} labels")
+            for name in ("counts", "expected_counts"):
+                if (values := getattr(self, name)) is not None:
+                    _require_length(name, values, len(self.labels), "labels")
             if self.task == "binary" and len(self.labels) != 2:
                 raise ValueError(f"labels: a binary task has 2, not {len(self.labels)}")
         return self
@@ -181,8 +180,7 @@ class StoredEnsembleJson(StoredPreprocessing):
         if len(set(ids)) < len(ids):
             raise ValueError("members: one is there twice")
         if self.weights is not None:
-            if len(self.weights) != len(members):
-                raise ValueError(f"weights: {len(self.weights)} of {len(members)} members")
+            _require_length("weights", self.weights, len(members), "members")
             if not math.isclose(sum(self.weights), 1.0, abs_tol=1e-3):
                 raise ValueError(f"weights: sum to {sum(self.weights):g}, not to 1")
         if self.min_votes is not None and self.min_votes > len(members):
@@ -243,14 +241,8 @@ class StoredGoal(Stored):
     mode: Literal["max", "min"]
 
 
-def checked(values: dict[str, Any], model: type[Stored], path: StorePath, key: str = "") -> dict[str, Any]:
+def checked(values: dict[str, Any], model: type[Stored], path: StorePath) -> dict[str, Any]:
     """Return a stored mapping as it is, after a check.
-
-    Args:
-        values: content of the file, or of one of its keys.
-        model: what it may hold.
-        path: file, for messages.
-        key: key of the file that holds `values`, empty for the whole.
 
     Raises:
         RunCorrupt: the first problems, each with file, field and what it must be.
@@ -259,7 +251,7 @@ def checked(values: dict[str, Any], model: type[Stored], path: StorePath, key: s
         model.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=True)
-        lines = [_line(each, key) for each in found[:MAX_SHOWN]]
+        lines = list(map(_line, found[:MAX_SHOWN]))
         more = f" (and {len(found) - MAX_SHOWN} more)" if len(found) > MAX_SHOWN else ""
         raise RunCorrupt(f"{path}: {'; '.join(dict.fromkeys(lines))}{more}") from None
     return values
@@ -271,8 +263,8 @@ def require(values: Mapping[str, Any], keys: tuple[str, ...], path: StorePath) -
         raise RunCorrupt(f"{path} lacks {', '.join(lacking)}; `foldtune ensemble` writes it again")
 
 
-def _line(detail: Any, key: str) -> str:
-    place = ".".join(filter(None, (key, *map(str, detail["loc"]))))
+def _line(detail: Any) -> str:
+    place = ".".join(map(str, detail["loc"]))
     message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     given = detail["input"]
     shown = "" if isinstance(given, dict | list) or detail["type"] == "missing" else f", not {_cut(given)}"

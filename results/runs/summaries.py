@@ -26,17 +26,13 @@ class RunSummary:
     """Summary of a run.
 
     Attributes:
-        name: name of the run.
-        state: progress of the run.
         trials: number of trials by status.
         metric: metric of the search, None where the configuration is unreadable.
         best: best finite value of the metric, None without one.
-        modified: time of the last change.
         job: id of the Ray job of the current or last search, None for one from a terminal.
         job_address: URL of the job server.
         job_state: status of the job at its server, None unless requested.
         size_mb: megabytes of all of its files.
-        note: note of the user, None without one.
     """
 
     name: str

@@ -28,14 +28,21 @@ def hold_run(path: StorePath, what: str) -> Iterator[None]:
         with hold(path, what):
             yield
         return
+    with held_file(path, f"another process is working on {what}: wait for it or stop it first"):
+        sweep(path.parent)
+        yield
+
+
+@contextmanager
+def held_file(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock of a file while the block runs. Raises RunBusy with the message `busy`, StorageError."""
     lock = FileLock(path)
     with storage_errors(path, "lock"):
         try:
             lock.acquire(timeout=_TIMEOUT_S)
         except Timeout:  # an OSError, so it must not reach storage_errors
-            raise RunBusy(f"another process is working on {what}: wait for it or stop it first") from None
+            raise RunBusy(busy) from None
     try:
-        sweep(path.parent)
         yield
     finally:
         lock.release()

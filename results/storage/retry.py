@@ -55,9 +55,7 @@ def retry_io(path: StorePath | str, action: str, call: Callable[[], T], waits_s:
     """Return ``call()``, repeated after transient errors.
 
     Args:
-        path: file, folder or server, for messages.
         action: infinitive of what is done with it, for messages.
-        call: idempotent storage operation.
         waits_s: pause in seconds before each retry.
 
     Raises:

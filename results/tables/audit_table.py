@@ -21,7 +21,6 @@ def audit_table(findings: pd.DataFrame, title: str, wordings: Mapping[str, str])
 
     Args:
         findings: columns finding, scope, image, other, score, detail, suggested, label, as text.
-        title: what was audited.
         wordings: description of each kind of finding.
     """
     table = Table(box=None, pad_edge=False)

@@ -18,8 +18,6 @@ class Column:
     """One column of a table.
 
     Attributes:
-        header: text above the cells.
-        cells: text of each row.
         importance: order of dropping, >= 0: the largest first, of equal ones the rightmost; 0 is never dropped.
         right: whether cells are aligned to the right.
         strong: whether the header is bold.
@@ -65,7 +63,6 @@ def left_out_line(headers: Sequence[str], elsewhere: str) -> str:
     """Return the line below a table on the columns for which it is too narrow; "" where it has all.
 
     Args:
-        headers: headers of these columns.
         elsewhere: what has them besides a wider terminal.
 
     >>> left_out_line(["time", "img/s"], "--format csv")
@@ -89,6 +86,15 @@ def build_table(columns: Iterable[tuple[str, Column]]) -> Table:
         )
     for row in zip(*(column.cells for _, column in pairs), strict=True):
         table.add_row(*row)
+    return table
+
+
+def fitted_table(columns: Sequence[Column], width: int | None, elsewhere: str, notes: Sequence[str] = ()) -> Table:
+    """Return a table of the columns that fit; its caption has notes, and what was left out and stands `elsewhere`."""
+    fitted, left_out = fit_columns(columns, width)
+    table = build_table(fitted)
+    lines = [*notes, *([left_out_line(left_out, elsewhere)] if left_out else [])]
+    table.caption = Text("\n".join(lines), style="dim") if lines else None
     return table
 
 

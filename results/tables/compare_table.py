@@ -1,4 +1,4 @@
-"""Comparison of two predictors on the same rows, as terminal tables."""
+"""Comparisons of predictors on the same rows, as terminal tables."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from foldtune.results.runs.records import Mode
-from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line
+from foldtune.results.tables.columns import Column, fitted_table, titled
 from foldtune.results.tables.formatting import metric_text, number_text
+from foldtune.results.tables.leaderboard_table import BEST_STYLE
 
 _CLASSES = 30
 _HELPS, _HARMS = "green", "red"
@@ -83,12 +84,8 @@ def _classes(rows: Sequence[Mapping[str, Any]], width: int | None) -> Table:
         cells = tuple(_triple(row["a"][name], row["b"][name]) for row in shown)
         columns.append(Column(f"{name}: A, B, B − A", cells, importance))
     columns.append(Column("rows", tuple(Text(number_text(row["support"])) for row in shown), 0))
-    fitted, left_out = fit_columns(columns, width)
-    table = build_table(fitted)
     notes = [f"the {len(shown)} of {len(rows)} classes whose F1 differs most"] if len(rows) > len(shown) else []
-    notes += [left_out_line(left_out, "--format csv")] if left_out else []
-    table.caption = Text("\n".join(notes), style="dim") if notes else None
-    return table
+    return fitted_table(columns, width, "--format csv", notes)
 
 
 def _triple(a: float, b: float) -> Text:
@@ -98,3 +95,23 @@ def _triple(a: float, b: float) -> Text:
 def _difference(value: float, mode: Mode) -> Text:
     helps = value > 0 if mode == "max" else value < 0
     return Text(f"{value:+.4f}", style="dim" if abs(value) < 5e-5 else _HELPS if helps else _HARMS)
+
+
+def scores_table(
+    figures: Mapping[str, Mapping[str, float]], metric: str, modes: Mapping[str, Mode], note: str = ""
+) -> Group:
+    """Return one row per metric, the run's own first, and one column per predictor of ``figures``.
+
+    ``figures`` is {predictor: {metric: value}}; the best value of a row is bold. ``note`` is a line below.
+    """
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in figures:
+        table.add_column(name, justify="right")
+    for name in [metric, *(name for name in modes if name != metric)]:
+        values = [row[name] for row in figures.values()]
+        best = max(values) if modes[name] == "max" else min(values)
+        cells = [Text(metric_text(value), style=BEST_STYLE if value == best else "") for value in values]
+        table.add_row(Text(name, style="bold" if name == metric else ""), *cells)
+    titled_table = titled("on the held labels", table)
+    return Group(titled_table, Text(note, style="dim")) if note else titled_table

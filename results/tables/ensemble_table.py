@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foldtune.results.runs.records import Mode
-from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
+from foldtune.results.tables.columns import Column, fitted_table, titled
 from foldtune.results.tables.formatting import DASH, metric_text, number_text
 from foldtune.results.tables.leaderboard_table import BEST_STYLE, STATUS_STYLES, metric_column, parameter_columns
 
@@ -50,7 +50,11 @@ def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) ->
         Column("#", tuple(Text(str(i)) for i in range(1, len(members) + 1)), 0),
         Column("trial", tuple(map(_trial, members)), 0, right=False),
         metric_column("out of fold", [_value(m.get("oof")) for m in members], direction, 0, strong=True),
-        Column("weight", tuple(Text(_weight(member.get("weight"))) for member in members), 1),
+        Column(
+            "weight",
+            tuple(Text(DASH if w is None else f"{w:.3g}") for w in (each.get("weight") for each in members)),
+            1,
+        ),
         Column("folds mean ± sd", tuple(Text(_spread(values)) for values in folds), 2),
     ]
     if len({member.get("run") for member in members}) > 1:
@@ -61,15 +65,11 @@ def _members(ensemble: Mapping[str, Any], direction: Mode, width: int | None) ->
     for fold in range(max(map(len, folds), default=0)):
         values = [row[fold] if fold < len(row) else math.nan for row in folds]
         columns.append(metric_column(f"fold {fold}", values, direction, 4))
-    fitted, left_out = fit_columns(columns, width)
     voting, metric = ensemble["voting"], ensemble["metric"]
     chosen = f"{voting} voting (auto)" if ensemble.get("asked") == "auto" else f"{voting} voting"
     views = f", {ensemble['tta']} views" if ensemble.get("tta") else ""
     title = f"{len(members)} members, {ensemble['folds']} folds, {chosen}{views}, by {metric}"
-    table = build_table(fitted)
-    if left_out:
-        table.caption = Text(left_out_line(left_out, "--format json"), style="dim")
-    return titled(title, table)
+    return titled(title, fitted_table(columns, width, "--format json"))
 
 
 def _trial(member: Mapping[str, Any]) -> Text:
@@ -146,12 +146,8 @@ def _classes(rows: Sequence[Mapping[str, Any]], width: int | None) -> Table:
     for name, importance in (("precision", 1), ("recall", 1), ("f1", 0)):
         columns.append(Column(name, tuple(_score(_value(row[name])) for row in shown), importance))
     columns.append(Column("rows", tuple(Text(number_text(row["support"])) for row in shown), 1))
-    fitted, left_out = fit_columns(columns, width)
-    table = build_table(fitted)
     notes = [f"the {len(shown)} weakest of {len(rows)} classes by F1"] if len(rows) > len(shown) else []
-    notes += [left_out_line(left_out, "--format json")] if left_out else []
-    table.caption = Text("\n".join(notes), style="dim") if notes else None
-    return table
+    return fitted_table(columns, width, "--format json", notes)
 
 
 def _score(value: float) -> Text:
@@ -164,10 +160,6 @@ def _spread(values: Sequence[float]) -> str:
         return DASH
     mean = metric_text(fmean(finite))
     return f"{mean} ± {stdev(finite):.3f}" if len(finite) > 1 else mean
-
-
-def _weight(value: float | None) -> str:
-    return DASH if value is None else f"{value:.3g}"
 
 
 def _value(value: float | None) -> float:

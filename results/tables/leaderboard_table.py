@@ -117,7 +117,9 @@ def parameter_columns(
     differing = [
         name
         for name in names
-        if name == sort_by or _differs(values[name]) or (len(shown) == 1 and values[name] != [None])
+        if name == sort_by
+        or any(value != values[name][0] for value in values[name][1:])
+        or (len(shown) == 1 and values[name] != [None])
     ]
     headers = short_names(differing, taken)
     return [
@@ -189,11 +191,11 @@ def _result_columns(
         columns.append(values(tuned, "tuned", 3))
     columns += [texts("epochs", "epochs", str, 3), texts("fit_time_s", "time", duration_text, 3)]
     params = [
-        {name.removeprefix("params_"): row[name] for name in param_columns(shown)}
+        {name.removeprefix("params_"): None if pd.isna(row[name]) else row[name] for name in param_columns(shown)}
         for row in shown.astype(object).to_dict(orient="records")
     ]
     by = (sort_by or "").removeprefix("params_")
-    columns += parameter_columns([_present(row) for row in params], headers, importance=4, sort_by=by)
+    columns += parameter_columns(params, headers, importance=4, sort_by=by)
     columns += [values(name, name, 5) for name in others]
     columns.append(texts("images_per_s", "img/s", number_text, 6))
     columns.append(texts("params_m", "params M", number_text, 7))
@@ -226,15 +228,6 @@ def _counts(trials: Mapping[Any, int], separator: str) -> Text:
         if trials.get(status)
     ]
     return Text(separator).join(parts) if parts else _muted("none")
-
-
-def _present(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row with None for every kind of missing value."""
-    return {name: None if pd.isna(value) else value for name, value in row.items()}
-
-
-def _differs(values: Sequence[Any]) -> bool:
-    return any(value != values[0] for value in values[1:])
 
 
 def _is_number(value: Any) -> bool:

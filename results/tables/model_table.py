@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.text import Text
 
 from foldtune.results.runs.ranking import Goal
-from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
+from foldtune.results.tables.columns import Column, fitted_table, titled
 from foldtune.results.tables.formatting import duration_text, metric_text, number_text
 from foldtune.results.tables.leaderboard_table import STATUS_STYLES, metric_column
 
@@ -37,12 +37,8 @@ def model_table(frame: pd.DataFrame, goal: Goal, *, width: int | None = None) ->
             "status", tuple(Text(each.lower(), style=STATUS_STYLES[each]) for each in frame["status"]), 0, right=False
         ),
     ]
-    fitted, left_out = fit_columns(columns, width)
-    table = build_table(fitted)
     notes = [PRUNED] if "PRUNED" in set(frame["status"]) else []
-    notes += [left_out_line(left_out, "models.csv")] if left_out else []
-    table.caption = Text("\n".join(notes), style="dim") if notes else None
-    return titled("the best trial of each model", table)
+    return titled("the best trial of each model", fitted_table(columns, width, "models.csv", notes))
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Trials before and after their post-processing was fitted, as a terminal table."""
+"""Post-processing fitted to trials, and settings given by the user, with their metrics, as terminal tables."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.results.tables.columns import titled
+from foldtune.results.runs.records import Mode
+from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
 from foldtune.results.tables.formatting import metric_text, number_text
-from foldtune.results.tables.leaderboard_table import BEST_STYLE
+from foldtune.results.tables.leaderboard_table import BEST_STYLE, metric_column
 
 
 def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int, tuned: Collection[str] = ()) -> Group:
@@ -63,3 +64,26 @@ def postprocess_text(postprocess: Mapping[str, Any]) -> str:
         else:
             parts.append(f"{name} {number_text(value) if isinstance(value, int | float) else value}")
     return "; ".join(parts)
+
+
+def sweep_table(
+    rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mode], *, title: str, width: int | None = None
+) -> Group:
+    """Return one row per setting {values: {key: value}, metrics: {name: value}}; the best value of a metric is bold.
+
+    ``metrics`` are the ones to show, the most important first, and which way each is better.
+    """
+    keys = list(rows[0]["values"]) if rows else []
+    columns = [Column(key, tuple(_cell(row["values"][key]) for row in rows), 0) for key in keys]
+    for place, (name, mode) in enumerate(metrics.items()):
+        values = [float(row["metrics"][name]) for row in rows]
+        columns.append(metric_column(name, values, mode, min(place, 3), strong=place == 0))
+    fitted, left_out = fit_columns(columns, width)
+    parts: list[Group | Text] = [titled(title, build_table(fitted))]
+    if left_out:
+        parts.append(Text(left_out_line(left_out, "--format csv"), style="dim"))
+    return Group(*parts)
+
+
+def _cell(value: object) -> Text:
+    return Text(number_text(value) if isinstance(value, int | float) else str(value))

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foldtune.results.runs.records import EpochRow, TrialRecord
-from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
+from foldtune.results.tables.columns import Column, build_table, fit_columns, fitted_table, titled
 from foldtune.results.tables.formatting import duration_text, metric_text, number_text, parameter_text
 from foldtune.results.tables.leaderboard_table import STATUS_STYLES
 
@@ -71,7 +71,4 @@ def _epochs(epochs: Sequence[EpochRow], width: int | None) -> Table:
         Column("img/s", tuple(Text(number_text(row.images_per_s)) for row in epochs), 4),
         Column("micro-batch", tuple(Text(str(row.micro_batch_size)) for row in epochs), 5),
     ]
-    fitted, left_out = fit_columns(columns, width)
-    table = build_table(fitted)
-    table.caption = Text(left_out_line(left_out, "--format csv"), style="dim") if left_out else None
-    return table
+    return fitted_table(columns, width, "--format csv")

@@ -27,7 +27,6 @@ class Comparison:
     """Figures of A and B on their shared held-out rows.
 
     Attributes:
-        a, b: their names.
         goal: the metric that decides, and its direction.
         rows: number of shared rows; rows_a and rows_b: numbers of rows of each.
         difference: B less A by the metric, with its 95% interval over the choice of rows.

@@ -41,8 +41,6 @@ class HeldOut:
     """Predictions of a model for rows that it was not trained on, with their targets.
 
     Attributes:
-        name: name of the model, for messages.
-        task: task of the model.
         metric: metric that its post-processing was fitted to.
         ids: (N,) ids of the rows.
         targets, scores, predictions: (N, ...); the predictions are cross-fitted, each row by a fit on other rows.

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.results.exports.contact_sheet import ColumnGroup, Row, Sheet
-from foldtune.search.runs.dataset import image_plan, open_images
+from foldtune.search.runs.dataset import image_plan
 from foldtune.search.runs.validation import Checked
 from foldtune.trainers.components import Component
 from foldtune.trainers.loading.augment import Augmentation, build_augmentation
 from foldtune.trainers.loading.crops import output_size, training_crop
-from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.parsing import parse_settings
 
@@ -66,16 +65,13 @@ def variants(checked: Checked) -> tuple[Variant, ...]:
     for path, params in checked.space.corner_cases():
         if path and path.partition(".")[0] not in SHOWN:
             continue
-        variant = _variant(parse_settings(checked.space.build(params), checked.task))
+        settings = parse_settings(checked.space.build(params), checked.task)
+        variant = Variant(settings.augmentation, settings.crop)
         found.setdefault((variant.title, repr(sorted(variant.params.items()))), variant)
     places = {title: place for place, title in enumerate(dict.fromkeys(title for title, _ in found))}
     return tuple(
         sorted(found.values(), key=lambda each: (places[each.title], tuple(map(_order, each.params.values()))))
     )
-
-
-def _variant(settings: TrialSettings) -> Variant:
-    return Variant(settings.augmentation, settings.crop)
 
 
 def _order(value: object) -> tuple[float, str]:
@@ -98,7 +94,6 @@ def preview(checked: Checked, rows: int, seed: int) -> Sheet:
 
     Args:
         rows: number of images, of each class in turn.
-        seed: seed of the choice of images and of the augmentations.
 
     Raises:
         InputError: one of these images cannot be read.
@@ -106,7 +101,7 @@ def preview(checked: Checked, rows: int, seed: int) -> Sheet:
     config, task, table = checked.config, checked.task, checked.table
     assert table.targets is not None
     table = table.select(choose_rows(task, table.targets, rows, seed))
-    prepared = open_images(replace(image_plan(config.data, 1), cache_dir=None), table, None)
+    prepared = replace(image_plan(config.data, 1), cache_dir=None).open(table.paths)
     table = table.select(prepared.keep)
     images = prepared.source.read(np.arange(len(table)))
     columns = variants(checked)

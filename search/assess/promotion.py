@@ -28,10 +28,6 @@ class JudgedEnsemble:
     """The content of an ensemble's files, and the versions of those that are copied later.
 
     Attributes:
-        directory: folder of the ensemble.
-        name: its name, for messages.
-        description: content of ensemble.json.
-        oof: arrays of oof.npz.
         weights: file of each fold model, by (member, fold).
         states: version of each of these files when they were read.
     """
@@ -122,7 +118,6 @@ def decide_promotion(
     """Compare a new ensemble with the model in use on the held-out rows that both have, and check the gates.
 
     Args:
-        name: name of the new model, for messages.
         min_gain: minimum gain of the new model, in the metric that it was fitted to.
         force: promote even if the models cannot be compared.
 

@@ -91,7 +91,6 @@ def refit(
 
     Args:
         processes: maximum number of processes, one trial at a time each; they are started only for long work.
-        progress: called with (done, total) trials.
 
     Raises:
         InputError: a metric that the task does not have or that post-processing cannot change; no stored scores.

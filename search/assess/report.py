@@ -81,10 +81,6 @@ class Report:
 def make_report(run: Run, *, timing: bool = True, device: str | None = None) -> Report:
     """Gather the figures of a run; without an ensemble only those of its models.
 
-    Args:
-        timing: whether each model's inference is timed.
-        device: on which it is timed.
-
     Raises:
         InputError: no trial has finished.
         RunCorrupt: the ensemble's files do not belong together.

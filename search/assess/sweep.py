@@ -50,8 +50,6 @@ class Source:
     """Stored scores that settings are tried on.
 
     Attributes:
-        name: for people.
-        task: task of the scores.
         member_scores: M arrays (N, ...): of a trial one, its validation rows; of an ensemble its members'
             out-of-fold rows.
         targets: (N, ...).
@@ -86,7 +84,7 @@ def parse_grid(texts: Sequence[str], task: Task) -> list[Setting]:
         key, sign, values = (part.strip() for part in text.rpartition("="))
         found = list(dict.fromkeys(_value(value.strip()) for value in values.split(",") if value.strip()))
         if not sign or not key or not found:
-            problems.append(f"--grid {text}: write KEY=VALUE,VALUE…, as in {_example(task)}")
+            problems.append(f"--grid {text}: write KEY=VALUE,VALUE…, as in {task.postprocess_names[0]}=0.4,0.5")
         elif key in axes:
             problems.append(f"--grid {key}: given twice; write all its values behind one")
         elif key.partition(".")[0] not in task.postprocess_names:
@@ -136,10 +134,6 @@ def _value(text: str) -> float | str:
 
 def _text(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.12g}"
-
-
-def _example(task: Task) -> str:
-    return f"{task.postprocess_names[0]}=0.4,0.5"
 
 
 def trial_source(run: Run, trial_id: str) -> Source:

@@ -21,7 +21,8 @@ from foldtune.search.runs.dataset import read_unlabelled
 from foldtune.search.runs.digests import same_test_rows
 from foldtune.search.runs.postprocessing import reduction_of_trial
 from foldtune.search.runs.run import Run
-from foldtune.trainers.arrays.lazy import as_lazy, concatenate, sum_rows
+from foldtune.search.workers.unlabelled import completed
+from foldtune.trainers.arrays.lazy import as_lazy
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.postprocess.case_scores import Cases
@@ -111,17 +112,12 @@ def _complete(
     run: Run, every: npt.NDArray[np.str_], ids: npt.NDArray[np.str_], scores: Array
 ) -> tuple[npt.NDArray[np.str_], list[Array]]:
     """Return every row to submit: an unreadable image has the mean of the others' scores, as in the ensemble."""
-    place = {name: row for row, name in enumerate(ids.tolist())}
-    if strange := sorted(place.keys() - set(every.tolist())):
+    if strange := sorted(set(ids.tolist()) - set(every.tolist())):
         raise InputError(
             f"{run.config.data.test}: no longer holds {len(strange)} rows that were predicted (first: {strange[0]}); "
             f"foldtune ensemble {run.store.name} predicts its rows as they are now"
         )
-    lacking = [name for name in every.tolist() if name not in place]
-    if lacking:  # all of them find the mean behind the others
-        mean = np.asarray(sum_rows(scores) / len(scores), dtype=scores.dtype)
-        scores, place = concatenate([scores, mean[None]]), {**place, **dict.fromkeys(lacking, len(scores))}
-    return every, [scores[np.array([place[name] for name in every.tolist()])]]
+    return every, [completed(scores, ids, every)]
 
 
 def write_submissions(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import DataError, InputError, WorkError
+from foldtune.errors import InputError, WorkError
 from foldtune.files import scratch_folder
 from foldtune.results.storage.files import read_locally
 from foldtune.results.storage.paths import StorePath
@@ -19,9 +18,9 @@ from foldtune.search.audit.duplicates import in_order
 from foldtune.search.audit.findings import ALIKE, ONE_GROUP, Finding, scope_of
 from foldtune.search.audit.rows import AuditRows
 from foldtune.search.predict.members import member_id
-from foldtune.search.runs.dataset import image_plan
+from foldtune.search.runs.dataset import ImagePlan, image_plan
 from foldtune.search.runs.run import Run
-from foldtune.trainers.images.cache import ImageSource, Prepared, prepare_images
+from foldtune.trainers.images.cache import ImageSource
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.inference.trained import trained_embeddings
 from foldtune.trainers.settings import TrialSettings
@@ -54,8 +53,6 @@ def find_alike(
     Args:
         plain: (N,) images that can be read and have more than one colour.
         known: pairs that were found already.
-        decoders: number of decoding processes.
-        progress: called with (done, total) images.
     """
     if run.task.has_spatial_targets:
         return [], ()
@@ -121,11 +118,12 @@ def run_embeddings(
     settings, weights, preprocessing = _models(run)
     with ExitStack() as stack:
         cache = run.config.data.cache_dir or stack.enter_context(scratch_folder("audit"))
+        plan = ImagePlan(preprocessing, cache, decoders, "report")
         places: list[npt.NDArray[np.int64]] = []
         sources: list[ImageSource] = []
         for part in (rows.train, rows.test):
             if len(part):
-                prepared = _prepared([rows.paths[row] for row in part], preprocessing, cache, decoders, progress)
+                prepared = plan.open([rows.paths[row] for row in part], progress)
                 places.append(part[prepared.keep])
                 sources += [prepared.source] if prepared.keep.any() else []
         parts = []
@@ -138,17 +136,6 @@ def run_embeddings(
             if sources and len(own) == len(sources):
                 parts.append(_unit(np.concatenate(own)))
     return np.concatenate(places), parts
-
-
-def _prepared(
-    paths: Sequence[Path], preprocessing: ImagePreprocessing, cache: Path, decoders: int, progress: Progress | None
-) -> Prepared:
-    try:
-        return prepare_images(
-            paths, preprocessing, cache_dir=cache, workers=decoders, progress=progress, on_broken="report"
-        )
-    except DataError as error:
-        raise InputError(error.problems) from None
 
 
 def _unit(embeddings: Embeddings) -> Embeddings:

@@ -25,7 +25,6 @@ class Audit:
     """Findings on the rows of a configuration or a run.
 
     Attributes:
-        name: name of the configuration or run.
         findings: images and pairs, in the order in which people should look at them.
         notes: what concerns no single image, a line each.
     """
@@ -55,9 +54,7 @@ def audit_rows(name: str, rows: AuditRows, decoders: int, progress: Progress | N
     """Return what can be found in the data of a configuration, or in those of a run with its scores.
 
     Args:
-        decoders: number of decoding processes.
         run: the run whose rows they are, None before a search.
-        progress: called with (done, total) images.
 
     Raises:
         InputError: no room for the small copies of the images.

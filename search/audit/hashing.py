@@ -87,7 +87,6 @@ def near_pairs(grey: Grey, seed: int = 0, most: int = MAX_DISTANCE) -> NearPairs
     all of which look alike, more is needed than among those of anything.
 
     Args:
-        seed: seed of the choice of different pictures.
         most: bits; fewer are faster, and find fewer of the changed pictures.
     """
     least = _least_similarity(grey, seed)

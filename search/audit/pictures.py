@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import DataError, InputError
 from foldtune.files import scratch_folder
 from foldtune.search.audit.findings import BROKEN, ONE_COLOUR, TRUNCATED, Finding
 from foldtune.search.audit.hashing import SIDE
 from foldtune.search.config.data_section import DataConfig
+from foldtune.search.runs.dataset import ImagePlan
 from foldtune.trainers.data.contents import read_contents
-from foldtune.trainers.images.cache import ImageSource, prepare_images
+from foldtune.trainers.images.cache import ImageSource
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 
 _BLOCK = 1024
@@ -50,22 +50,13 @@ class Pictures:
 def read_pictures(paths: Sequence[Path], data: DataConfig, decoders: int, progress: Progress | None) -> Pictures:
     """Read all images, from the cache where they were read before.
 
-    Args:
-        decoders: number of decoding processes.
-        progress: called with (done, total) images.
-
     Raises:
         InputError: no room for the cache.
     """
     preprocessing = ImagePreprocessing((SIDE, SIDE), "squash", (), data.limits)
     with ExitStack() as stack:
         cache = data.cache_dir or stack.enter_context(scratch_folder("audit"))
-        try:
-            prepared = prepare_images(
-                paths, preprocessing, cache_dir=cache, workers=decoders, progress=progress, on_broken="report"
-            )
-        except DataError as error:
-            raise InputError(error.problems) from None
+        prepared = ImagePlan(preprocessing, cache, decoders, "report").open(paths, progress)
         rows = np.flatnonzero(prepared.keep)
         reasons = dict(zip(np.flatnonzero(~prepared.keep).tolist(), (e.reason for e in prepared.broken), strict=True))
         contents = read_contents(paths, memo=prepared.folder if data.cache_dir else None)

@@ -32,9 +32,6 @@ class AuditRows:
     """N rows: T labelled ones, then those to submit.
 
     Attributes:
-        data: where they come from.
-        ids: (N,) ids.
-        paths: N image files.
         is_test: (N,) whether a row is to be submitted.
         folds: (N,) fold of a labelled row, -1 for one that only trains, and for one to submit.
         groups: (N,) groups, "" for rows to submit; None without groups.

@@ -40,7 +40,7 @@ def positive_notes(
     if isinstance(config.search.costs, list):
         reasons.append("the order of search.costs")
     if space is not None:
-        reasons += [f"space.{name}" for name in _settings(space)]
+        reasons += dict.fromkeys(f"space.{entry.name}" for entry in space.entries if _is_one_sided(entry))
     if reasons:
         raise InputError(
             f"data.positive: missing; {' and '.join(reasons[:2])} of the labels {negative} and {positive} depends on "
@@ -51,11 +51,6 @@ def positive_notes(
         f"positive is the label {positive}, the rarer one ({count} of {len(table)} rows), where precision, sensitivity "
         f"or a submission's scores depend on it; data.positive names another",
     )
-
-
-def _settings(space: Space) -> list[str]:
-    """Return the keys of the space that treat the labels differently."""
-    return list(dict.fromkeys(entry.name for entry in space.entries if _is_one_sided(entry)))
 
 
 def _is_one_sided(entry: Entry) -> bool:

@@ -21,7 +21,6 @@ def check_with_presets(space: Mapping[Any, Any], task: str, check: Callable[[], 
 
     Args:
         space: as the user wrote it.
-        task: name of the task.
 
     Raises:
         InputError: the problems; of a preset for other tasks one, with the presets for this one.

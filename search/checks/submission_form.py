@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 
 from foldtune.errors import DataError
 from foldtune.results.exports.submission import is_echoed
-from foldtune.search.checks.label_text import ClassNames, LabelText, label_text, list_text
-from foldtune.search.checks.submission_columns import Content, SubmissionForm, none_labels, separator_of, target_of
+from foldtune.search.checks.submission_columns import (
+    ClassNames,
+    Content,
+    LabelText,
+    SubmissionForm,
+    label_text,
+    list_text,
+    none_labels,
+    separator_of,
+)
 from foldtune.trainers.data.target_forms.weights import is_mapping_text, parse_weights
 from foldtune.trainers.tasks import Task
 from foldtune.wording import did_you_mean, first_few, shortened, unknown
@@ -28,7 +36,6 @@ def submission_form(
         metric: what was optimised: by one of scores, a column of numbers takes scores.
         sample: cells as text, one row an id.
         id_column: name of the id column, which is the sample's first where it has none of that name.
-        target: name of the column of labels.
 
     Raises:
         DataError: columns that the task cannot fill.
@@ -153,7 +160,6 @@ def takes_scores(task: Task, metric: str, cells: Iterable[str] | None) -> bool:
     """Whether one column of a submission takes scores: the sample holds fractions, or numbers by a metric of scores.
 
     Args:
-        metric: what was optimised.
         cells: the sample's cells of the column; None without a sample.
     """
     if cells is None or not task.has_single_score:
@@ -169,11 +175,6 @@ def holds_fractions(task: Task, cells: Sequence[str]) -> bool:
         return False
     names = ClassNames(task.label_names)
     return not any(names.find(cell) for cell in set(cells))
-
-
-def form_notes(task: Task, metric: str, sample: pd.DataFrame | None) -> tuple[str, ...]:
-    """Return what `submission_form` decided, a line each. Raises DataError."""
-    return submission_form(task, metric, sample, id_column="", target=target_of(task)).notes
 
 
 def _label_notes(task: Task, metric: str, cells: Sequence[str] | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Self
 
 from rich.console import Console
 
-from foldtune.cluster.resources import TrialResources, require_slot
+from foldtune.cluster.resources import require_slot
 from foldtune.cluster.sessions.session import session
 from foldtune.search.cli.terminal import note
 from foldtune.search.config.schema import ResourcesConfig
@@ -19,7 +19,6 @@ class RaySession:
 
     Args:
         address: a running cluster, None for an embedded Ray.
-        allow_no_token: whether to trust a cluster that requires no token.
     """
 
     def __init__(self, address: str | None, *, allow_no_token: bool = False) -> None:
@@ -62,7 +61,6 @@ class RaySession:
         """Connect, and check that a trial fits into the cluster.
 
         Args:
-            resources: what a trial takes.
             message: line that is printed where a connection has to be made.
             console: console of a live table that is shown.
 
@@ -73,6 +71,4 @@ class RaySession:
             note(message, console)
             self._stack.enter_context(session(self._address, allow_no_token=self._allow_no_token))
             self._connected = True
-        require_slot(
-            TrialResources(resources.cpus_per_trial, resources.gpus_per_trial), autoscale_to=resources.autoscale_to
-        )
+        require_slot(resources.of_trial, autoscale_to=resources.autoscale_to)

@@ -17,8 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from foldtune.ansi import without_colours
-from foldtune.redaction import redacted
+from foldtune.redaction import redacted, without_colours
 from foldtune.search.cli.options import Format
 from foldtune.search.cli.streams import discard, expendable, is_unicode
 
@@ -48,11 +47,7 @@ def plain(log: str) -> str:
 
 
 class TextConsole(Console):
-    """A console that shows text as it is, and that outlives the reader of its output.
-
-    Args:
-        file: stream that is written to.
-    """
+    """A console that shows text as it is, and that outlives the reader of its output."""
 
     def __init__(self, file: IO[str]) -> None:
         super().__init__(file=file, highlight=False, markup=False, emoji=False)

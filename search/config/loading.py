@@ -70,7 +70,6 @@ def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
     """Return the checked configuration of plain values; an empty section counts as absent.
 
     Args:
-        raw: values of a YAML file.
         folder: folder to which relative data paths refer.
 
     Raises:
@@ -163,7 +162,6 @@ def with_own_target(raw: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     """Return the values of a configuration with `data.target`, where the labelled rows bring labels and it lacks.
 
     Args:
-        raw: values of a YAML file, of any form.
         folder: folder to which relative data paths refer.
     """
     data, task = raw.get("data"), TASKS.get(str(raw.get("task")))

@@ -64,14 +64,14 @@ def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
             )
         if url.startswith(_SQLITE):
             config["search"] = {**search, "study_storage": _SQLITE + str(Path(url.removeprefix(_SQLITE)).absolute())}
-    for number, data in enumerate(_data_sections(config)):
+    for number, data in enumerate(_sections(config, "data")):
         if number == 0 or "root" in data or not isinstance(config.get("data"), dict):
             data["root"] = str((folder / expanded(str(data.get("root") or "."))).resolve())
         cache = data.get("cache")
         if isinstance(cache, str) and cache not in ("auto", "off"):
             data["cache"] = str(expanded(cache).absolute())
     files: dict[str, str] = {}
-    for section in _search_sections(config):
+    for section in _sections(config, "search"):
         _attach(section, folder, files)
     config["storage"] = absolute_storage(str(config.get("storage") or "runs"))
     return JobPackage(str(config.get("name")), config["storage"], config, files)
@@ -93,12 +93,12 @@ def _attach(search: dict[str, Any], folder: Path, files: dict[str, str]) -> None
         search[key] = f"{place}:{metric.function}" if key == "metric" and metric else place
 
 
-def _search_sections(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the section `search`, then that of each target which has one."""
+def _sections(config: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """Yield the section of that name, then that of each target which has one."""
     targets = config.get("targets")
     for own in (config, *(targets.values() if isinstance(targets, Mapping) else ())):
-        if isinstance(own, Mapping) and isinstance(own.get("search"), dict):
-            yield own["search"]
+        if isinstance(own, Mapping) and isinstance(own.get(name), dict):
+            yield own[name]
 
 
 def absolute_storage(storage: str) -> str:
@@ -154,13 +154,3 @@ def search_arguments(config: str, *, resume: bool, further_trials: int | None, r
     given += ["--trials", str(further_trials)] if resume and further_trials else []
     given += ["--retry-failed"] if retry_failed else []
     return ["search", config, "--address", "auto", *given]
-
-
-def _data_sections(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the section `data`, then that of each target which has one."""
-    if isinstance(config.get("data"), dict):
-        yield config["data"]
-    targets = config.get("targets")
-    for own in targets.values() if isinstance(targets, Mapping) else ():
-        if isinstance(own, Mapping) and isinstance(own.get("data"), dict):
-            yield own["data"]

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
+from foldtune.cluster.resources import TrialResources
 from foldtune.errors import RunNameInvalid, StorageInvalid
 from foldtune.redaction import has_raw_password
 from foldtune.results.runs.names import check_name
@@ -122,6 +123,11 @@ class ResourcesConfig(Section):
     def processes(self) -> int:
         """Processes that train one trial together."""
         return self.processes_per_trial or max(1, int(self.gpus_per_trial))
+
+    @property
+    def of_trial(self) -> TrialResources:
+        """CPUs and GPUs of one trial."""
+        return TrialResources(self.cpus_per_trial, self.gpus_per_trial)
 
 
 Voting = Literal["soft", "hard", "weighted", "greedy", "rank", "stack", "auto"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from urllib.parse import quote, unquote
 
 from foldtune.errors import InputError
@@ -60,7 +59,6 @@ def expanded(url: str, key: str) -> str:
     """The URL with each `${NAME}` replaced by that variable, quoted as a part of a URL.
 
     Args:
-        url: URL as in the configuration.
         key: key of the configuration, for messages.
 
     Raises:
@@ -72,14 +70,10 @@ def expanded(url: str, key: str) -> str:
         raise InputError(f"{key}: the environment does not set {', '.join(missing)}, which {shown_url(url)!r} uses")
     if MASK in url:
         raise InputError(f"{key}: the password of {shown_url(url)!r} is not stored: give it again, or ${{PGPASSWORD}}")
-    result = _replaced(url, lambda value: quote(value, safe=""))
+    result = _VARIABLE.sub(lambda match: quote(os.environ[match[1]], safe=""), url)
     for secret in (*_secret_values(result), *(os.environ[name] for name in _VARIABLE.findall(url))):
         remember_secret(secret, unquote(secret))
     return result
-
-
-def _replaced(url: str, quoted: Callable[[str], str]) -> str:
-    return _VARIABLE.sub(lambda match: quoted(os.environ[match[1]]), url)
 
 
 def _secret_values(url: str) -> list[str]:

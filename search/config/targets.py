@@ -30,7 +30,6 @@ class TargetsFile:
     """A configuration of several targets, as plain values.
 
     Attributes:
-        name: name of the group.
         raws: configuration of the run of each target, by target.
         folder: folder to which relative data paths refer.
         joint: whether one submission has a column a target; else each target has rows to submit of its own.

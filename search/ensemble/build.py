@@ -12,10 +12,10 @@ import pandas as pd
 from foldtune.cluster.resources import TrialResources
 from foldtune.errors import WorkError
 from foldtune.results.runs.ranking import finalists
-from foldtune.search.ensemble.candidates import Candidate
+from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.metadata import describe
-from foldtune.search.ensemble.plan import RACE_FOLDS, EnsemblePlan
+from foldtune.search.ensemble.plan import RACE_FOLDS, Candidate
 from foldtune.search.ensemble.racing import MIN_FINALISTS, Dropped, drop_weak
 from foldtune.search.ensemble.sources import JudgedRows, Source
 from foldtune.search.ensemble.submission import drop_object_arrays, write_test_rows
@@ -59,7 +59,7 @@ class Watcher(Protocol):
 
 
 def build_ensemble(
-    sources: Sequence[Source], plan: EnsemblePlan, chosen: Sequence[Candidate], train: Train, watcher: Watcher
+    sources: Sequence[Source], plan: EnsembleConfig, chosen: Sequence[Candidate], train: Train, watcher: Watcher
 ) -> Ensemble:
     """Train what is missing, vote, and replace an earlier ensemble.
 
@@ -92,12 +92,13 @@ def build_ensemble(
 class _Training:
     """Trains folds of candidates for one ensemble."""
 
-    def __init__(self, sources: Sequence[Source], plan: EnsemblePlan, train: Train, watcher: Watcher) -> None:
+    def __init__(self, sources: Sequence[Source], plan: EnsembleConfig, train: Train, watcher: Watcher) -> None:
         self.sources, self.plan = sources, plan
         self.home = sources[0].run.store.ensemble
         self._train, self._watcher = train, watcher
         self._works = {
-            source.run.store.name: (source.work(self.home.root, plan.tta), _resources(source)) for source in sources
+            source.run.store.name: (source.work(self.home.root, plan.tta), source.run.config.resources.of_trial)
+            for source in sources
         }
 
     def job(self, candidate: Candidate, fold: int, *, model: bool = True, test: bool = True) -> FoldJob:
@@ -131,11 +132,6 @@ class _Training:
 
     def drop(self, dropped: Sequence[Dropped]) -> None:
         self._watcher.on_dropped(dropped)
-
-
-def _resources(source: Source) -> TrialResources:
-    resources = source.run.config.resources
-    return TrialResources(resources.cpus_per_trial, resources.gpus_per_trial)
 
 
 def _race(training: _Training, chosen: Sequence[Candidate]) -> list[Dropped]:

@@ -47,7 +47,6 @@ def ensure_all_trained(
 
     Args:
         works: as of `train_folds`.
-        jobs: fold models.
         connect: connects to Ray; called once, where fold models are not finished.
     """
     missing: dict[FoldJob, FoldModelStatus] = {}
@@ -71,7 +70,6 @@ def train_folds(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequ
 
     Args:
         works: by name of the run, what its folds share, and the resources of each of them.
-        jobs: fold models.
     """
     run_fold = ray.remote(_fold_task)
     tasks = {

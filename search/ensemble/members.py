@@ -11,11 +11,11 @@ import numpy.typing as npt
 from foldtune.errors import WorkError
 from foldtune.results.runs.ensemble_dir import EnsembleDir, FoldDir
 from foldtune.results.runs.records import Scores
-from foldtune.search.ensemble.candidates import Candidate
+from foldtune.search.ensemble.plan import Candidate
 from foldtune.search.ensemble.sources import Source
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.workers.fold_model import views_of
-from foldtune.search.workers.unlabelled import Unlabelled
+from foldtune.search.workers.unlabelled import Unlabelled, completed
 from foldtune.trainers.arrays.lazy import concatenate
 from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.postprocess.case_scores import Cases, reduction_of
@@ -31,7 +31,6 @@ class StoredMember:
     """A candidate whose fold models are ready.
 
     Args:
-        home: the ensemble's folder.
         source: the candidate's run with its rows.
         tta: test-time augmentation of the scores, None for the configuration's own.
     """
@@ -105,10 +104,11 @@ class StoredMember:
         if logits is None:
             raise WorkError(f"{directory.test_path} is gone; run the command again")
         task = self.candidate.run.task
-        scores = task.scores(_moved(logits, offset))
+        scores, names = task.scores(_moved(logits, offset)), test.table.ids
         if test.table.cases is not None:
-            scores = test.reduced(scores, self.case_reduce, exclusive=task.exclusive_classes)
-        return arranged(test.complete(scores), test.ids, ids)
+            cases = Cases.of(test.table.cases)
+            scores, names = cases.reduce(scores, self.case_reduce, exclusive=task.exclusive_classes), cases.names
+        return completed(scores, names, ids)
 
     def _directory(self, fold: int) -> FoldDir:
         return self._home.member(self.candidate.id, fold).with_tta(views_of(self._asked, self.settings))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy.typing as npt
 
 from foldtune.results.runs.identity import written_by
-from foldtune.search.ensemble.candidates import Candidate
+from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.ensemble.members import StoredMember
-from foldtune.search.ensemble.plan import EnsemblePlan
+from foldtune.search.ensemble.plan import Candidate
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.predict.box_files import read_form
 from foldtune.search.runs.run import Run
@@ -20,7 +20,7 @@ from foldtune.search.voting.estimate import Estimate, Member, best_single
 
 def describe(
     runs: Sequence[Run],
-    plan: EnsemblePlan,
+    plan: EnsembleConfig,
     stored: Sequence[StoredMember],
     members: Sequence[Member],
     judged: Estimate,

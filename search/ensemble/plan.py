@@ -1,11 +1,16 @@
-"""What an ensemble is to be: the command's options over the run's own settings, checked as a whole."""
+"""What an ensemble is to be and who may vote: the command's options over the run's own settings, the best trials."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from foldtune.errors import InputError, RunCorrupt
+from foldtune.results.runs.ranking import finalists
+from foldtune.results.runs.records import TrialRecord
+from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.runs.run import Run
 from foldtune.search.runs.trusted_metrics import require_available
 from foldtune.search.voting.combiner import check_voting
@@ -28,58 +33,29 @@ class EnsembleOptions:
     race: bool | None = None
 
 
-@dataclass(frozen=True)
-class EnsemblePlan:
-    """What an ensemble is made of.
-
-    Attributes:
-        top: number of configurations at the start.
-        folds: number of folds, the first ones of the run's frozen assignment.
-        voting: one of `search.voting.combiner.VOTINGS`.
-        min_votes: votes needed in a hard vote, in which each configuration has one.
-        tta: test-time augmentation of every model, see `trainers.loading.tta`; None: each configuration's own.
-        race: whether weak configurations are eliminated after `RACE_FOLDS` folds.
-    """
-
-    top: int
-    folds: int
-    voting: str
-    min_votes: int | None
-    tta: str | None = None
-    race: bool = False
-
-
-def plan_ensemble(run: Run, asked: EnsembleOptions) -> EnsemblePlan:
-    """Fill in the run's own settings and check the sum.
+def plan_ensemble(run: Run, asked: EnsembleOptions) -> EnsembleConfig:
+    """Return the run's own settings with the user's over them, checked: no race without folds to save, no idle votes.
 
     Raises:
         InputError: all that cannot be: more folds than the run has, an unknown voting or view, too many votes.
     """
     require_available(run.task, run.goal.metric)
     own = run.config.ensemble
-    voting = asked.voting or own.voting
-    min_votes = asked.min_votes
-    if min_votes is None and voting in ("hard", "auto"):
-        min_votes = own.min_votes
-    folds = own.folds if asked.folds is None else asked.folds
-    race = own.race if asked.race is None else asked.race
-    plan = EnsemblePlan(
-        top=own.top if asked.top is None else asked.top,
-        folds=folds,
-        voting=voting,
-        min_votes=min_votes,
-        tta=asked.tta or own.tta,
-        race=race and folds > RACE_FOLDS,
-    )
+    plan = own.model_copy(update={name: value for name, value in asdict(asked).items() if value not in (None, "")})
+    votes = asked.min_votes is not None or plan.voting in ("hard", "auto")
+    race = plan.race and plan.folds > RACE_FOLDS
+    plan = plan.model_copy(update={"min_votes": plan.min_votes if votes else None, "race": race})
     problems = _problems(plan, own.folds) + _vote_problems(run, plan)
-    if asked.race and folds <= RACE_FOLDS:
-        problems.append(f"--race: with --folds {folds} there is nothing to save after {RACE_FOLDS} folds; give more")
+    if asked.race and not race:
+        problems.append(
+            f"--race: with --folds {plan.folds} there is nothing to save after {RACE_FOLDS} folds; give more"
+        )
     if problems:
         raise InputError(problems)
     return plan
 
 
-def left_views(run: Run, asked: EnsembleOptions, plan: EnsemblePlan) -> str | None:
+def left_views(run: Run, asked: EnsembleOptions, plan: EnsembleConfig) -> str | None:
     """Return a note if no augmentation is given and the run's present ensemble has another one, else None."""
     stored = None
     with suppress(RunCorrupt):  # it is about to be replaced
@@ -90,7 +66,7 @@ def left_views(run: Run, asked: EnsembleOptions, plan: EnsemblePlan) -> str | No
     return f"the ensemble of run {run.store.name!r} has {stored} views; this one takes {now}: --tta {stored} keeps them"
 
 
-def _problems(plan: EnsemblePlan, frozen: int) -> list[str]:
+def _problems(plan: EnsembleConfig, frozen: int) -> list[str]:
     problems = []
     least = min(2, frozen)
     if not least <= plan.folds <= frozen:
@@ -103,7 +79,7 @@ def _problems(plan: EnsemblePlan, frozen: int) -> list[str]:
     return problems
 
 
-def _vote_problems(run: Run, plan: EnsemblePlan) -> list[str]:
+def _vote_problems(run: Run, plan: EnsembleConfig) -> list[str]:
     try:
         check_voting(
             run.task,
@@ -123,3 +99,79 @@ def _as_option(problem: str) -> str:
     if problem.startswith("min_votes"):
         return "--" + problem.replace("min_votes", "min-votes", 1)
     return f"--{problem}" if problem.startswith("voting ") else f"--voting: {problem}"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A configuration of a run.
+
+    Attributes:
+        id: id of the member: TRIAL, or RUN/TRIAL for a trial of another run than the ensemble's.
+    """
+
+    id: str
+    run: Run
+    record: TrialRecord
+
+
+def check_runs(runs: Sequence[Run]) -> None:
+    """Check that several runs can be combined, before their rows are read.
+
+    Raises:
+        InputError: a run given twice, two of one name, another task or another metric.
+    """
+    first, *others = runs
+    problems = []
+    for run in others:
+        name = run.store.name
+        if sum(each.store.name == name for each in runs) > 1:
+            problems.append(f"run {name!r} is named twice: each run once, and no two of one name")
+        if _kind(run) != _kind(first):
+            problems.append(
+                f"run {name!r} differs in its task: {_task_text(run)}; that of {first.store.name!r} is "
+                f"{_task_text(first)}"
+            )
+        if run.goal != first.goal:
+            problems.append(
+                f"run {name!r} differs in its metric: {run.goal.metric}; that of {first.store.name!r} is "
+                f"{first.goal.metric}"
+            )
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+
+
+def _kind(run: Run) -> dict[str, Any]:
+    """Return the task without its counts, which depend on the rows."""
+    return {key: value for key, value in run.task.to_dict().items() if key not in ("counts", "expected_counts")}
+
+
+def _task_text(run: Run) -> str:
+    labels = run.task.label_names
+    shown = ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
+    return f"{run.task.name} of column {run.config.data.target_name!r} with {len(labels)} classes ({shown})"
+
+
+def choose_finalists(runs: Sequence[Run], plan: EnsembleConfig) -> list[Candidate]:
+    """The best trials of all runs together, at most `plan.top`: complete ones first, then by value.
+
+    Values compare, since all trials are judged on the same rows of fold 0. Of equals the earlier run's goes first.
+
+    Raises:
+        InputError: no trial has finished, or fewer than a hard vote needs.
+    """
+    home = runs[0]
+    goal = home.goal
+    pool = [
+        Candidate(record.trial_id if run is home else f"{run.store.name}/{record.trial_id}", run, record)
+        for run in runs
+        for record in finalists(run.store.trials(), goal, plan.top)
+    ]
+    names = " and ".join(repr(run.store.name) for run in runs)
+    if not pool:
+        raise InputError(f"run {names} has no finished trial to ensemble: search first")
+    sign = -1 if goal.mode == "max" else 1
+    order = sorted(pool, key=lambda each: (each.record.status != "COMPLETE", sign * each.record.value(goal.metric)))
+    chosen = order[: plan.top]
+    if plan.min_votes is not None and plan.min_votes > len(chosen):
+        raise InputError(f"--min-votes {plan.min_votes}: only {len(chosen)} trials of {names} can vote")
+    return chosen

@@ -50,7 +50,6 @@ class Dropped:
         value: value of the metric on the rows of the race's folds.
         leader: id of the best.
         difference: its value less the leader's, with the bounds of Tukey's test: both on the side of a loss.
-        metric: name of the metric.
     """
 
     member: str

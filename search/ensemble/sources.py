@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from foldtune.errors import InputError
 from foldtune.results.storage.paths import StorePath, address
-from foldtune.search.runs.dataset import Labelled, Progress, open_images, read_unlabelled
+from foldtune.search.runs.dataset import Labelled, Progress, read_unlabelled
 from foldtune.search.runs.digests import check_test_rows
 from foldtune.search.runs.pixel_notes import pixel_notes
 from foldtune.search.runs.run import Run, reopen_labelled
@@ -55,15 +55,13 @@ def open_source(run: Run, decoders: int, progress: Progress | None) -> Source:
     if run.config.data.test is None:
         return Source(run, labelled, None, notes=labelled.notes)
     table = read_unlabelled(run.config.data, run.task)
-    prepared = open_images(labelled.images, table, progress)
+    prepared = labelled.images.open(table.paths, progress)
     broken = tuple(map(str, prepared.broken))
     readable = table.select(prepared.keep)
     # Without the unreadable ones they are a cache of their own, which workers find.
-    cached = open_images(labelled.images, readable, progress) if broken else prepared
+    cached = labelled.images.open(readable.paths, progress) if broken else prepared
     digest, of_before, changed = check_test_rows(run.store, readable, cached.folder, moved=run.moved)
-    ids = table.judged_ids
-    there = prepared.keep if readable.cases is None else np.isin(ids, readable.cases)
-    test = Unlabelled(readable, labelled.images, ids, there, digest, of_before)
+    test = Unlabelled(readable, labelled.images, table.judged_ids, digest, of_before)
     shown = (f"to submit: {note}" for note in pixel_notes(prepared, run.config.data))
     return Source(run, labelled, test, broken, (*labelled.notes, *shown, *([changed] if changed else [])))
 

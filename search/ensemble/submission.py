@@ -14,8 +14,8 @@ from foldtune.results.exports.submission import arrange_submission, read_sample,
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.checks.sample import target_part
 from foldtune.search.checks.submission_form import submission_form
-from foldtune.search.ensemble.candidates import Candidate
 from foldtune.search.ensemble.members import StoredMember
+from foldtune.search.ensemble.plan import Candidate
 from foldtune.search.predict.box_files import box_form, submission_bytes
 from foldtune.search.predict.tables import finite_rows, submission_frame, submission_image_sizes
 from foldtune.search.runs.columns import submitted_columns
@@ -39,7 +39,6 @@ def write_test_rows(
     """Write the test rows' scores and predictions by id, and the submission; gives the latter.
 
     Args:
-        run: run of the ensemble.
         best: the member that does best alone, whose own model is stored beside for comparison.
 
     Raises:
@@ -86,7 +85,6 @@ def in_form_of(run: Run, target: str, frame: pd.DataFrame, sample: Path | None) 
 
     Args:
         run: run of the target, whose ensemble holds the scores.
-        frame: the rows with labels.
         sample: sample of the submission of all targets, None without one.
     """
     stored = run.store.ensemble.read_test()

@@ -11,8 +11,8 @@ from typing import Literal
 
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
-from foldtune.ansi import without_colours
 from foldtune.cluster.ray_internals import translate_actor_failures
+from foldtune.redaction import without_colours
 
 MAX_RETRIES = 3
 """Retries without an epoch in between; one death more and the trial has failed."""
@@ -132,9 +132,5 @@ class MemoryDeath(ActorDiedError):  # type: ignore[misc]
 @contextmanager
 def memory_deaths() -> Iterator[None]:
     """While the block runs, Ray Tune handles a worker that the memory monitor ended as a dead one."""
-    with translate_actor_failures(_as_death):
+    with translate_actor_failures(lambda each: MemoryDeath(str(each)) if isinstance(each, OutOfMemoryError) else each):
         yield
-
-
-def _as_death(error: Exception) -> Exception:
-    return MemoryDeath(str(error)) if isinstance(error, OutOfMemoryError) else error

@@ -23,6 +23,7 @@ GROUP_NAMES = re.compile(
     r"(patient|subject|person|lesion|case|eye|exam|study|visit|family|group|session|animal|slide|specimen)",
     re.IGNORECASE,
 )
+_BINARY = frozenset({"0", "1", "0.0", "1.0", "true", "false"})
 _MAX_CLASSES = 1000
 """Distinct labels of one column."""
 _GROUP_SHARE = 0.02
@@ -52,29 +53,14 @@ def _share(column: pd.Series[str], inventory: Inventory) -> float:
 
 def is_binary(column: pd.Series[str]) -> bool:
     """Whether all cells are 0 or 1 (or 1.0, True, …), and both occur or it is part of a set of such columns."""
-    return set(column.dropna().astype(str).str.strip().str.lower().unique()) <= {
-        "0",
-        "1",
-        "0.0",
-        "1.0",
-        "true",
-        "false",
-    }
+    return set(column.dropna().astype(str).str.strip().str.lower().unique()) <= _BINARY
 
 
 def are_numbers(frame: pd.DataFrame, names: Sequence[str]) -> bool:
     """Whether columns together are one form of labels: all of 0 and 1, or all of numbers from 0 to 1."""
-    if len(names) < 2:
-        return False
-    if all(is_binary(frame[name]) for name in names):
-        return True
-    return all(_are_shares(frame[name]) for name in names)
-
-
-def _are_shares(column: pd.Series[str]) -> bool:
-    cells = column.dropna()
-    numbers = pd.to_numeric(cells, errors="coerce")
-    return bool(numbers.between(0, 1).all())
+    if len(names) < 2 or all(is_binary(frame[name]) for name in names):
+        return len(names) > 1
+    return all(pd.to_numeric(frame[name].dropna(), errors="coerce").between(0, 1).all() for name in names)
 
 
 def group_columns(frame: pd.DataFrame, others: Iterable[str]) -> list[str]:

@@ -13,20 +13,7 @@ from foldtune.yaml import dump_yaml
 
 @dataclass(frozen=True)
 class Stated:
-    """What the user decided by flags; None, or nothing, where the data are to show it.
-
-    Attributes:
-        train, valid, test, sample: tables, or folders of classes.
-        images: folder of the images.
-        id: column, or columns, of the image names.
-        target: column, or columns, of the labels.
-        task: kind of problem.
-        group: column of what must not be split between folds.
-        case: column of rows that are judged as one.
-        positive: label that a binary task looks for.
-        metric: what is optimised.
-        image_size: side in pixels.
-    """
+    """What the user decided by flags; None, or nothing, where the data are to show it."""
 
     train: Path | None = None
     valid: Path | None = None
@@ -49,7 +36,6 @@ class Finding:
 
     Attributes:
         key: key path, such as `data.target`.
-        value: plain value of the YAML.
         why: the reason, for people; a comment of the YAML.
     """
 

@@ -27,8 +27,6 @@ class Kind:
     """A kind of problem.
 
     Attributes:
-        task: name of the task.
-        why: the reason.
         counts: rows of each label.
         options: further keys of `data`.
     """
@@ -50,11 +48,6 @@ class Kind:
 
 def kind_of(frame: pd.DataFrame, target: Sequence[str], task: str | None, positive: str | None) -> Kind:
     """Return the kind of problem of the labels.
-
-    Args:
-        target: column, or columns, of the labels.
-        task: kind that the user stated.
-        positive: positive label that the user stated.
 
     Raises:
         Undecided: two labels of which neither is positive by convention.

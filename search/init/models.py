@@ -50,7 +50,6 @@ def working_size(pictures: Sequence[Path], side: int, *, has_boxes: bool = False
     """Return the image size.
 
     Args:
-        pictures: picture files, of which some are read.
         side: side in pixels that the models are made for.
         has_boxes: whether text is to be found in the pictures, which keep their aspect ratio then.
 

@@ -23,8 +23,7 @@ from foldtune.search.init.findings import Finding, Stated, Undecided, in_section
 from foldtune.search.init.inventory import Inventory, take_inventory
 from foldtune.search.init.kinds import Kind, kind_of
 from foldtune.search.init.models import Models, models_here, working_size
-from foldtune.search.init.pictures import picture_findings
-from foldtune.search.init.roles import Roles, TableFound, find_roles, read_tables
+from foldtune.search.init.roles import Roles, TableFound, find_roles, picture_findings, read_tables
 from foldtune.trainers.data.readers.source import part_of
 from foldtune.trainers.tasks import TASKS
 from foldtune.wording import shortened, unknown
@@ -65,8 +64,6 @@ def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
     """Return the configuration that tables, folders and pictures suggest; nothing is trained.
 
     Args:
-        places: files and folders.
-        stated: what the user decided.
         folder: folder of the YAML, to which its paths are relative.
 
     Raises:
@@ -83,8 +80,7 @@ def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
         trees, more = read_tables(inventory, _class_folders(inventory))
         tables, skipped = trees or tables, skipped + ([] if trees else more)
     roles = find_roles(tables, stated, skipped)
-    root = inventory.root
-    return Proposal(_findings(inventory, roles, stated, root, folder), roles.skipped)
+    return Proposal(_findings(inventory, roles, stated, folder), roles.skipped)
 
 
 def _class_folders(inventory: Inventory) -> list[Path]:
@@ -94,13 +90,13 @@ def _class_folders(inventory: Inventory) -> list[Path]:
     return sorted(above or holders)[:1]
 
 
-def _findings(inventory: Inventory, roles: Roles, stated: Stated, root: Path, folder: Path) -> tuple[Finding, ...]:
-    train = roles.train
+def _findings(inventory: Inventory, roles: Roles, stated: Stated, folder: Path) -> tuple[Finding, ...]:
+    train, root = roles.train, inventory.root
     ids = _ids(train, stated)
     target = _target(roles, stated, ids)
     kinds = _kinds(train, target, stated)
     one = next(iter(kinds.values()))
-    groups = _groups(train.frame, stated, [*ids, *target])
+    groups = _groups(train, stated, [*ids, *target])
     pictures, places = picture_findings(inventory, roles, ids, stated)
     models = models_here(one.task)
     size = (
@@ -108,12 +104,18 @@ def _findings(inventory: Inventory, roles: Roles, stated: Stated, root: Path, fo
         if stated.image_size
         else working_size(pictures, models.side, has_boxes=train.has_boxes)
     )
+    several = len(ids) > 1
+    id_finding = Finding(
+        "data.id",
+        list(ids) if several else ids[0],
+        "images of one case a row" if several else "the column of picture names",
+    )
     common = [
         Finding("name", _name(root), "of the run, and of its folder under runs/"),
-        Finding("data.root", _root(root, folder), "the other paths are relative to it"),
+        Finding("data.root", os.path.relpath(root, folder.resolve()), "the other paths are relative to it"),
         *(Finding(each.key, _relative(each.value, root), each.why) for each in roles.findings),
         *places,
-        *_id_findings(train, ids),
+        *([] if train.brings_target else [id_finding]),
         *split_findings(train.frame, roles.valid is not None),
         *groups,
         size,
@@ -147,10 +149,7 @@ def _kinds(train: TableFound, target: Sequence[str], stated: Stated) -> dict[str
 
 
 def _ids(train: TableFound, stated: Stated) -> tuple[str, ...]:
-    for name in stated.id:
-        if name not in train.frame:
-            raise InputError(f"--id: {unknown(f'column of {train.path.name}:', name, map(str, train.frame.columns))}")
-    ids = stated.id or train.ids
+    ids = tuple(_known(train, name, "--id", f"column of {train.path.name}:") for name in stated.id) or train.ids
     if not ids:
         columns = list(map(str, train.frame.columns))
         raise Undecided(f"no column of {train.path.name} names pictures that were found", "--id COLUMN", columns)
@@ -162,20 +161,17 @@ def _target(roles: Roles, stated: Stated, ids: Sequence[str]) -> tuple[str, ...]
     frame = train.frame
     if train.has_boxes:
         return ("boxes",)
-    for name in stated.target:
-        if name not in frame:
-            raise InputError(f"--target: {unknown(f'column of {train.path.name}:', name, map(str, frame.columns))}")
-    target = stated.target or _own_target(train) or _of_sample(roles, ids)
+    target = (
+        tuple(_known(train, name, "--target", f"column of {train.path.name}:") for name in stated.target)
+        or (("label",) if train.brings_target else ())
+        or _of_sample(roles, ids)
+    )
     if target:
         return target
     known = [*ids, *([train.split] if train.split else []), *filter(None, (stated.group, stated.case))]
     known += [*group_columns(frame, known), *split_columns(frame)]
     shown = list(map(str, roles.test.frame.columns)) if roles.test is not None else []
     return choose_target(frame, label_columns(frame, known, [] if roles.test is roles.sample else shown))
-
-
-def _own_target(train: TableFound) -> tuple[str, ...]:
-    return ("label",) if train.brings_target else ()
 
 
 def _of_sample(roles: Roles, ids: Sequence[str]) -> tuple[str, ...]:
@@ -193,11 +189,12 @@ def _of_sample(roles: Roles, ids: Sequence[str]) -> tuple[str, ...]:
     )[:1]
 
 
-def _groups(frame: pd.DataFrame, stated: Stated, others: Sequence[str]) -> list[Finding]:
+def _groups(train: TableFound, stated: Stated, others: Sequence[str]) -> list[Finding]:
+    frame = train.frame
     if stated.case:
-        return [Finding("data.case", _known(frame, stated.case, "--case"), "its images are judged as one")]
+        return [Finding("data.case", _known(train, stated.case, "--case"), "its images are judged as one")]
     if stated.group:
-        return [Finding("data.group", _known(frame, stated.group, "--group"), "never split between folds")]
+        return [Finding("data.group", _known(train, stated.group, "--group"), "never split between folds")]
     found = group_columns(frame, others)
     if not found:
         return []
@@ -207,18 +204,10 @@ def _groups(frame: pd.DataFrame, stated: Stated, others: Sequence[str]) -> list[
     return [Finding("data.group", name, f"{rows:,} values on {len(frame):,} rows: never split between folds{finer}")]
 
 
-def _known(frame: pd.DataFrame, name: str, flag: str) -> str:
-    if name not in frame:
-        raise InputError(f"{flag}: {unknown('column', name, map(str, frame.columns))}")
+def _known(train: TableFound, name: str, flag: str, kind: str = "column") -> str:
+    if name not in train.frame:
+        raise InputError(f"{flag}: {unknown(kind, name, map(str, train.frame.columns))}")
     return name
-
-
-def _id_findings(train: TableFound, ids: Sequence[str]) -> list[Finding]:
-    if train.brings_target:
-        return []
-    if len(ids) > 1:
-        return [Finding("data.id", list(ids), "images of one case a row")]
-    return [Finding("data.id", ids[0], "the column of picture names")]
 
 
 def _label_findings(train: TableFound, target: Sequence[str], kind: Kind) -> list[Finding]:
@@ -279,7 +268,3 @@ def _name(root: Path) -> str:
 def _relative(value: object, root: Path) -> str:
     path = Path(str(value))
     return os.path.relpath(path, root) if path.is_relative_to(root) else str(path)
-
-
-def _root(root: Path, folder: Path) -> str:
-    return os.path.relpath(root, folder.resolve())

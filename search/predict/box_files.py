@@ -81,7 +81,6 @@ def form_for(task: Task, form: str | None, named: Path, file: Path) -> BoxForm |
     """Return the form of boxes that a stored model writes to a file; None where the file is a table.
 
     Args:
-        task: task of the model.
         form: name of the form of the model's labels, None where it is not known.
         named: what names the images; JSON of boxes gives its form, such as a sample submission.
         file: a .json or .zip holds boxes.

@@ -10,19 +10,77 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.errors import RunCorrupt
+from foldtune.errors import DataError, RunCorrupt, WorkError
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.files import read_locally
 from foldtune.search.predict.description import check_weights
-from foldtune.search.predict.preprocessing import SubtaskProgress
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.voting import mean_scores
-from foldtune.trainers.images.cache import Prepared
+from foldtune.trainers.images.cache import Prepared, prepare_images
 from foldtune.trainers.images.preprocess import ImagePreprocessing
 from foldtune.trainers.inference.predictor import InferenceOptions
 from foldtune.trainers.inference.trained import trained_logits
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.parsing import parse_settings
+
+
+class SubtaskProgress:
+    """The sum of several subtasks, each of which counts from 0, for one progress bar.
+
+    Args:
+        progress: callback (done, total) of the whole.
+        total: units of all subtasks together.
+    """
+
+    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def subtask(self) -> Callable[[int, int], None]:
+        """Return the callback (done, total) of the next subtask."""
+        before = self._done
+
+        def report(done: int, _: int) -> None:
+            self._done = before + done
+            self._progress(self._done, self._total)
+
+        return report
+
+    def skip(self, count: int) -> None:
+        """Count units that need not be done."""
+        self._done += count
+
+
+def decode_images(
+    paths: Sequence[Path],
+    preprocessing: ImagePreprocessing,
+    scratch: Path,
+    decoders: int,
+    progress: SubtaskProgress,
+) -> Prepared:
+    """Decode image files into the folder `scratch` with `decoders` processes.
+
+    Raises:
+        WorkError: no room in `scratch`.
+    """
+    try:
+        return prepare_images(
+            paths,
+            preprocessing,
+            cache_dir=scratch,
+            workers=decoders,
+            progress=progress.subtask(),
+            on_broken="report",
+        )
+    except DataError as error:
+        raise WorkError(f"{error} (TMPDIR names the folder for decoded images)") from None
+
+
+def unreadable_images(prepared: Prepared) -> list[tuple[int, str]]:
+    """Return index and reason of each image that could not be read."""
+    indices = np.flatnonzero(~prepared.keep).tolist()
+    return [(index, error.reason) for index, error in zip(indices, prepared.broken, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -44,13 +102,7 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class StoredMembers:
-    """Members of an ensemble, each one configuration trained on every fold.
-
-    Attributes:
-        directory: folder of the ensemble.
-        description: its `ensemble.json`, checked.
-        task: its task.
-    """
+    """Members of an ensemble, each one configuration trained on every fold."""
 
     directory: EnsembleDir
     description: Mapping[str, Any]

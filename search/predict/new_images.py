@@ -72,7 +72,6 @@ def find_images(
     Args:
         root: folder of the images that a table names; the table's own by default.
         id_column: the table's column of image names.
-        readers: forms of tables.
         case: columns of a table by which cases are judged, None where images are.
 
     Raises:

@@ -25,9 +25,15 @@ from foldtune.search.predict.description import (
     check_description,
     check_members,
 )
-from foldtune.search.predict.members import PredictOptions, StoredMembers, member_id
+from foldtune.search.predict.members import (
+    PredictOptions,
+    StoredMembers,
+    SubtaskProgress,
+    decode_images,
+    member_id,
+    unreadable_images,
+)
 from foldtune.search.predict.new_images import NewImages, find_images
-from foldtune.search.predict.preprocessing import SubtaskProgress, decode_images, unreadable_images
 from foldtune.search.predict.tables import finite_rows, original_image_sizes
 from foldtune.search.runs.stored_task import read_task
 from foldtune.search.voting.columns import Columns, Kind
@@ -135,7 +141,6 @@ class StoredEnsemble:
 
         Args:
             progress: callback (done, total); each image counts once a preprocessing and once a model.
-            id_column: name of the first column.
             on_predicted: callback with the readable images and their predictions, a part at a time.
 
         Raises:

@@ -83,7 +83,6 @@ def combine_target_predictions(frames: Mapping[str | None, pd.DataFrame], id_col
     Args:
         frames: tables of `StoredEnsemble.predict` by target, of the same images; one alone under None is returned
             unchanged.
-        id_column: name of the first column.
     """
     if None in frames:
         return frames[None]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -48,31 +48,27 @@ class ImagePlan:
     workers: int
     on_broken: str
 
-    def open(self, paths: tuple[Path, ...], progress: Progress | None = None) -> Prepared:
-        """Decode what is not in this node's cache yet; without a cache, everything once."""
-        return prepare_images(
-            paths,
-            self.preprocessing,
-            cache_dir=self.cache_dir,
-            workers=self.workers,
-            progress=progress,
-            on_broken=self.on_broken,
-        )
+    def open(self, paths: Sequence[Path], progress: Progress | None = None) -> Prepared:
+        """Decode what is not in this node's cache yet; without a cache, everything once.
 
-    def open_again(self, paths: tuple[Path, ...]) -> ImageSource:
+        Raises:
+            InputError: images that cannot be read (where `on_broken` is `error`), or no room for the cache.
+        """
+        try:
+            return self._prepared(paths, progress=progress)
+        except DataError as error:
+            raise InputError(str(error)) from None
+
+    def open_again(self, paths: Sequence[Path]) -> ImageSource:
         """Return images that were opened before, on this node or another; those that are away are waited for.
 
         Raises `SurroundingsFailed` where they stay away.
         """
-        return prepare_images(
-            paths,
-            self.preprocessing,
-            cache_dir=self.cache_dir,
-            workers=self.workers,
-            on_broken=self.on_broken,
-            verify=False,
-            waits_s=WAITS_S,
-        ).source
+        return self._prepared(paths, verify=False, waits_s=WAITS_S).source
+
+    def _prepared(self, paths: Sequence[Path], **more: Any) -> Prepared:
+        where: dict[str, Any] = {"cache_dir": self.cache_dir, "workers": self.workers, "on_broken": self.on_broken}
+        return prepare_images(paths, self.preprocessing, **where, **more)
 
 
 def image_plan(data: DataConfig, workers: int) -> ImagePlan:
@@ -275,15 +271,3 @@ def read_unlabelled(data: DataConfig, task: Task) -> Table:
         return replace(table, notes=(*source.notes, *table.notes))
     except DataError as error:
         raise InputError([f"data.test: {text}" for text in error.problems]) from None
-
-
-def open_images(plan: ImagePlan, table: Table, progress: Progress | None) -> Prepared:
-    """Decode a table's images before any worker starts.
-
-    Raises:
-        InputError: images that cannot be read (where `data.on_broken` is `error`), or no room for the cache.
-    """
-    try:
-        return plan.open(table.paths, progress)
-    except DataError as error:
-        raise InputError(str(error)) from None

@@ -41,7 +41,6 @@ def digest_rows(
     """Return one row an image, with the columns of `results.runs.digests_file`, as text.
 
     Args:
-        kind: TRAIN or TEST.
         folds: (N,) fold of each row, None for rows to submit.
         known: stored digests of the same files: an image of the same size and time is not read again.
         memo: image cache of exactly these files.
@@ -136,7 +135,6 @@ def check_unchanged(store: RunStore, labelled: Labelled, cache: Path | None, *, 
     Those of a run of before, which has no digests, are stored now; of its labels the trials' scores hold a part.
 
     Args:
-        store: store of the run, whose lock this process holds.
         labelled: the run's rows as they are now, in its folds.
         cache: image cache of exactly these rows, None without one.
         moved: whether the images lie elsewhere than at the start: they are read, whatever their sizes and times.

@@ -29,7 +29,7 @@ from foldtune.search.config.data_section import DATA_PATHS, DataConfig
 from foldtune.search.config.loading import check
 from foldtune.search.config.metric_file import metric_file
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.runs.dataset import Labelled, Progress, image_plan, open_images, read_labels
+from foldtune.search.runs.dataset import Labelled, Progress, image_plan, read_labels
 from foldtune.search.runs.digests import TEST, TRAIN, check_unchanged, digest_rows, summary
 from foldtune.search.runs.given_splits import drawn_again, split_rows
 from foldtune.search.runs.pixel_notes import pixel_notes
@@ -169,8 +169,6 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
 
     Args:
         store: store of the new run, from `new_store`.
-        decoders: number of decoding processes.
-        progress: called with (done, total) images.
 
     Raises:
         InputError: unreadable images, or a class too small for the folds once they are left out.
@@ -181,17 +179,17 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
     # Defaults and presets are stored with the run: those of a later version may differ.
     config = config.model_copy(update={"search": search, "space": expand_presets(config.space)})
     plan = image_plan(config.data, decoders)
-    prepared = open_images(plan, table, progress)
+    prepared = plan.open(table.paths, progress)
     if prepared.broken:
         table = drawn_again(table.select(prepared.keep))
         folds = split_rows(task, table, config)[0]
         # The rows that stay are a cache of their own, which workers find.
-        prepared = open_images(plan, table, progress)
+        prepared = plan.open(table.paths, progress)
     notes = pixel_notes(prepared, config.data)
     digests = digest_rows(TRAIN, table, folds=folds, memo=prepared.folder)
     stored = [digests]
     if checked.test is not None:
-        to_submit = open_images(plan, checked.test, progress)
+        to_submit = plan.open(checked.test.paths, progress)
         notes = (*notes, *(f"to submit: {note}" for note in pixel_notes(to_submit, config.data)))
         stored.append(digest_rows(TEST, checked.test, memo=to_submit.folder))
     assert table.targets is not None
@@ -223,7 +221,7 @@ def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Label
         raise InputError([*error.problems[:-1], f"{error.problems[-1]}{hint}"]) from None
     table, folds_of_rows = rows_of_run(run, table)
     plan = image_plan(data, decoders)
-    prepared = open_images(plan, table, progress)
+    prepared = plan.open(table.paths, progress)
     notes = (*pixel_notes(prepared, data), *_outside_notes(table, data))
     labelled = Labelled(run.task, table, folds_of_rows, plan, notes=notes)
     return check_unchanged(run.store, labelled, prepared.folder, moved=run.moved)

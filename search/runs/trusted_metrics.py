@@ -7,12 +7,11 @@ command has `--trust-metric`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from foldtune.errors import InputError, RunCorrupt
-from foldtune.home import user_state_folder
+from foldtune.home import remember, remembered
 from foldtune.results.runs.store import RunStore
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.user_metrics.function import MetricFunction, digest_of
@@ -20,6 +19,7 @@ from foldtune.trainers.user_metrics.task import UserMetric, metrics_of, with_met
 
 MAX_DIGESTS = 1000
 """Digests that are kept; the oldest go."""
+_RECORDED = "metrics"
 _TRUST_ALL: list[bool] = [False]  # of a command with --trust-metric
 
 
@@ -35,14 +35,7 @@ def trusting_metrics(trust: bool) -> Iterator[None]:
 
 def record_metric(source: str) -> None:
     """Record a file of metrics that the user's own configuration names; without a home folder it is not kept."""
-    digest = digest_of(source)
-    with suppress(OSError, RuntimeError):
-        known = [each for each in _known() if each != digest]
-        path = user_state_folder() / "metrics"
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = "".join(f"{each}\n" for each in [*known, digest][-MAX_DIGESTS:])
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
+    remember(_RECORDED, digest_of(source), MAX_DIGESTS)
 
 
 def with_trusted_metrics(task: Task, store: RunStore) -> Task:
@@ -68,7 +61,7 @@ def require_available(task: Task, metric: str) -> None:
 
 
 def _unlocked(metric: UserMetric, store: RunStore) -> UserMetric:
-    if not isinstance(metric, MetricFunction) or not (_TRUST_ALL[0] or metric.digest in _known()):
+    if not isinstance(metric, MetricFunction) or not (_TRUST_ALL[0] or metric.digest in remembered(_RECORDED)):
         return metric
     source = store.read_metric()
     if source is None:
@@ -77,10 +70,3 @@ def _unlocked(metric: UserMetric, store: RunStore) -> UserMetric:
         return metric.unlocked(source)
     except InputError as error:
         raise RunCorrupt(f"{store.metric_path}: {error}") from None
-
-
-def _known() -> list[str]:
-    with suppress(OSError, RuntimeError):
-        path = user_state_folder() / "metrics"
-        return path.read_text(errors="replace").splitlines() if path.is_file() else []
-    return []

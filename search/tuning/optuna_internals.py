@@ -57,7 +57,6 @@ class StudyView:
     (https://github.com/optuna/optuna/issues/2172). Optuna would have to bound the trials that TPE models.
 
     Args:
-        study: the study.
         trials: the trials to show, by rising number.
     """
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foldtune.cluster.check import ClusterCheck, check_cluster
-from foldtune.cluster.resources import TrialResources
 from foldtune.errors import ClusterError
 from foldtune.search.config.packaging import absolute_storage
 from foldtune.search.config.schema import RunConfig
@@ -18,14 +17,13 @@ def check_nodes(config: RunConfig, images: Sequence[Path]) -> ClusterCheck:
     """Check that every node of the connected cluster can run the trials of a search.
 
     Args:
-        config: configuration of the search.
         images: images of the trials; a few of them, evenly spread, must be readable on every node.
     """
     resources = config.resources
     step = max(1, -(-len(images) // SAMPLED_IMAGES))
     cache = config.data.cache_dir
     return check_cluster(
-        TrialResources(resources.cpus_per_trial, resources.gpus_per_trial),
+        resources.of_trial,
         absolute_storage(config.storage),
         [str(path) for path in images[::step]],
         None if cache is None else str(cache),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -15,7 +17,6 @@ from foldtune.results.runs.records import Status, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.results.storage.files import is_file, remove_file
-from foldtune.search.tuning.failure_summary import common_params, common_reason
 from foldtune.search.tuning.study import StoredTrial, record_end, report
 from foldtune.search.workers.surroundings import SURROUNDINGS_KEY
 
@@ -29,9 +30,6 @@ class Recorder:
     """Starts and finishes trials on disk. One object in the driver; workers write epochs only.
 
     Args:
-        store: the run.
-        study: its Optuna study.
-        goal: metric and direction.
         keep_weights: finished trials whose weights stay on disk: the best ones.
         max_failed_trials: failures in a row after which no more trials are started.
         on_finished: called with each record after it is written.
@@ -159,3 +157,59 @@ def reopen_failed(store: RunStore, *, every: bool) -> list[str]:
     for trial_id in again:
         store.trial(trial_id).reopen()
     return again
+
+
+MAX_SHOWN = 4
+MIN_FAILED = 3
+CHANCE = 0.01
+"""Of values drawn at random, how often those of the failed trials may all lie above, or all below, the others'."""
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def common_reason(reasons: Sequence[str]) -> tuple[str, int]:
+    """Return the most frequent reason and its count; reasons that differ in numbers alone are one.
+
+    >>> common_reason(["loss became nan at epoch 1", "out of memory", "loss became nan at epoch 3"])
+    ('loss became nan at epoch 1', 2)
+    """
+    kinds = Counter(_NUMBER.sub("#", reason) for reason in reasons)
+    kind, count = kinds.most_common(1)[0]
+    return next(reason for reason in reasons if _NUMBER.sub("#", reason) == kind), count
+
+
+def common_params(failed: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return descriptions of the sampled parameters that all failed trials share and no other has, at most MAX_SHOWN.
+
+    A number counts as shared where those of the failed trials lie beyond all the others', and there are enough of both
+    that this is hardly chance. Without others, only values that are equal count. Under MIN_FAILED nothing does.
+
+    >>> common_params([{"loss": "focal", "seed": 1}] * 3, [{"loss": "cross_entropy", "seed": 1}])
+    ['loss=focal']
+    """
+    if len(failed) < MIN_FAILED:
+        return []
+    names = [name for name in failed[0] if all(name in params for params in failed)]
+    found = (_shared(name, [p[name] for p in failed], [p[name] for p in others if name in p]) for name in names)
+    return [text for text in found if text][:MAX_SHOWN]
+
+
+def _shared(name: str, failed: Sequence[Any], others: Sequence[Any]) -> str | None:
+    if all(value == failed[0] for value in failed):
+        return f"{name}={_text(failed[0])}" if failed[0] not in others else None
+    if 2 / math.comb(len(failed) + len(others), len(failed)) > CHANCE:
+        return None
+    if not all(_is_number(value) for value in (*failed, *others)):
+        return None
+    if min(failed) > max(others):
+        return f"{name} >= {_text(min(failed))}"
+    if max(failed) < min(others):
+        return f"{name} <= {_text(max(failed))}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -24,9 +24,6 @@ class Proposer:
     """Proposes one trial after another.
 
     Args:
-        study: study opened by `search.tuning.study.open_study`.
-        space: search space of a trial.
-        recorder: writes a new trial's configuration into the run's store.
         sampler: function from a trial's index, counted in stored trials, to its sampler.
         stored: number of trials in the run's store, unfinished ones among them.
         unfinished: ids of trials to resume, proposed first, as they were.
@@ -76,8 +73,6 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     they take a worker that died between two trials for two deaths of the second, and give it up.
 
     Args:
-        proposer: order of the trials.
-        recorder: writes outcomes into the store before the study.
         goal: metric, the key of the best-so-far value in results, and its direction.
         limit: number of trials to start in this session, interrupted ones included.
         slots: returns the number of trials that may run now. No configuration is drawn ahead of a free slot,

@@ -50,7 +50,6 @@ class StoredTrial:
     Attributes:
         number: Optuna's trial number, >= 0; -1 where the trial's files are damaged.
         status: RUNNING where it will be resumed, else COMPLETE, PRUNED or FAIL.
-        params: sampled parameters by name.
         epochs: best-so-far value by epoch, from 1.
         best: value of the trial, None where no epoch was finished.
     """
@@ -72,7 +71,6 @@ def open_study(
         journal: file of the study where no `url` is given; `optuna-dashboard FILE` opens it. An object store has no
             files that grow: there the study lives in memory, and `reconcile` makes it again from the stored trials.
         url: any Optuna storage URL, for example postgresql://….
-        mode: direction of the metric.
         resume: go on with a study that exists; a new run does not join another one's.
         run_id: id of the run, which the study at `url` gets or has; with None a study that exists is only read.
 

@@ -16,7 +16,7 @@ from ray import tune
 from ray.tune import Callback
 
 from foldtune.cluster.ray_internals import no_secrets_in_runtime_env
-from foldtune.cluster.resources import TrialResources, slots
+from foldtune.cluster.resources import slots
 from foldtune.errors import WorkError
 from foldtune.files import scratch_folder
 from foldtune.results.runs.identity import read_identity
@@ -36,9 +36,8 @@ from foldtune.search.tuning.sampler import make_sampler
 from foldtune.search.tuning.searcher import Proposer, StudySearcher
 from foldtune.search.tuning.stopping import SearchStopper
 from foldtune.search.tuning.study import ensure_default, open_study, reconcile
-from foldtune.search.workers.made_of import made_of
 from foldtune.search.workers.trainable import TrialTrainable
-from foldtune.search.workers.training import TrialWork, short_reason
+from foldtune.search.workers.training import TrialWork, made_of, short_reason
 from foldtune.spaces import Space
 
 T = TypeVar("T")
@@ -194,13 +193,9 @@ class Search:
             reduction_factor=search.reduction_factor,
         )
 
-    def _resources(self) -> TrialResources:
-        resources = self.config.resources
-        return TrialResources(resources.cpus_per_trial, resources.gpus_per_trial)
-
     def _slots(self) -> int:
         resources = self.config.resources
-        return slots(self._resources(), resources.max_concurrent_trials, resources.autoscale_to)
+        return slots(resources.of_trial, resources.max_concurrent_trials, resources.autoscale_to)
 
     def _work(self) -> TrialWork:
         return TrialWork.of(self.store.address, self.labelled, self.goal.metric, self.config)
@@ -222,7 +217,7 @@ class Search:
         callbacks: list[Callback],
         stopper: SearchStopper,
     ) -> None:
-        trial = self._resources()
+        trial = self.config.resources.of_trial
         trainable = tune.with_resources(self._trainable(), {"cpu": trial.cpus, "gpu": trial.gpus})
         # The searcher holds back by itself. Ray would start one worker at a time, the next once that one is up.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(num_samples)

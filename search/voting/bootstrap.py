@@ -50,7 +50,6 @@ class Bootstrap:
         groups: (N,) groups of rows that are drawn together, None where each row stands alone. With the rows' ids as
             groups the result does not depend on the order of the rows.
         samples: maximum number of samples, each of which costs one evaluation; 0 leaves the bounds at the value.
-        seed: seed of the draws.
         level: share of the samples between the bounds, in (0, 1).
     """
 

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import InputError
-from foldtune.search.voting.blending import blend_weights
 from foldtune.search.voting.columns import Columns
 from foldtune.search.voting.evaluation import Objective
-from foldtune.search.voting.greedy import greedy_weights
 from foldtune.search.voting.stacking import Stacker, fit_stacker
+from foldtune.search.voting.weights import blend_weights, greedy_weights
 from foldtune.trainers.arrays.voting import mean_scores, rank_reference, ranked
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.crossfit import is_threshold_only, transfer_thresholds
@@ -229,7 +228,6 @@ def fit_method(
     """Fit the weights and the post-processing of one of METHODS on labelled rows.
 
     Args:
-        objective: N rows and the metric to optimise.
         member_scores: M arrays (N, ...), of models that were not trained on these rows.
         voting: one of METHODS.
         min_votes: votes needed in a hard vote, 1 to M; ignored by other methods.

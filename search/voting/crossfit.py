@@ -36,11 +36,9 @@ class CrossFit:
     """Combiners of M members, each fitted on the rows of all splits but some, and at most once.
 
     Args:
-        objective: N rows and the metric.
         member_scores: M arrays (N, ...), out of fold.
         splits: (N,) split of each row.
         min_votes: votes needed in hard votes.
-        seed: seed of randomised fits.
         fixed: the post-processing that the user fixed, so none is fitted; None fits it, or takes the task's default
             where `metric` is one of scores.
         columns: columns of the N rows beside the scores, with which stack is one more method.

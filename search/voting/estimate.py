@@ -75,22 +75,18 @@ def estimate(
     voting: str,
     min_votes: int | None = None,
     bootstrap: Bootstrap | None = None,
-    untuned: Mapping[str, Any] | None = None,
     fixed: Mapping[str, Any] | None = None,
     columns: Columns | None = None,
 ) -> Estimate:
     """Fit the vote, and evaluate it on rows that it was not fitted on.
 
     Args:
-        objective: the members' N rows and the metric.
-        members: M configurations with their out-of-fold scores.
         folds: (N,) fold of each row; the combiner evaluated on a fold is fitted on the others. Rows of one fold alone
             are split once more for that.
         voting: one of VOTINGS. For auto the choice of the method, too, is made on the other folds.
         min_votes: votes needed in a hard vote, 1 to M.
         bootstrap: samples of the intervals. Its groups stay together in the splits of auto, too; its seed is also that
             of greedy's bags, and of the sample of very many rows.
-        untuned: the post-processing where `metric` is one of scores, so none is fitted; the task's default if None.
         fixed: the post-processing that the user fixed, of the vote and of each member, whatever the metric.
         columns: columns of the N rows beside the scores, None without any.
 
@@ -103,8 +99,6 @@ def estimate(
     member_scores = [member.scores for member in members]
     if len(np.unique(folds)) == 1:  # a given validation part: votes are cross-fitted inside of it
         folds = make_splits(task.strata(targets), bootstrap.groups)
-    if fixed is None and metric not in task.tunable_metrics:
-        fixed = untuned
     splits = splits_for_choosing(task, targets, folds, bootstrap.groups) if voting == "auto" else folds
     fit = CrossFit(
         objective,
@@ -137,8 +131,5 @@ def estimate(
 
 def best_single(members: Sequence[Member], values: Sequence[float], goal: Goal) -> tuple[str, float]:
     """Return the trial id and the value of the member that does best alone; the first of equals."""
-    best = 0
-    for index, value in enumerate(values):
-        if goal.better(value, values[best]):
-            best = index
+    best = max(range(len(values)), key=lambda place: goal.sign * values[place])
     return members[best].trial_id, values[best]

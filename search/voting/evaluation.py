@@ -37,8 +37,6 @@ class Objective:
     """Labelled rows, and the metric by which answers for them are evaluated.
 
     Attributes:
-        task: task of the rows.
-        metric: name of one of the task's metrics.
         targets: (N, ...) targets of the rows.
     """
 

@@ -114,7 +114,6 @@ def fit_stacker(
     """Fit a stacker on labelled rows; its settings are those that do best by the metric, with fitted post-processing.
 
     Args:
-        objective: N rows and the metric.
         member_scores: M arrays (N, ...), of models that were not trained on these rows.
         groups: (N,) rows of one group are on one side of every inner split.
 

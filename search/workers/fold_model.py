@@ -25,8 +25,7 @@ from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import copy_whole, is_file, read_locally, remove_file, save_file
 from foldtune.results.storage.paths import StorePath, address, as_path
 from foldtune.search.runs.dataset import open_once
-from foldtune.search.workers.made_of import agrees, has_labels, is_made_of, settings_digest
-from foldtune.search.workers.training import TrialWork, train_fold
+from foldtune.search.workers.training import TrialWork, agrees, has_labels, is_made_of, settings_digest, train_fold
 from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.images.cache import ImageSource
@@ -66,7 +65,6 @@ class FoldJob:
     Attributes:
         member: id of the member in the ensemble.
         run: name of the run whose trial it is.
-        trial_id: id of the trial in that run.
         fold: number of the fold, from 0.
         model: whether the model itself is wanted; a race needs its validation scores alone.
         test: whether its test scores are wanted.
@@ -87,7 +85,6 @@ class FoldOutcome:
     Attributes:
         value: the run's metric on the fold's validation rows, None where it failed.
         reused: whether the model is the search's own.
-        error: one-line reason of a failure.
     """
 
     member: str

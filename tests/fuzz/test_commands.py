@@ -32,7 +32,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from foldtune.ansi import without_colours
+from foldtune.redaction import without_colours
 from foldtune.search.cli.main import run
 
 STORED = Path(__file__).parents[1] / "stored_runs/v0_1_0/runs/stored"

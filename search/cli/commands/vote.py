@@ -64,7 +64,7 @@ def thresholds(
         _refuse("--save", save, "a setting of --grid is not fitted, so there is nothing to keep")
         if ensemble:
             _refuse("--trial", trial, "--ensemble tries the settings on the ensemble; give one of the two")
-        from foldtune.search.cli.handlers.vote.sweep import SweepRequest, sweep_settings
+        from foldtune.search.cli.handlers.vote.thresholds import SweepRequest, sweep_settings
 
         sweep_settings(SweepRequest(run, storage, tuple(grid), metric, trial, ensemble, submissions, data), format)
         return

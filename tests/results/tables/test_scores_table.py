@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from foldtune.results.tables.scores_table import scores_table
+from foldtune.results.tables.compare_table import scores_table
 
 FIGURES = {
     "ensemble": {"accuracy": 0.9, "macro_f1": 0.8, "loss": 0.3},

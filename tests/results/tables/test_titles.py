@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from rich.console import RenderableType
 
-from foldtune.results.tables.refit_table import refit_table
-from foldtune.results.tables.sweep_table import sweep_table
+from foldtune.results.tables.refit_table import refit_table, sweep_table
 
 Lines = Callable[[RenderableType, int], list[str]]
 

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from foldtune.search.cli.display.fold_table import FoldTable, fold_line, show_folds
+from foldtune.search.cli.display.live import FoldTable, fold_line, show_folds
 from foldtune.search.cli.terminal import note
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.voting.bootstrap import Interval

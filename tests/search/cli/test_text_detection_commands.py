@@ -22,8 +22,7 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.assess.sweep import Setting, Source, sweep
 from foldtune.search.config.loading import check
 from foldtune.search.ensemble.build import build_ensemble
-from foldtune.search.ensemble.candidates import check_runs, choose_finalists
-from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
+from foldtune.search.ensemble.plan import EnsembleOptions, check_runs, choose_finalists, plan_ensemble
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.ensemble.sources import check_sources, open_source
 from foldtune.search.predict.box_files import box_form, submission_bytes

@@ -29,9 +29,8 @@ from foldtune.search.cli.handlers.vote.compare import score_run
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.config.loading import check
 from foldtune.search.ensemble.build import Ensemble, Train, build_ensemble
-from foldtune.search.ensemble.candidates import check_runs, choose_finalists
 from foldtune.search.ensemble.fold_tasks import Missing, ensure_all_trained
-from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
+from foldtune.search.ensemble.plan import EnsembleOptions, check_runs, choose_finalists, plan_ensemble
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.ensemble.sources import check_sources, open_source
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble, find_images
@@ -45,8 +44,7 @@ from foldtune.search.workers.fold_model import (
     ensure_trained,
     status,
 )
-from foldtune.search.workers.made_of import made_of
-from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
+from foldtune.search.workers.training import TrialWork, made_of, open_fit, store_epoch
 from tests.images import decode
 
 FOLDS, LABELS = 3, ("c0", "c1", "c2")

@@ -13,8 +13,7 @@ import torch
 
 from foldtune.results.storage.files import save_file
 from foldtune.search.ensemble.build import build_ensemble
-from foldtune.search.ensemble.candidates import choose_finalists
-from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
+from foldtune.search.ensemble.plan import EnsembleOptions, choose_finalists, plan_ensemble
 from foldtune.search.ensemble.racing import Dropped, drop_weak
 from foldtune.search.ensemble.sources import open_source
 from foldtune.search.runs.run import Run, open_run

@@ -37,7 +37,7 @@ def member(tmp_path: Path) -> StoredMember:
         directory.write_scores(ids, drawn(len(ids), fold), None, 1)
         directory.write_test_logits(TEST_IDS, drawn(2, 10 + fold))
     table = Table(TEST_IDS, (Path("x"), Path("y")))
-    test = Unlabelled(table, ImagePlan(ImagePreprocessing((8, 8)), None, 1, "skip"), TEST_IDS, np.ones(2, dtype=bool))
+    test = Unlabelled(table, ImagePlan(ImagePreprocessing((8, 8)), None, 1, "skip"), TEST_IDS)
     candidate: Any = SimpleNamespace(
         id="0000", run=SimpleNamespace(task=TASK), record=SimpleNamespace(config={"model_name": "test_resnet"})
     )

@@ -11,7 +11,7 @@ import pytest
 
 from foldtune.errors import InputError
 from foldtune.search.config.loading import load_config
-from foldtune.search.runs.dataset import Labelled, image_plan, open_images, open_once, read_labelled
+from foldtune.search.runs.dataset import Labelled, image_plan, open_once, read_labelled
 from foldtune.search.runs.given_splits import split
 
 
@@ -20,7 +20,7 @@ def labelled(project: Any) -> Labelled:
     config = load_config(Path(project.config({"data.cache": str(project.folder / "cache")})))
     task, table = read_labelled(config.data, "multiclass")
     plan = image_plan(config.data, 1)
-    open_images(plan, table, None)
+    plan.open(table.paths)
     return Labelled(task, table, split(task, table, 2, 0), plan)
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import DataError, InputError
-from foldtune.search.checks.submission_form import form_notes, takes_scores
+from foldtune.search.checks.submission_form import submission_form, takes_scores
 from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.config.loading import load_config
 from foldtune.search.runs.run import check_same, new_store, open_run, start_run
@@ -128,14 +128,14 @@ def test_a_column_takes_scores_by_the_metric_and_the_sample(
 ) -> None:
     assert takes_scores(task, metric, cells) is scores
     sample = None if cells is None else pd.DataFrame({"id": cells, "y": cells})
-    notes = form_notes(task, metric, sample)
+    notes = submission_form(task, metric, sample, id_column="", target="y").notes
     assert (line in notes[0]) if line else notes == ()
 
 
 def test_a_column_of_fractions_for_several_classes_is_refused() -> None:
     for metric in ("auroc", "accuracy"):
         with pytest.raises(DataError, match="one column cannot hold the scores of several classes"):
-            form_notes(THREE, metric, pd.DataFrame({"id": ["x"], "y": ["0.5"]}))
+            submission_form(THREE, metric, pd.DataFrame({"id": ["x"], "y": ["0.5"]}), id_column="", target="y")
 
 
 def trainable(space: dict[str, Any], size: int, rows: int = 24) -> tuple[str, ...]:

@@ -14,8 +14,7 @@ from foldtune.results.runs.digests_file import read_digests
 from foldtune.results.runs.identity import read_identity
 from foldtune.search.config.loading import load_config
 from foldtune.search.ensemble.build import build_ensemble
-from foldtune.search.ensemble.candidates import choose_finalists
-from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
+from foldtune.search.ensemble.plan import EnsembleOptions, choose_finalists, plan_ensemble
 from foldtune.search.ensemble.sources import open_source
 from foldtune.search.runs.run import Run, check_same, open_run
 from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, status

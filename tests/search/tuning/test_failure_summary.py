@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foldtune.search.tuning.failure_summary import common_params, common_reason
+from foldtune.search.tuning.recorder import common_params, common_reason
 
 
 def test_reasons_that_differ_in_numbers_are_one() -> None:

@@ -358,7 +358,7 @@ def test_a_fixed_sample_of_very_many_rows_is_used_in_any_order() -> None:
 
 
 def estimates_with_and_without_fixed(metric: str, voting: str) -> tuple[Estimate, Estimate]:
-    """Of the same vote: one is given FIXED for a metric that nothing can be fitted to, the other nothing."""
+    """Of the same vote: one is given FIXED, the other nothing."""
     scores, targets, folds = draw(150, (1.0, 0.8, 0.5))
     members = [Member(f"{place:04d}", own, ()) for place, own in enumerate(scores)]
     given, plain = (
@@ -368,9 +368,9 @@ def estimates_with_and_without_fixed(metric: str, voting: str) -> tuple[Estimate
             folds,
             voting=voting,
             bootstrap=Bootstrap(samples=0),
-            untuned=untuned,
+            fixed=fixed,
         )
-        for untuned in (FIXED, None)
+        for fixed in (FIXED, None)
     )
     return given, plain
 
@@ -386,13 +386,6 @@ def test_where_nothing_is_fitted_a_given_post_processing_predicts(voting: str) -
         np.testing.assert_array_equal(given.predictions, TASK.predict(given.scores, FIXED))
         np.testing.assert_array_equal(plain.predictions, given.scores.argmax(axis=1))
     assert (given.predictions != plain.predictions).any()
-
-
-@pytest.mark.parametrize("voting", METHODS[:4])
-def test_a_fit_ignores_postprocessing_for_metrics_without_one(voting: str) -> None:
-    given, plain = estimates_with_and_without_fixed("macro_f1", voting)
-    assert given.combiner == plain.combiner
-    np.testing.assert_array_equal(given.predictions, plain.predictions)
 
 
 @pytest.mark.parametrize("voting", [*METHODS[:4], "auto"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,22 +14,17 @@ from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import save_file
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.ensemble.fold_tasks import Missing
-from foldtune.search.runs.dataset import ImagePlan
 from foldtune.search.runs.run import open_run, reopen_labelled
 from foldtune.search.workers.fold_model import FoldJob, FoldModelStatus, FoldOutcome, FoldWork, ensure_trained, status
-from foldtune.search.workers.made_of import made_of as digests
 from foldtune.search.workers.training import TrialWork
-from foldtune.search.workers.unlabelled import Unlabelled
-from foldtune.trainers.data.table import Table
-from foldtune.trainers.images.preprocess import ImagePreprocessing
+from foldtune.search.workers.training import made_of as digests
+from foldtune.search.workers.unlabelled import completed
 from foldtune.trainers.networks.weights import save_weights
 
 
 def test_unreadable_rows_get_the_mean_of_the_others() -> None:
     ids = np.array(["a", "b", "c"])
-    table = Table(ids[[0, 2]], (Path("a"), Path("c")))
-    test = Unlabelled(table, ImagePlan(ImagePreprocessing((8, 8)), None, 1, "skip"), ids, np.array([True, False, True]))
-    full = test.complete(np.array([[0.2, 0.8], [0.6, 0.4]]))
+    full = completed(np.array([[0.2, 0.8], [0.6, 0.4]]), ids[[0, 2]], ids)
     np.testing.assert_allclose(full, [[0.2, 0.8], [0.4, 0.6], [0.6, 0.4]])
 
 

@@ -16,7 +16,7 @@ import yaml
 from foldtune.errors import ProcessLost
 from foldtune.results.runs.store import RunStore
 from foldtune.search.config.loading import check
-from foldtune.search.runs.dataset import Labelled, image_plan, open_images, read_labelled
+from foldtune.search.runs.dataset import Labelled, image_plan, read_labelled
 from foldtune.search.runs.given_splits import split
 from foldtune.search.workers.trainable import TRIAL_KEY, TrialTrainable
 from foldtune.search.workers.training import TrialWork
@@ -31,7 +31,7 @@ def work(project: Any, monkeypatch: pytest.MonkeyPatch) -> TrialWork:
     config = check(yaml.safe_load(Path(project.config({"resources.processes_per_trial": 2})).read_text()), Path.cwd())
     task, table = read_labelled(config.data, config.task)
     plan = image_plan(config.data, 1)
-    open_images(plan, table, None)
+    plan.open(table.paths)
     store = RunStore.create(project.folder / "runs", "tiny")
     for number, lr in enumerate([0.01, 0.02, 0.01]):
         settings = {"model_name": "test_vit", "augmentation": "none", "batch_size": 5, "lr": lr}

@@ -26,10 +26,8 @@ def write_kuberay(shape: Shape, claim: str | None, job: Path | None, output: Pat
     """Write the manifest of a RayCluster, or of a RayJob that searches by the configuration `job`.
 
     Args:
-        shape: size of the cluster.
         claim: name of the PersistentVolumeClaim of data and runs.
         job: YAML file of a search, None for a cluster alone.
-        output: the file, None for stdout.
     """
     if claim is None:
         raise typer.BadParameter("name the PersistentVolumeClaim (ReadWriteMany) of the data", param_hint="--claim")
@@ -44,10 +42,8 @@ def write_ray_up(shape: Shape, machines: Machines | Aws | None, job: Path | None
     """Write the cluster configuration of `ray up`.
 
     Args:
-        shape: size of the cluster.
         machines: what it runs on; None where the user named no machines, or those of two kinds.
         job: must be None: `ray up` starts no search.
-        output: the file, None for stdout.
     """
     if job is not None:
         raise typer.BadParameter("`ray up` starts a cluster alone; then foldtune search --address", param_hint="--job")

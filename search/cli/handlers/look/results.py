@@ -13,9 +13,9 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
-from foldtune.ansi import without_colours
 from foldtune.errors import InputError, RunCorrupt
 from foldtune.paths import check_not_read
+from foldtune.redaction import without_colours
 from foldtune.results.runs.leaderboard import leaderboard
 from foldtune.results.storage.files import json_text, write_csv
 from foldtune.results.tables.columns import titled

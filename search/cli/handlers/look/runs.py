@@ -49,16 +49,14 @@ def _with_job_states(runs: Sequence[RunSummary]) -> list[RunSummary]:
             states[address] = _job_states(address)
         else:
             note(f"job server {address} is left alone: it was never given here (foldtune logs RUN --address gives it)")
-    return [
-        replace(run, job_state=_state_of(run.job, states[run.job_address]) if run.job_address in states else UNTRUSTED)
-        if run.job_address
-        else run
-        for run in runs
-    ]
-
-
-def _state_of(job: str | None, states: Mapping[str, str] | None) -> str:
-    return UNREACHABLE if states is None else states.get(str(job), FORGOTTEN)
+    found = []
+    for run in runs:
+        state = UNTRUSTED if run.job_address else None
+        if run.job_address in states:
+            of_server = states[run.job_address]
+            state = UNREACHABLE if of_server is None else of_server.get(str(run.job), FORGOTTEN)
+        found.append(replace(run, job_state=state))
+    return found
 
 
 def _job_states(address: str) -> dict[str, str] | None:

@@ -19,10 +19,7 @@ def write_first_config(data: Sequence[Path], stated: Stated, file: Path | None, 
     """Write the YAML that the data suggest, checked as `validate` checks it, and print each decision with its reason.
 
     Args:
-        data: tables and folders.
-        stated: what the user decided.
         file: the YAML to write; by default NAME.yaml in the working folder.
-        force: whether an existing file is replaced.
 
     Raises:
         InputError: what the data do not show, a file that exists, or a proposal that does not hold.

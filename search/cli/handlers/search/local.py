@@ -29,7 +29,7 @@ from foldtune.search.config.packaging import this_driver
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.secrets import expanded
 from foldtune.search.config.targets import TARGETS, TargetsFile, read_config_file
-from foldtune.search.runs.dataset import Labelled, image_plan, open_images
+from foldtune.search.runs.dataset import Labelled, image_plan
 from foldtune.search.runs.group import RunGroup, reopen_group, starting_group
 from foldtune.search.runs.run import (
     Run,
@@ -155,7 +155,7 @@ def _open_all_images(targets: Mapping[str, Checked]) -> None:
             try:
                 for table in (each.table, each.test):
                     if table is not None:
-                        open_images(plan, table, progress)
+                        plan.open(table.paths, progress)
             except InputError as error:
                 raise InputError([f"{TARGETS}.{target}: {problem}" for problem in error.problems]) from None
 
@@ -228,7 +228,6 @@ def _print_result(run: Run, resume_command: str | None, stop_reason: str | None)
     """Print the leaderboard and the best trial.
 
     Args:
-        run: the searched run.
         resume_command: the command that goes on with an interrupted search, None where it was not interrupted.
         stop_reason: why the search was given up, None where it was not.
 

@@ -39,9 +39,7 @@ class Promotion:
     """What came of it.
 
     Attributes:
-        decision: the comparison, the conditions and the reasons.
         allowed: whether the ensemble is in use now.
-        current: folder of the model in use.
         backup: the model that was in use before, None where there was none or nothing was exchanged.
     """
 

@@ -10,29 +10,27 @@ import typer
 
 from foldtune.errors import RunBusy
 from foldtune.results.tables.formatting import counted
-from foldtune.search.cli.display.fold_table import show_folds
+from foldtune.search.cli.display.live import show_folds
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.ray_session import RaySession
 from foldtune.search.cli.remote.command import INTERRUPTED
 from foldtune.search.cli.terminal import errors, note
+from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.ensemble.build import Ensemble, build_ensemble
-from foldtune.search.ensemble.candidates import choose_finalists
 from foldtune.search.ensemble.fold_tasks import Missing, ensure_all_trained
-from foldtune.search.ensemble.plan import EnsemblePlan
+from foldtune.search.ensemble.plan import choose_finalists
 from foldtune.search.ensemble.sources import Source, check_sources, open_source
 from foldtune.search.ensemble.submission import check_submission_format
 from foldtune.search.runs.run import Run
 
 
 def combine(
-    by_target: Mapping[str, Sequence[Run]], plans: Mapping[str, EnsemblePlan], address: str | None
+    by_target: Mapping[str, Sequence[Run]], plans: Mapping[str, EnsembleConfig], address: str | None
 ) -> dict[str, Ensemble]:
     """Return the ensemble of each target; the fold models that are missing are trained on one Ray session.
 
     Args:
-        by_target: runs to combine, by target.
-        plans: plan of each target's ensemble.
         address: address of a Ray cluster, None for a Ray of this machine.
 
     Raises:
@@ -63,7 +61,7 @@ def lock_runs(runs: Sequence[Run]) -> Iterator[None]:
         yield
 
 
-def _build(runs: Sequence[Run], plan: EnsemblePlan, ray: RaySession) -> Ensemble:
+def _build(runs: Sequence[Run], plan: EnsembleConfig, ray: RaySession) -> Ensemble:
     """Choose the finalists, check what can be checked before any training, and build the ensemble."""
     chosen = choose_finalists(runs, plan)
     if len(chosen) < plan.top:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from foldtune.results.tables.compare_table import comparison_table
+from foldtune.results.tables.compare_table import comparison_table, scores_table
 from foldtune.results.tables.ensemble_table import scores_line
-from foldtune.results.tables.scores_table import scores_table
 from foldtune.search.assess.comparison import compare
 from foldtune.search.assess.held_out import find_held_out
 from foldtune.search.assess.scoring import score_ensemble

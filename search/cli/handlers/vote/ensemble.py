@@ -12,11 +12,10 @@ from foldtune.paths import check_not_read, safe_name
 from foldtune.results.storage.files import read_bytes, write_bytes_atomic
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.tables.ensemble_table import ensemble_table
-from foldtune.search.checks.label_text import ClassNames
+from foldtune.search.checks.submission_columns import ClassNames
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.cli.terminal import heading, note, output, print_json
-from foldtune.search.ensemble.candidates import check_runs
-from foldtune.search.ensemble.plan import EnsembleOptions, left_views, plan_ensemble
+from foldtune.search.ensemble.plan import EnsembleOptions, check_runs, left_views, plan_ensemble
 from foldtune.search.predict.box_files import JSON, ZIP, box_form, check_suffix
 from foldtune.search.runs.group import RunGroup, find_group
 from foldtune.search.runs.run import Run, open_run, with_data
