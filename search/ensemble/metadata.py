@@ -60,6 +60,7 @@ def describe(
         **_images(home),
         "boxes_form": _boxes_form(home),
         "data": dict(data),
+        **({} if home.config.data.encoding is None else {"encoding": home.config.data.encoding}),
         **_cases(home),
         "rows": len(targets),
         "members": [

@@ -66,6 +66,7 @@ def find_images(
     id_column: str,
     readers: Sequence[Reader] = READERS,
     case: CaseColumns | None = None,
+    encoding: str | None = None,
 ) -> NewImages:
     """The images of a folder (with its subfolders, linked ones too), one file, or the rows of a table.
 
@@ -73,6 +74,7 @@ def find_images(
         root: folder of the images that a table names; the table's own by default.
         id_column: the table's column of image names.
         case: columns of a table by which cases are judged, None where images are.
+        encoding: encoding of a table without a BOM, None for UTF-8.
 
     Raises:
         InputError: nothing there, or rows without a name.
@@ -84,7 +86,7 @@ def find_images(
         raise InputError(f"{source}: no such file or folder")
     if source.suffix.lower() in image_suffixes():
         return NewImages((_writable(source.name),), (source,))
-    options = ReadOptions(id_column, part="test", unpacked=default_cache_dir() / UNPACKED)
+    options = ReadOptions(id_column, part="test", encoding=encoding, unpacked=default_cache_dir() / UNPACKED)
     rows = read_source(source, options, readers)
     frame = rows.frame
     if case is not None:
@@ -138,18 +140,24 @@ def _in_folder(source: Path) -> NewImages:
 
 
 def with_columns(
-    images: NewImages, kinds: Mapping[str, Kind], table: Path, id_column: str, case: CaseColumns | None = None
+    images: NewImages,
+    kinds: Mapping[str, Kind],
+    table: Path,
+    id_column: str,
+    case: CaseColumns | None = None,
+    encoding: str | None = None,
 ) -> NewImages:
     """Return the images with columns of a CSV, which names them, or their cases, as they are named in the output.
 
     Args:
-        case: columns of the CSV by which cases are judged, None where images are.
+        case, encoding: of the CSV, as of `find_images`.
 
     Raises:
         InputError: an absent column, cells that are no numbers, or not one of the images in it.
         DataError: the CSV cannot be read.
     """
-    frame = read_source(table, ReadOptions(id_column, part="test", unpacked=default_cache_dir() / "unpacked")).frame
+    options = ReadOptions(id_column, part="test", encoding=encoding, unpacked=default_cache_dir() / UNPACKED)
+    frame = read_source(table, options).frame
     if case is not None and case.name not in frame:
         frame, id_column = case.rows(frame, id_column, table)
     id_column = id_column if case is None else case.name
@@ -186,7 +194,7 @@ def check_not_replaced(output: Path, images: NewImages, *tables: Path | None) ->
     check_not_read(output, (*tables, *alike))
 
 
-def sample_images(sample: Path, folder: Path, id_column: str = "image") -> NewImages:
+def sample_images(sample: Path, folder: Path, id_column: str = "image", encoding: str | None = None) -> NewImages:
     """The images that a sample submission lists in its column of ids, as files of a folder.
 
     Raises:
@@ -195,7 +203,7 @@ def sample_images(sample: Path, folder: Path, id_column: str = "image") -> NewIm
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: with --submission, IMAGES is the folder that holds the images of {sample}")
-    frame = read_sample(sample)
+    frame = read_sample(sample, encoding)
     names = frame[id_column_of(list(frame.columns), id_column)].tolist()
     repeated = sorted({name for name, times in Counter(names).items() if times > 1})
     if repeated:

@@ -110,6 +110,16 @@ class StoredEnsemble:
         stacker = self.combiner().stacker
         return {} if stacker is None else stacker.kinds
 
+    @property
+    def encoding(self) -> str | None:
+        """Encoding of its run's tables, which tables of new images and samples share; None for UTF-8."""
+        given = self.description.get("encoding")
+        try:
+            "".encode(given if isinstance(given, str) else "utf-8")
+        except (LookupError, ValueError):
+            return None
+        return given if isinstance(given, str) else None
+
     def combiner(self) -> EnsembleCombiner:
         """Return the fitted vote."""
         return self.members.combiner()

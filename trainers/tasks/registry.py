@@ -57,7 +57,9 @@ def task_for(task: type[Task], frame: pd.DataFrame, target: str) -> type[Task]:
         raise DataError([f"column '{target}' holds weights of labels, of which data.judge_map makes no coarser ones"])
     if task.name not in SOFT_TASKS:
         takes = " and ".join(SOFT_TASKS)
-        raise DataError([f"column '{target}' holds weights of labels, which the tasks {takes} take, not {task.name}"])
+        way = "; of two labels task multiclass takes them, too" if task.name == "binary" else ""
+        reason = f"which the tasks {takes} take, not {task.name}{way}"
+        raise DataError([f"column '{target}' holds weights of labels, {reason}"])
     return SOFT_TASKS[task.name]
 
 

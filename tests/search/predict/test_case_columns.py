@@ -14,7 +14,8 @@ from PIL import Image
 
 from foldtune.errors import InputError
 from foldtune.search.predict.case_columns import CaseColumns, of_units, whole_cases
-from foldtune.search.predict.new_images import find_images
+from foldtune.search.predict.new_images import find_images, sample_images, with_columns
+from foldtune.search.predict.stored_ensemble import StoredEnsemble
 
 
 def test_images_of_a_case_stand_behind_each_other(tmp_path: Path) -> None:
@@ -61,3 +62,17 @@ def test_images_without_a_table_of_cases_are_judged_by_themselves_in_a_line(
     assert _case_columns(ensembles, tmp_path / "t.csv") == CaseColumns(("image",), "eye")
     assert _case_columns(ensembles, tmp_path) is None
     assert "without a table of them, each image is judged by itself" in " ".join(capsys.readouterr().err.split())
+
+
+def test_tables_of_new_images_are_in_the_encoding_of_the_run(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "눈.png")
+    (tmp_path / "t.csv").write_bytes("image,나이\n눈.png,7\n".encode("cp949"))
+    ensemble = StoredEnsemble(None, {"encoding": "cp949"}, None)  # type: ignore[arg-type]
+    images = find_images(tmp_path / "t.csv", None, "image", encoding=ensemble.encoding)
+    assert images.ids == ("눈.png",)
+    found = with_columns(images, {"나이": "number"}, tmp_path / "t.csv", "image", None, ensemble.encoding)
+    assert found.columns is not None
+    assert found.columns.values["나이"].tolist() == [7.0]
+    assert sample_images(tmp_path / "t.csv", tmp_path, "image", ensemble.encoding).paths == (tmp_path / "눈.png",)
+    for given in ({}, {"encoding": 5}, {"encoding": "no such"}):
+        assert StoredEnsemble(None, given, None).encoding is None  # type: ignore[arg-type]

@@ -104,7 +104,7 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
     form = _box_form(ensembles, request)
     readers = next(iter(ensembles.values())).task.readers
     case = _case_columns(ensembles, request.images)
-    images = find_images(request.images, request.root, request.id_column, readers, case)
+    images = find_images(request.images, request.root, request.id_column, readers, case, _encoding(ensembles))
     id_column = request.id_column if case is None else case.name
     if request.root is not None:
         check_inside(images, request.root, request.images)
@@ -154,7 +154,12 @@ def _with_columns(images: NewImages, ensembles: Ensembles, request: PredictReque
         )
         return images
     case = None if images.cases is None else _case_columns(ensembles, request.images)
-    return with_columns(images, kinds, table, request.id_column, case)
+    return with_columns(images, kinds, table, request.id_column, case, _encoding(ensembles))
+
+
+def _encoding(ensembles: Ensembles) -> str | None:
+    """Return the encoding of tables of text."""
+    return next(iter(ensembles.values())).encoding
 
 
 def _box_form(ensembles: Ensembles, request: PredictRequest) -> BoxForm | None:
@@ -196,9 +201,9 @@ def _drawing(ensembles: Ensembles, images: NewImages, request: PredictRequest, f
 def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Path) -> None:
     case = _case_columns(ensembles, request.images)
     if case is None:
-        images = sample_images(sample, request.images, request.id_column)
+        images = sample_images(sample, request.images, request.id_column, _encoding(ensembles))
     else:  # the sample names cases, and a table their images
-        images = find_images(request.images, request.root, request.id_column, case=case)
+        images = find_images(request.images, request.root, request.id_column, case=case, encoding=_encoding(ensembles))
     check_not_replaced(request.file, images, sample, request.columns)
     box_form = _box_form(ensembles, request)
     if box_form is not None:
@@ -215,7 +220,8 @@ def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Pat
             frames[target], unread = ensemble.submission(images, forms[target], request.options, progress)
             broken |= unread
     submitted = combine_target_submissions(frames)
-    write_submission(submitted, request.file, sample, id_column=submitted.columns[0])
+    named = {"id_column": submitted.columns[0], "encoding": _encoding(ensembles)}
+    write_submission(submitted, request.file, sample, **named)
     what = "image" if images.cases is None else "case"
     note(f"{counted(len(images.judged), what)} predicted in {request.file}, in the form of {sample}")
     if broken:
@@ -226,7 +232,7 @@ def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Pat
 
 def _submission_forms(ensembles: Ensembles, sample: Path, id_column: str) -> Mapping[str | None, SubmissionForm]:
     """Return how each ensemble's predictions fill the sample's columns, of which each of several targets has one."""
-    template = read_sample(sample)
+    template = read_sample(sample, _encoding(ensembles))
     targets = [target for target in ensembles if target is not None]
     if targets:
         target_columns(list(template.columns), id_column, targets)
