@@ -50,13 +50,18 @@ def file_keys(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
 
 
 def rows_that_may_share(paths: Sequence[Path]) -> list[int]:
-    """Return the rows whose files' inodes are those of several paths, or unknown; any other file is its row's alone."""
+    """Return the rows whose files' inodes are those of several paths, or unknown; any other file is its row's alone.
+
+    All rows where one is a link: layered file systems may list another inode than that of a link's target.
+    """
     numbers = np.zeros(len(paths), dtype=np.uint64)
     listings: dict[str, _Listing] = {}
     for row, path in enumerate(paths):
         folder, _, name = os.fspath(path).rpartition("/")
         if folder not in listings:
             listings[folder] = _Listing.of(Path(folder or "/"))
+        if name in listings[folder].links:
+            return list(range(len(paths)))
         numbers[row] = listings[folder].number(folder, name)
     _, place, times = np.unique(numbers, return_inverse=True, return_counts=True)
     return np.flatnonzero((times[place] > 1) | (numbers == 0)).tolist()
