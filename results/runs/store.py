@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from types import NoneType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +25,7 @@ from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import FINISHED, TrialRecord, unreadable_record
 from foldtune.results.runs.stored_json import StoredGoal, StoredTask, checked
 from foldtune.results.runs.trial_dir import TrialDir
+from foldtune.results.runs.tuned_file import add_tuned, read_tuned, with_tuned
 from foldtune.results.storage.backend import FileState
 from foldtune.results.storage.files import (
     listing,
@@ -36,7 +36,6 @@ from foldtune.results.storage.files import (
     remove_file,
     write_bytes_atomic,
     write_csv,
-    write_json,
     write_sealed,
     write_yaml,
 )
@@ -230,8 +229,8 @@ class RunStore:
         read = zip(changed, self._read_records(changed), strict=True)
         records = unchanged | {name: (signatures[name], record) for name, record in read if record is not None}
         self._records = records
-        tuned = self._read_tuned()
-        found = [_with_tuned(record, tuned) for _, record in records.values()]
+        tuned = read_tuned(self.tuned_path)
+        found = [with_tuned(record, tuned) for _, record in records.values()]
         return sorted(found, key=lambda r: (r.number, r.trial_id))
 
     def write_tuned(self, metric: str, values: Mapping[str, float]) -> None:
@@ -239,16 +238,7 @@ class RunStore:
 
         Values of other trials and metrics stay. Raises RunCorrupt, StorageError.
         """
-        tuned = self._read_tuned()
-        write_json(self.tuned_path, {**tuned, metric: {**tuned.get(metric, {}), **values}})
-
-    def _read_tuned(self) -> dict[str, dict[str, float]]:
-        stored = read_json(self.tuned_path) or {}
-        for metric, values in stored.items():
-            numbers = values.values() if isinstance(values, dict) else [values]
-            if not isinstance(values, dict) or not all(type(each) in (int, float, NoneType) for each in numbers):
-                raise RunCorrupt(f"{self.tuned_path}: {metric}: does not hold a number for each trial; remove it")
-        return stored
+        add_tuned(self.tuned_path, metric, values)
 
     def write_leaderboard(self, goal: Goal) -> pd.DataFrame:
         """Bring leaderboard.csv up to date with every finished trial and return it. Raises StorageError."""
@@ -312,15 +302,6 @@ _Signature = tuple[FileState | None, ...]
 def _signature(files: Mapping[str, FileState]) -> _Signature:
     """Return the states of the files that a trial's record is built from."""
     return tuple(files.get(name) for name in _SIGNED)
-
-
-def _with_tuned(record: TrialRecord, tuned: Mapping[str, Mapping[str, float]]) -> TrialRecord:
-    own = {
-        f"{metric}_tuned": float(values[record.trial_id])
-        for metric, values in tuned.items()
-        if values.get(record.trial_id) is not None
-    }
-    return replace(record, metrics={**record.metrics, **own}) if own else record
 
 
 def _read_record(trial: TrialDir) -> TrialRecord | None:

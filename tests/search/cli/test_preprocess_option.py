@@ -10,7 +10,8 @@ import pytest
 
 from foldtune.search.config.loading import load_config
 from foldtune.search.runs.dataset import open_once
-from foldtune.search.runs.run import extend, new_store, open_run, start_run
+from foldtune.search.runs.resuming import extend
+from foldtune.search.runs.run import new_store, open_run, start_run
 from foldtune.search.runs.validation import check_run
 from foldtune.trainers.images.preprocess import Clahe
 from tests.images import decode

@@ -16,7 +16,8 @@ from foldtune.search.audit.rows import joined_rows, rows_of_config, without_extr
 from foldtune.search.config.data_section import DataConfig
 from foldtune.search.runs.dataset import Labelled, image_plan
 from foldtune.search.runs.given_splits import split_rows
-from foldtune.search.runs.run import check_same, new_store, open_run, reopen_labelled, start_run
+from foldtune.search.runs.resuming import check_same
+from foldtune.search.runs.run import new_store, open_run, reopen_labelled, start_run
 from foldtune.search.runs.validation import Checked, check_file
 from foldtune.trainers.data.joined import with_extra
 from foldtune.trainers.data.table import Table

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldtune.search.runs.run import check_same
+from foldtune.search.runs.resuming import check_same
 from foldtune.search.runs.validation import Checked, check_file
 
 Command = Callable[..., tuple[int, str, str]]

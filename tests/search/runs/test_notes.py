@@ -15,7 +15,8 @@ from foldtune.errors import DataError, InputError
 from foldtune.search.checks.submission_form import submission_form, takes_scores
 from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.config.loading import load_config
-from foldtune.search.runs.run import check_same, new_store, open_run, start_run
+from foldtune.search.runs.resuming import check_same
+from foldtune.search.runs.run import new_store, open_run, start_run
 from foldtune.search.runs.validation import Checked, check_run
 from foldtune.spaces import Space, list_presets
 from foldtune.trainers.detection.pages import check_pages

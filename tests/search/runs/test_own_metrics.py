@@ -17,7 +17,8 @@ from foldtune.results.runs.store import RunStore
 from foldtune.search.cli.handlers.search.search import SearchRequest, remote_search
 from foldtune.search.config.packaging import pack_job
 from foldtune.search.ensemble.plan import EnsembleOptions, plan_ensemble
-from foldtune.search.runs.run import Run, check_same, check_same_metrics, new_store, open_run, start_run
+from foldtune.search.runs.resuming import check_same, check_same_metrics
+from foldtune.search.runs.run import Run, new_store, open_run, start_run
 from foldtune.search.runs.trusted_metrics import own_function, trusting_metrics
 from foldtune.search.runs.validation import Checked, check_file
 from foldtune.trainers.user_metrics.function import digest_of

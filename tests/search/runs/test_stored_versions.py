@@ -16,7 +16,8 @@ from foldtune.search.config.loading import load_config
 from foldtune.search.ensemble.build import build_ensemble
 from foldtune.search.ensemble.plan import EnsembleOptions, choose_finalists, plan_ensemble
 from foldtune.search.ensemble.sources import open_source
-from foldtune.search.runs.run import Run, check_same, open_run
+from foldtune.search.runs.resuming import check_same
+from foldtune.search.runs.run import Run, open_run
 from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, status
 
 STORED = Path(__file__).resolve().parents[2] / "stored_runs"

@@ -20,16 +20,8 @@ from foldtune.results.storage.files import read_json, write_json
 from foldtune.search.config.loading import load_config
 from foldtune.search.runs.dataset import Labelled
 from foldtune.search.runs.digests import check_test_rows
-from foldtune.search.runs.run import (
-    Run,
-    check_same,
-    new_store,
-    open_run,
-    reopen_labelled,
-    start_run,
-    with_data,
-    with_paths,
-)
+from foldtune.search.runs.resuming import check_same
+from foldtune.search.runs.run import Run, new_store, open_run, reopen_labelled, start_run, with_data, with_paths
 from foldtune.search.runs.validation import check_run
 from foldtune.trainers.data import contents
 

@@ -31,18 +31,8 @@ from foldtune.search.config.secrets import expanded
 from foldtune.search.config.targets import TARGETS, TargetsFile, read_config_file
 from foldtune.search.runs.dataset import Labelled, image_plan
 from foldtune.search.runs.group import RunGroup, reopen_group, starting_group
-from foldtune.search.runs.run import (
-    Run,
-    check_same,
-    check_same_metrics,
-    extend,
-    new_store,
-    open_run,
-    reopen_labelled,
-    start_run,
-    with_data,
-    with_paths,
-)
+from foldtune.search.runs.resuming import check_same, check_same_metrics, extend
+from foldtune.search.runs.run import Run, new_store, open_run, reopen_labelled, start_run, with_data, with_paths
 from foldtune.search.runs.target_checks import check_target, check_targets
 from foldtune.search.runs.validation import Checked, check_raw
 from foldtune.search.tuning.preflight import require_ready_nodes
