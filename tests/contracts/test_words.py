@@ -135,13 +135,18 @@ def _files(folders: tuple[str, ...], suffixes: tuple[str, ...] = (".py",)) -> It
 
 
 @cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
 def _tokens(path: Path) -> tuple[tokenize.TokenInfo, ...]:
-    return tuple(tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline))
+    return tuple(tokenize.generate_tokens(io.StringIO(_text(path)).readline))
 
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return ast.parse(_text(path))
 
 
 def _found(path: Path, line: int, text: str) -> str:
@@ -150,7 +155,7 @@ def _found(path: Path, line: int, text: str) -> str:
 
 def _files_with(pattern: re.Pattern[str], folders: tuple[str, ...]) -> Iterator[Path]:
     """Yield the files in which a pattern occurs anywhere; only those need their tokens, which take seconds of all."""
-    return (path for path in _files(folders) if pattern.search(path.read_text(encoding="utf-8")))
+    return (path for path in _files(folders) if pattern.search(_text(path)))
 
 
 def _identifiers(pattern: re.Pattern[str]) -> Iterator[tuple[Path, tokenize.TokenInfo]]:
@@ -160,9 +165,9 @@ def _identifiers(pattern: re.Pattern[str]) -> Iterator[tuple[Path, tokenize.Toke
 
 def _definitions(folders: tuple[str, ...]) -> Iterator[tuple[Path, int, str]]:
     for path in _files(folders):
-        for node in ast.walk(_tree(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                yield path, node.lineno, node.name
+        for number, line in enumerate(_text(path).splitlines(), 1):
+            if found := re.match(r"\s*(?:(?:async )?def|class) (\w+)", line):
+                yield path, number, found[1]
 
 
 def _prose(path: Path) -> Iterator[tuple[int, str]]:

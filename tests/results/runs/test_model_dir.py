@@ -124,7 +124,7 @@ def test_a_removed_model_does_not_come_back_by_itself(tmp_path: Path) -> None:
     assert not model.root.exists()
 
 
-@pytest.mark.parametrize("action", ["put", "rollback"])
+@pytest.mark.parametrize("action", [pytest.param("put", marks=pytest.mark.slow), "rollback"])
 def test_after_a_kill_at_any_step_the_model_is_old_or_new_or_one_rollback_away(tmp_path: Path, action: str) -> None:
     step = 0
     while True:

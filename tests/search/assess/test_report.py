@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.special import softmax
 
 from foldtune.results.runs.records import EpochRow
@@ -19,9 +20,11 @@ from foldtune.search.runs.group import find_ensemble
 from foldtune.search.runs.run import open_run
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
+from foldtune.trainers.inference import trained
 from foldtune.trainers.inference.trained import inference_time_ms
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks import get_task
+from foldtune.trainers.tasks.network import create_model
 
 Command = Callable[..., tuple[int, str, str]]
 MEMBERS = ("0001", "0000")
@@ -120,7 +123,9 @@ def test_a_model_whose_best_trial_was_stopped_early_is_marked(project: Any, fold
     assert "pruned: stopped before its last epoch" in out
 
 
-def test_inference_is_timed_and_counts_the_views(project: Any, foldtune: Command) -> None:
+def test_inference_is_timed_and_counts_the_views(
+    project: Any, foldtune: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = project.stored_run()
     stored_trial(store, 3, "test_resnet", 0.9)
     code, out, err = foldtune("report", "tiny", "-o", "out", "--device", "cpu")
@@ -129,11 +134,20 @@ def test_inference_is_timed_and_counts_the_views(project: Any, foldtune: Command
     assert "foldtune ensemble tiny makes one" in err
     assert (pd.read_csv("out/models.csv")["inference_ms"] > 0).all()
     task = get_task("multiclass").from_frame(pd.DataFrame({"label": ["a", "b"]}), "label")
-    plain, all_views = (
+    images: list[int] = []
+
+    def counting(*arguments: Any) -> torch.nn.Module:
+        model = create_model(*arguments)
+        model.register_forward_pre_hook(lambda _, inputs: images.append(len(inputs[0])))
+        return model
+
+    monkeypatch.setattr(trained, "create_model", counting)
+    seen = []
+    for tta in ("none", "all"):
+        images.clear()
         inference_time_ms(task, TrialSettings(model_name="test_resnet", tta=tta), (64, 64), device="cpu")
-        for tta in ("none", "all")
-    )
-    assert all_views > 1.5 * plain  # six views
+        seen.append(sum(images))
+    assert seen[1] == 6 * seen[0], "six views"
 
 
 def test_images_of_several_labels_have_no_confusion_of_classes(project: Any) -> None:

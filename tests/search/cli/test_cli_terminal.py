@@ -148,6 +148,7 @@ def test_colours_in_a_terminal_unless_refused(
     assert ("\x1b[32m" in shown or "\x1b[1;32m" in shown) is coloured
 
 
+@pytest.mark.slow
 def test_watch_shows_what_comes_and_ends_with_the_search(project: Any, terminal: Callable[..., Terminal]) -> None:
     store = project.stored_run()
     with store.lock():

@@ -248,7 +248,10 @@ def test_predict_draws_detections_and_evaluates_them_by_labels(pages: dict[str, 
         "predict", "pages", "images", "-o", "found.csv", "--draw", "judged", "--labels", "train.json"
     )
     assert code == 0, err
-    counts = {kind: int(number) for number, kind in _counted(err.splitlines()[-1])}
+    counts = {
+        kind: int(number)
+        for number, kind in _counted(next(line for line in err.splitlines() if " in judged: " in line))
+    }
     polygons = 14  # of the labels, those left out aside
     assert counts.get("hit", 0) + counts.get("false alarm", 0) == boxes
     assert counts.get("hit", 0) + counts.get("miss", 0) == polygons

@@ -60,7 +60,7 @@ def test_rows_of_another_data_set_are_in_every_training_part_and_in_no_fold(outs
     assert "none of them is c2" in " ".join((out + err).split())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(6, 20), st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(2, 3), st.booleans())
 def test_no_fold_judges_such_rows_and_every_training_has_them(
     project: Any, own: int, further: list[int], folds: int, grouped: bool

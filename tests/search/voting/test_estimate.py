@@ -87,7 +87,7 @@ def test_more_votes_than_members_are_refused() -> None:
         estimate(Objective(TASK, "macro_f1", targets), members, folds, voting="hard", min_votes=3)
 
 
-@pytest.mark.parametrize("voting", ["soft", "hard"])
+@pytest.mark.parametrize("voting", ["soft", pytest.param("hard", marks=pytest.mark.slow)])
 def test_random_labels_are_estimated_at_chance(voting: str) -> None:
     """A fit evaluated on its own rows would beat chance by far: small classes overfit."""
     values, flattered = [], []

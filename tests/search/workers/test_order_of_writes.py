@@ -84,6 +84,7 @@ def epoch_of(weights: Path) -> int:
     return int(load_weights(weights)["epoch"][0])
 
 
+@pytest.mark.slow
 def test_an_epoch_cut_anywhere_is_stored_or_repeated(disk: Disk, labelled: Labelled) -> None:
     """A row is not there before its scores and weights, nor a checkpoint before the rows of its epochs."""
     trial = RunStore(disk.root / "run").trial("0000")

@@ -35,6 +35,7 @@ def test_folds_follow_from_the_seed(shape: str) -> None:
     assert set(first) == {0, 1, 2, 3}
 
 
+@pytest.mark.slow
 def test_real_groups_stay_together_and_classes_in_proportion(shared_data: Path) -> None:
     frame = pd.read_csv(shared_data / "ham10000" / "train.csv")
     classes = pd.factorize(frame.dx, sort=True)[0]

@@ -83,6 +83,7 @@ def test_a_group_on_both_sides_is_named() -> None:
         check_groups(np.array(["a", "b", "b"]), np.array([0, TO_ASSIGN, 0]))
 
 
+@pytest.mark.slow
 def test_real_lesions_stay_together(shared_data: Path) -> None:
     frame = pd.read_csv(shared_data / "ham10000" / "train.csv")
     rng = np.random.default_rng(0)

@@ -172,6 +172,7 @@ def test_numbers_that_lost_their_zeros_are_explained(folder: Path) -> None:
         assert "007.jpg exists: its name is a text with zeros" in problems(folder, f"image,label\n{name},cat\n")
 
 
+@pytest.mark.slow
 def test_one_very_long_group_does_not_lengthen_all(folder: Path) -> None:
     rows = 200_000
     frame = pd.DataFrame({"image": "a.png", "label": "cat", "patient": [f"p{row}" for row in range(rows)]})

@@ -14,7 +14,11 @@ from foldtune.trainers.losses.differentiable_binarization import DBLoss, balance
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("resnet10t", (64, 96)), ("mobilenetv3_small_050", (70, 99)), ("swin_s3_tiny_224", (64, 128))],
+    [
+        ("resnet10t", (64, 96)),
+        ("mobilenetv3_small_050", (70, 99)),
+        pytest.param("swin_s3_tiny_224", (64, 128), marks=pytest.mark.slow),
+    ],
 )
 def test_any_encoder_gives_a_map_of_the_images_size(name: str, size: tuple[int, int]) -> None:
     model = build_detector(name)

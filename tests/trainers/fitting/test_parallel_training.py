@@ -21,6 +21,7 @@ from foldtune.trainers.images.sources import CachedImages
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 
+pytestmark = pytest.mark.slow  # two processes that import torch
 Start = Callable[..., Fit]
 KINDS: dict[str, dict[str, Any]] = {
     "uneven last batch, average of weights, clipping, loss by class": {
@@ -102,7 +103,6 @@ def test_two_processes_equal_one(kind: str, pool: WorkerPool, begin: Start) -> N
     assert_same(together, alone)
 
 
-@pytest.mark.slow
 def test_a_checkpoint_goes_on_in_one_process_and_in_two(pool: WorkerPool, begin: Start, tmp_path: Path) -> None:
     kind = KINDS["uneven last batch, average of weights, clipping, loss by class"]
     whole = begin(None, **kind)
@@ -135,7 +135,6 @@ def test_no_memory_in_one_process_halves_the_micro_batch_in_all(pool: WorkerPool
     assert_same(tight, alone)
 
 
-@pytest.mark.slow
 def test_out_of_memory_after_the_first_batch_ends_the_processes_and_half_the_micro_batch_goes_on(
     pool: WorkerPool, begin: Start, tmp_path: Path
 ) -> None:
@@ -188,7 +187,6 @@ def test_batch_norm_normalises_each_process_s_own_rows(pool: WorkerPool, begin: 
         np.testing.assert_allclose(weights[name].detach(), weight.detach(), atol=1e-5, err_msg=name)
 
 
-@pytest.mark.slow
 def test_loaders_read_for_all_processes(pool: WorkerPool, begin: Start) -> None:
     alone, together = begin(None), begin(pool, num_workers=2)
     alone.step()
@@ -215,7 +213,6 @@ def test_a_loss_that_is_not_finite_ends_the_trial_in_all_processes(pool: WorkerP
     assert pool.pids == ()
 
 
-@pytest.mark.slow
 def test_a_killed_process_ends_the_training_at_once_and_a_new_one_can_begin(pool: WorkerPool, begin: Start) -> None:
     from failing_tasks import Killed, Wrong
 
@@ -245,7 +242,6 @@ time.sleep(600)
 """
 
 
-@pytest.mark.slow
 def test_the_death_of_the_first_process_ends_the_others() -> None:
     path = str(Path(__file__).resolve().parents[3])
     first = subprocess.Popen([sys.executable, "-c", _POOL], cwd=path, stdout=subprocess.PIPE)
