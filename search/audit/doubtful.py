@@ -44,16 +44,19 @@ def find_doubtful(run: Run, rows: AuditRows) -> Doubts:
         held_out = _held_out(run)
     except InputError as error:
         return Doubts(notes=(f"labels are not judged: {error}",))
-    place = {str(rows.ids[row]): int(row) for row in rows.train}
+    place = rows.judged
     known = np.array([name in place for name in held_out.ids.tolist()], dtype=np.bool_)
     places = np.array([place[name] for name in held_out.ids[known].tolist()], dtype=np.int64)
     scores, targets = np.asarray(held_out.scores)[known], np.asarray(held_out.targets)[known]
     if isinstance(run.task, Judged):
         targets = run.task.coarse(targets)
     notes = []
-    if left := len(rows.train) - len(places):
+    if left := len(place) - len(places):
         more = "" if run.store.ensemble.exists() else f"; foldtune ensemble {run.store.name} judges all"
-        notes.append(f"no held-out model has judged {counted(left, 'labelled row')} of {len(rows.train):,}{more}")
+        what = counted(left, "labelled row" if rows.cases is None else "labelled case")
+        notes.append(f"no held-out model has judged {what} of {len(place):,}{more}")
+    if rows.cases is not None:
+        notes.append("labels are judged by case; image names the first one of a case")
     judged = _several if scores.ndim == 2 and targets.ndim == 2 and not _is_soft(run, targets) else _one
     return Doubts(tuple(judged(run, places, scores, targets)), tuple(notes))
 

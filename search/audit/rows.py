@@ -41,6 +41,7 @@ class AuditRows:
         shared: names of the columns that both tables have.
         notes: what is spelled in two ways, or doubtful for other reasons, a line each.
         is_extra: (N,) whether a row is one of `data.extra`; None without such rows.
+        cases: (N,) case of a labelled row, "" for rows to submit; None where images are judged by themselves.
     """
 
     task: Task
@@ -56,6 +57,7 @@ class AuditRows:
     shared: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     is_extra: npt.NDArray[np.bool_] | None = None
+    cases: npt.NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -64,6 +66,13 @@ class AuditRows:
     def train(self) -> npt.NDArray[np.int64]:
         """Places of the labelled rows."""
         return np.flatnonzero(~self.is_test)
+
+    @property
+    def judged(self) -> dict[str, int]:
+        """Place of each labelled row that may be judged, by its id; of a case by the case's, at its first image."""
+        rows = self.train if self.is_extra is None else np.flatnonzero(~self.is_test & ~self.is_extra)
+        names = self.ids if self.cases is None else self.cases
+        return {str(names[row]): int(row) for row in rows[::-1]}
 
     @property
     def test(self) -> npt.NDArray[np.int64]:
@@ -139,6 +148,7 @@ def joined_rows(
         table.targets,
         notes=(*table.notes, *task.label_warnings, *(() if test is None else test.notes)),
         is_extra=None if table.extra_weights is None else np.append(table.extra_weights > 0, np.zeros(further, bool)),
+        cases=None if table.cases is None else _texts([*table.cases.tolist(), *([""] * further)]),
     )
 
 

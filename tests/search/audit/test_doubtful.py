@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,8 +16,16 @@ from sklearn.preprocessing import StandardScaler
 
 from foldtune.search.audit import doubtful
 from foldtune.search.audit.doubtful import FLAGGED, find_doubtful
+from foldtune.search.audit.rows import AuditRows
 from foldtune.search.runs.run import Run
 from foldtune.trainers.tasks import get_task
+
+
+def rows_named(ids: Any, **fields: Any) -> AuditRows:
+    none = np.full(len(ids), "", dtype=object)
+    paths = tuple(Path(name) for name in ids.tolist())
+    places = np.zeros(len(ids), dtype=np.int64)
+    return AuditRows(cast("Any", None), cast("Any", None), ids, paths, places > 0, places, None, none, places, **fields)
 
 
 def judged(monkeypatch: pytest.MonkeyPatch, task: Any, scores: Any, targets: Any, extra: int = 0) -> Any:
@@ -26,8 +35,22 @@ def judged(monkeypatch: pytest.MonkeyPatch, task: Any, scores: Any, targets: Any
     held_out = SimpleNamespace(ids=ids[:count], scores=scores, targets=targets)
     monkeypatch.setattr(doubtful, "_held_out", lambda run: held_out)
     store = SimpleNamespace(name="skin", ensemble=SimpleNamespace(exists=lambda: False))
-    rows = SimpleNamespace(ids=ids, train=np.arange(count + extra))
-    return find_doubtful(cast("Run", SimpleNamespace(task=task, store=store)), cast("Any", rows))
+    return find_doubtful(cast("Run", SimpleNamespace(task=task, store=store)), rows_named(ids))
+
+
+def test_a_case_is_judged_once_under_its_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of("multiclass", ["a", "b"])
+    scores = np.array([[0.9, 0.1], [0.1, 0.9], [0.8, 0.2]])
+    ids = np.array(["k0", "k1", "k2"])
+    held_out = SimpleNamespace(ids=ids, scores=scores, targets=np.array([0, 0, 0]))
+    monkeypatch.setattr(doubtful, "_held_out", lambda run: held_out)
+    store = SimpleNamespace(name="skin", ensemble=SimpleNamespace(exists=lambda: True))
+    cases = np.array(["k0", "k1", "k1", "k2", "k3", "k4"], dtype=object)
+    outside = np.array([False] * 5 + [True])
+    rows = rows_named(np.array([f"{name}.png" for name in "abcdef"]), cases=cases, is_extra=outside)
+    found = find_doubtful(cast("Run", SimpleNamespace(task=task, store=store)), rows)
+    assert [(rows.ids[each.row], each.suggested) for each in found.findings] == [("b.png", "b")]
+    assert found.notes[0] == "no held-out model has judged 1 labelled case of 4"
 
 
 def task_of(name: str, labels: list[str]) -> Any:
