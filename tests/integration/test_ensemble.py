@@ -73,6 +73,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, foldtune_in: Here) -> Path:
         },
         "search": {"metric": "macro_f1", "num_samples": 3, "max_epochs": 2, "trial_scheduler": "none"},
         "ensemble": {"top": 3, "folds": FOLDS, "race": False},
+        "resources": {"cpus_per_trial": 2},  # one worker at a time: each imports torch
     }
     (home / "config.yaml").write_text(yaml.safe_dump(config))
     foldtune_in(home, "search", "config.yaml")
