@@ -28,6 +28,7 @@ class Stated:
     positive: str | None = None
     metric: str | None = None
     image_size: int | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from foldtune.errors import InputError
 from foldtune.trainers.images.reading import is_image_name
 from foldtune.wording import did_you_mean
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".json", ".jsonl", ".npz", ".csv.gz")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".json", ".jsonl", ".npz", ".csv.gz", ".xlsx", ".xls", ".zip")
+"""Suffixes of files that are read as tables, or that a reader refuses by name."""
+BOXES_OF_A_PICTURE = "gt_*.txt"
+"""Files of ICDAR's form, whose folder is the table."""
 MAX_ENTRIES = 2_000_000
 """Files and folders that are listed."""
 MAX_DEPTH = 6
@@ -25,13 +29,15 @@ class Inventory:
 
     Attributes:
         root: folder that holds all of them.
-        tables: files that may be tables, by path.
+        tables: files that may be tables, and folders of ICDAR's text files, by path.
+        named: folders that the user named.
         pictures: folder → names of the pictures that lie directly in it, sorted.
     """
 
     root: Path
     tables: tuple[Path, ...] = ()
     pictures: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    named: tuple[Path, ...] = ()
 
     @cached_property
     def places(self) -> Mapping[str, list[Path]]:
@@ -76,7 +82,8 @@ def take_inventory(places: Sequence[Path]) -> Inventory:
             _walk(folder, [], pictures)
     if not tables and not pictures:
         raise InputError(f"{', '.join(map(str, places))}: neither a table nor a picture there")
-    return Inventory(root, tuple(dict.fromkeys(tables)), pictures)
+    named = tuple(each.resolve() for each in places if each.is_dir())
+    return Inventory(root, tuple(dict.fromkeys(tables)), pictures, named)
 
 
 def _walk(top: Path, tables: list[Path], pictures: dict[Path, tuple[str, ...]]) -> None:
@@ -96,3 +103,5 @@ def _walk(top: Path, tables: list[Path], pictures: dict[Path, tuple[str, ...]]) 
         if found:
             pictures[folder] = found
         tables += [folder / name for name in shown if name.lower().endswith(TABLE_SUFFIXES)]
+        if any(fnmatch(name.lower(), BOXES_OF_A_PICTURE) for name in shown):
+            tables.append(folder)

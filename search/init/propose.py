@@ -75,24 +75,35 @@ def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
     given = [each for each in (stated.train, stated.valid, stated.test, stated.sample) if each is not None]
     inventory = take_inventory([*places, *given])
     paths = [*inventory.tables, *(each.resolve() for each in given if each.is_dir())]
-    tables, skipped = read_tables(inventory, list(dict.fromkeys(paths)))
-    if not any(table.ids for table in tables):
+    tables, skipped = read_tables(inventory, list(dict.fromkeys(paths)), stated.encoding)
+    if not any(table.ids for table in tables) and not stated.train and all(each.is_dir() for each in places):
         trees, more = read_tables(inventory, _class_folders(inventory))
-        tables, skipped = trees or tables, skipped + ([] if trees else more)
+        trees = [each for each in trees if each.frame.get("label", pd.Series(dtype=str)).nunique() > 1]
+        unused = [f"not used: {table.path.name}, of which no column names pictures that were found" for table in tables]
+        tables, skipped = trees or tables, [*skipped, *(unused if trees else more)]
+    if not tables and skipped:
+        raise InputError("; ".join(skipped))
     roles = find_roles(tables, stated, skipped)
     return Proposal(_findings(inventory, roles, stated, folder), roles.skipped)
 
 
 def _class_folders(inventory: Inventory) -> list[Path]:
-    """Return the folder that may be one of class folders: the one above all pictures' folders or their parts."""
+    """Return the folder that may be one of class folders: the one above all pictures' folders or their parts.
+
+    It is one of those that the user named, or lies below one: what lies beside them is of another data set.
+    """
     holders = {folder.parent for folder in inventory.pictures}
     above = {holder.parent for holder in holders if part_of(holder.name)}
-    return sorted(above or holders)[:1]
+    inside = [each for each in above or holders if any(each.is_relative_to(named) for named in inventory.named)]
+    if len(inside) > 1:
+        choices = [os.path.relpath(each) for each in sorted(inside)]
+        raise Undecided("several folders may be those of classes", "--train DIR", choices)
+    return inside
 
 
 def _findings(inventory: Inventory, roles: Roles, stated: Stated, folder: Path) -> tuple[Finding, ...]:
     train, root = roles.train, inventory.root
-    ids = _ids(train, stated)
+    ids = _ids(inventory, train, stated)
     target = _target(roles, stated, ids)
     kinds = _kinds(train, target, stated)
     one = next(iter(kinds.values()))
@@ -115,8 +126,9 @@ def _findings(inventory: Inventory, roles: Roles, stated: Stated, folder: Path) 
         Finding("data.root", os.path.relpath(root, folder.resolve()), "the other paths are relative to it"),
         *(Finding(each.key, _relative(each.value, root), each.why) for each in roles.findings),
         *places,
-        *([] if train.brings_target else [id_finding]),
+        *([] if train.brings_target or train.images is not None else [id_finding]),
         *split_findings(train.frame, roles.valid is not None),
+        *([Finding("data.encoding", stated.encoding, "as stated")] if stated.encoding else []),
         *groups,
         size,
     ]
@@ -148,11 +160,12 @@ def _kinds(train: TableFound, target: Sequence[str], stated: Stated) -> dict[str
     return {name: kind_of(train.frame, (name,), stated.task, stated.positive) for name in target}
 
 
-def _ids(train: TableFound, stated: Stated) -> tuple[str, ...]:
+def _ids(inventory: Inventory, train: TableFound, stated: Stated) -> tuple[str, ...]:
     ids = tuple(_known(train, name, "--id", f"column of {train.path.name}:") for name in stated.id) or train.ids
     if not ids:
         columns = list(map(str, train.frame.columns))
-        raise Undecided(f"no column of {train.path.name} names pictures that were found", "--id COLUMN", columns)
+        first = next((f" (first: {names[0]})" for names in inventory.pictures.values() if names), "")
+        raise Undecided(f"no column of {train.path.name} names pictures that were found{first}", "--id COLUMN", columns)
     return ids
 
 
@@ -234,7 +247,7 @@ def _folds(frame: pd.DataFrame, kinds: Mapping[str, Kind], groups: Sequence[Find
         counts = kind.counts
         if groups and name in frame and kind.task in ("binary", "multiclass", "ordinal"):
             counts = frame.groupby(name)[groups[0].value].nunique().to_dict()
-        least = min(least, *map(int, counts.values()))
+        least = min([least, *map(int, counts.values())])
     why = "" if least >= MAX_FOLDS else f"the rarest class has {least} {'groups' if groups else 'rows'}"
     return Finding("ensemble.folds", max(2, least), why)
 

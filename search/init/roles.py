@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,6 +16,9 @@ from foldtune.search.init.columns import id_columns
 from foldtune.search.init.findings import Finding, Stated, Undecided
 from foldtune.search.init.inventory import Inventory
 from foldtune.trainers.data.readers import ReadOptions, find_reader, read_source
+
+if TYPE_CHECKING:
+    from foldtune.trainers.tasks import Task
 
 _TRAIN = re.compile(r"train|labell?ed|ground.?truth|data.?entry", re.IGNORECASE)
 _VALID = re.compile(r"(^|[_ .-])(valid|val|validation|dev)", re.IGNORECASE)
@@ -30,6 +34,8 @@ class TableFound:
         ids: columns of picture names.
         brings_target: whether the container itself knows the labels, as class folders do.
         split: column of the container's own split.
+        images: folder of the container's own pictures; None where they lie elsewhere.
+        has_test: whether the container has rows to submit, too.
     """
 
     path: Path
@@ -38,6 +44,8 @@ class TableFound:
     form: str = "csv"
     brings_target: bool = False
     split: str | None = None
+    images: Path | None = None
+    has_test: bool = False
 
     @property
     def has_boxes(self) -> bool:
@@ -61,31 +69,53 @@ class Roles:
     skipped: tuple[str, ...] = ()
 
 
-def read_tables(inventory: Inventory, paths: Sequence[Path]) -> tuple[list[TableFound], list[str]]:
+def read_tables(
+    inventory: Inventory, paths: Sequence[Path], encoding: str | None = None
+) -> tuple[list[TableFound], list[str]]:
     """Return the tables that can be read, and a line on each of the others."""
     found: list[TableFound] = []
     skipped: list[str] = []
     for path in paths:
         try:
-            found.append(read_table(path, inventory))
+            found.append(read_table(path, inventory, encoding))
         except FoldtuneError as error:
             skipped.append(f"not read: {str(error).splitlines()[0]}")
     return found, skipped
 
 
-def read_table(path: Path, inventory: Inventory) -> TableFound:
+def read_table(path: Path, inventory: Inventory, encoding: str | None = None) -> TableFound:
     """Read one table, of boxes too; raises DataError."""
     from foldtune.trainers.tasks import TASKS  # imports the trainer, which a folder without tables does not need
 
-    if path.suffix.lower() == ".json":
-        boxes = TASKS["text_detection"].read_frame(path)
-        if "boxes" in boxes:
+    if path.suffix.lower() == ".json" or path.is_dir():
+        boxes = _boxes(TASKS["text_detection"], path)
+        if boxes is not None:
             return TableFound(path, boxes, ("image",), "boxes", brings_target=True)
     reader = find_reader(path)
-    source = read_source(path, ReadOptions())
+    source = read_source(path, ReadOptions(encoding=encoding))
+    if not len(source.frame):
+        raise InputError(f"{path}: has no rows")
     brings_target = reader is not None and reader.own_target is not None
     ids = (source.id_column,) if source.id_column else id_columns(source.frame, inventory)
-    return TableFound(path, source.frame, ids, source.form, brings_target, source.split_column)
+    own = source.images if reader is not None and path.is_file() else None
+    has_test = source.form == "npz" and _has_test(path, source.frame[ids[0]])
+    return TableFound(path, source.frame, ids, source.form, brings_target, source.split_column, own, has_test)
+
+
+def _boxes(task: type[Task], path: Path) -> pd.DataFrame | None:
+    try:
+        frame = task.read_source(path, ReadOptions(target_column="boxes")).frame
+    except FoldtuneError:
+        return None
+    return frame if "boxes" in frame else None
+
+
+def _has_test(path: Path, ids: pd.Series[str]) -> bool:
+    """Whether a file of arrays has a part to submit beside the training part, after which its rows are named."""
+    try:
+        return ids.iloc[0].startswith("train/") and len(read_source(path, ReadOptions(part="test")).frame) > 0
+    except FoldtuneError:
+        return False
 
 
 def find_roles(tables: Sequence[TableFound], stated: Stated, skipped: Sequence[str]) -> Roles:
@@ -106,7 +136,9 @@ def find_roles(tables: Sequence[TableFound], stated: Stated, skipped: Sequence[s
     findings = [Finding("data.train", train.path, f"{len(train.frame):,} rows")]
     if valid is not None:
         findings.append(Finding("data.valid", valid.path, f"{len(valid.frame):,} rows of a validation part"))
-    if test is None and sample is not None and sample.ids:
+    if test is None and train.has_test:
+        findings.append(Finding("data.test", train.path, "the part to submit of the same file"))
+    elif test is None and sample is not None and sample.ids:
         test = sample
         findings.append(Finding("data.test", sample.path, "the rows to submit are those of the sample submission"))
     elif test is not None:
@@ -168,6 +200,8 @@ def picture_findings(
     if train.brings_target and not train.has_boxes and train.path.is_dir():
         inside = [f / name for f, names in inventory.pictures.items() if f.is_relative_to(train.path) for name in names]
         return inside, []
+    if train.images is not None:
+        return [train.images / str(cell) for cell in train.frame[ids[0]].dropna()], []
     found = _found(inventory, train.frame, ids)
     if not found:
         cell = next(iter(train.frame[ids[0]].dropna()), "")

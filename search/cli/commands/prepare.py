@@ -37,6 +37,7 @@ def init(
     positive: Annotated[str | None, option("LABEL", "Label that a binary task looks for.")] = None,
     metric: Annotated[str | None, option("METRIC", "What is optimised.")] = None,
     image_size: Annotated[int | None, option("PIXELS", "Side of the working size.", min=8, max=4096)] = None,
+    encoding: Annotated[str | None, option("NAME", "Encoding of the tables, such as cp949.")] = None,
     force: Annotated[bool, switch("Replace a file that is there.", "--force")] = False,
 ) -> None:
     """Write a first configuration from tables and image folders as they are, each line with its reason.
@@ -65,6 +66,7 @@ def init(
         positive=positive,
         metric=metric,
         image_size=image_size,
+        encoding=encoding,
     )
     write_first_config(data, stated, file, force=force)
 

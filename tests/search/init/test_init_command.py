@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -181,6 +184,98 @@ def test_folders_without_data(tmp_path: Path, foldtune: Command, make: Callable[
     code, _, err = foldtune("init", str(folder), "-o", str(tmp_path / "x.yaml"))
     assert code == 2
     assert part in err
+
+
+def one_of_classes(folder: Path) -> None:
+    for name in ("left", "right"):
+        for label in ("a", "b"):
+            pictures(folder / name / "train" / label, [f"{label}{row}.png" for row in range(6)])
+
+
+def unlabelled_beside_classes(folder: Path) -> None:
+    pictures(folder, NAMES)
+    for label in ("a", "b"):
+        pictures(folder.parent / label, NAMES)
+
+
+def other_pictures(folder: Path) -> None:
+    labels(folder, label=["a", "b", "c"] * 8)
+    for picture in (folder / "img").iterdir():
+        picture.rename(picture.with_name(f"other {picture.name}"))
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (one_of_classes, "several folders may be those of classes: {0}/left, {0}/right; decide by --train DIR"),
+        (unlabelled_beside_classes, "no table of training rows was found"),
+        (other_pictures, "no column of train.csv names pictures that were found (first: other p00.png): file, label"),
+        (lambda folder: (folder / "a.zip").write_bytes(b"PK\5\6" + bytes(18)), "a.zip: is an archive"),
+        (lambda folder: (folder / "a.csv").write_text("image,dx\n"), "a.csv: has no rows"),
+    ],
+)
+def test_nothing_is_made_up(
+    tmp_path: Path, foldtune: Command, make: Callable[[Path], Any], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    make(folder)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = foldtune("init", "d", "-o", "x.yaml")
+    assert (code, part.format("d") in err) == (2, True), err
+    assert not Path("x.yaml").exists()
+
+
+def parquet(folder: Path) -> None:
+    pictures(folder / "img", NAMES)
+    content = [(folder / "img" / name).read_bytes() for name in NAMES]
+    pd.DataFrame({"image": content, "dx": ["a", "b", "c"] * 8}).to_parquet(folder / "train.parquet")
+    shutil.rmtree(folder / "img")
+
+
+def arrays(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    parts = {"train": 24, "test": 4}
+    images = {f"{part}_images": rng.integers(0, 255, (rows, 28, 28, 3), np.uint8) for part, rows in parts.items()}
+    targets = {f"{part}_labels": np.arange(rows)[:, None] % 2 for part, rows in parts.items()}
+    np.savez(folder / "skin.npz", **images, **targets)
+
+
+def icdar(folder: Path) -> None:
+    pictures(folder / "img", NAMES[:6])
+    (folder / "gt").mkdir()
+    for name in NAMES[:6]:
+        (folder / "gt" / f"gt_{name[:-4]}.txt").write_text("2,2,20,2,20,12,2,12,word\n")
+
+
+def coco(folder: Path) -> None:
+    pictures(folder / "img", NAMES[:6])
+    images = [{"id": at, "file_name": name, "width": 40, "height": 30} for at, name in enumerate(NAMES[:6])]
+    boxes = [{"id": at, "image_id": at, "category_id": 1, "bbox": [2, 2, 18, 10]} for at in range(6)]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "text"}]}
+    (folder / "train.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (parquet, {"task": "multiclass", "train": "train.parquet", "target": "dx"}),
+        (arrays, {"task": "binary", "train": "skin.npz", "test": "skin.npz"}),
+        (icdar, {"task": "text_detection", "train": "gt", "images": "img"}),
+        (coco, {"task": "text_detection", "train": "train.json", "images": "img"}),
+    ],
+)
+def test_containers_and_boxes_are_recognised(
+    tmp_path: Path, foldtune: Command, make: Callable[[Path], None], expected: dict[str, str]
+) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    make(folder)
+    code, _, err = foldtune("init", str(folder), "-o", str(tmp_path / "x.yaml"))
+    assert code == 0, err
+    found = yaml.safe_load((tmp_path / "x.yaml").read_text())
+    flat = {"task": found["task"], **found["data"]}
+    assert {key: flat.get(key) for key in expected} == expected
 
 
 def test_a_place_that_does_not_exist(tmp_path: Path, foldtune: Command) -> None:
