@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,8 @@ def columns_of(
     names = frame[id_column].fillna("").astype(str)
     if cases:
         frame, names = _one_row_a_case(frame[list(kinds)], names, source)
+    else:
+        _check_one_value(frame[list(kinds)], names, ids, source)
     rows = _rows_of_cases(ids, names) if cases else _rows_of(ids, names)
     values: dict[str, npt.NDArray[Any]] = {}
     for name, kind in kinds.items():
@@ -119,6 +122,19 @@ def _one_row_a_case(frame: pd.DataFrame, names: pd.Series, source: Path) -> tupl
         raise InputError(problems)
     first = cells.first().reset_index(names=CASE_NAME)
     return first.drop(columns=CASE_NAME), first[CASE_NAME]
+
+
+def _check_one_value(frame: pd.DataFrame, names: pd.Series, ids: Sequence[str], source: Path) -> None:
+    """Raise InputError where a table has several rows of one of the images, with other values."""
+    wanted = set(map(_without_extension, map(canonical_text, ids)))
+    keys = names.map(canonical_text).map(_without_extension)
+    several = frame[keys.isin(wanted) & keys.duplicated(keep=False)].fillna("").astype(str)
+    torn = several.groupby(keys, sort=False).nunique().gt(1).any(axis=1)
+    if torn.any():
+        raise InputError(
+            f"data.columns: {source} has several rows of {int(torn.sum())} images, with other values (first: "
+            f"{shortened(repr(str(torn.idxmax())))}); keep one of each"
+        )
 
 
 def _rows_of_cases(ids: Sequence[str], names: Iterable[str]) -> npt.NDArray[np.int64]:
@@ -183,16 +199,16 @@ def _numbers(cells: pd.Series, name: str, source: Path) -> npt.NDArray[np.float6
     strange: list[str] = []
     for row, cell in enumerate(cells):
         if cell:
-            try:
+            with suppress(ValueError):
                 values[row] = float(cell)
-            except ValueError:
+            if not np.isfinite(values[row]):
                 strange.append(f"{cell!r} in data row {row + 1}")
     if strange:
         raise InputError(
             f"data.columns.{name}: {len(strange)} cells of {source} are no numbers (first: {first_few(strange, 3)}); "
             "an empty cell is a missing one, and a column of words is a category"
         )
-    return np.where(np.isfinite(values), values, np.nan)
+    return values
 
 
 def _categories(cells: pd.Series) -> npt.NDArray[np.object_]:

@@ -146,7 +146,7 @@ class MetricFunction:
             raise MetricUntrusted(
                 f"the metric {self.name} is code ({self.file}), and no search of yours on this machine recorded it: "
                 f"its stored values are shown, and nothing is computed by it. Read the run's metric.py, then give "
-                f"--trust-metric; or name another metric"
+                f"--trust-metric; thresholds and compare take another metric by --metric"
             )
 
     def _function(self) -> Callable[..., object]:

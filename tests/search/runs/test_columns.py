@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,30 @@ def test_columns_of_cases_in_several_columns_of_images_and_of_new_ones(project: 
     seen = with_columns(images, {"age": "number"}, project.folder / "train.csv", "image", case)
     assert seen.columns is not None
     assert seen.columns.values["age"].tolist() == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("cells", "part"),
+    [
+        ({"age": ["1", "nan"], "sex": ["f", "m"]}, "are no numbers (first: 'nan' in data row 2)"),
+        ({"age": ["1", "inf"], "sex": ["f", "m"]}, "are no numbers (first: 'inf' in data row 2)"),
+    ],
+)
+def test_numbers_that_are_none_are_named(project: Project, cells: dict[str, list[str]], part: str) -> None:
+    images = find_images(project.folder / "images", None, "image")
+    frame = pd.DataFrame({"image": images.ids[:2], **cells})
+    frame.to_csv("ages.csv", index=False)
+    with pytest.raises(InputError, match=re.escape(part)):
+        with_columns(images, {"age": "number", "sex": "category"}, Path("ages.csv"), "image")
+
+
+def test_two_rows_of_an_image_and_images_without_a_row(project: Project) -> None:
+    images = find_images(project.folder / "images", None, "image")
+    stem = images.ids[0].rpartition(".")[0]
+    pd.DataFrame({"image": [images.ids[0], stem], "age": ["1", "2"]}).to_csv("ages.csv", index=False)
+    with pytest.raises(InputError, match="has several rows of 1 images, with other values"):
+        with_columns(images, {"age": "number"}, Path("ages.csv"), "image")
+    pd.DataFrame({"image": [images.ids[0], images.ids[0]], "age": ["1", "1"]}).to_csv("ages.csv", index=False)
+    found = with_columns(images, {"age": "number"}, Path("ages.csv"), "image")
+    assert found.columns is not None
+    assert found.columns.unknown.tolist() == [False] + [True] * (len(images.ids) - 1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import typer
 
@@ -154,7 +155,11 @@ def _with_columns(images: NewImages, ensembles: Ensembles, request: PredictReque
         )
         return images
     case = None if images.cases is None else _case_columns(ensembles, request.images)
-    return with_columns(images, kinds, table, request.id_column, case, _encoding(ensembles))
+    found = with_columns(images, kinds, table, request.id_column, case, _encoding(ensembles))
+    if found.columns is not None and (unknown := np.flatnonzero(found.columns.unknown)).size:
+        first = images.judged[int(unknown[0])]
+        note(f"{table}: {unknown.size} of {len(images.judged)} have none of {', '.join(kinds)} there (first: {first})")
+    return found
 
 
 def _encoding(ensembles: Ensembles) -> str | None:
