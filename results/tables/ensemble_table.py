@@ -91,7 +91,8 @@ def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:
     gain = ensemble.get("gain")
     if gain is not None and math.isfinite(gain):
         helps = gain > 0 if direction == "max" else gain < 0
-        text.append(f"  gain {gain:+#.4g}", style="green" if helps else "yellow")
+        word = "gain" if direction == "max" else "less is better:"
+        text.append(f"  {word} {gain:+#.4g}", style="green" if helps else "yellow")
         if ensemble.get("gain_interval"):
             low, high = ensemble["gain_interval"]
             text.append(f"  [{low:+.4f}, {high:+.4f}]")

@@ -9,19 +9,21 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import Mode
 from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
 from foldtune.results.tables.formatting import metric_text, number_text
 from foldtune.results.tables.leaderboard_table import BEST_STYLE, metric_column
 
 
-def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int, tuned: Collection[str] = ()) -> Group:
+def refit_table(rows: Sequence[Mapping[str, Any]], goal: Goal, top: int, tuned: Collection[str] = ()) -> Group:
     """Return the first ``top`` rows {trial_id, before, tuned, fitted, postprocess}, which come best first.
 
     ``tuned`` holds the ids of trials that were evaluated with tuned post-processing for this metric: they cannot gain.
     """
     table = Table(box=None, pad_edge=False)
-    for column in ("trial", "before", "cross-fitted", "gain", "on its own rows"):
+    change = "gain" if goal.mode == "max" else "less is better"
+    for column in ("trial", "before", "cross-fitted", change, "on its own rows"):
         table.add_column(column, justify="left" if column == "trial" else "right")
     best = rows[0]["tuned"] if rows else None
     for row in rows[:top]:
@@ -33,7 +35,7 @@ def refit_table(rows: Sequence[Mapping[str, Any]], metric: str, top: int, tuned:
             f"{gain:+.4f}",
             Text(metric_text(row["fitted"]), style="dim"),
         )
-    parts: list[Group | Text] = [titled(f"{metric}, post-processing refitted", table)]
+    parts: list[Group | Text] = [titled(f"{goal.metric}, post-processing refitted", table)]
     if len(rows) == 1:
         parts.append(Text(postprocess_text(rows[0]["postprocess"]), style="dim"))
     if already := _already_tuned([str(row["trial_id"]) in tuned for row in rows[:top]]):

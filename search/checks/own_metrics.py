@@ -19,7 +19,7 @@ from foldtune.search.config.schema import SearchConfig
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.user_metrics.costs import COST, Costs, cost_labels
 from foldtune.trainers.user_metrics.function import MetricFunction
-from foldtune.trainers.user_metrics.task import UserMetric, with_metrics
+from foldtune.trainers.user_metrics.task import UserMetric, stored_costs, with_metrics
 from foldtune.wording import first_few, unknown
 
 _DELIMITERS = (",", ";", "\t")
@@ -83,12 +83,23 @@ def read_costs(search: SearchConfig, task: Task) -> Costs | None:
 
 
 def cost_note(search: SearchConfig, task: Task) -> tuple[str, ...]:
-    """Return the line on the order of a matrix, which only numbers stand in."""
-    if search.costs is None:
+    """Return lines on the order of a matrix, which only numbers stand in, and on mistakes cheaper than the truth.
+
+    Raises:
+        InputError: all costs of each class are the same, so that no prediction is better than another.
+    """
+    if search.costs is None or (rows := stored_costs(task)) is None:
         return ()
     a_case = "; a case costs the sum over its labels" if cost_labels(task) == ("off", "on") else ""
     names = first_few(cost_labels(task), 20)
-    return (f"search.costs: a row a true class, a column a predicted one, in the order {names}{a_case}",)
+    lines = [f"search.costs: a row a true class, a column a predicted one, in the order {names}{a_case}"]
+    costs = np.array(rows)
+    if (costs == costs[:, :1]).all():
+        raise InputError("search.costs: each class costs the same whatever is predicted; a mistake has to cost more")
+    if len(odd := np.flatnonzero(costs.min(axis=1) < np.diag(costs))):
+        cheaper = first_few([cost_labels(task)[row] for row in odd], 10)
+        lines.append(f"search.costs: another class costs less than the true one, of {cheaper}")
+    return tuple(lines)
 
 
 def try_metric(task: Task, targets: npt.NDArray[np.generic], folds: npt.NDArray[np.int64], metric: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 import annotated_types
@@ -27,7 +27,14 @@ BOUNDS = (
 def describe(detail: ErrorDetails) -> str:
     """Return one problem as `key.path: what is wrong and what is valid`."""
     loc = tuple(map(str, detail["loc"]))
-    return f"{'.'.join(loc)}: {_reason(detail, loc)}"
+    return f"{'.'.join(_from_one(loc))}: {_reason(detail, loc)}"
+
+
+def _from_one(loc: tuple[str, ...]) -> Iterator[str]:
+    """Yield the parts of a key path; of a list of sections the place in it, from 1 on."""
+    for place, part in enumerate(loc):
+        is_place = part.isdigit() and place > 1 and Ellipsis in get_args(_field(loc[:place]).annotation)
+        yield str(int(part) + 1) if is_place else part
 
 
 def _reason(detail: ErrorDetails, loc: tuple[str, ...]) -> str:
@@ -102,7 +109,8 @@ def _type(field: FieldInfo) -> Any:
 def _expected(field: FieldInfo) -> str:
     kind = _type(field)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return f"a mapping of keys ({', '.join(kind.model_fields)})"
+        keys = f"a mapping of keys ({', '.join(kind.model_fields)})"
+        return f"a list, each {keys}" if Ellipsis in get_args(field.annotation) else keys
     noun = NOUNS.get(kind) or ("a mapping of keys" if get_args(kind)[:1] == (str,) else "text")
     limits = [
         f"{sign} {getattr(limit, name)}"

@@ -40,7 +40,7 @@ class Columns:
     def unknown(self) -> Array:
         """Whether each of the rows (N,) has no value in any of the columns."""
         missing = (np.isnan(each) if each.dtype.kind == "f" else each == "" for each in self.values.values())
-        return np.all(list(missing), axis=0)
+        return np.asarray(np.all(list(missing), axis=0))
 
     def select(self, rows: Array | slice) -> Columns:
         """Return the columns of some rows: indices, a mask (N,) or a slice."""

@@ -123,7 +123,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "label": ({"target_map": {"other c0": "c0", "other c1": "C1_", "unsure": None}}, "did you mean 'c1'?"),
     "name": ({"target_map": {"othr c0": "c0", "*": "c1"}}, "'othr c0', which no row has; did you mean 'other c0'?"),
     "table": ({"table": "gone.csv"}, "data.extra.1: "),
-    "weight": ({"weight": 0}, "data.extra.0.weight"),
+    "weight": ({"weight": 0}, "data.extra.1.weight"),
     "key": ({"weigth": 1}, "weigth"),
     "file": ({"table": "train.csv", "images": "images", "target_map": None}, "12 images are training rows, too"),
 }
@@ -135,6 +135,12 @@ def test_what_is_refused_is_named(outside: Any, foldtune: Command, name: str) ->
     code, _, err = foldtune("validate", outside.config({"data.extra": [entry(**changes)]}))
     assert code == 2
     assert message in " ".join(err.split())
+
+
+def test_entries_are_a_list(outside: Any, foldtune: Command) -> None:
+    code, _, err = foldtune("validate", outside.config({"data.extra": entry()}))
+    assert code == 2
+    assert "data.extra: must be a list, each a mapping of keys (table, images, target_map, weight), not" in err
 
 
 def test_a_weight_of_the_space_needs_such_rows(outside: Any, foldtune: Command) -> None:

@@ -63,6 +63,11 @@ def test_costs_are_what_is_optimised_where_no_metric_is_named(project: Project) 
     assert "cost" in checked(project, {"search.costs": COSTS}).task.metrics
 
 
+def test_a_mistake_that_costs_less_than_the_truth_is_a_line(project: Project) -> None:
+    notes = checked(project, {"search.costs": [[0, 1, 1], [-1, 0, 1], [1, 1, 0]]}).notes
+    assert any("another class costs less than the true one, of c1" in each for each in notes)
+
+
 @pytest.mark.parametrize("form", ["named", "plain", "semicolons"])
 def test_costs_of_a_csv_are_in_the_order_of_its_labels(project: Project, form: str) -> None:
     order = {"named": "210", "plain": "012", "semicolons": "120"}[form]
@@ -81,6 +86,10 @@ def test_costs_of_a_csv_are_in_the_order_of_its_labels(project: Project, form: s
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        (
+            {"search.costs": [[0, 0, 0]] * 3, "search.metric": "cost"},
+            "search.costs: each class costs the same whatever",
+        ),
         ({"search.costs": [[0, 1], [5, 0]]}, "search.costs: the matrix: 2 rows of 2; the task multiclass needs 3 rows"),
         ({"search.costs": [[0, "a"]]}, "search.costs: must be rows of numbers, as [[0, 1], [5, 0]], or a CSV"),
         ({"search.costs": 5}, "search.costs: must be rows of numbers"),

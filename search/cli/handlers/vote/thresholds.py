@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from foldtune.results.runs.ranking import Goal
 from foldtune.results.tables.refit_table import refit_table, sweep_table
 from foldtune.search.assess.held_out import best_trial
 from foldtune.search.assess.refit import check_metric, refit, tuned_trials
@@ -41,7 +42,8 @@ def refit_trials(
         for target, run in runs.items():
             heading(target)
             of = metric or run.goal.metric
-            output().print(refit_table(rows[target], of, top, tuned_trials(run, of)))
+            goal = Goal(of, run.task.metrics[of])
+            output().print(refit_table(rows[target], goal, top, tuned_trials(run, of)))
 
 
 def _refit(run: Run, metric: str | None, trial: str | None, *, save: bool) -> list[dict[str, Any]]:
