@@ -1,14 +1,13 @@
-"""What the user stated, what was found out and only the user can decide, and the findings as commented YAML."""
+"""What the user stated, what was found out, and what only the user can decide."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foldtune.errors import InputError
-from foldtune.yaml import dump_yaml
 
 
 @dataclass(frozen=True)
@@ -51,53 +50,6 @@ class Undecided(InputError):
     def __init__(self, what: str, flag: str, choices: Sequence[str] = ()) -> None:
         shown = f": {', '.join(choices[:12])}{', …' if len(choices) > 12 else ''}" if choices else ""
         super().__init__(f"{what}{shown}; decide by {flag}")
-
-
-_COLUMN = 60
-"""Column at which short lines' comments begin."""
-
-
-def write_page(title: str, findings: Sequence[Finding]) -> str:
-    """Return the YAML; the sections of key paths are mappings, and each reason is a comment.
-
-    >>> print(write_page("two", [Finding("name", "a", "of the folder"), Finding("data.target", "dx")]))
-    # two
-    name: a                                                     # of the folder
-    data:
-      target: dx
-    <BLANKLINE>
-    """
-    lines = [f"# {line}" for line in title.splitlines()]
-    open_parts: list[str] = []
-    for finding in findings:
-        *parts, key = finding.key.split(".")
-        pairs = enumerate(zip(parts, open_parts, strict=False))
-        shared = next((n for n, (a, b) in pairs if a != b), min(len(parts), len(open_parts)))
-        lines += ["  " * depth + f"{flow(parts[depth])}:" for depth in range(shared, len(parts))]
-        open_parts = parts
-        text = "  " * len(parts) + f"{flow(key)}: {flow(finding.value)}"
-        lines.append(f"{text:<{_COLUMN}}# {finding.why}" if finding.why else text)
-    return "\n".join(lines) + "\n"
-
-
-def flow(value: Any) -> str:
-    """Return a plain value as YAML on one line.
-
-    >>> flow({"choice": ["a", "no", 1e-3]})
-    "{choice: [a, 'no', 0.001]}"
-    """
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_inside(key)}: {flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_inside(each) for each in value) + "]"
-    return dump_yaml({"k": value}).removeprefix("k:").strip()
-
-
-def _inside(value: Any) -> str:
-    """Return a value inside a flow collection, where some characters need quotes that need none elsewhere."""
-    text = flow(value)
-    plain = isinstance(value, str) and text[:1] not in "'\""
-    return f"'{text}'" if plain and set(text) & set(",[]{}:#") else text
 
 
 def in_sections(findings: Sequence[Finding]) -> list[Finding]:

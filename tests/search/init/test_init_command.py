@@ -14,7 +14,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from foldtune.search.init.findings import Stated, write_page
+from foldtune.search.init.findings import Stated
+from foldtune.search.init.page import write_page
 from foldtune.search.init.propose import propose
 
 Command = Callable[..., tuple[int, str, str]]

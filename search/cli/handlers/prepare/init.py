@@ -9,7 +9,8 @@ from foldtune.errors import InputError
 from foldtune.files import whole_file
 from foldtune.search.cli.terminal import note, output
 from foldtune.search.config.targets import split_targets
-from foldtune.search.init.findings import Stated, flow, write_page
+from foldtune.search.init.findings import Stated
+from foldtune.search.init.page import flow, write_page
 from foldtune.search.init.propose import propose
 from foldtune.search.runs.target_checks import check_config
 from foldtune.yaml import parse_yaml
