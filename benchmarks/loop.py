@@ -15,7 +15,8 @@ from benchmarks.images import Images
 from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.loading.tta import Normalize
 from foldtune.trainers.networks.models import input_stats
-from foldtune.trainers.optim.optimizers import build_optimizer, choose_precision
+from foldtune.trainers.optim.optimizers import build_optimizer
+from foldtune.trainers.optim.precision import choose_precision
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.network import create_model

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,7 @@ _RANKED = 40_000
 Index = npt.NDArray[np.int64]
 
 
-def found_at(
-    groups: Index, first: Index, second: Index, values: npt.NDArray[np.generic], precision: float
-) -> tuple[int, int]:
+def found_at(groups: Index, first: Index, second: Index, values: npt.NDArray[Any], precision: float) -> tuple[int, int]:
     """Return how many pairs of one group the longest ranking of a precision has, and its length; ties go together."""
     right = np.cumsum(groups[first] == groups[second])
     ends = np.append(values[1:] != values[:-1], True)
@@ -61,7 +60,7 @@ def main() -> None:
     grey = read_pictures([rows.paths[row] for row in decoded[use]], rows.data, 1, None).grey
     details = near_pairs(grey)
     order = np.argsort(-details.similarity, kind="stable")
-    ways = {
+    ways: dict[str, tuple[Index, Index, npt.NDArray[Any]]] = {
         "hash alone": by_hash(grey),
         "hash and details": (details.first[order], details.second[order], details.similarity[order]),
         "embeddings": nearest_pairs(np.concatenate(parts, axis=1)[use], _RANKED),

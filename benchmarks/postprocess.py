@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def _compare_grid(plan: Plan, task: Task, scores: MappedScores, targets: npt.NDA
     whole = scores[:]
     fits = [_seconds(lambda: task.fit_postprocess(whole, targets, METRIC)) for _ in range(3)]
     pairs = [(whole[:, label], targets[:, label]) for label in range(plan.grid_labels)]
-    grids = [_seconds(lambda pair=pair: _grid(*pair)) for pair in pairs]
+    grids = [_seconds(partial(_grid, *pair)) for pair in pairs]
     fit, grid = statistics.median(fits), plan.labels * statistics.median(grids)
     return Figure(
         "exact thresholds over a grid of 101 with scikit-learn, one core",
