@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foldtune.search.runs.dataset import Labelled
+    from foldtune.search.data.dataset import Labelled
     from foldtune.trainers.fitting.fit import EpochReport
 
 
@@ -24,7 +24,7 @@ class Trainings:
 
     def fit(self, number: int, report: Callable[[EpochReport], None] = lambda report: None) -> None:
         """Repeat the training of trial `number` in this process."""
-        from foldtune.search.runs.dataset import open_once
+        from foldtune.search.data.dataset import open_once
         from foldtune.trainers.fitting.fit import Fit, TrainSpec
         from foldtune.trainers.tasks.parsing import parse_settings
 

@@ -19,7 +19,7 @@ from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.stored_json import require
 from foldtune.search.assess.stored_estimate import check_estimate, check_lengths, check_trial_scores
-from foldtune.search.runs.dataset import read_labels
+from foldtune.search.data.dataset import read_labels
 from foldtune.search.runs.postprocessing import JudgedScores, own_postprocess
 from foldtune.search.runs.run import Run, open_run
 from foldtune.search.runs.stored_task import read_task

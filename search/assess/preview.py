@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.results.exports.contact_sheet import ColumnGroup, Row, Sheet
-from foldtune.search.runs.dataset import image_plan
+from foldtune.search.data.dataset import image_plan
 from foldtune.search.runs.validation import Checked
 from foldtune.trainers.components import Component
 from foldtune.trainers.loading.augment import Augmentation, build_augmentation

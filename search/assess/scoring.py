@@ -13,9 +13,9 @@ import pandas as pd
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError
 from foldtune.ids import match_ids
-from foldtune.search.runs.label_forms import label_reading, target_form
+from foldtune.search.data.label_forms import label_reading, target_form
+from foldtune.search.data.rows import read_rows
 from foldtune.search.runs.postprocessing import own_postprocess
-from foldtune.search.runs.rows import read_rows
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import as_lazy

@@ -16,8 +16,8 @@ from foldtune.results.exports.submission import write_submission
 from foldtune.results.storage.files import read_npz, write_csv
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.sweep import Source, SweepResult
+from foldtune.search.data.dataset import read_unlabelled
 from foldtune.search.predict.tables import submission_frame
-from foldtune.search.runs.dataset import read_unlabelled
 from foldtune.search.runs.digests import same_test_rows
 from foldtune.search.runs.postprocessing import reduction_of_trial
 from foldtune.search.runs.run import Run

@@ -17,8 +17,8 @@ from foldtune.search.audit.columns import seen_shift_notes
 from foldtune.search.audit.duplicates import in_order
 from foldtune.search.audit.findings import ALIKE, ONE_GROUP, Finding, scope_of
 from foldtune.search.audit.rows import AuditRows
+from foldtune.search.data.dataset import ImagePlan, image_plan
 from foldtune.search.predict.members import member_id
-from foldtune.search.runs.dataset import ImagePlan, image_plan
 from foldtune.search.runs.run import Run
 from foldtune.trainers.images.cache import ImageSource
 from foldtune.trainers.images.preprocess import ImagePreprocessing

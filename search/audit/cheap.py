@@ -11,7 +11,7 @@ from foldtune.search.audit.findings import SHARED, Finding, scope_of
 from foldtune.search.audit.hashing import SIDE
 from foldtune.search.audit.pictures import Pictures, grey_of, is_one_colour
 from foldtune.search.audit.rows import AuditRows, joined_rows
-from foldtune.search.runs.dataset import Labelled
+from foldtune.search.data.dataset import Labelled
 from foldtune.search.runs.run import Run
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.images.sources import ImageSource

@@ -17,9 +17,9 @@ from foldtune.errors import DataError, InputError
 from foldtune.search.assess.preview import label_texts
 from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.runs.dataset import read_labelled, read_labels, read_unlabelled
-from foldtune.search.runs.given_splits import split_rows, with_given_number
-from foldtune.search.runs.rows import read_rows
+from foldtune.search.data.dataset import read_labelled, read_labels, read_unlabelled
+from foldtune.search.data.given_splits import split_rows, with_given_number
+from foldtune.search.data.rows import read_rows
 from foldtune.search.runs.run import Run, rows_of_run
 from foldtune.trainers.data.readers import Part
 from foldtune.trainers.data.table import Table

@@ -13,13 +13,13 @@ from foldtune.cluster.resources import TrialResources
 from foldtune.errors import WorkError
 from foldtune.results.runs.ranking import finalists
 from foldtune.search.config.schema import EnsembleConfig
+from foldtune.search.data.columns import labelled_columns
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.metadata import describe
 from foldtune.search.ensemble.plan import RACE_FOLDS, Candidate
 from foldtune.search.ensemble.racing import MIN_FINALISTS, Dropped, drop_weak
 from foldtune.search.ensemble.sources import JudgedRows, Source
 from foldtune.search.ensemble.submission import drop_object_arrays, write_test_rows
-from foldtune.search.runs.columns import labelled_columns
 from foldtune.search.runs.postprocessing import common_postprocess
 from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate

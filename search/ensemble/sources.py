@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from foldtune.errors import InputError
 from foldtune.results.storage.paths import StorePath, address
-from foldtune.search.runs.dataset import Labelled, Progress, read_unlabelled
+from foldtune.search.data.dataset import Labelled, Progress, read_unlabelled
+from foldtune.search.data.pixel_notes import pixel_notes
 from foldtune.search.runs.digests import check_test_rows
-from foldtune.search.runs.pixel_notes import pixel_notes
 from foldtune.search.runs.run import Run, reopen_labelled
 from foldtune.search.voting.evaluation import differing
 from foldtune.search.workers.fold_model import FoldWork

@@ -14,11 +14,11 @@ from foldtune.results.exports.submission import arrange_submission, read_sample,
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.checks.sample import target_part
 from foldtune.search.checks.submission_form import submission_form
+from foldtune.search.data.columns import submitted_columns
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.plan import Candidate
 from foldtune.search.predict.box_files import box_form, submission_bytes
 from foldtune.search.predict.tables import finite_rows, submission_frame, submission_image_sizes
-from foldtune.search.runs.columns import submitted_columns
 from foldtune.search.runs.postprocessing import own_postprocess
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.estimate import EnsembleCombiner, Member

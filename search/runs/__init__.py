@@ -1,1 +1,1 @@
-"""One checked run and its data; groups of runs; look-up by name."""
+"""One checked run; groups of runs; look-up by name."""

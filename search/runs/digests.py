@@ -21,7 +21,7 @@ from foldtune.results.runs.digests_file import read_digests, write_digests
 from foldtune.results.runs.identity import RunIdentity, read_identity, write_identity
 from foldtune.results.runs.records import FINISHED
 from foldtune.results.runs.store import RunStore
-from foldtune.search.runs.dataset import Labelled
+from foldtune.search.data.dataset import Labelled
 from foldtune.trainers.data.contents import read_contents
 from foldtune.trainers.data.table import Table
 

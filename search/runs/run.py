@@ -26,10 +26,10 @@ from foldtune.results.storage.paths import StorePath, as_path
 from foldtune.search.config.data_section import DATA_PATHS, DataConfig
 from foldtune.search.config.loading import check
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.runs.dataset import Labelled, Progress, image_plan, read_labels
+from foldtune.search.data.dataset import Labelled, Progress, image_plan, read_labels
+from foldtune.search.data.given_splits import drawn_again, split_rows
+from foldtune.search.data.pixel_notes import pixel_notes
 from foldtune.search.runs.digests import TEST, TRAIN, check_unchanged, digest_rows, summary
-from foldtune.search.runs.given_splits import drawn_again, split_rows
-from foldtune.search.runs.pixel_notes import pixel_notes
 from foldtune.search.runs.stored_task import read_task, resolve_goal
 from foldtune.search.runs.trusted_metrics import own_function, record_metric, with_trusted_metrics
 from foldtune.search.runs.validation import Checked

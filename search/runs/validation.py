@@ -29,9 +29,9 @@ from foldtune.search.checks.trainability import check_trainable
 from foldtune.search.config.loading import FormError, check, read_raw
 from foldtune.search.config.metric_file import metric_file
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.runs.columns import check_columns
-from foldtune.search.runs.dataset import read_labelled, read_unlabelled
-from foldtune.search.runs.given_splits import split_rows, with_given_number
+from foldtune.search.data.columns import check_columns
+from foldtune.search.data.dataset import read_labelled, read_unlabelled
+from foldtune.search.data.given_splits import split_rows, with_given_number
 from foldtune.search.voting.combiner import check_voting
 from foldtune.spaces import Space
 from foldtune.trainers.data.table import Table

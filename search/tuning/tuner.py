@@ -25,10 +25,10 @@ from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.secrets import expanded
+from foldtune.search.data.dataset import Labelled
 from foldtune.search.faults.head_monitor import head_monitor, listens
 from foldtune.search.faults.watchdog import Watchdog
 from foldtune.search.faults.worker_deaths import WorkerRetryPolicy, memory_deaths, noted_cause
-from foldtune.search.runs.dataset import Labelled
 from foldtune.search.tuning.asha import FIFO, ResumableASHA
 from foldtune.search.tuning.monitor import Monitor, Observer, SearchState
 from foldtune.search.tuning.recorder import Recorder, stored_trial

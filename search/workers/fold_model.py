@@ -24,7 +24,7 @@ from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import copy_whole, is_file, read_locally, remove_file, save_file
 from foldtune.results.storage.paths import StorePath, address, as_path
-from foldtune.search.runs.dataset import open_once
+from foldtune.search.data.dataset import open_once
 from foldtune.search.workers.training import TrialWork, agrees, has_labels, is_made_of, settings_digest, train_fold
 from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.fitting.evaluator import Evaluator

@@ -17,7 +17,7 @@ from foldtune.results.runs.records import EpochRow, Scores
 from foldtune.results.runs.trial_dir import FitDir, TrialDir
 from foldtune.results.storage.files import json_text, read_locally, save_file
 from foldtune.results.storage.paths import StorePath
-from foldtune.search.runs.dataset import Labelled, open_once
+from foldtune.search.data.dataset import Labelled, open_once
 from foldtune.search.runs.digests import changed_labels
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.fitting.fit import EpochReport, Fit, TrainSpec

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.results.runs.ensemble_dir import FoldDir
-from foldtune.search.runs.dataset import ImagePlan
+from foldtune.search.data.dataset import ImagePlan
 from foldtune.trainers.arrays.lazy import concatenate, sum_rows
 from foldtune.trainers.data.table import Table
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from foldtune.search.config.loading import load_config
-from foldtune.search.runs.dataset import open_once
+from foldtune.search.data.dataset import open_once
 from foldtune.search.runs.resuming import extend
 from foldtune.search.runs.run import new_store, open_run, start_run
 from foldtune.search.runs.validation import check_run

@@ -11,7 +11,7 @@ from PIL import Image
 
 from foldtune.errors import InputError
 from foldtune.search.config.data_section import DataConfig
-from foldtune.search.runs.dataset import read_labelled
+from foldtune.search.data.dataset import read_labelled
 
 
 def data(folder: Path, labels: list[str], **options: Any) -> DataConfig:

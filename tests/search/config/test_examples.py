@@ -10,7 +10,7 @@ import pytest
 from foldtune.search.assess.gates import CLASS_FIGURES, evaluate_gates, parse_gates
 from foldtune.search.config.loading import load_config
 from foldtune.search.config.targets import read_targets
-from foldtune.search.runs.dataset import read_labelled
+from foldtune.search.data.dataset import read_labelled
 from foldtune.search.runs.target_checks import check_targets
 from foldtune.search.runs.validation import check_file, check_space
 from foldtune.spaces import Space, list_presets

@@ -11,8 +11,8 @@ import pytest
 from scipy.special import softmax
 
 from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.search.data.dataset import ImagePlan
 from foldtune.search.ensemble.members import StoredMember
-from foldtune.search.runs.dataset import ImagePlan
 from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.images.preprocess import ImagePreprocessing

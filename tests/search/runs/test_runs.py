@@ -16,7 +16,7 @@ from PIL import Image
 from foldtune.errors import InputError, RunBusy, RunExists, RunNotFound
 from foldtune.search.cli.handlers.search.search import SearchRequest
 from foldtune.search.config.loading import load_config
-from foldtune.search.runs.dataset import Labelled
+from foldtune.search.data.dataset import Labelled
 from foldtune.search.runs.resuming import extend
 from foldtune.search.runs.run import Run, new_store, open_run, reopen_labelled, start_run
 from foldtune.search.runs.validation import check_run

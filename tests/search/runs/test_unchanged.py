@@ -18,7 +18,7 @@ from foldtune.results.runs.digests_file import read_digests
 from foldtune.results.runs.identity import read_identity
 from foldtune.results.storage.files import read_json, write_json
 from foldtune.search.config.loading import load_config
-from foldtune.search.runs.dataset import Labelled
+from foldtune.search.data.dataset import Labelled
 from foldtune.search.runs.digests import check_test_rows
 from foldtune.search.runs.resuming import check_same
 from foldtune.search.runs.run import Run, new_store, open_run, reopen_labelled, start_run, with_data, with_paths

@@ -15,7 +15,7 @@ import torch
 
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import remove_tree
-from foldtune.search.runs.dataset import Labelled
+from foldtune.search.data.dataset import Labelled
 from foldtune.search.runs.run import open_run, reopen_labelled
 from foldtune.search.workers import training
 from foldtune.search.workers.fold_model import FoldJob, FoldWork, ensure_trained

@@ -16,8 +16,8 @@ import yaml
 from foldtune.errors import ProcessLost
 from foldtune.results.runs.store import RunStore
 from foldtune.search.config.loading import check
-from foldtune.search.runs.dataset import Labelled, image_plan, read_labelled
-from foldtune.search.runs.given_splits import split
+from foldtune.search.data.dataset import Labelled, image_plan, read_labelled
+from foldtune.search.data.given_splits import split
 from foldtune.search.workers.trainable import TRIAL_KEY, TrialTrainable
 from foldtune.search.workers.training import TrialWork
 

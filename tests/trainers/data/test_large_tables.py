@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from foldtune.search.cli.main import run
 from foldtune.search.config.loading import load_config
-from foldtune.search.runs.dataset import read_labelled
+from foldtune.search.data.dataset import read_labelled
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 config, before, start = load_config(Path(sys.argv[1])), peak(), time.process_time()
 task, table = read_labelled(config.data, config.task)

@@ -29,7 +29,7 @@ from foldtune.search.config.packaging import this_driver
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.secrets import expanded
 from foldtune.search.config.targets import TARGETS, TargetsFile, read_config_file
-from foldtune.search.runs.dataset import Labelled, image_plan
+from foldtune.search.data.dataset import Labelled, image_plan
 from foldtune.search.runs.group import RunGroup, reopen_group, starting_group
 from foldtune.search.runs.resuming import check_same, check_same_metrics, extend
 from foldtune.search.runs.run import Run, new_store, open_run, reopen_labelled, start_run, with_data, with_paths

@@ -20,6 +20,7 @@ from foldtune.search.checks.submission_form import submission_form
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.terminal import note
+from foldtune.search.data.pixel_notes import one_colour_notes
 from foldtune.search.predict.box_files import BoxForm, form_for, table_bytes
 from foldtune.search.predict.case_columns import CaseColumns
 from foldtune.search.predict.drawing import Drawing, start_drawing
@@ -34,7 +35,6 @@ from foldtune.search.predict.new_images import (
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.search.predict.tables import combine_target_predictions, combine_target_submissions
 from foldtune.search.runs.group import find_ensembles
-from foldtune.search.runs.pixel_notes import one_colour_notes
 from foldtune.trainers.images.reading import image_suffixes
 
 Ensembles = Mapping[str | None, StoredEnsemble]

@@ -15,10 +15,10 @@ from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED
 from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig
-from foldtune.search.runs.extra import extra_notes, with_extra
-from foldtune.search.runs.given_splits import given_by, named_by_key
-from foldtune.search.runs.label_forms import check_marked, label_reading, marks_notes, target_form
-from foldtune.search.runs.rows import layout_of, read_rows
+from foldtune.search.data.extra import extra_notes, with_extra
+from foldtune.search.data.given_splits import given_by, named_by_key
+from foldtune.search.data.label_forms import check_marked, label_reading, marks_notes, target_form
+from foldtune.search.data.rows import layout_of, read_rows
 from foldtune.trainers.data.joined import with_validation
 from foldtune.trainers.data.readers import Source
 from foldtune.trainers.data.table import Table, read_table, rows_of_split

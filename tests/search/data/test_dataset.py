@@ -11,8 +11,8 @@ import pytest
 
 from foldtune.errors import InputError
 from foldtune.search.config.loading import load_config
-from foldtune.search.runs.dataset import Labelled, image_plan, open_once, read_labelled
-from foldtune.search.runs.given_splits import split
+from foldtune.search.data.dataset import Labelled, image_plan, open_once, read_labelled
+from foldtune.search.data.given_splits import split
 
 
 @pytest.fixture

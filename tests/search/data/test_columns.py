@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from foldtune.errors import InputError
+from foldtune.search.data.columns import labelled_columns
 from foldtune.search.predict.case_columns import CaseColumns
 from foldtune.search.predict.new_images import NewImages, find_images, with_columns
-from foldtune.search.runs.columns import labelled_columns
 from foldtune.search.runs.validation import check_file
 from tests.search.conftest import Project
 

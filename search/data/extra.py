@@ -10,8 +10,8 @@ from foldtune.errors import DataError
 from foldtune.results.tables.formatting import counted
 from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.extra_section import ExtraRows
-from foldtune.search.runs.label_forms import label_reading, marked_ids
-from foldtune.search.runs.rows import layout_of, read_rows
+from foldtune.search.data.label_forms import label_reading, marked_ids
+from foldtune.search.data.rows import layout_of, read_rows
 from foldtune.trainers.data import joined
 from foldtune.trainers.data.table import Table, read_table
 from foldtune.trainers.tasks import Task

@@ -1,0 +1,1 @@
+"""Rows, labels, columns, folds and decoded images of one configuration."""
