@@ -20,7 +20,7 @@ from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.stored_json import require
 from foldtune.search.assess.stored_estimate import check_estimate, check_lengths, check_trial_scores
 from foldtune.search.data.dataset import read_labels
-from foldtune.search.runs.postprocessing import JudgedScores, own_postprocess
+from foldtune.search.runs.postprocessing import judged_scores, own_postprocess
 from foldtune.search.runs.run import Run, open_run
 from foldtune.search.runs.stored_task import read_task
 from foldtune.search.runs.trusted_metrics import with_trusted_metrics
@@ -101,7 +101,7 @@ def of_trial(run: Run, trial_id: str) -> HeldOut:
     if record is None or stored is None or stored.targets is None:
         raise InputError(f"trial {trial_id} of run {run.store.name!r} has no stored scores")
     check_trial_scores(run.task, stored, trial.scores_path)
-    judged = JudgedScores.of(run.task, stored)
+    judged = judged_scores(run.task, stored)
     groups = groups_of(groups_by_id(run), stored.ids[judged.rows])
     if run.goal.metric in run.task.tunable_metrics:
         splits = make_splits(run.task.strata(judged.targets), groups)
@@ -109,7 +109,8 @@ def of_trial(run: Run, trial_id: str) -> HeldOut:
     else:
         scores, predictions = judged.predict(own_postprocess(run, record, stored))
     name = f"{run.store.name}, trial {trial_id}"
-    return HeldOut(name, run.task, run.goal.metric, judged.ids, judged.targets, scores, predictions, groups)
+    ids = stored.ids if judged.cases is None else judged.cases.names
+    return HeldOut(name, run.task, run.goal.metric, ids, judged.targets, scores, predictions, groups)
 
 
 def of_ensemble(directory: EnsembleDir, name: str, data: Path | None = None) -> HeldOut:

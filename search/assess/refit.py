@@ -15,7 +15,7 @@ from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.search.assess.held_out import groups_by_id, groups_of
 from foldtune.search.assess.stored_estimate import check_trial_scores
-from foldtune.search.runs.postprocessing import JudgedScores
+from foldtune.search.runs.postprocessing import judged_scores
 from foldtune.search.runs.run import Run
 from foldtune.search.runs.stored_task import resolve_goal
 from foldtune.search.voting.evaluation import metric_of
@@ -62,7 +62,7 @@ class _Job:
         if stored is None or stored.targets is None:
             return None
         check_trial_scores(self.task, stored, directory.scores_path)
-        judged = JudgedScores.of(self.task, stored)
+        judged = judged_scores(self.task, stored)
         splits = make_splits(self.task.strata(judged.targets), groups_of(self.groups, stored.ids[judged.rows]))
 
         def value(answers: tuple[npt.NDArray[Any], npt.NDArray[Any]]) -> float:

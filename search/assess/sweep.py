@@ -13,7 +13,7 @@ import numpy.typing as npt
 from foldtune.errors import InputError, RunCorrupt
 from foldtune.search.assess.stored_estimate import check_trial_scores
 from foldtune.search.predict.stored_ensemble import StoredEnsemble
-from foldtune.search.runs.postprocessing import JudgedScores, reduction_of_trial
+from foldtune.search.runs.postprocessing import judged_scores, reduction_of_trial
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.estimate import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import as_lazy
@@ -148,7 +148,7 @@ def trial_source(run: Run, trial_id: str) -> Source:
     if stored is None or stored.targets is None:
         raise InputError(f"trial {trial_id} of run {run.store.name!r} has no stored scores")
     check_trial_scores(run.task, stored, trial.scores_path)
-    judged = JudgedScores.of(run.task, stored)
+    judged = judged_scores(run.task, stored)
     scores = judged.scores(reduction_of_trial(run, stored, trial_id))
     return Source(f"trial {trial_id}", run.task, [scores], judged.targets)
 

@@ -7,21 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from foldtune.errors import TrialFailed
 from foldtune.trainers.arrays.types import Mode
 from foldtune.trainers.data.folds import make_splits
 from foldtune.trainers.fitting.fit_types import Best, FoldData, Logits
-from foldtune.trainers.postprocess.case_scores import Cases, reduction_of
+from foldtune.trainers.fitting.judged_scores import JudgedScores
 from foldtune.trainers.settings import TUNED
 from foldtune.trainers.tasks.base import Predictions, Scores, Task
-from foldtune.trainers.tasks.crossfit import (
-    by_reduction,
-    cross_fitted_cases,
-    cross_fitted_predictions,
-    cross_fitted_score,
-)
 
 
 class Evaluator:
@@ -40,9 +33,7 @@ class Evaluator:
 
     def __init__(self, task: Task, data: FoldData, metric: str, postprocess: Mapping[str, Any] | str) -> None:
         self.metric, self.mode = metric, task.mode(metric)
-        self._task, self._postprocess = task, postprocess
-        self._data = data
-        self._cases = None if data.cases is None else Cases.of(data.cases[data.valid_rows])
+        self._task, self._data, self._postprocess = task, data, postprocess
 
     def metrics(self, logits: Logits, epoch: int) -> dict[str, float]:
         """Return every metric of the logits (N_valid, …); `epoch` is for messages.
@@ -52,32 +43,15 @@ class Evaluator:
         """
         if np.issubdtype(logits.dtype, np.floating) and not np.isfinite(logits).all():
             raise TrialFailed(f"validation logits are not finite after epoch {epoch}; the lr may be too high")
-        scores, predictions = self._answers(self._task.scores(logits))
-        metrics = self._task.evaluate(scores, predictions, self._targets)
+        judged = self._judged(logits)
+        if isinstance(self._postprocess, str):
+            answers = self._cross_fitted(judged)
+        else:
+            answers = judged.predict(self._postprocess)
+        metrics = self._task.evaluate(*answers, judged.targets)
         if not math.isfinite(metrics[self.metric]):
             raise TrialFailed(f"{self.metric} is {metrics[self.metric]} after epoch {epoch}")
         return metrics
-
-    def _answers(self, scores: Scores) -> tuple[Scores, Predictions]:
-        """Return scores and predictions of what is judged: the validation rows, or their cases."""
-        if self._cases is None:
-            return scores, self.predictions(scores)
-        if isinstance(self._postprocess, str):
-            return self._fitted_cases(scores)
-        how = reduction_of(self._postprocess)
-        scores = self._cases.reduce(scores, how, exclusive=self._task.exclusive_classes)
-        return scores, self.predictions(scores)
-
-    def _fitted_cases(self, scores: Scores) -> tuple[Scores, Predictions]:
-        assert self._cases is not None
-        reduced = by_reduction(self._task, scores, self._cases)
-        return cross_fitted_cases(self._task, reduced, self._targets, self.metric, self._splits)
-
-    def predictions(self, scores: Scores) -> Predictions:
-        """Return predictions of what is judged; TUNED post-processing is never fitted on the rows it predicts."""
-        if isinstance(self._postprocess, str):
-            return cross_fitted_predictions(self._task, scores, self._targets, self.metric, self._splits)
-        return self._task.predict(scores, self._postprocess)
 
     def evaluate(self, logits: Logits, epoch: int, best: Best | None) -> tuple[dict[str, float], Best]:
         """Return the metrics of the logits (N_valid, …) of an epoch, and the best epoch so far. Raises as `metrics`."""
@@ -90,29 +64,22 @@ class Evaluator:
 
     def tuned(self, logits: Logits, metrics: Mapping[str, float]) -> float:
         """Return the metric with cross-fitted post-processing; `metrics` are those of the same logits."""
-        fixed = self.metric not in self._task.tunable_metrics and self._cases is None
+        fixed = self.metric not in self._task.tunable_metrics and self._data.cases is None
         if fixed or self._postprocess == TUNED:
             return metrics[self.metric]
-        scores = self._task.scores(logits)
-        if self._cases is not None:
-            return self._task.evaluate(*self._fitted_cases(scores), self._targets)[self.metric]
-        return cross_fitted_score(self._task, scores, self._targets, self.metric, self._splits)
+        judged = self._judged(logits)
+        return self._task.evaluate(*self._cross_fitted(judged), judged.targets)[self.metric]
 
-    @property
-    def _splits(self) -> npt.NDArray[np.int64]:
-        """Splits of what is judged for cross-fitting; rows of a group stay together."""
-        groups = None if self._data.groups is None else self._data.groups[self._judged_rows]
-        return make_splits(self._task.strata(self._targets), groups)
+    def _judged(self, logits: Logits) -> JudgedScores:
+        """Return what is judged of the logits (N_valid, …): the validation rows, or their cases."""
+        rows, cases = self._data.valid_rows, self._data.cases
+        scores, targets = self._task.scores(logits), self._data.targets[rows]
+        return JudgedScores.of(self._task, scores, targets, None if cases is None else cases[rows])
 
-    @property
-    def _targets(self) -> npt.NDArray[Any]:
-        return self._data.targets[self._judged_rows]
-
-    @property
-    def _judged_rows(self) -> npt.NDArray[np.int64]:
-        """Rows that are judged: those of validation, of a case its first."""
-        rows = self._data.valid_rows
-        return rows if self._cases is None else rows[self._cases.first]
+    def _cross_fitted(self, judged: JudgedScores) -> tuple[Scores, Predictions]:
+        """Return scores and predictions by post-processing fitted on other splits, in which groups stay together."""
+        groups = None if self._data.groups is None else self._data.groups[self._data.valid_rows[judged.rows]]
+        return judged.cross_fitted(self.metric, make_splits(self._task.strata(judged.targets), groups))
 
 
 def _is_better(value: float, best: float, mode: Mode) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from foldtune.results.runs.records import Scores
-from foldtune.search.runs.postprocessing import JudgedScores
+from foldtune.search.runs.postprocessing import judged_scores
 from foldtune.search.runs.validation import check_file
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.fitting.fit_types import FoldData
@@ -110,9 +110,9 @@ def test_a_trial_is_judged_by_cases(project: Any) -> None:
         metrics = Evaluator(task, data, "macro_f1", {"case_reduce": how}).metrics(logits, 1)
         by_hand = task.evaluate(of_cases.to_numpy(), of_cases.to_numpy().argmax(axis=1), targets.to_numpy())
         assert metrics == pytest.approx(by_hand)
-        stored = Scores(table.ids, logits, table.targets, 1, table.cases)
-        judged = JudgedScores.of(task, stored)
-        assert judged.ids.tolist() == of_cases.index.tolist()
+        judged = judged_scores(task, Scores(table.ids, logits, table.targets, 1, table.cases))
+        assert judged.cases is not None
+        assert judged.cases.names.tolist() == of_cases.index.tolist()
         assert np.allclose(judged.scores(how), of_cases)
     tuned = Evaluator(task, data, "macro_f1", "tuned")
     assert 0 <= tuned.metrics(logits, 1)["macro_f1"] <= 1

@@ -157,7 +157,7 @@ def test_no_fit_has_seen_a_row_of_a_group_that_it_predicts(way: str) -> None:
     data = FoldData(None, targets, np.arange(rows).astype(str), np.arange(0), np.arange(rows), groups)
     evaluator = Evaluator(task, data, "balanced_accuracy", "tuned" if way == "tuned" else {})
     if way == "tuned":
-        evaluator.predictions(numbers)
+        evaluator.metrics(numbers, 1)
     else:
         evaluator.tuned(numbers, {"balanced_accuracy": 0.0})
     assert len(task.fits) == len(task.predicted) == 5
