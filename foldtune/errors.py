@@ -65,7 +65,7 @@ class MetricFailed(InputError):
 
 
 class MetricUntrusted(InputError):
-    """A stored metric is code, and no search of this user recorded it."""
+    """A stored metric is code that no search of this user recorded, or that is not the one of its run."""
 
 
 class SettingsError(FoldtuneError):

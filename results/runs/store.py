@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from foldtune.errors import RunCorrupt, RunExists, RunNotFound, TrialNotFound
+from foldtune.errors import MetricUntrusted, RunCorrupt, RunExists, RunNotFound, TrialNotFound
 from foldtune.files import is_temporary
 from foldtune.paths import is_inside, join_stored
 from foldtune.results.runs.ensemble_dir import EnsembleDir
@@ -187,12 +187,16 @@ class RunStore:
         write_bytes_atomic(self.metric_path, source.encode())
 
     def read_metric(self) -> str | None:
-        """Return the stored file of metrics as text, which is not run; None where there is none. Raises RunCorrupt."""
+        """Return the stored file of metrics as text, which is not run; None where there is none.
+
+        Raises:
+            MetricUntrusted: it is no text, so not what was stored.
+        """
         raw = read_bytes(self.metric_path)
         try:
             return None if raw is None else raw.decode()
         except UnicodeDecodeError:
-            raise RunCorrupt(f"{self.metric_path} is no text in UTF-8") from None
+            raise MetricUntrusted(f"{self.metric_path} is no text in UTF-8") from None
 
     def write_folds(self, ids: npt.NDArray[np.str_], folds: npt.NDArray[np.int64]) -> None:
         """Store the fold (from 0) of each row: ids (N,), folds (N,). Raises StorageError."""

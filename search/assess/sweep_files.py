@@ -13,11 +13,12 @@ import pandas as pd
 
 from foldtune.errors import InputError, RunCorrupt
 from foldtune.results.exports.submission import write_submission
-from foldtune.results.storage.files import read_npz, write_csv
+from foldtune.results.storage.files import read_npz, write_bytes_atomic, write_csv
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.sweep import Source, SweepResult
 from foldtune.search.data.dataset import read_unlabelled
-from foldtune.search.predict.tables import submission_frame
+from foldtune.search.predict.box_files import box_form, submission_bytes
+from foldtune.search.predict.tables import submission_frame, submission_image_sizes
 from foldtune.search.runs.digests import same_test_rows
 from foldtune.search.runs.postprocessing import reduction_of_trial
 from foldtune.search.runs.run import Run
@@ -130,17 +131,23 @@ def write_submissions(
 ) -> list[Path]:
     """Write a submission for each setting, each whole, and `settings.csv`, which lists them with their metrics.
 
+    Boxes stand in a file of the form in which they came, too, as in the folder of an ensemble.
+
     Raises:
         SubmissionError, DataError: ids or columns that are not those of the sample.
         StorageError: the folder cannot be written.
     """
     ids, member_scores = test
     paths = [folder / name for name in _names([str(each.setting) for each in swept])]
+    data = run.config.data
+    form, sizes = box_form(source.task, data), submission_image_sizes(source.task, data, ids)
     for done, (each, path) in enumerate(zip(swept, paths, strict=True), start=1):
         scores, predictions = source.answer(each.setting, member_scores)
-        frame = submission_frame(source.task, run.config.data, ids, scores, predictions, metric=run.goal.metric)
-        named = {"id_column": frame.columns[0], "encoding": run.config.data.encoding}
-        write_submission(frame, path, run.config.data.sample_submission, **named)
+        frame = submission_frame(source.task, data, ids, scores, predictions, metric=run.goal.metric)
+        write_submission(frame, path, data.sample_submission, id_column=frame.columns[0], encoding=data.encoding)
+        if form is not None and sizes is not None:
+            boxes = submission_bytes(form, data, ids, predictions, sizes, list(frame.columns))
+            write_bytes_atomic(path.with_suffix(form.suffix), boxes)
         progress(done, len(swept))
     rows = [{"file": path.name, **each.setting.values, **each.metrics} for each, path in zip(swept, paths, strict=True)]
     write_csv(folder / "settings.csv", pd.DataFrame(rows))

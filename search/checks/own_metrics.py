@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
-from foldtune.csv_files import read_csv
+from foldtune.csv_files import REPEATED, csv_dialect, read_csv, read_text
 from foldtune.errors import DataError, InputError
 from foldtune.results.runs.ranking import Goal
 from foldtune.search.config.metric_file import metric_file
@@ -21,8 +21,6 @@ from foldtune.trainers.user_metrics.costs import COST, Costs, cost_labels
 from foldtune.trainers.user_metrics.function import MetricFunction
 from foldtune.trainers.user_metrics.task import UserMetric, stored_costs, with_metrics
 from foldtune.wording import first_few, unknown
-
-_DELIMITERS = (",", ";", "\t")
 
 
 def read_metric(search: SearchConfig) -> MetricFunction | None:
@@ -125,25 +123,36 @@ def _table(path: Path, labels: tuple[str, ...]) -> list[list[object]]:
         DataError: no table, or other labels than the task's.
     """
     frame = read_csv(path)  # which words what is wrong with a file
-    if len(frame.columns) == len(labels) and len(frame) == len(labels) - 1:
+    if isinstance(_number(frame.columns[0]), float):  # else it is empty, or names what stands below it
         return [[_number(cell) for cell in row] for row in _cells(path)]
+    if repeated := frame.attrs[REPEATED]:
+        raise DataError([f"{path}: its columns have {first_few(repeated)} more than once"])
     columns = [canonical_text(str(name)) for name in frame.columns[1:]]
-    rows = [canonical_text(str(name)) for name in frame.iloc[:, 0]]
+    rows = [canonical_text(str(name)) for name in frame.iloc[:, 0].fillna("")]
+    wrong = [_mismatch(names, labels, where) for names, where in ((columns, "columns"), (rows, "rows"))]
+    if problems := [f"{path}: {text}" for text in wrong if text]:
+        raise DataError(problems)
     wanted = [canonical_text(name) for name in labels]
-    for names, where in ((columns, "columns"), (rows, "rows")):
-        if sorted(names) != sorted(wanted):
-            found = first_few(names) or "none"
-            raise DataError([f"{path}: its {where} are {found}; they must be the labels {first_few(labels, 20)}"])
     cells = frame.iloc[:, 1:].to_numpy(dtype=object)
     order, across = [rows.index(name) for name in wanted], [columns.index(name) for name in wanted]
     return [[_number(cells[row, column]) for column in across] for row in order]
 
 
+def _mismatch(names: Sequence[str], labels: Sequence[str], where: str) -> str:
+    """Return how the names of a table's rows or columns differ from the labels, "" where they do not."""
+    wanted = {canonical_text(label): label for label in labels}
+    strange = [name for name in names if name not in wanted]
+    lacking = [label for name, label in wanted.items() if name not in names]
+    twice = [label for name, label in wanted.items() if names.count(name) > 1]
+    found = [f"its {where} lack {first_few(lacking)}"] if lacking else []
+    found += [unknown(f"class in its {where}:", strange[0], labels)] if strange else []
+    found += [f"its {where} have {first_few(twice)} more than once"] if twice else []
+    return "; ".join(found)
+
+
 def _cells(path: Path) -> list[list[str]]:
-    text = path.read_text(encoding="utf-8-sig")
-    first = text.partition("\n")[0]
-    delimiter = next((each for each in _DELIMITERS if each in first), ",")
-    return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    lines = csv.reader(io.StringIO(read_text(path)), delimiter=csv_dialect(path).delimiter)
+    return [row for row in lines if row]
 
 
 def _number(cell: object) -> object:

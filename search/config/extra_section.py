@@ -13,6 +13,11 @@ from foldtune.search.config.section import Section, usable_path
 MAX_WEIGHT = 100.0
 
 
+def prefix_of(number: int) -> str:
+    """Return what stands before the ids of an entry of `data.extra`, numbered from 1: its files may be called alike."""
+    return f"extra{number}/"
+
+
 class ExtraRows(Section):
     """Rows that lie in every training part and in no fold that judges."""
 

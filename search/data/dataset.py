@@ -17,7 +17,8 @@ from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig
 from foldtune.search.data.extra import extra_notes, with_extra
 from foldtune.search.data.given_splits import given_by, named_by_key
-from foldtune.search.data.label_forms import check_marked, label_reading, marks_notes, target_form
+from foldtune.search.data.label_forms import label_reading, target_form
+from foldtune.search.data.marks import check_marked, marks_notes
 from foldtune.search.data.rows import layout_of, read_rows
 from foldtune.trainers.data.joined import with_validation
 from foldtune.trainers.data.readers import Source
@@ -153,7 +154,7 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         table = read_labels(data, task, source)
         labels = (*text.notes, *rules.notes(text.frame, data.train), *table.notes, *task.label_notes(kept))
         notes = (*source.notes, *labels, *extra_notes(data, task, table), *_page_notes(data, task, kept, table))
-        table = replace(table, notes=(*notes, *marks_notes(data, table)))
+        table = replace(table, notes=(*notes, *marks_notes(data, task, trained)))
     except DataError as error:
         # What else is wrong with the table is worth knowing too.
         problems = [named_by_key(data, text) for text in error.problems]

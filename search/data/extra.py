@@ -9,18 +9,14 @@ import numpy as np
 from foldtune.errors import DataError
 from foldtune.results.tables.formatting import counted
 from foldtune.search.config.data_section import DataConfig
-from foldtune.search.config.extra_section import ExtraRows
-from foldtune.search.data.label_forms import label_reading, marked_ids
+from foldtune.search.config.extra_section import ExtraRows, prefix_of
+from foldtune.search.data.label_forms import label_reading
+from foldtune.search.data.marks import marked_rows
 from foldtune.search.data.rows import layout_of, read_rows
 from foldtune.trainers.data import joined
 from foldtune.trainers.data.table import Table, read_table
 from foldtune.trainers.tasks import Task
 from foldtune.wording import first_few
-
-
-def prefix_of(number: int) -> str:
-    """Return what stands before the ids of an entry of `data.extra`, numbered from 1: its files may be called alike."""
-    return f"extra{number}/"
 
 
 def with_extra(data: DataConfig, task: Task, table: Table, *, merge: bool = True) -> Table:
@@ -61,7 +57,7 @@ def _read(data: DataConfig, task: Task, entry: ExtraRows, prefix: str, *, merge:
     source = read_rows(data, task, entry.table)
     group, case = (name if name in source.frame else None for name in (data.group, data.case_column))
     layout = replace(layout_of(data, source, group), case_column=case, split_column=source.split_column)
-    marked = frozenset(name.removeprefix(prefix) for name in marked_ids(data) if name.startswith(prefix))
+    marked = frozenset(name.removeprefix(prefix) for name in marked_rows(data).rows if name.startswith(prefix))
     reading = replace(label_reading(data, task), rare=None, marked=marked)
     if entry.target_map is not None:
         reading = replace(reading, mapping=entry.target_map)

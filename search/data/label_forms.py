@@ -1,46 +1,15 @@
-"""How the configuration has labels read: their form in the table, the rules for them, and rows that are left out."""
+"""How the configuration has labels read: their form in the table, and the rules for them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import DataConfig
-from foldtune.trainers.data.exclude import EXCLUDED, read_marked
+from foldtune.search.data.marks import marked_rows
 from foldtune.trainers.data.labels import RareLabels
-from foldtune.trainers.data.table import Table
 from foldtune.trainers.data.target_forms.label_text import SEPARATORS, LabelReading, TargetForm
 from foldtune.trainers.data.target_forms.list_text import is_list
 from foldtune.trainers.tasks import Task
-
-
-def check_marked(data: DataConfig) -> None:
-    """Raise InputError where the table of marks is gone, or not one."""
-    if data.exclude is not None and not data.exclude.is_file():
-        raise InputError(f"data.exclude: {data.exclude}: no such file")
-    marked_ids(data)
-
-
-def marked_ids(data: DataConfig) -> frozenset[str]:
-    """Return the ids of marked rows; none where the table is gone, as for a run that has its rows already.
-
-    Raises:
-        InputError: what is wrong with the table.
-    """
-    if data.exclude is None or not data.exclude.is_file():
-        return frozenset()
-    try:
-        return read_marked(data.exclude)
-    except DataError as error:
-        raise InputError([f"data.exclude: {text}" for text in error.problems]) from None
-
-
-def marks_notes(data: DataConfig, table: Table) -> tuple[str, ...]:
-    """Return the line on marks that no row has."""
-    marked, found = len(marked_ids(data)), table.left_out.get(EXCLUDED, 0)
-    if found >= marked:
-        return ()
-    return (f"data.exclude: {marked} images are marked in {data.exclude}, {found} of them are rows of {data.train}",)
 
 
 def target_form(data: DataConfig, task: type[Task] | Task) -> TargetForm:
@@ -59,6 +28,5 @@ def label_reading(data: DataConfig, task: type[Task] | Task) -> LabelReading:
     """Return the steps from the labels of a table to what the task encodes."""
     known = task.trained_names if isinstance(task, Task) else None
     rare = RareLabels(data.min_rows, known) if data.min_rows > 1 else None
-    return LabelReading(
-        target_form(data, task), data.target_map, data.on_missing, rare, marked_ids(data), data.image_column
-    )
+    marked = marked_rows(data).rows
+    return LabelReading(target_form(data, task), data.target_map, data.on_missing, rare, marked, data.image_column)

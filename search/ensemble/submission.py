@@ -104,6 +104,14 @@ def _check_finite(run: Run, ids: npt.NDArray[np.str_], scores: Array) -> None:
         )
 
 
+def column_notes(run: Run, combiner: EnsembleCombiner, ids: npt.NDArray[np.str_]) -> tuple[str, ...]:
+    """Return the line on columns of the rows to submit (T,) that training does not cover, none without any."""
+    if combiner.stacker is None:
+        return ()
+    columns = submitted_columns(run.config.data, run.task, ids.tolist())
+    return () if columns is None else combiner.stacker.beyond(columns)
+
+
 def drop_object_arrays(arrays: dict[str, Array]) -> dict[str, Array]:
     """Return the arrays that can be stored without pickle; predictions of a task may be object arrays."""
     return {name: values for name, values in arrays.items() if values.dtype != object}

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
 from foldtune.errors import InputError
+from foldtune.ids import match_ids
 from foldtune.paths import check_not_read, is_inside, leads_out
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.checks.submission_form import id_column_of
@@ -125,6 +126,15 @@ def _files(table: Path, folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
     return located.paths
 
 
+def _numbered(folder: Path, names: Sequence[str], paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the files (N,) of names; an integer that names none may be the number of a single file, 7 of 007.png."""
+    absent = [name for name, path in zip(names, paths, strict=True) if name.isdigit() and not path.exists()]
+    if not absent:
+        return tuple(paths)
+    found = match_ids(absent, (path.relative_to(folder).as_posix() for path in read_folder(folder)[0]))
+    return tuple(folder / found[name] if name in found else path for name, path in zip(names, paths, strict=True))
+
+
 def _writable(name: str) -> str:
     """Return a file's name, bytes of which are no UTF-8 written as \\xNN."""
     return os.fsencode(name).decode(errors="backslashreplace")
@@ -208,7 +218,7 @@ def sample_images(sample: Path, folder: Path, id_column: str = "image", encoding
     repeated = sorted({name for name, times in Counter(names).items() if times > 1})
     if repeated:
         raise InputError(f"{sample}: {len(repeated)} images are in it more than once (first: {repeated[0]})")
-    paths = _files(sample, folder, names)
+    paths = _numbered(folder, names, _files(sample, folder, names))
     check_inside(NewImages(tuple(names), paths), folder, sample)
     missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
     if missing:

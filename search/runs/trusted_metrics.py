@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from foldtune.errors import InputError, RunCorrupt
+from foldtune.errors import InputError, MetricUntrusted
 from foldtune.home import remember, remembered
 from foldtune.results.runs.store import RunStore
 from foldtune.trainers.tasks import Task
@@ -42,7 +42,7 @@ def with_trusted_metrics(task: Task, store: RunStore) -> Task:
     """Return a stored run's task, its function unlocked where this user trusts the run's copy of the file.
 
     Raises:
-        RunCorrupt: the copy is not the file that the run was started with.
+        MetricUntrusted: the copy is not the file that the run was started with.
     """
     own = metrics_of(task)
     return with_metrics(task, [_unlocked(each, store) for each in own]) if own else task
@@ -69,4 +69,4 @@ def _unlocked(metric: UserMetric, store: RunStore) -> UserMetric:
     try:
         return metric.unlocked(source)
     except InputError as error:
-        raise RunCorrupt(f"{store.metric_path}: {error}") from None
+        raise MetricUntrusted(f"{store.metric_path}: {error}; put that file back, or remove the copy") from None

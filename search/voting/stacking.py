@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit, softmax
 
+from foldtune.results.tables.formatting import counted
 from foldtune.search.voting.columns import Columns, Features, Kind, features_from_dict, fit_features
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.data.folds import make_splits
@@ -65,6 +66,11 @@ class Stacker:
             values[:, outputs] = np.einsum("nf,of->no", inputs, self.coefficients[outputs], optimize=False)
         values += self.intercepts
         return np.asarray(softmax(values, axis=1) if _is_exclusive(task) else expit(values).reshape(shape))
+
+    def beyond(self, columns: Columns) -> tuple[str, ...]:
+        """Return the line on numbers and categories that the rows of the fit did not have, none without any."""
+        found = "; ".join(filter(None, (each.beyond(columns) for each in self.features)))
+        return (f"columns that training does not cover, of {counted(len(columns), 'row')}: {found}",) if found else ()
 
     def fits(self, task: Task, members: int) -> bool:
         """Return whether it is one of so many members' scores of this task."""

@@ -37,6 +37,8 @@ def folder(foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callabl
         table["dose"] = [f"{value:.2f}" for value in rng.random(len(table))]
         table.loc[::7, "dose"] = ""
         table["pen"] = rng.choice(["fine", "broad"], len(table))
+        if name == "test":
+            table.loc[1, "dose"], table.loc[2, "pen"] = "9.5", "quill"
         table.to_csv(folder / f"digits/{name}.csv", index=False)
     (folder / "metrics.py").write_text(FILE)
     labels = sorted(pd.read_csv(folder / "digits/train.csv", dtype=str)["label"].unique())
@@ -75,13 +77,16 @@ def test_trials_ensemble_and_predictions(folder: Path, foldtune_in: Callable[...
 def test_the_stacker_votes_and_predicts_with_columns_of_a_csv(folder: Path, foldtune_in: Callable[..., Any]) -> None:
     done = foldtune_in(folder, "ensemble", "mine", "--voting", "stack", "--format", "json")
     described = json.loads(done.stdout)
+    assert "to submit: columns that training does not cover" in done.stderr
     assert described["voting"] == "stack"
     assert [each["name"] for each in described["stacker"]["columns"]] == ["dose", "pen"]
     stored = RunStore(folder / "runs/mine").ensemble.read_test()
     assert stored is not None
     by_id = dict(zip(stored["ids"].tolist(), stored["scores"], strict=True))
     predict = ("predict", "mine", "digits/test.csv", "--images", "digits/images", "--output", "predictions.csv")
-    foldtune_in(folder, *predict)
+    noted = " ".join(foldtune_in(folder, *predict).stderr.split())
+    assert "dose of 1 row beyond 0 to" in noted
+    assert "pen of 1 row ('quill') counts as no category" in noted
     labels = described["task"]["labels"]
     found = pd.read_csv(folder / "predictions.csv", dtype={"image": str}).set_index("image")
     own = found.loc[list(by_id), [f"score_{label}" for label in labels]].to_numpy()

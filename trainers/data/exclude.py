@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,22 @@ EXCLUDED = "a mark in data.exclude"
 """Reason for which marked rows are left out."""
 
 
+@dataclass(frozen=True)
+class Marked:
+    """Ids of the rows that are marked, in their canonical form.
+
+    Attributes:
+        rows: those to leave out.
+        submitted: those of rows to submit, which stay.
+    """
+
+    rows: frozenset[str] = frozenset()
+    submitted: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.rows | self.submitted)
+
+
 def without_marked(
     frame: pd.DataFrame, id_column: str, marked: frozenset[str], source: Path | str
 ) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -35,8 +52,8 @@ def without_marked(
     return frame[kept].reset_index(drop=True), {EXCLUDED: int((~kept).sum())}
 
 
-def read_marked(path: Path) -> frozenset[str]:
-    """Return the ids, in their canonical form, of the rows that are marked; those of rows to submit are not among them.
+def read_marked(path: Path) -> Marked:
+    """Return which rows are marked.
 
     A mark is one of `MARKS` in any case; a cell of `NO_MARKS` is none.
 
@@ -52,5 +69,7 @@ def read_marked(path: Path) -> frozenset[str]:
         shown = first_few([shortened(repr(mark)) for mark in strange])
         raise DataError([f"{path}: column '{MARK}' holds {shown}; mark a row with x, and leave others empty"])
     sets = frame[SET].tolist() if SET in frame else ["train"] * len(frame)
-    rows = zip(frame[IMAGE].astype(str), marks, sets, strict=True)
-    return frozenset(canonical_text(name) for name, mark, of in rows if mark in MARKS and of != "test")
+    names = map(canonical_text, frame[IMAGE].astype(str))
+    marked = [(name, of) for name, mark, of in zip(names, marks, sets, strict=True) if mark in MARKS]
+    submitted = frozenset(name for name, of in marked if of == "test")
+    return Marked(frozenset(name for name, of in marked if of != "test"), submitted)

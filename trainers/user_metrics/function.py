@@ -12,8 +12,10 @@ import linecache
 import math
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -30,6 +32,13 @@ MAX_BYTES = 1 << 20
 """Size of a file of metrics."""
 _FORMS = "(targets, scores) or (targets, predictions), and labels where it needs their names"
 _MODES = ("max", "min")
+_NO_FUNCTIONS: tuple[tuple[Callable[[object], bool], str], ...] = (
+    (inspect.isclass, "a class"),
+    (inspect.iscoroutinefunction, "a coroutine function (async def)"),
+    (inspect.isasyncgenfunction, "a generator function (async def with yield)"),
+    (inspect.isgeneratorfunction, "a generator function (yield)"),
+)
+"""What can be called and never returns a number, with its name."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,11 @@ class MetricFunction:
         module = _module(source, file)
         function = vars(module).get(name)
         if not callable(function):
-            own = [key for key, each in vars(module).items() if inspect.isfunction(each) and not key.startswith("_")]
+            own = _own_functions(module)
             raise InputError(unknown(f"function of {file}:", name, own) if own else f"{file} has no function '{name}'")
+        for is_other, kind in _NO_FUNCTIONS:
+            if is_other(function):
+                raise InputError(f"{file}: {name} is {kind}; a metric is a function that returns a number")
         mode = getattr(function, "mode", "max")
         if mode not in _MODES:
             raise InputError(f"{file}: {name}.mode is {shortened(repr(mode))}; valid: {', '.join(_MODES)}")
@@ -108,11 +120,13 @@ class MetricFunction:
             result = function(**given)
         except (Exception, SystemExit) as error:
             raise MetricFailed(f"{self.file}:{self.name}{_described(error, self.file)}") from error
-        try:
-            return float(cast("Any", result))
-        except (TypeError, ValueError):
+        value = _number(result)
+        if value is None:
+            if inspect.iscoroutine(result):
+                result.close()  # or Python warns that it was never awaited
             found = shortened(" ".join(repr(result).split()))
-            raise MetricFailed(f"{self.file}:{self.name}: returned {found}, which is no number") from None
+            raise MetricFailed(f"{self.file}:{self.name}: returned {found}, which is no number")
+        return value
 
     def fit(self, task: Task, scores: Scores, targets: Targets) -> dict[str, Any]:
         """The best post-processing that coordinate ascent finds on these rows; raises as `value`."""
@@ -158,6 +172,28 @@ class MetricFunction:
 def digest_of(source: str) -> str:
     """Return the SHA-256 of a file's content."""
     return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _number(result: object) -> float | None:
+    """Return a real number, or an array or tensor of no dimensions that holds one, as a float; None for others."""
+    if result is np.ma.masked:  # the mean of nothing, whose item is 0.0
+        return math.nan
+    if isinstance(result, bool):
+        return None
+    if isinstance(result, Real):
+        with suppress(OverflowError):
+            return float(result)
+    item = getattr(result, "item", None)
+    return _number(item()) if callable(item) and getattr(result, "shape", None) == () else None
+
+
+def _own_functions(module: ModuleType) -> list[str]:
+    """Return the names of the functions that a file defines; what it imports, and classes, are none of its own."""
+    return [
+        name
+        for name, each in vars(module).items()
+        if inspect.isfunction(each) and each.__module__ == module.__name__ and not name.startswith("_")
+    ]
 
 
 def _read(path: Path) -> str:

@@ -48,6 +48,7 @@ def test_copies_and_changed_pictures_are_named_with_where_they_lie(photos: Any, 
     code, out, err = foldtune("audit", config, "-o", "found", "--strict")
     assert code == 1, err
     assert "--strict: train and test, or two folds, share images" in err
+    assert "pairs: 2 train and test" in " ".join(err.split())
     found = table(photos, "found").set_index("other")
     assert found.loc["copy.png", ["finding", "image", "label", "other_label"]].tolist() == ["copy", first, "c0", "c2"]
     assert "labels differ" in found.loc["copy.png", "detail"]
@@ -143,8 +144,28 @@ def test_marks_that_no_row_has_are_counted(project: Any, foldtune: Command) -> N
     (project.folder / "marks.csv").write_text("\n".join(rows) + "\n")
     code, out, _ = foldtune("validate", project.config({"data.exclude": "marks.csv"}))
     assert code == 0
-    assert "2 images are marked in" in out
-    assert "1 of them are rows of" in " ".join(out.split())
+    assert f"1 mark of rows to submit, which stay: {project.rows[1][0]}" in " ".join(out.split())
+    assert "1 mark of images that are no rows: gone.png" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("mark", ["x", "1", "Yes", "TRUE"])
+def test_marks_are_found_in_every_table(project: Any, foldtune: Command, mark: str) -> None:
+    mixed = [*project.rows[::3], *project.rows[1::3], *project.rows[2::3]]
+    names = [name for name, _ in mixed]
+    tables = {"train.csv": mixed[:16], "valid.csv": mixed[16:20], "others.csv": mixed[20:22], "test.csv": mixed[22:]}
+    for name, rows in tables.items():
+        project.table(rows, name)
+    marked = [names[0], names[17], f"extra1/{names[20]}", names[23], names[2].replace(".", "_.")]
+    rows = [*(f"{name},{mark}" for name in marked), f"{names[1]},no", f"{names[3]},"]
+    (project.folder / "marks.csv").write_text("\n".join(["image,exclude", *rows]) + "\n")
+    changes = {"data.train": "train.csv", "data.valid": "valid.csv", "data.test": "test.csv"}
+    extra = {"data.extra": [{"table": "others.csv"}], "data.exclude": "marks.csv", "ensemble.folds": 1}
+    code, out, err = foldtune("validate", project.config({**changes, **extra}))
+    assert code == 0, err
+    text = " ".join(out.split())
+    assert "(3 rows left out: 3 with a mark in data.exclude)" in text
+    assert f"1 mark of rows to submit, which stay: {names[23]}" in text
+    assert f"1 mark of images that are no rows: {marked[-1]}; did you mean '{names[2]}'?" in text
 
 
 def test_a_stored_run_is_audited_in_its_own_folds(photos: Any, foldtune: Command) -> None:

@@ -364,6 +364,12 @@ def test_two_encoders_with_odd_labels_train_vote_and_submit(
         assert code == 0, err
     listed = pd.read_csv("nine/settings.csv")
     assert len(listed) == 9
+    for name in listed["file"]:
+        rows = pd.read_csv(Path("nine") / name, keep_default_na=False).set_index("image")["boxes"]
+        boxes = json.loads((Path("nine") / name).with_suffix(".json").read_text())
+        assert {image: len(each["boxes"]) for image, each in boxes.items()} == {
+            image: len(list(filter(None, text.split("|")))) for image, text in rows.items()
+        }
     assert set(pd.read_csv(Path("nine") / listed["file"][0])["image"]) == {"00.png", "01.png", "none.png"}
     code, _, err = foldtune("compare", "one/trials/0000", "two/trials/0000")
     assert code == 0, err

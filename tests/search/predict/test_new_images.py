@@ -98,6 +98,18 @@ def test_names_of_a_table_find_their_file_in_any_spelling(tmp_path: Path, writte
         assert images.paths[0].is_file()
 
 
+def test_integer_ids_of_a_sample_are_numbers_of_files(tmp_path: Path) -> None:
+    for name in ("0007.png", "deep/img/012.png", "1.png", "01.png", "0003.png"):
+        image(tmp_path / "new" / name)
+    (tmp_path / "sample.csv").write_text("image,label\n7,a\n12,a\n0003,a\n")
+    found = sample_images(tmp_path / "sample.csv", tmp_path / "new")
+    assert found.ids == ("7", "12", "0003")
+    assert [path.name for path in found.paths] == ["0007.png", "012.png", "0003.png"]
+    (tmp_path / "sample.csv").write_text("image,label\n001,a\n")  # of two files neither
+    with pytest.raises(InputError, match=r"1 of 1 images of .* are not there \(first: 001"):
+        sample_images(tmp_path / "sample.csv", tmp_path / "new")
+
+
 @pytest.mark.parametrize("name", ["pipe.png", "/dev/zero", "link.png"])
 def test_a_device_or_a_pipe_is_no_image(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / "pipe.png")

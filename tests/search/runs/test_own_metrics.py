@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from foldtune.errors import InputError, MetricUntrusted, RunCorrupt
+from foldtune.errors import InputError, MetricUntrusted
 from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.cli.handlers.search.search import SearchRequest, remote_search
@@ -84,6 +84,26 @@ def test_costs_of_a_csv_are_in_the_order_of_its_labels(project: Project, form: s
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("true,c0,c1\nc0,0,1\nc1,1,0\n", ["its columns lack c2", "its rows lack c2"]),
+        ("true,c0,c1,C2\nc0,0,1,1\nc1,1,0,1\nc2,1,1,0\n", ["its columns lack c2; unknown class", "did you mean 'c2'"]),
+        ("true,c0,c1,c2\nc0,0,1,1\nc1,1,0,1\n,1,1,0\n", ["its rows lack c2; unknown class in its rows: ''"]),
+        ("true,c0,c1,c2\nc0,0,1,1\nc1,1,0,1\nc1,1,1,0\n", ["its rows lack c2; its rows have c1 more than once"]),
+        ("true,c0,c1,c1\nc0,0,1,1\nc1,1,0,1\nc2,1,1,0\n", ["its columns have c1 more than once"]),
+        ("0,1\n5,0\n", ["2 rows of 2; the task multiclass needs 3 rows of 3 numbers"]),
+    ],
+)
+def test_a_table_of_costs_that_lacks_a_class_names_it(
+    project: Project, foldtune: Command, text: str, words: list[str]
+) -> None:
+    (project.folder / "costs.csv").write_text(text)
+    code, _, err = foldtune("validate", project.config({"search.costs": "costs.csv"}))
+    assert code == 2
+    assert all(each in " ".join(err.split()) for each in words), err
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         (
@@ -94,7 +114,7 @@ def test_costs_of_a_csv_are_in_the_order_of_its_labels(project: Project, form: s
         ({"search.costs": [[0, "a"]]}, "search.costs: must be rows of numbers, as [[0, 1], [5, 0]], or a CSV"),
         ({"search.costs": 5}, "search.costs: must be rows of numbers"),
         ({"search.costs": "none.csv"}, "none.csv"),
-        ({"search.costs": "other.csv"}, "its columns are label; they must be the labels c0, c1, c2"),
+        ({"search.costs": "other.csv"}, "its columns lack c0, c1, c2; unknown class in its columns: 'label'"),
         ({"search.metric": "cost"}, "search.metric: cost needs a matrix: give search.costs"),
         ({"search.metric": "metrics.py"}, "search.metric: a metric of your own is written FILE.py:FUNCTION"),
         ({"search.metric": "metric.py:hits"}, "did you mean 'metrics.py'"),
@@ -166,12 +186,16 @@ def test_another_user_runs_it_only_where_the_command_trusts_it(project: Project,
     assert own_function(opened(project).task).source is None
 
 
-def test_a_copy_that_was_changed_is_never_run(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("copy", "words"), [(b"raise SystemExit\n", "metrics.py is not the file that the metric"), (b"\xff", "no text")]
+)
+def test_a_copy_that_was_changed_is_never_run(project: Project, foldtune: Command, copy: bytes, words: str) -> None:
     (project.folder / "metrics.py").write_text(HITS)
-    started(project, OWN).metric_path.write_text("raise SystemExit\n")
-    for trust in (True, False):
-        with trusting_metrics(trust), pytest.raises(RunCorrupt, match="is not the file"):
-            opened(project)
+    started(project, OWN).metric_path.write_bytes(copy)
+    for trust in (["--trust-metric"], []):
+        code, _, err = foldtune("thresholds", "tiny", *trust)
+        assert code == 2
+        assert words in " ".join(err.split())
 
 
 def test_a_resumed_search_keeps_its_metric_and_its_costs(project: Project) -> None:

@@ -180,6 +180,33 @@ def test_no_row_is_judged_by_a_stacker_that_saw_its_label_or_its_columns() -> No
     assert (before[folds == 1] != after[folds == 1]).any()
 
 
+def test_beyond_the_numbers_of_training_nothing_is_extrapolated() -> None:
+    task = TASKS[0]
+    members, targets, columns = problem(task)
+    fitted, _ = fit_stacker(Objective(task, "loss", targets), members, columns)
+    stacker = Stacker.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    age = columns.values["age"]
+    ends = [np.nanmin(age), np.nanmax(age)]
+    at, beyond = (
+        stacker.scores(
+            task, [each[:2] for each in members], Columns({"age": np.array(ages), "sex": np.array(["f"] * 2)})
+        )
+        for ages in (ends, [-1e9, 1e9])
+    )
+    np.testing.assert_array_equal(at, beyond)
+    stored = fitted.to_dict()
+    del stored["columns"][0]["low"], stored["columns"][0]["high"]
+    before = Stacker.from_dict(stored)  # of an ensemble that was stored without them
+    np.testing.assert_array_equal(before.scores(task, members, columns), stacker.scores(task, members, columns))
+    assert before.to_dict() == stored
+    strange = Columns({"age": np.array([np.nan, 1e9, *ends]), "sex": np.array(["", "x", "y", "f"], dtype=object)})
+    assert stacker.beyond(columns) == before.beyond(columns) == ()
+    assert stacker.beyond(strange) == (
+        f"columns that training does not cover, of 4 rows: age of 1 row beyond {ends[0]:g} to {ends[1]:g} counts as "
+        "the nearer end; sex of 2 rows ('x', 'y') counts as no category, for fewer than 5 rows of training have it",
+    )
+
+
 def test_numbers_and_categories_become_features() -> None:
     numbers = NumberFeatures.fit("age", np.array([0.0, 10.0, 20.0, np.nan]))
     found = numbers.features(Columns({"age": np.array([20.0, np.nan])}))

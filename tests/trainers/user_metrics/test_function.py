@@ -21,6 +21,7 @@ from foldtune.trainers.user_metrics.task import stored_task, with_metrics
 
 FILE = '''\
 """Mine."""
+import numpy as np
 from sklearn.metrics import fbeta_score, roc_auc_score
 
 
@@ -52,8 +53,9 @@ def pair(targets, scores):
     return 1.0, 2.0
 
 
-def spoils(targets, scores):
-    targets[:] = 0
+def spoils(targets, scores, labels):
+    targets[:], scores[:] = 0, 0
+    labels.clear()
     return 0.5
 
 
@@ -66,6 +68,19 @@ class Wrong:
 
     def __call__(self, targets, scores):
         return 0.0
+
+
+class Pauc:
+    def __init__(self, targets, scores):
+        self.value = 0.5
+
+
+async def later(targets, scores):
+    return 0.5
+
+
+def course(targets, scores):
+    yield 0.5
 
 
 wrong = Wrong()
@@ -104,8 +119,43 @@ def test_it_is_called_by_the_names_of_its_arguments(file: Path) -> None:
 
 def test_the_users_arrays_are_copies(file: Path) -> None:
     targets, scores = rows()
-    binary(file, "spoils").metric_value("spoils", scores, scores > 0.5, targets)
-    assert targets.any()
+    before = targets.copy(), scores.copy()
+    task = binary(file, "spoils")
+    for _ in range(2):
+        assert task.metric_value("spoils", scores, scores > 0.5, targets) == 0.5
+    np.testing.assert_array_equal(targets, before[0])
+    np.testing.assert_array_equal(scores, before[1])
+    assert task.label_names == ("no", "yes")
+
+
+@pytest.mark.parametrize("returned", ["1", "np.float32(1)", "np.array(1.0)", "np.int64(1)", "Fraction(1)"])
+def test_a_number_of_any_kind_is_one(tmp_path: Path, returned: str) -> None:
+    text = f"import numpy as np\nfrom fractions import Fraction\n\ndef f(targets, scores):\n    return {returned}\n"
+    (tmp_path / "own.py").write_text(text)
+    value = binary(tmp_path / "own.py", "f").metric_value("f", np.ones(2), np.ones(2), np.ones(2))
+    assert (value, type(value)) == (1.0, float)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "returned",
+    [
+        *("'0.5'", "b'1'", "np.str_('1')", "None", "True", "np.bool_(True)", "1j", "10**400"),
+        *("np.array([0.5])", "[0.5]", "later()"),
+    ],
+)
+def test_what_is_no_number_is_refused(tmp_path: Path, returned: str) -> None:
+    text = "import numpy as np\n\nasync def later():\n    return 1\n\n"
+    (tmp_path / "own.py").write_text(f"{text}def f(targets, scores):\n    return {returned}\n")
+    with pytest.raises(MetricFailed, match=r"own\.py:f: returned .*, which is no number"):
+        binary(tmp_path / "own.py", "f").metric_value("f", np.ones(2), np.ones(2), np.ones(2))
+
+
+def test_only_functions_of_the_file_are_offered(file: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        MetricFunction.read(file, "fbeta_scor")
+    offered = "pauc, f2, misses, named, breaks, pair, spoils, strange, later, course"
+    assert str(raised.value) == f"unknown function of metrics.py: 'fbeta_scor'; valid: {offered}"
 
 
 def test_a_threshold_is_fitted_to_it(file: Path) -> None:
@@ -163,6 +213,9 @@ def test_its_errors_are_shown_as_its_own(file: Path) -> None:
         ("number", "unknown function of metrics.py: 'number'"),
         ("strange", r"strange\(y_true, y_score\): its arguments must be \(targets, scores\)"),
         ("wrong", "wrong.mode is 'up'; valid: max, min"),
+        ("Pauc", "Pauc is a class; a metric is a function that returns a number"),
+        ("later", r"later is a coroutine function \(async def\)"),
+        ("course", "course is a generator function"),
     ],
 )
 def test_what_is_no_metric_is_refused(file: Path, name: str, words: str) -> None:

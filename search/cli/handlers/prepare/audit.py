@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from foldtune.paths import check_output, safe_name
 from foldtune.results.tables.audit_table import audit_table
 from foldtune.results.tables.formatting import counted
 from foldtune.search.audit.audit import Audit, audit_rows
-from foldtune.search.audit.findings import ALIKE, BROKEN, COPY, DOUBTFUL, NEAR, ONE_COLOUR, TRUNCATED
+from foldtune.search.audit.findings import ALIKE, BROKEN, COPY, DOUBTFUL, NEAR, ONE_COLOUR, SHARED, TRUNCATED
 from foldtune.search.audit.output import check_unmarked, write_audit
 from foldtune.search.audit.rows import AuditRows, rows_of_config, rows_of_stored
 from foldtune.search.cli.display.progress import progress_bar
@@ -60,7 +61,7 @@ def audit_data(
         InputError: every problem of the tables, or a folder that holds marks.
         typer.Exit: with 1, where `strict` and train and test, or two folds, share an image.
     """
-    shared = 0
+    shared: Counter[str] = Counter()
     for subject in _subjects(source, override, storage, data):
         own = (folder or Path(f"{subject.name}-audit")) / safe_name(subject.target or "")
         check_output(own, is_folder=True, name="-o")
@@ -70,9 +71,10 @@ def audit_data(
         heading(subject.target)
         _show(audit)
         note(f"in {own}: {', '.join(path.name for path in write_audit(audit, own))}")
-        shared += len(audit.shared)
+        shared.update(map(audit.scope, audit.shared))
     if strict and shared:
-        note(f"--strict: train and test, or two folds, share images ({counted(shared, 'pair')})")
+        where = ", ".join(f"{shared[scope]} {scope}" for scope in SHARED if shared[scope])
+        note(f"--strict: train and test, or two folds, share images ({counted(shared.total(), 'pair')}: {where})")
         raise typer.Exit(1)
 
 

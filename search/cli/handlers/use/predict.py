@@ -159,6 +159,10 @@ def _with_columns(images: NewImages, ensembles: Ensembles, request: PredictReque
     if found.columns is not None and (unknown := np.flatnonzero(found.columns.unknown)).size:
         first = images.judged[int(unknown[0])]
         note(f"{table}: {unknown.size} of {len(images.judged)} have none of {', '.join(kinds)} there (first: {first})")
+    for target, each in ensembles.items():
+        stacker = each.combiner().stacker
+        for text in () if stacker is None or found.columns is None else stacker.beyond(found.columns):
+            note(text if target is None else f"{target}: {text}")
     return found
 
 

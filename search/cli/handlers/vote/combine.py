@@ -21,8 +21,9 @@ from foldtune.search.ensemble.build import Ensemble, build_ensemble
 from foldtune.search.ensemble.fold_tasks import Missing, ensure_all_trained
 from foldtune.search.ensemble.plan import choose_finalists
 from foldtune.search.ensemble.sources import Source, check_sources, open_source
-from foldtune.search.ensemble.submission import check_submission_format
+from foldtune.search.ensemble.submission import check_submission_format, column_notes
 from foldtune.search.runs.run import Run
+from foldtune.search.voting.combiner import EnsembleCombiner
 
 
 def combine(
@@ -82,10 +83,15 @@ def _build(runs: Sequence[Run], plan: EnsembleConfig, ray: RaySession) -> Ensemb
 
     try:
         with ray.ending_workers(), show_folds(console, [each.id for each in chosen], plan.folds) as watcher:
-            return build_ensemble(sources, plan, chosen, partial(ensure_all_trained, connect=connect), watcher)
+            built = build_ensemble(sources, plan, chosen, partial(ensure_all_trained, connect=connect), watcher)
     except KeyboardInterrupt:
         note("stopped; what is trained is kept: the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
+    if sources[0].test is not None:
+        combiner = EnsembleCombiner.from_dict(built.description)
+        for text in column_notes(runs[0], combiner, sources[0].test.ids):
+            note(f"to submit: {text}")
+    return built
 
 
 def note_unreadable(run: Run) -> None:
