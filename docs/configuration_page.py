@@ -66,7 +66,9 @@ SPACE = """## `space`
 A constant, or what to sample: `{choice: [a, b]}`, `{uniform: [low, high]}`, `{loguniform: [low, high]}`,
 `{int: [low, high]}`; the branches of a `choice` may bring parameters of their own, as
 `loss: {choice: {focal: {gamma: {uniform: [1, 3]}}, cross_entropy: null}}`. `preset: NAME` starts from one of those at
-the end, and your own keys replace its. Models start from **random weights** unless `pretrained: true` is given.
+the end, and your own keys replace its; so does `preset: ours.yaml`, a file with `space` and, where wanted,
+`description` and `tasks`. `foldtune init --from RUN --trial ID` writes a stored trial as a YAML.
+Models start from **random weights** unless `pretrained: true` is given.
 """
 
 

@@ -109,7 +109,7 @@ def preview(checked: Checked, rows: int, seed: int) -> Sheet:
     labels = label_texts(task, table.ids, table.targets)
     built = [variant.build(config.data.size) for variant in columns]
     shown = [
-        Row(label, name, (image, *(_augmented(each, image, (seed, place)) for each in built)))
+        Row(label, name, (image, *(augmented(each, image, (seed, place)) for each in built)))
         for place, (label, name, image) in enumerate(zip(labels, table.ids.tolist(), images, strict=True))
     ]
     height, width = config.data.size
@@ -120,8 +120,8 @@ def preview(checked: Checked, rows: int, seed: int) -> Sheet:
     )
 
 
-def _augmented(
-    augmentation: Augmentation | None, image: npt.NDArray[np.uint8], seed: tuple[int, int]
+def augmented(
+    augmentation: Augmentation | None, image: npt.NDArray[np.uint8], seed: tuple[int, ...]
 ) -> npt.NDArray[np.uint8]:
     if augmentation is None:
         return image

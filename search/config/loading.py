@@ -12,6 +12,7 @@ from foldtune.errors import InputError
 from foldtune.home import expanded
 from foldtune.redaction import redacted
 from foldtune.search.config.messages import describe, section_keys, shown, unsound_keys
+from foldtune.search.config.preset_files import expand_preset_files
 from foldtune.search.config.schema import RunConfig
 from foldtune.trainers.data.readers import find_reader
 from foldtune.trainers.tasks import TASKS
@@ -63,6 +64,7 @@ def read_raw(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any
         kind = KINDS.get(type(raw), f"the value {shown(raw)}")
         raise InputError(f"{path}: is {kind}; a configuration is a mapping of keys ({keys})")
     _override(raw, overrides, {key: value for key, value in (values or {}).items() if value is not None})
+    expand_preset_files(raw, path.parent)
     return raw
 
 

@@ -44,21 +44,28 @@ def expand_presets(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def merge_presets(mapping: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Problem, ...]]:
+def merge_presets(
+    mapping: Mapping[Any, Any], others: Mapping[str, Mapping[Any, Any]] | None = None
+) -> tuple[dict[Any, Any], tuple[Problem, ...]]:
     """Return the result of `expand_presets`, and the problems instead of an error.
 
     A later preset, and then an own key, replaces a top-level key whole.
+
+    Args:
+        others: spaces of presets beside those of this folder, by name, without presets of their own.
     """
     own = {key: value for key, value in mapping.items() if key != "preset"}
     if "preset" not in mapping:
         return own, ()
     given = mapping["preset"]
     wanted = given if isinstance(given, list | tuple) else [given]
-    valid = _names()
-    inherited: dict[str, Any] = {}
+    valid, others = _names(), others or {}
+    inherited: dict[Any, Any] = {}
     problems: list[Problem] = []
     for name in wanted:
-        if name in valid:
+        if isinstance(name, str) and name in others:
+            inherited |= others[name]
+        elif name in valid:
             inherited |= _read(name)["space"]
         else:
             problems.append(Problem("preset", unknown("preset", name, valid)))

@@ -20,8 +20,11 @@ from foldtune.search.cli.options import (
 
 
 def init(
-    data: Annotated[list[Path], argument("DATA…", "Folders and tables, as they are.")],
+    data: Annotated[list[Path] | None, argument("DATA…", "Folders and tables, as they are.")] = None,
     file: Annotated[Path | None, to_file("The YAML to write; NAME.yaml by default.")] = None,
+    run: Annotated[str | None, option("RUN", "In the place of DATA: a run whose trial is written.", "--from")] = None,
+    trial: Annotated[str | None, option("ID", "With --from: the trial; the best by default.")] = None,
+    storage: Storage = "runs",
     train: Annotated[Path | None, option("FILE", "The training rows: a table or a folder.")] = None,
     valid: Annotated[Path | None, option("FILE", "The rows of a given validation part.")] = None,
     test: Annotated[Path | None, option("FILE", "The rows to submit.")] = None,
@@ -48,7 +51,23 @@ def init(
 
     foldtune init skin/ -o skin.yaml
     foldtune init skin/train.csv skin/images --target dx --group lesion_id
+
+    With --from RUN it writes a stored trial as a configuration whose search trains it again: the same data, seed, fold
+    and epochs, every sampled value a constant.
+
+    foldtune init --from skin --trial 0007 -o best.yaml
     """
+    from foldtune.errors import InputError
+
+    if (run is None) == (not data):
+        raise InputError("init: give DATA…, tables and folders, or --from RUN, a run")
+    if run is not None:
+        from foldtune.search.cli.handlers.prepare.init_from import write_trial_config
+
+        write_trial_config(run, storage, trial, file, force=force)
+        return
+    if trial is not None:
+        raise InputError("--trial: is of --from RUN")
     from foldtune.search.cli.handlers.prepare.init import write_first_config
     from foldtune.search.init.findings import Stated
 
@@ -68,21 +87,31 @@ def init(
         image_size=image_size,
         encoding=encoding,
     )
-    write_first_config(data, stated, file, force=force)
+    write_first_config(data or [], stated, file, force=force)
 
 
-def validate(config: ConfigFile, override: Overrides = None) -> None:
+def validate(
+    config: ConfigFile,
+    train: Annotated[bool, switch("Train two batches of the default configuration.", "--train")] = False,
+    batch: Annotated[Path | None, to_file("With --train: the PNG of a batch; NAME-batch.png by default.")] = None,
+    override: Overrides = None,
+) -> None:
     """Check a configuration, its data and its search space before anything is trained.
 
     Reports every problem at once, each with its key path, what is valid and the nearest name. Exits with 2
     where there is one.
 
+    With --train two batches of the default configuration are trained in this process, without Ray: a batch as a
+    picture, the first loss beside that of chance, whether the batches can be learned by heart or the network collapses
+    to one class, images a second and memory. Exits with 1 where that is doubtful.
+
     foldtune validate skin.yaml
     foldtune validate skin.yaml --set data.image_size=128
+    foldtune validate skin.yaml --train --set space.lr=0.001
     """
     from foldtune.search.cli.handlers.prepare.config import validate_config
 
-    validate_config(config, override or [])
+    validate_config(config, override or [], train, batch)
 
 
 def audit(
