@@ -16,6 +16,7 @@ from foldtune.search.cli.options import (
     TableFormat,
     TableOrJson,
     TrustMetric,
+    argument,
     option,
     switch,
     to_file,
@@ -40,7 +41,7 @@ def runs(context: typer.Context, storage: Storage = "runs", format: TableFormat 
 
 
 def results(
-    run: RunName,
+    names: Annotated[list[str], argument("RUN…", "Runs: names under the storage, paths or URLs of their folders.")],
     top: Annotated[
         int | None, option("N", "Number of rows; by default 20 in a table, all as CSV or JSON.", min=1)
     ] = None,
@@ -50,14 +51,23 @@ def results(
     format: TableFormat = Format.table,
     storage: Storage = "runs",
 ) -> None:
-    """Show a run's trials, the best first, also while it is searching.
+    """Show a run's trials, the best first, also while it is searching; of several runs in one table.
 
     foldtune results skin --top 5
     foldtune results skin --sort fit_time_s
     foldtune results skin --trial 0007
     foldtune results skin --watch
     foldtune results skin --format json | jq '.[0]'
+    foldtune results skin skin_b
     """
+    run = names[0]
+    if len(names) > 1:
+        if trial is not None or watch:
+            raise typer.BadParameter("it is of one run", param_hint="--watch" if watch else "--trial")
+        from foldtune.search.cli.handlers.look.results import ResultsRequest, show_joint_results
+
+        show_joint_results(names, storage, ResultsRequest(run, storage, sort, top), format)
+        return
     if trial is not None:
         if watch or top is not None or sort is not None:
             raise typer.BadParameter("it shows one trial; leave out --watch, --top and --sort", param_hint="--trial")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +25,7 @@ from foldtune.search.cli.options import Format
 from foldtune.search.cli.terminal import frame_rows, note, output, print_frame, print_json
 from foldtune.search.runs.group import find_group, open_targets
 from foldtune.search.runs.run import Run
+from foldtune.wording import first_few
 
 REFRESH_S = 2.0
 DEFAULT_ROWS = 20
@@ -46,6 +47,38 @@ class ResultsRequest:
     def open(self) -> Runs:
         """Return the runs by target."""
         return open_targets(self.run, self.storage)
+
+
+def show_joint_results(names: Sequence[str], storage: str, request: ResultsRequest, format: Format) -> None:
+    """Print the trials of several runs as one table, the best first; a trial's id begins with its run's name.
+
+    Raises:
+        InputError: their metrics differ.
+    """
+    runs = {run.store.name: run for name in names for run in open_targets(name, storage).values()}
+    goals = {name: run.goal for name, run in runs.items()}
+    if len(set(goals.values())) > 1:
+        named = ", ".join(f"{name} by {goal.metric}" for name, goal in goals.items())
+        raise InputError(f"one table has one metric, and these runs differ: {named}")
+    run = next(iter(runs.values()))
+    records = [
+        replace(record, trial_id=f"{name}/{record.trial_id}")
+        for name, each in runs.items()
+        for record in each.store.trials()
+    ]
+    frame = leaderboard(records, run.goal, request.sort, modes=run.task.metrics)
+    first = run.store.read_folds()
+    if others := [name for name, each in runs.items() if not each.store.read_folds().equals(first)]:
+        note(f"note: not of the same rows or folds as {run.store.name}, so values differ by that: {first_few(others)}")
+    if format is not Format.table:
+        print_frame(frame if request.top is None else frame.head(request.top), format)
+        return
+    rows, active = request.top or DEFAULT_ROWS, any(each.store.is_locked() for each in runs.values())
+    output().print(
+        results_table(
+            frame, run.goal, rows, width=output().width, modes=run.task.metrics, active=active, sort_by=request.sort
+        )
+    )
 
 
 def show_results(request: ResultsRequest, format: Format, *, watch: bool) -> None:
