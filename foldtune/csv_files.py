@@ -22,7 +22,7 @@ from typing import IO, Any
 import pandas as pd
 
 from foldtune.errors import DataError
-from foldtune.wording import shortened
+from foldtune.wording import first_few, shortened
 
 MAX_TABLE_BYTES = 1 << 30
 """Size of a table, unpacked."""
@@ -38,7 +38,8 @@ REPEATED = "repeated"
 """Key of a table's `attrs`: names of columns that its header has more than once."""
 TRAILING = "trailing"
 """Key of a table's `attrs`: whether empty cells beyond the header were dropped."""
-_HEADER = re.compile(r"[^\r\n]*[^\s][^\r\n]*")
+_LINE = re.compile(r"[^\r\n]*[^\s][^\r\n]*")
+"""A line with something in it; the first is the header."""
 _SHOWN = 3
 _SAMPLE = 1 << 16
 """Bytes by which an unknown encoding is recognised."""
@@ -119,14 +120,13 @@ def csv_dialect(path: Path, encoding: str | None = None) -> Dialect:
 
 def _repeated_columns(text: str, delimiter: str) -> list[str]:
     """Return the names that stand more than once in the header; pandas numbers all but the first."""
-    header = _HEADER.search(text)
-    names = next(csv.reader([header[0]], delimiter=delimiter), []) if header else []
+    names = next(csv.reader([_header(text)], delimiter=delimiter), [])
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _has_trailing(text: str, delimiter: str) -> bool:
     """Whether the first row has an empty cell beyond the header: where all have, pandas drops them silently."""
-    lines = [line[0] for line in islice(_HEADER.finditer(text), 2)]
+    lines = [line[0] for line in islice(_LINE.finditer(text), 2)]
     cells = list(csv.reader(lines, delimiter=delimiter))
     return len(cells) == 2 and len(cells[1]) > len(cells[0]) and not cells[1][-1].strip()
 
@@ -146,8 +146,7 @@ def _parse(path: Path, text: str, delimiter: str, missing: list[str]) -> pd.Data
                 low_memory=False,
             )
     except pd.errors.EmptyDataError:
-        reason = "it is empty; a table begins with a line of column names"
-        raise _refused(path, reason) from None
+        raise _refused(path, "it is empty; a table begins with a line of column names") from None
     except (pd.errors.ParserWarning, ValueError) as error:  # pandas' parser errors are ValueErrors
         return _without_ragged_ends(path, text, delimiter, missing, error)
 
@@ -207,15 +206,17 @@ def _encoding_advice(raw: bytes) -> str:
     matches = list(from_bytes(sample))[:_SHOWN]
     # Texts of few letters fit many encodings of one byte a character, of which one is by far the most frequent.
     first = [] if any(match.multi_byte_usage for match in matches[:1]) else ["cp1252"]
-    names = list(dict.fromkeys([*first, *(match.encoding for match in matches)]))[:_SHOWN]
-    return (
-        f"likely {' or '.join(names)}: data.encoding names that of tables of rows; or save it as UTF-8 "
-        "(in Excel: CSV UTF-8)"
-    )
+    likely = " or ".join(list(dict.fromkeys([*first, *(match.encoding for match in matches)]))[:_SHOWN])
+    return f"likely {likely}: data.encoding names that of tables of rows; or save it as UTF-8 (in Excel: CSV UTF-8)"
+
+
+def _header(text: str) -> str:
+    line = _LINE.search(text)
+    return line[0] if line else ""
 
 
 def _delimiter(text: str) -> str:
-    header = next((line for line in io.StringIO(text[: 1 << 16]) if line.strip()), "")
+    header = _header(text[: 1 << 16])
     if "," in header:
         return ","
     return next((each for each in _DELIMITERS if each in header), ",")
@@ -223,9 +224,8 @@ def _delimiter(text: str) -> str:
 
 def _check_counts(path: Path, text: str, delimiter: str) -> None:
     """Refuse more columns and cells than a table may have, before any of them takes memory."""
-    header = _HEADER.search(text)
     for name, number, most in (
-        ("columns", header[0].count(delimiter) + 1 if header else 0, MAX_COLUMNS),
+        ("columns", _header(text).count(delimiter) + 1, MAX_COLUMNS),
         ("cells", text.count(delimiter) + text.count("\n"), MAX_CELLS),
     ):
         if number > most:
@@ -236,8 +236,8 @@ def _check_cells(path: Path, frame: pd.DataFrame) -> None:
     for name, column in frame.items():
         lengths = column.str.len()
         if lengths.max() > MAX_CELL:
-            where = f"data row {int(lengths.argmax()) + 1}, column '{shortened(str(name))}'"
-            raise _refused(path, _long_cell_reason(where))
+            row = int(lengths.argmax()) + 1
+            raise _refused(path, _long_cell_reason(f"data row {row}, column '{shortened(str(name))}'"))
 
 
 def _long_cell_reason(where: str) -> str:
@@ -284,9 +284,7 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str
 
 def _ragged_reason(ragged: list[tuple[int, int]], header: int, delimiter: str) -> str:
     name = {",": "comma", ";": "semicolon", "\t": "tab"}.get(delimiter, f"'{delimiter}'")
-    shown = ", ".join(f"line {line}: {cells}" for line, cells in ragged[:_SHOWN]) + (
-        ", …" if len(ragged) > _SHOWN else ""
-    )
+    shown = first_few([f"line {line}: {cells}" for line, cells in ragged], _SHOWN)
     return (
         f"{len(ragged)} rows have more cells than the {header} columns of the header ({shown}); is there a {name} too "
         f"many, a text with a {name} that lacks its quotes, or no header at all?"

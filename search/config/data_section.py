@@ -179,6 +179,12 @@ class DataConfig(Section):
         return self.target["columns"] if isinstance(self.target, dict) else name_of_columns(self.target)
 
     @property
+    def target_described(self) -> str:
+        """The column of the labels for messages; of several columns the key, since none of them has `target_name`."""
+        name = self.target_name
+        return f"column '{name}'" if self.target_columns is None else f"data.target ({name})"
+
+    @property
     def image_column(self) -> str:
         """Column of the image names, once a row is an image."""
         return self.id if isinstance(self.id, str) else self.id[0]

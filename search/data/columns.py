@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,13 @@ def check_columns(data: DataConfig, task: Task) -> None:
     """Check that every table has the columns, and numbers in those of numbers.
 
     Raises:
-        InputError: every problem.
+        InputError: every problem; a column that names or labels the rows is no metadata.
     """
-    problems: list[str] = []
+    problems = [
+        f"data.columns: column {name!r} holds {what}; leave it out"
+        for name in data.columns or ()
+        if (what := _no_metadata(data, name))
+    ]
     for read in (labelled_columns, submitted_columns):
         try:
             read(data, task, ())
@@ -60,6 +65,18 @@ def check_columns(data: DataConfig, task: Task) -> None:
         problems.append(f"data.columns: the task {task.name} has no scores of classes to stack; leave it out")
     if problems:
         raise InputError(problems)
+
+
+def _no_metadata(data: DataConfig, name: str) -> str:
+    """Return what a column holds that names or labels the rows, "" where it is any other."""
+    ids = (data.id,) if isinstance(data.id, str) else data.id
+    if name in ids:
+        return "the images' names (data.id)"
+    if name == data.case:
+        return "the cases' names (data.case)"
+    columns = (data.target,) if isinstance(data.target, str) else data.target_columns or ()
+    labels = fnmatchcase(name, columns) if isinstance(columns, str) else name in columns
+    return "labels (data.target), which rows to submit lack" if labels else ""
 
 
 def columns_of(

@@ -17,7 +17,7 @@ from foldtune.errors import DataError, InputError
 from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig
 from foldtune.search.data.extra import extra_notes, with_extra
 from foldtune.search.data.given_splits import given_by, named_by_key
-from foldtune.search.data.label_forms import label_reading, target_form
+from foldtune.search.data.label_forms import label_reading, named_by_target, target_form
 from foldtune.search.data.marks import check_marked, marks_notes
 from foldtune.search.data.rows import layout_of, read_rows
 from foldtune.trainers.data.joined import with_validation
@@ -148,16 +148,21 @@ def read_labelled(data: DataConfig, task_name: str) -> tuple[Task, Table]:
         rules.check_names(text.frame, data.train)
         kept, _ = rules.apply(text.frame, data.train)
         task_class = task_for(task_class, kept, data.target_name)
-        task = task_class.from_frame(kept, data.target_name, **_task_options(data, task_class, text))
+        options = _task_options(data, task_class, text)
+        try:
+            task = task_class.from_frame(kept, data.target_name, **options)
+        except DataError as error:  # too few labels may be those that were left out
+            raise DataError([*error.problems, *rules.rare_notes(text.frame, data.train)]) from None
         if task.has_spatial_targets and data.case_column is not None:
             raise InputError(f"data.{'id' if data.case is None else 'case'}: {task.name} judges images, not cases")
         table = read_labels(data, task, source)
         labels = (*text.notes, *rules.notes(text.frame, data.train), *table.notes, *task.label_notes(kept))
         notes = (*source.notes, *labels, *extra_notes(data, task, table), *_page_notes(data, task, kept, table))
-        table = replace(table, notes=(*notes, *marks_notes(data, task, trained)))
+        lines = [named_by_target(data, line) for line in notes]
+        table = replace(table, notes=(*lines, *marks_notes(data, task, trained)))
     except DataError as error:
         # What else is wrong with the table is worth knowing too.
-        problems = [named_by_key(data, text) for text in error.problems]
+        problems = [named_by_key(data, named_by_target(data, text)) for text in error.problems]
         others = [] if source is None else _problems_beside_labels(data, task_class, source)
         raise InputError(list(dict.fromkeys([*others, *problems]))) from None
     return task, table

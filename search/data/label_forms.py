@@ -24,6 +24,11 @@ def target_form(data: DataConfig, task: type[Task] | Task) -> TargetForm:
     return replace(form, uncertain=data.uncertain)
 
 
+def named_by_target(data: DataConfig, text: str) -> str:
+    """Return a line on the labels; where they are of several columns it names the key, not one column."""
+    return text.replace(f"column '{data.target_name}'", data.target_described)
+
+
 def label_reading(data: DataConfig, task: type[Task] | Task) -> LabelReading:
     """Return the steps from the labels of a table to what the task encodes."""
     known = task.trained_names if isinstance(task, Task) else None

@@ -148,7 +148,7 @@ def _kind(run: Run) -> dict[str, Any]:
 def _task_text(run: Run) -> str:
     labels = run.task.label_names
     shown = ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
-    return f"{run.task.name} of column {run.config.data.target_name!r} with {len(labels)} classes ({shown})"
+    return f"{run.task.name} of {run.config.data.target_described} with {len(labels)} classes ({shown})"
 
 
 def choose_finalists(runs: Sequence[Run], plan: EnsembleConfig) -> list[Candidate]:

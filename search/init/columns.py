@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
+from foldtune.errors import DataError
 from foldtune.search.init.findings import Finding, Undecided
 from foldtune.search.init.inventory import Inventory
 from foldtune.trainers.data.readers.source import part_of
+from foldtune.trainers.data.target_forms.columns import UNCERTAIN, Values, column_values
+from foldtune.wording import first_few
 
 _TRIED = 400
 """Cells of a column that are tried."""
@@ -23,9 +27,10 @@ GROUP_NAMES = re.compile(
     r"(patient|subject|person|lesion|case|eye|exam|study|visit|family|group|session|animal|slide|specimen)",
     re.IGNORECASE,
 )
-_BINARY = frozenset({"0", "1", "0.0", "1.0", "true", "false"})
 _MAX_CLASSES = 1000
 """Distinct labels of one column."""
+_MAX_CODES = 20
+"""Distinct integers up to which gaps between them are those of classes; ages and scores have more."""
 _GROUP_SHARE = 0.02
 """Distinct values of a group by row, at least: sex or age repeat, too, and are no groups."""
 
@@ -51,16 +56,43 @@ def _share(column: pd.Series[str], inventory: Inventory) -> float:
     return sum(bool(inventory.files_of(str(cell))) for cell in tried) / len(tried)
 
 
-def is_binary(column: pd.Series[str]) -> bool:
-    """Whether all cells are 0 or 1 (or 1.0, True, …), and both occur or it is part of a set of such columns."""
-    return set(column.dropna().astype(str).str.strip().str.lower().unique()) <= _BINARY
+def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> Values | None:
+    """Return the numbers of columns as labels are read, NaN where a cell is empty; None where cells are no numbers."""
+    try:
+        return column_values(frame, names, "the table")
+    except DataError:
+        return None
+
+
+def is_binary(frame: pd.DataFrame, name: str) -> bool:
+    """Whether all cells are 0 or 1 (or 1.0, True, …), -1 for uncertain, or empty."""
+    values = _numbers(frame, [name])
+    return values is not None and bool(np.isin(values[~np.isnan(values)], (0, 1, UNCERTAIN)).all())
 
 
 def are_numbers(frame: pd.DataFrame, names: Sequence[str]) -> bool:
-    """Whether columns together are one form of labels: all of 0 and 1, or all of numbers from 0 to 1."""
-    if len(names) < 2 or all(is_binary(frame[name]) for name in names):
-        return len(names) > 1
-    return all(pd.to_numeric(frame[name].dropna(), errors="coerce").between(0, 1).all() for name in names)
+    """Whether columns together are one form of labels: all of 0, 1 and -1, or all of numbers from 0 to 1."""
+    values = _numbers(frame, names) if len(names) > 1 else None
+    if values is None:
+        return False
+    known = values[~np.isnan(values)]
+    return bool(np.isin(known, (0, 1, UNCERTAIN)).all() or ((known >= 0) & (known <= 1)).all())
+
+
+def has_fractions(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a column holds numbers that are no classes: not whole ones, nor whole and half ones as levels may be."""
+    values = _numbers(frame, [name])
+    return values is not None and bool((values[~np.isnan(values)] * 2 % 1 != 0).any())
+
+
+def is_measured(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a column holds measurements: fractions, or many integers with gaps under no name of labels."""
+    values = _numbers(frame, [name])
+    if values is None or has_fractions(frame, name):
+        return values is not None
+    distinct = np.unique(values[~np.isnan(values)])
+    gaps = len(distinct) > _MAX_CODES and bool((np.diff(distinct) != 1).any())
+    return gaps and not LABEL_NAMES.search(name)
 
 
 def group_columns(frame: pd.DataFrame, others: Iterable[str]) -> list[str]:
@@ -77,7 +109,7 @@ def group_columns(frame: pd.DataFrame, others: Iterable[str]) -> list[str]:
         distinct = cells.nunique()
         named = bool(GROUP_NAMES.search(str(name)))
         repeats = 1 < distinct < len(cells) and distinct >= _GROUP_SHARE * len(frame)
-        if repeats and named and not is_binary(cells):
+        if repeats and named and not is_binary(frame, name):
             found[str(name)] = distinct
     return sorted(found, key=lambda name: found[name])
 
@@ -90,18 +122,23 @@ def label_columns(frame: pd.DataFrame, known: Sequence[str], shown: Sequence[str
         shown: columns of a table without labels, which are no labels either.
     """
     columns = [str(name) for name in frame.columns if name not in known and name not in shown]
-    few = [name for name in columns if 1 < frame[name].nunique() <= min(_MAX_CLASSES, max(2, len(frame) // 2))]
+    most = min(_MAX_CLASSES, max(2, len(frame) // 2))
+    few = [name for name in columns if 1 < frame[name].nunique() <= most and not is_measured(frame, name)]
     lists = [name for name in columns if name not in few and frame[name].dropna().str.startswith(("[", "{")).any()]
     return [*few, *lists]
 
 
-def choose_target(frame: pd.DataFrame, candidates: Sequence[str]) -> tuple[str, ...]:
+def choose_target(frame: pd.DataFrame, candidates: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the column of labels, or the columns of one-hot or multi-hot ones.
+
+    Args:
+        candidates: `label_columns`.
+        known: columns that are something else.
 
     Raises:
         Undecided: no column, or several that may be it.
     """
-    hot = [name for name in candidates if is_binary(frame[name])]
+    hot = [name for name in candidates if is_binary(frame, name)]
     rest = [name for name in candidates if name not in hot]
     named = [name for name in candidates if LABEL_NAMES.search(name)]
     if len(candidates) == 1:
@@ -112,7 +149,10 @@ def choose_target(frame: pd.DataFrame, candidates: Sequence[str]) -> tuple[str, 
         return tuple(hot)
     described = [f"{name} ({frame[name].nunique()} values)" for name in candidates]
     if not candidates:
-        raise Undecided("no column looks like labels; there are", "--target COLUMN", list(map(str, frame.columns)))
+        others = [name for name in map(str, frame.columns) if name not in known]
+        measured = first_few([name for name in others if is_measured(frame, name)])
+        what = f" ({measured}: measurements, no classes)" if measured else ""
+        raise Undecided(f"no column looks like labels{what}; there are", "--target COLUMN", [*map(str, frame.columns)])
     raise Undecided("several columns may hold the labels", "--target COLUMN (again for more targets)", described)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foldtune.errors import InputError
+from foldtune.search.config.loading import override_value
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,62 @@ class Finding:
     Attributes:
         key: key path, such as `data.target`.
         why: the reason, for people; a comment of the YAML.
+        is_stated: whether the user decided it.
     """
 
     key: str
     value: Any
     why: str = ""
+    is_stated: bool = False
+
+
+def raw_of(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return the findings as the plain values of a configuration.
+
+    >>> raw_of([Finding("name", "a"), Finding("data.target", "dx")])
+    {'name': 'a', 'data': {'target': 'dx'}}
+    """
+    raw: dict[str, Any] = {}
+    for finding in findings:
+        override_value(raw, finding.key, finding.value)
+    return raw
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration that the data suggest.
+
+    Attributes:
+        findings: its values in the order of the YAML.
+        notes: what lies there and is of no use, a line each.
+    """
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+    def without_sample(self, problems: Sequence[str]) -> Proposal | None:
+        """The same without a sample submission that nobody named and that the rows to submit do not fit.
+
+        Args:
+            problems: what the check of the configuration found.
+
+        Returns:
+            None where something else is wrong.
+        """
+        values = {each.key: str(each.value) for each in self.findings if not each.is_stated}
+        sample = values.get(_SAMPLE)
+        if sample is None or not all(_is_of_submission(text) for text in problems):
+            return None
+        gone = (_SAMPLE, "data.test", "data.test_images") if values.get("data.test") == sample else (_SAMPLE,)
+        line = f"not used: {sample}: {problems[0]}; --sample FILE names another"
+        return Proposal(tuple(each for each in self.findings if each.key not in gone), (*self.notes, line))
+
+
+_SAMPLE = "data.sample_submission"
+
+
+def _is_of_submission(problem: str) -> bool:
+    return problem.partition(":")[0].endswith((_SAMPLE, "data.test"))
 
 
 class Undecided(InputError):

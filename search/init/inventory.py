@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -10,17 +11,18 @@ from functools import cached_property
 from pathlib import Path
 
 from foldtune.errors import InputError
+from foldtune.trainers.data.readers import TABLE_SUFFIXES
 from foldtune.trainers.images.reading import is_image_name
 from foldtune.wording import did_you_mean
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".json", ".jsonl", ".npz", ".csv.gz", ".xlsx", ".xls", ".zip")
-"""Suffixes of files that are read as tables, or that a reader refuses by name."""
 BOXES_OF_A_PICTURE = "gt_*.txt"
 """Files of ICDAR's form, whose folder is the table."""
 MAX_ENTRIES = 2_000_000
 """Files and folders that are listed."""
 MAX_DEPTH = 6
 """Folders inside one another that are listed."""
+MAX_TABLES = 100
+"""Files of a suffix in a folder that may be tables; more are files of an image each, such as annotations."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Inventory:
         tables: files that may be tables, and folders of ICDAR's text files, by path.
         named: folders that the user named.
         pictures: folder → names of the pictures that lie directly in it, sorted.
+        left_out: files that are too many for tables, a line each kind and folder.
     """
 
     root: Path
     tables: tuple[Path, ...] = ()
     pictures: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
     named: tuple[Path, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def places(self) -> Mapping[str, list[Path]]:
@@ -66,6 +70,7 @@ def take_inventory(places: Sequence[Path]) -> Inventory:
         InputError: a place that does not exist, or neither a table nor a picture anywhere.
     """
     tables: list[Path] = []
+    left_out: list[str] = []
     pictures: dict[Path, tuple[str, ...]] = {}
     for place in dict.fromkeys(each.resolve() for each in places):
         if not place.exists():
@@ -74,19 +79,23 @@ def take_inventory(places: Sequence[Path]) -> Inventory:
         if place.is_file():
             tables.append(place)
         else:
-            _walk(place, tables, pictures)
+            _walk(place, tables, pictures, left_out)
     folders = [each.resolve() if each.is_dir() else each.resolve().parent for each in places]
     root = Path(os.path.commonpath(folders))
     if not pictures and tables:  # a table alone: its pictures lie beside it
         for folder in dict.fromkeys(table.parent for table in tables):
-            _walk(folder, [], pictures)
+            _walk(folder, [], pictures, [])
     if not tables and not pictures:
         raise InputError(f"{', '.join(map(str, places))}: neither a table nor a picture there")
     named = tuple(each.resolve() for each in places if each.is_dir())
-    return Inventory(root, tuple(dict.fromkeys(tables)), pictures, named)
+    return Inventory(root, tuple(dict.fromkeys(tables)), pictures, named, tuple(left_out))
 
 
-def _walk(top: Path, tables: list[Path], pictures: dict[Path, tuple[str, ...]]) -> None:
+def _may_be_table(name: str) -> bool:
+    return name.lower().endswith(TABLE_SUFFIXES) and not is_image_name(name) and name.lower() != "thumbs.db"
+
+
+def _walk(top: Path, tables: list[Path], pictures: dict[Path, tuple[str, ...]], left_out: list[str]) -> None:
     seen = 0
     for at, folders, names in os.walk(top):
         folder = Path(at)
@@ -102,6 +111,10 @@ def _walk(top: Path, tables: list[Path], pictures: dict[Path, tuple[str, ...]]) 
         found = tuple(name for name in shown if is_image_name(name))
         if found:
             pictures[folder] = found
-        tables += [folder / name for name in shown if name.lower().endswith(TABLE_SUFFIXES)]
+        files = {name: Path(name).suffix.lower() for name in shown if _may_be_table(name)}
+        many = {suffix: number for suffix, number in Counter(files.values()).items() if number > MAX_TABLES}
+        for suffix, number in many.items():
+            left_out.append(f"not read: {folder}: {number:,} files {suffix}, which are too many for tables")
+        tables += [folder / name for name, suffix in files.items() if suffix not in many]
         if any(fnmatch(name.lower(), BOXES_OF_A_PICTURE) for name in shown):
             tables.append(folder)

@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldtune.search.init.columns import is_binary
+from foldtune.search.init.columns import has_fractions
 from foldtune.search.init.findings import Undecided
-from foldtune.trainers.data.label_columns import joined_labels, known_positive
+from foldtune.trainers.data.label_columns import joined_labels, known_positive, label_sets
+from foldtune.trainers.data.target_forms.columns import UNCERTAIN, column_values, needs_weights, on_columns
+from foldtune.trainers.data.target_forms.list_text import lists_of
+from foldtune.trainers.data.target_forms.weights import LabelWeights, holds_weights
+from foldtune.trainers.tasks.soft import SOFT_THRESHOLD
 from foldtune.wording import first_few
 
 MAX_LEVELS = 7
 """Levels that integers without a gap are taken for; more are codes of classes."""
 IMBALANCED = 3.0
 """Rows of the largest class over those of the smallest, from which on losses and metric weigh the rare ones."""
+_TABLE = "the table of training rows"
+"""Name of the table in messages on its cells."""
 _NONE = ("no finding", "none", "normal", "healthy", "no label", "nothing")
 
 
@@ -50,9 +56,14 @@ def kind_of(frame: pd.DataFrame, target: Sequence[str], task: str | None, positi
     """Return the kind of problem of the labels.
 
     Raises:
-        Undecided: two labels of which neither is positive by convention.
+        Undecided: two labels of which neither is positive by convention; measurements.
+        DataError: cells that are no labels of the form that others have.
     """
-    kind = _of_columns(frame, target) if len(target) > 1 else _of_column(frame[target[0]])
+    if task is None and len(target) == 1 and has_fractions(frame, target[0]):
+        some = first_few(list(frame[target[0]].dropna().unique()), 3)
+        what = f"column {target[0]!r} holds measurements ({some}), no classes"
+        raise Undecided(what, "--target COLUMN, or by --task TASK where each number is a class")
+    kind = _of_columns(frame, target) if len(target) > 1 else _of_column(frame, target[0])
     if task is not None and task != kind.task:
         kind = Kind(task, "as stated", kind.counts, kind.options if task == "multilabel" else {})
     if kind.task == "binary":
@@ -61,42 +72,41 @@ def kind_of(frame: pd.DataFrame, target: Sequence[str], task: str | None, positi
 
 
 def _of_columns(frame: pd.DataFrame, target: Sequence[str]) -> Kind:
-    if not all(is_binary(frame[name]) for name in target):
-        values = frame[list(target)].astype(float)
-        counts: Mapping[str, int] = Counter(values.fillna(0).idxmax(axis=1))
+    values = column_values(frame, target, _TABLE)
+    unsure = values == UNCERTAIN
+    if needs_weights(values, several=False):
+        counts = Counter(target[place] for place in np.nan_to_num(values).argmax(axis=1))
         return Kind("multiclass", f"numbers in {len(target)} columns, one a class: soft targets", counts)
-    hot = frame[list(target)].fillna("0").isin(["1", "1.0", "true", "True", "TRUE"])
-    counts = {name: int(hot[name].sum()) for name in target}
-    if (hot.sum(axis=1) == 1).all():
+    hot = on_columns(np.where(unsure, 0, values), target, _TABLE)
+    counts = Counter(dict(zip(target, hot.sum(axis=0).tolist(), strict=True)))
+    if (hot.sum(axis=1) == 1).all() and not unsure.any():
         return Kind("multiclass", f"{len(target)} columns, exactly one of which is 1 in each row", counts)
-    return Kind("multilabel", f"{len(target)} columns of 0 and 1, several of which may be 1", counts)
+    options = {"uncertain": "ignore"} if unsure.any() else {}
+    return Kind("multilabel", f"{len(target)} columns of 0 and 1, several of which may be 1", counts, options)
 
 
-def _of_column(column: pd.Series[str]) -> Kind:
-    cells = column.dropna().str.strip()
+def _of_column(frame: pd.DataFrame, name: str) -> Kind:
+    if (read := lists_of(frame, name, _TABLE)) is not None:
+        return Kind("multilabel", "lists of labels", Counter(label for row in read[0] for label in set(row)))
+    if holds_weights(frame, name):
+        weights = LabelWeights.of(frame, name, _TABLE).cells
+        counts = Counter(label for cell in weights for label, weight in cell.items() if weight >= SOFT_THRESHOLD)
+        return Kind("multilabel", "mappings of labels to weights: soft targets", counts)
+    cells = frame[name].dropna().str.strip()
     counts = Counter(cells)
-    if cells.str.startswith("[").any():
-        return Kind("multilabel", "lists of labels", _parts(cells.str.strip("[] "), ","))
-    if cells.str.startswith("{").any():
-        return Kind("multilabel", "mappings of labels to weights: soft targets", {})
     if (joined := joined_labels(counts)) is not None and joined[0] != " ":
         separator = joined[0]
-        parts = _parts(cells, separator)
-        none = [name for name in parts if name.lower() in _NONE and counts[name] == parts[name]]
+        parts = Counter(label_sets(frame, name, separator, _TABLE)[0])
+        none = [each for each in parts if each.lower() in _NONE and counts[each] == parts[each]]
         options = {"label_separator": separator} | ({"none_label": none[0]} if none else {})
         why = f"several labels a cell, as in {joined[1]!r}"
-        return Kind("multilabel", why, {name: n for name, n in parts.items() if name not in none}, options)
+        return Kind("multilabel", why, {each: rows for each, rows in parts.items() if each not in none}, options)
     if len(counts) == 2:
         return Kind("binary", f"two labels, {first_few(sorted(counts))}", counts)
     levels = _levels(counts)
     if levels is not None and len(levels) <= MAX_LEVELS:
         return Kind("ordinal", f"integers {levels[0]} to {levels[-1]}, taken as levels in an order", counts)
     return Kind("multiclass", f"{len(counts)} labels, one a row", counts)
-
-
-def _parts(cells: pd.Series[str], separator: str) -> dict[str, int]:
-    parts = cells.str.split(separator).explode().str.strip().str.strip("'\"")
-    return {str(name): int(n) for name, n in parts[parts != ""].value_counts().items()}
 
 
 def _levels(labels: Mapping[str, int]) -> list[int] | None:

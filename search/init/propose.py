@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,16 +19,17 @@ from foldtune.search.init.columns import (
     split_columns,
     split_findings,
 )
-from foldtune.search.init.findings import Finding, Stated, Undecided, in_sections
+from foldtune.search.init.findings import Finding, Proposal, Stated, Undecided, in_sections
+from foldtune.search.init.fold_number import fold_findings
 from foldtune.search.init.inventory import Inventory, take_inventory
 from foldtune.search.init.kinds import Kind, kind_of
 from foldtune.search.init.models import Models, models_here, working_size
-from foldtune.search.init.roles import Roles, TableFound, find_roles, picture_findings, read_tables
+from foldtune.search.init.roles import Roles, find_roles, picture_findings, zeros_hint
+from foldtune.search.init.tables import TableFound, read_tables
 from foldtune.trainers.data.readers.source import part_of
 from foldtune.trainers.tasks import TASKS
 from foldtune.wording import shortened, unknown
 
-MAX_FOLDS = 5
 PRESETS = {
     "binary": ("multiclass", "retinopathy"),
     "multiclass": ("multiclass", "long_tail"),
@@ -47,19 +48,6 @@ METRICS = {
 """Task → metric of labels in balance, and of imbalanced ones."""
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A configuration that the data suggest.
-
-    Attributes:
-        findings: its values in the order of the YAML.
-        notes: what lies there and is of no use, a line each.
-    """
-
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...] = ()
-
-
 def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
     """Return the configuration that tables, folders and pictures suggest; nothing is trained.
 
@@ -76,6 +64,7 @@ def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
     inventory = take_inventory([*places, *given])
     paths = [*inventory.tables, *(each.resolve() for each in given if each.is_dir())]
     tables, skipped = read_tables(inventory, list(dict.fromkeys(paths)), stated.encoding)
+    skipped = [*inventory.left_out, *skipped]
     if not any(table.ids for table in tables) and not stated.train and all(each.is_dir() for each in places):
         trees, more = read_tables(inventory, _class_folders(inventory))
         trees = [each for each in trees if each.frame.get("label", pd.Series(dtype=str)).nunique() > 1]
@@ -94,11 +83,15 @@ def _class_folders(inventory: Inventory) -> list[Path]:
     """
     holders = {folder.parent for folder in inventory.pictures}
     above = {holder.parent for holder in holders if part_of(holder.name)}
-    inside = [each for each in above or holders if any(each.is_relative_to(named) for named in inventory.named)]
+    inside = _inside(above, inventory.named) or _inside(holders, inventory.named)
     if len(inside) > 1:
         choices = [os.path.relpath(each) for each in sorted(inside)]
         raise Undecided("several folders may be those of classes", "--train DIR", choices)
     return inside
+
+
+def _inside(folders: Iterable[Path], named: Sequence[Path]) -> list[Path]:
+    return [each for each in folders if any(each.is_relative_to(folder) for folder in named)]
 
 
 def _findings(inventory: Inventory, roles: Roles, stated: Stated, folder: Path) -> tuple[Finding, ...]:
@@ -124,7 +117,7 @@ def _findings(inventory: Inventory, roles: Roles, stated: Stated, folder: Path) 
     common = [
         Finding("name", _name(root), "of the run, and of its folder under runs/"),
         Finding("data.root", os.path.relpath(root, folder.resolve()), "the other paths are relative to it"),
-        *(Finding(each.key, _relative(each.value, root), each.why) for each in roles.findings),
+        *(replace(each, value=_relative(each.value, root)) for each in roles.findings),
         *places,
         *([] if train.brings_target or train.images is not None else [id_finding]),
         *split_findings(train.frame, roles.valid is not None),
@@ -137,8 +130,8 @@ def _findings(inventory: Inventory, roles: Roles, stated: Stated, folder: Path) 
         own += _space_findings("", one, models, stated)
     else:
         own = common + [each for name in target for each in _own_findings(train, name, kinds[name], models, stated)]
-    folds = _folds(train.frame, kinds, groups)
-    return tuple(in_sections([*own, *_budget_findings(models), folds]))
+    found = [*own, *_budget_findings(models)]
+    return tuple(in_sections([*found, *fold_findings(found, folder)]))
 
 
 def _own_findings(train: TableFound, name: str, kind: Kind, models: Models, stated: Stated) -> list[Finding]:
@@ -165,7 +158,12 @@ def _ids(inventory: Inventory, train: TableFound, stated: Stated) -> tuple[str, 
     if not ids:
         columns = list(map(str, train.frame.columns))
         first = next((f" (first: {names[0]})" for names in inventory.pictures.values() if names), "")
-        raise Undecided(f"no column of {train.path.name} names pictures that were found{first}", "--id COLUMN", columns)
+        cells = [str(cell) for name in columns for cell in train.frame[name].dropna().head(1)]
+        hint = next(filter(None, (zeros_hint(inventory, cell) for cell in cells)), "")
+        what = f"no column of {train.path.name} names pictures that were found"
+        if hint:
+            raise InputError(what + hint)
+        raise Undecided(what + first, "--id COLUMN", columns)
     return ids
 
 
@@ -184,7 +182,7 @@ def _target(roles: Roles, stated: Stated, ids: Sequence[str]) -> tuple[str, ...]
     known = [*ids, *([train.split] if train.split else []), *filter(None, (stated.group, stated.case))]
     known += [*group_columns(frame, known), *split_columns(frame)]
     shown = list(map(str, roles.test.frame.columns)) if roles.test is not None else []
-    return choose_target(frame, label_columns(frame, known, [] if roles.test is roles.sample else shown))
+    return choose_target(frame, label_columns(frame, known, [] if roles.test is roles.sample else shown), known)
 
 
 def _of_sample(roles: Roles, ids: Sequence[str]) -> tuple[str, ...]:
@@ -238,18 +236,6 @@ def _option_findings(train: TableFound, target: Sequence[str], kind: Kind) -> li
         if empty:
             found.append(Finding("data.on_missing", "skip", f"{empty:,} rows have no label and are left out"))
     return found
-
-
-def _folds(frame: pd.DataFrame, kinds: Mapping[str, Kind], groups: Sequence[Finding]) -> Finding:
-    """Return the number of folds: five, or fewer where a class has fewer rows or groups."""
-    least = MAX_FOLDS
-    for name, kind in kinds.items():
-        counts = kind.counts
-        if groups and name in frame and kind.task in ("binary", "multiclass", "ordinal"):
-            counts = frame.groupby(name)[groups[0].value].nunique().to_dict()
-        least = min([least, *map(int, counts.values())])
-    why = "" if least >= MAX_FOLDS else f"the rarest class has {least} {'groups' if groups else 'rows'}"
-    return Finding("ensemble.folds", max(2, least), why)
 
 
 def _space_findings(prefix: str, kind: Kind, models: Models, stated: Stated) -> list[Finding]:

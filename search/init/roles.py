@@ -7,50 +7,22 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from foldtune.errors import FoldtuneError, InputError
-from foldtune.search.init.columns import id_columns
+from foldtune.errors import InputError
+from foldtune.ids import match_ids
+from foldtune.search.init.columns import LABEL_NAMES
 from foldtune.search.init.findings import Finding, Stated, Undecided
 from foldtune.search.init.inventory import Inventory
-from foldtune.trainers.data.readers import ReadOptions, find_reader, read_source
+from foldtune.search.init.tables import TableFound
+from foldtune.trainers.images.image_files import without_zeros
+from foldtune.wording import first_few
 
-if TYPE_CHECKING:
-    from foldtune.trainers.tasks import Task
-
-_TRAIN = re.compile(r"train|labell?ed|ground.?truth|data.?entry", re.IGNORECASE)
+_TRAIN = re.compile(r"train|label|ground.?truth|data.?entry", re.IGNORECASE)
 _VALID = re.compile(r"(^|[_ .-])(valid|val|validation|dev)", re.IGNORECASE)
 _TEST = re.compile(r"(^|[_ .-])test", re.IGNORECASE)
 _SAMPLE = re.compile(r"sample|submission", re.IGNORECASE)
-
-
-@dataclass(frozen=True, eq=False)
-class TableFound:
-    """A table that was read.
-
-    Attributes:
-        ids: columns of picture names.
-        brings_target: whether the container itself knows the labels, as class folders do.
-        split: column of the container's own split.
-        images: folder of the container's own pictures; None where they lie elsewhere.
-        has_test: whether the container has rows to submit, too.
-    """
-
-    path: Path
-    frame: pd.DataFrame
-    ids: tuple[str, ...]
-    form: str = "csv"
-    brings_target: bool = False
-    split: str | None = None
-    images: Path | None = None
-    has_test: bool = False
-
-    @property
-    def has_boxes(self) -> bool:
-        """Whether the rows have boxes of text."""
-        return "boxes" in self.frame and any(isinstance(cell, list) for cell in self.frame["boxes"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,55 +41,6 @@ class Roles:
     skipped: tuple[str, ...] = ()
 
 
-def read_tables(
-    inventory: Inventory, paths: Sequence[Path], encoding: str | None = None
-) -> tuple[list[TableFound], list[str]]:
-    """Return the tables that can be read, and a line on each of the others."""
-    found: list[TableFound] = []
-    skipped: list[str] = []
-    for path in paths:
-        try:
-            found.append(read_table(path, inventory, encoding))
-        except FoldtuneError as error:
-            skipped.append(f"not read: {str(error).splitlines()[0]}")
-    return found, skipped
-
-
-def read_table(path: Path, inventory: Inventory, encoding: str | None = None) -> TableFound:
-    """Read one table, of boxes too; raises DataError."""
-    from foldtune.trainers.tasks import TASKS  # imports the trainer, which a folder without tables does not need
-
-    if path.suffix.lower() == ".json" or path.is_dir():
-        boxes = _boxes(TASKS["text_detection"], path)
-        if boxes is not None:
-            return TableFound(path, boxes, ("image",), "boxes", brings_target=True)
-    reader = find_reader(path)
-    source = read_source(path, ReadOptions(encoding=encoding))
-    if not len(source.frame):
-        raise InputError(f"{path}: has no rows")
-    brings_target = reader is not None and reader.own_target is not None
-    ids = (source.id_column,) if source.id_column else id_columns(source.frame, inventory)
-    own = source.images if reader is not None and path.is_file() else None
-    has_test = source.form == "npz" and _has_test(path, source.frame[ids[0]])
-    return TableFound(path, source.frame, ids, source.form, brings_target, source.split_column, own, has_test)
-
-
-def _boxes(task: type[Task], path: Path) -> pd.DataFrame | None:
-    try:
-        frame = task.read_source(path, ReadOptions(target_column="boxes")).frame
-    except FoldtuneError:
-        return None
-    return frame if "boxes" in frame else None
-
-
-def _has_test(path: Path, ids: pd.Series[str]) -> bool:
-    """Whether a file of arrays has a part to submit beside the training part, after which its rows are named."""
-    try:
-        return ids.iloc[0].startswith("train/") and len(read_source(path, ReadOptions(part="test")).frame) > 0
-    except FoldtuneError:
-        return False
-
-
 def find_roles(tables: Sequence[TableFound], stated: Stated, skipped: Sequence[str]) -> Roles:
     """Return what each table is for.
 
@@ -130,24 +53,42 @@ def find_roles(tables: Sequence[TableFound], stated: Stated, skipped: Sequence[s
     valid = _stated(by_path, stated.valid) or _first(rest, lambda t: bool(_VALID.search(_stem(t))))
     test = _stated(by_path, stated.test) or _first(rest, lambda t: bool(_TEST.search(_stem(t))) and bool(t.ids))
     rest = [table for table in rest if table not in (valid, test)]
-    train = _stated(by_path, stated.train) or _training(rest)
+    others = [table for table in rest if not (_TEST.search(_stem(table)) or _VALID.search(_stem(table)))]
+    train = _stated(by_path, stated.train) or _training(others or rest)
     if test is None:
         test = _first([t for t in rest if t is not train], lambda t: bool(t.ids) and _lacks_labels(t, train))
-    findings = [Finding("data.train", train.path, f"{len(train.frame):,} rows")]
+    fault = ""
+    why = f"{len(train.frame):,} rows" if train.brings_target else train.described
+    findings = [Finding("data.train", train.path, why)]
     if valid is not None:
         findings.append(Finding("data.valid", valid.path, f"{len(valid.frame):,} rows of a validation part"))
     if test is None and train.has_test:
         findings.append(Finding("data.test", train.path, "the part to submit of the same file"))
-    elif test is None and sample is not None and sample.ids:
+    elif test is None and sample is not None and not (fault := _no_rows_to_submit(sample, train, stated.id)):
         test = sample
         findings.append(Finding("data.test", sample.path, "the rows to submit are those of the sample submission"))
     elif test is not None:
         findings.append(Finding("data.test", test.path, f"{len(test.frame):,} rows to submit"))
-    if sample is not None:
-        findings.append(Finding("data.sample_submission", sample.path, "the form of a submission"))
+    if fault and sample is not None:
+        if stated.sample is not None:
+            raise Undecided(f"{sample.path.name}: {fault}", "--test FILE, which names the rows to submit")
+        skipped = [*skipped, f"not used: {sample.path.name}: {fault}; --test FILE names the rows to submit"]
+    elif sample is not None:
+        why, is_stated = "the form of a submission", stated.sample is not None
+        findings.append(Finding("data.sample_submission", sample.path, why, is_stated))
     used = {id(each) for each in (train, valid, test, sample)}
-    unused = [f"not used: {table.path.name}" for table in tables if id(table) not in used]
+    unused = [_unused(table, train) for table in tables if id(table) not in used]
     return Roles(train, valid, test, sample, tuple(findings), (*skipped, *unused))
+
+
+def _no_rows_to_submit(sample: TableFound, train: TableFound, stated: Sequence[str]) -> str:
+    """Return why a sample submission cannot be the table of the rows to submit, too; "" where it can."""
+    if not sample.ids:
+        return "none of its columns names pictures that were found"
+    ids = stated or train.ids
+    lacking = [name for name in ids if name not in sample.frame]
+    where = f"in column {sample.ids[0]!r}, and those of {train.path.name} in {first_few(ids)!r}"
+    return f"its pictures are named {where}" if lacking else ""
 
 
 def _stem(table: TableFound) -> str:
@@ -173,11 +114,31 @@ def _training(tables: Sequence[TableFound]) -> TableFound:
     if len(named) == 1:
         return named[0]
     by_name = [table for table in named if _TRAIN.search(_stem(table))]
-    labelled = by_name or [table for table in named if len(table.frame.columns) > len(table.ids)]
-    if len(labelled) == 1:
-        return labelled[0]
-    choices = [os.path.relpath(table.path) for table in labelled or named]
+    by_column = [table for table in named if any(map(LABEL_NAMES.search, table.beside_ids))]
+    both = [table for table in by_name if table in by_column]
+    likely = both or by_name or by_column or [table for table in named if table.beside_ids]
+    torn = by_name and by_column and not both
+    if len(likely) == 1 and not torn:
+        return likely[0]
+    several = named if torn or not likely else likely
+    choices = [f"{os.path.relpath(table.path)} ({table.described})" for table in several]
     raise Undecided("several tables may hold the training rows", "--train FILE", choices)
+
+
+def _unused(table: TableFound, train: TableFound) -> str:
+    """Return the line on a table that has no role, with what it is good for."""
+    line = f"not used: {table.path.name}"
+    if not table.ids or table.has_boxes or train.has_boxes or train.brings_target:
+        return line
+    shared = len(match_ids(table.pictures, train.pictures))
+    more = [name for name in table.beside_ids if name not in train.frame]
+    if shared and more:
+        of_rows = f"it has {first_few(more)} of {shared:,} of the pictures of {train.path.name}"
+        return f"{line}: {of_rows}; joined to these rows by {table.ids[0]!r} they can be data.group or data.columns"
+    if not shared and set(train.frame.columns) == set(table.frame.columns):
+        of_rows = f"it has the same columns of {len(table.pictures):,} other pictures"
+        return f"{line}: {of_rows}; join the rows into one table, or name it by data.extra, which is trained on alone"
+    return line
 
 
 def _lacks_labels(table: TableFound, train: TableFound) -> bool:
@@ -204,8 +165,9 @@ def picture_findings(
         return [train.images / str(cell) for cell in train.frame[ids[0]].dropna()], []
     found = _found(inventory, train.frame, ids)
     if not found:
-        cell = next(iter(train.frame[ids[0]].dropna()), "")
-        raise InputError(f"{train.path}: no picture {cell!r} below {root}; name the folder of the pictures, too")
+        cell = str(next(iter(train.frame[ids[0]].dropna()), ""))
+        hint = zeros_hint(inventory, cell) or "; name the folder of the pictures, too"
+        raise InputError(f"{train.path}: no picture {cell!r} below {root}{hint}")
     folder = stated.images.resolve() if stated.images else _common(found, train.frame, ids)
     folders = len({path.parent for path in found})
     why = f"{len(found):,} pictures" + (f" in {folders} folders" if folders > 1 else "")
@@ -217,6 +179,11 @@ def picture_findings(
             why = f"{len(others):,} pictures to submit"
             findings.append(Finding("data.test_images", os.path.relpath(place, root), why))
     return found, findings
+
+
+def zeros_hint(inventory: Inventory, cell: str) -> str:
+    """Return the end of a message on a number whose picture has zeros before it; "" where there is none."""
+    return without_zeros(Path(cell), [name for names in inventory.pictures.values() for name in names])
 
 
 def _found(inventory: Inventory, frame: pd.DataFrame, ids: Sequence[str]) -> list[Path]:

@@ -42,9 +42,10 @@ from foldtune.wording import unknown
 
 MAX_EPOCHS = 10_000
 """Epochs of a trial where their number cannot be read: what depends on it is not checked."""
-_LABELS = ("target", "target_map", "judge_map", "min_rows", "none_label", "on_missing")
+_LABELS = ("target", "target_map", "judge_map", "min_rows", "none_label", "on_missing", "uncertain")
 _SPLITS = ("valid", "fold", "split", "case")
-ROWS = tuple(f"data.{key}" for key in ("train", "images", "root", "id", *_LABELS, "exclude", *_SPLITS, "extra"))
+_FILES = ("train", "images", "root", "id", "encoding", "exclude", "extra")
+ROWS = tuple(f"data.{key}" for key in (*_FILES, *_LABELS, *_SPLITS))
 """Keys that the labelled rows depend on."""
 RANDOM_DRAWS = 64
 """Configurations that are drawn and judged beside the corner cases."""
@@ -148,11 +149,13 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
         notes += checks.run(goal_keys, lambda: cost_note(config.search, task)) or ()
         if folds is not None and table.targets is not None and own is not None and goal is not None:
             checks.run(goal_keys, partial(try_metric, task, table.targets, folds, goal.metric))
-        test = checks.run(["data.test"], lambda: read_unlabelled(config.data, task) if config.data.test else None)
+        needs = ["data.test", "data.test_images", *ROWS]
+        test = checks.run(needs, lambda: read_unlabelled(config.data, task) if config.data.test else None)
         if space is not None and folds is not None and table.targets is not None:
             trained = partial(check_trainable, space, task, table.targets, folds, config.data.size, draws=_draws(space))
             notes += checks.run(["data.image_size"], trained) or ()
-    sample = checks.run(["data.sample_submission", "data.test"], lambda: checked_sample(config.data, test))
+    needs = ["data.sample_submission", "data.test", "data.encoding"]
+    sample = checks.run(needs, lambda: checked_sample(config.data, test))
     notes += id_notes(config.data, sample, test) if test is not None or sample is not None else ()
     if read is not None and goal is not None and config.data.test is not None:
         columns = partial(submission_notes, config.data, read[0], goal.metric, sample, target)

@@ -72,14 +72,8 @@ def assign_folds(
     strata = np.asarray(strata)
     if n_splits < 2:
         raise ValueError(f"n_splits must be at least 2, not {n_splits}")
-    if strata.ndim not in (1, 2) or (groups is not None and len(groups) != len(strata)):
-        raise ValueError("strata must be (N,) or (N, L), and groups (N,)")
-    indicators = strata.astype(np.int64) if strata.ndim == 2 else _one_hot(strata)
-    if strata.ndim == 2 and not np.isin(indicators, (0, 1)).all():
-        raise ValueError("strata of several labels must be 0/1 indicators")
+    units, counts = _unit_counts(strata, groups)
     names = _names(strata, label_names)
-    units = np.arange(len(strata)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    counts = _count_by_unit(units, indicators)
     _check_enough(counts, names, n_splits, "rows" if groups is None else "groups")
     if strata.ndim == 2:
         sizes = np.bincount(units)
@@ -91,6 +85,32 @@ def assign_folds(
 
         return _test_folds(StratifiedKFold(n_splits, shuffle=True, random_state=seed), strata, None)
     return _grouped(strata, units, n_splits, seed)
+
+
+def units_of_classes(
+    strata: npt.NDArray[Any], groups: npt.NDArray[Any] | None, *, label_names: Sequence[str] | None = None
+) -> dict[str, int]:
+    """Return class → number of its groups, or of its rows without groups: folds that it can be part of.
+
+    Takes what `assign_folds` takes.
+
+    >>> units_of_classes(np.array([0, 0, 1]), np.array(["p", "p", "q"]), label_names=["nv", "mel"])
+    {'nv': 1, 'mel': 1}
+    """
+    strata = np.asarray(strata)
+    having = (_unit_counts(strata, groups)[1] > 0).sum(axis=0)
+    return dict(zip(_names(strata, label_names), having.tolist(), strict=True))
+
+
+def _unit_counts(strata: npt.NDArray[Any], groups: npt.NDArray[Any] | None) -> tuple[npt.NDArray[np.int64], Counts]:
+    """Return the unit (N,) of each row, which no fold splits, and the rows (U, L) of each class in a unit."""
+    if strata.ndim not in (1, 2) or (groups is not None and len(groups) != len(strata)):
+        raise ValueError("strata must be (N,) or (N, L), and groups (N,)")
+    indicators = strata.astype(np.int64) if strata.ndim == 2 else _one_hot(strata)
+    if strata.ndim == 2 and not np.isin(indicators, (0, 1)).all():
+        raise ValueError("strata of several labels must be 0/1 indicators")
+    units = np.arange(len(strata)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    return units, _count_by_unit(units, indicators)
 
 
 def _one_hot(strata: npt.NDArray[Any]) -> Counts:

@@ -84,15 +84,29 @@ class LabelRules:
         few = self._few(frame)
         if not few:
             return frame, left_out
+        self._check_some_stay(frame, few, source)
         only = LabelRules(self.column, dict.fromkeys(few), separator=self.separator)
         kept, rare = only._renamed(frame, source)
         if self.rare is not None and self.separator is None and not holds_weights(frame, self.column):
             rare = {f"a label of fewer than {self.rare.min_rows} rows": sum(rare.values())}
         return kept, {**left_out, **rare}
 
+    def _check_some_stay(self, frame: pd.DataFrame, few: Mapping[str, int], source: Path | str) -> None:
+        """Refuse a number of rows that no label has; of a known task other rules name what is strange."""
+        counts = self._counts(frame)
+        if self.rare is None or self.rare.known is not None or set(filter(None, counts)) - few.keys():
+            return
+        most = max(few, key=lambda label: few[label])
+        raise DataError(
+            [
+                f"{source}: column '{self.column}': every label is left out: data.min_rows is {self.rare.min_rows}, "
+                f"and the most frequent label, {shortened(repr(most))}, has {few[most]:,} rows"
+            ]
+        )
+
     def notes(self, frame: pd.DataFrame, source: Path | str) -> tuple[str, ...]:
         """Return lines on labels that the mapping does not name, and on those of few rows that `apply` leaves out."""
-        return (*self._unnamed(frame), *self._rare_notes(frame, source))
+        return (*self._unnamed(frame), *self.rare_notes(frame, source))
 
     def _unnamed(self, frame: pd.DataFrame) -> tuple[str, ...]:
         """Return a line on the labels that stay as they are, since the mapping names others alone."""
@@ -106,7 +120,8 @@ class LabelRules:
         stays = "1 label as it is" if len(stay) == 1 else f"{len(stay)} labels as they are"
         return (f"column '{self.column}': target_map leaves {stays}: {named}",)
 
-    def _rare_notes(self, frame: pd.DataFrame, source: Path | str) -> tuple[str, ...]:
+    def rare_notes(self, frame: pd.DataFrame, source: Path | str) -> tuple[str, ...]:
+        """Return the line on the labels of few rows that `apply` leaves out, none where there are none."""
         few = {} if self.rare is None else self._few(self._renamed(frame, source)[0])
         if not few:
             return ()

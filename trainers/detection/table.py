@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.readers.json_records import read_json
-from foldtune.trainers.data.readers.source import Reader, ReadOptions, Source
+from foldtune.trainers.data.readers.json_records import JsonForm
+from foldtune.trainers.data.readers.source import ReadOptions, Source
 from foldtune.trainers.detection.forms.coco import coco_text, is_coco, read_coco
 from foldtune.trainers.detection.forms.icdar import icdar_zip
 from foldtune.trainers.detection.forms.page import Page
@@ -26,14 +26,12 @@ _SHOWN = 5
 FORM = '{"NAME.jpg": {"width": 480, "height": 960, "boxes": [{"points": [[x, y], …]}, …]}, …}'
 
 
-class BoxesJson(Reader):
+class BoxesJson(JsonForm):
     """JSON of boxes by its suffix: of the form `FORM`, COCO or UFO."""
 
     own_target = "boxes"
-    suffixes = (".json",)
 
-    def read(self, path: Path, options: ReadOptions) -> Source:
-        content = read_json(path, options)
+    def source(self, path: Path, content: Any, options: ReadOptions) -> Source:
         if is_coco(content):
             return read_coco(path, content)
         return read_ufo(path, content) if is_ufo(content) else _own(path, content)

@@ -19,6 +19,7 @@ _MAX_WALKED = 200_000
 """Entries of folders that are searched for a missing image."""
 _TRIED = 20
 """Missing images for which a reason is searched."""
+_ZEROS = " (a column that is read as numbers loses them: in pandas read it with dtype=str, or df[c].str.zfill(n))"
 
 
 def listed_as(names: Iterable[str]) -> dict[str, str]:
@@ -116,7 +117,7 @@ def beside_missing(images: Path, missing: Sequence[Path]) -> str:
         if hint := _with_other_suffix(path):
             return hint
         names = _names_below(images) if names is None else names
-        if hint := _without_zeros(path, names):
+        if hint := without_zeros(path, names):
             return hint
     return ""
 
@@ -152,7 +153,7 @@ def _names_below(images: Path) -> list[str]:
     return found
 
 
-def _without_zeros(path: Path, names: Sequence[str]) -> str:
+def without_zeros(path: Path, names: Sequence[str]) -> str:
     """The hint for a number whose file has leading zeros, as spreadsheets lose them."""
     stem = path.stem if path.suffix in IMAGE_SUFFIXES else path.name.removesuffix(".0")
     if not (stem.isascii() and stem.isdigit()):
@@ -160,5 +161,5 @@ def _without_zeros(path: Path, names: Sequence[str]) -> str:
     for name in names:
         own, dot, _ = name.partition(".")
         if dot and own.isascii() and own.isdigit() and own != stem and int(own) == int(stem):
-            return f"; {name} exists: its name is a text with zeros; write {name} and not {path.name}"
+            return f"; {name} exists: its name is a text with zeros; write {name} and not {path.name}{_ZEROS}"
     return ""

@@ -191,6 +191,24 @@ def test_what_columns_cannot_be_is_refused(
     assert words in refusal(foldtune, project.config({**HOT, **changes}))
 
 
+def test_a_misspelt_rule_of_uncertain_cells_is_one_problem(project: Any, foldtune: Any) -> None:
+    cells = hot(project)
+    cells[2, 1] = -1
+    columns(project, cells)
+    error = refusal(foldtune, project.config({**HOT, **MULTILABEL, "data.uncertain": "ignor"}))
+    assert error.count("data.uncertain") == 1
+    assert "data.uncertain: unknown value 'ignor'; did you mean 'ignore'?" in error
+
+
+def test_several_columns_are_named_by_their_key(project: Any, foldtune: Any) -> None:
+    columns(project, 0.5 * hot(project) + 0.25)
+    out = valid(foldtune, project.config({**HOT, "data.target": ["c0", "c1", "c2"]}))
+    assert "data.target (c0, c1, c2) holds weights: losses take them as soft targets" in out
+    assert "column 'c0, c1, c2'" not in out
+    error = refusal(foldtune, project.config({**HOT, "data.target": ["c0", "c1", "c2"], "data.target_map": {"C": "c"}}))
+    assert "data.target (c0, c1, c2): target_map names 'C'" in error
+
+
 def test_a_probability_over_1_among_fractions_is_refused(project: Any, foldtune: Any) -> None:
     cells = 0.5 * hot(project) + 0.25
     cells[4, 2] = 1.25

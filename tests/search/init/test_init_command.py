@@ -167,7 +167,7 @@ def test_several_tables_of_training_rows(tmp_path: Path, foldtune: Command) -> N
     code, _, err = foldtune("init", str(folder), "-o", str(tmp_path / "x.yaml"))
     assert code == 2
     assert "train.csv" in err
-    assert "train_2019.csv; decide by --train FILE" in err
+    assert "train_2019.csv (24 rows of label); decide by --train FILE" in err
 
 
 @pytest.mark.parametrize(

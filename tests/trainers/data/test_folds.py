@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.folds import assign_folds
+from foldtune.trainers.data.folds import assign_folds, units_of_classes
 
 
 def table(folds: npt.NDArray[np.int64], classes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -45,6 +45,12 @@ def test_real_groups_stay_together_and_classes_in_proportion(shared_data: Path) 
     overall = np.bincount(classes) / len(classes)
     assert np.abs(share / overall - 1).max() < 0.12
     assert np.ptp(np.bincount(folds)) < 0.02 * len(frame)
+
+
+def test_units_of_classes_are_their_rows_or_groups() -> None:
+    classes, groups = np.array([0, 0, 1, 1, 1]), np.array(["p", "p", "p", "q", "r"])
+    assert units_of_classes(classes, None, label_names=["a", "b"]) == {"a": 2, "b": 3}
+    assert units_of_classes(np.eye(2, dtype=int)[classes], groups, label_names=["a", "b"]) == {"a": 1, "b": 3}
 
 
 def test_a_small_class_of_few_groups_is_in_every_fold() -> None:

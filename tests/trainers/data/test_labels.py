@@ -65,6 +65,14 @@ def test_a_map_that_leaves_nothing_is_refused() -> None:
         LabelRules("grade", {"0": None}).apply(frame("0", "0"), "t.csv")
 
 
+def test_a_number_of_rows_that_no_label_has_is_named() -> None:
+    rows = "every label is left out: data.min_rows is 4, and the most frequent label, 'a', has 3 rows"
+    weights = ["{'a': 0.5, 'b': 0.5}", "{'a': 1}", "{'a': 1, 'c': 0}"]
+    for given, separator in ((["a", "b", "a", "a "], None), (["a|b", "a", "a", None], "|"), (weights, "|")):
+        with pytest.raises(DataError, match=rows):
+            LabelRules("grade", separator=separator, rare=RareLabels(4)).apply(frame(*given), "t.csv")
+
+
 def test_images_of_excluded_rows_are_not_read(tmp_path: Path) -> None:
     """Its image need not exist, its id may come again."""
     Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
@@ -110,7 +118,7 @@ def test_labels_of_few_rows_are_left_out_after_the_map() -> None:
     kept, left_out = LabelRules("grade", rare=RareLabels(2)).apply(given, "t.csv")
     assert kept["grade"].fillna("").tolist() == ["a", "a", "1", "1.0", ""]
     assert left_out == {"a label of fewer than 2 rows": 2}
-    with pytest.raises(DataError, match="every row is left out"):
+    with pytest.raises(DataError, match=r"every label is left out: data.min_rows is 5"):
         LabelRules("grade", rare=RareLabels(5)).apply(frame("a", "b"), "t.csv")
 
 

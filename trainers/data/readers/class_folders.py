@@ -10,7 +10,7 @@ import pandas as pd
 
 from foldtune.errors import DataError
 from foldtune.trainers.data.readers.delimited import DelimitedText
-from foldtune.trainers.data.readers.json_records import JsonLines
+from foldtune.trainers.data.readers.json_records import JsonLines, JsonRecords
 from foldtune.trainers.data.readers.parquet import Parquet
 from foldtune.trainers.data.readers.source import (
     SPLIT,
@@ -25,7 +25,7 @@ from foldtune.trainers.data.readers.source import (
 from foldtune.trainers.images.image_index import read_folder
 from foldtune.wording import first_few, unknown
 
-_TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
+_TABLES = (*DelimitedText.suffixes, *Parquet.suffixes, *JsonRecords.suffixes, *JsonLines.suffixes)
 
 
 class ClassFolders(Reader):
@@ -79,7 +79,7 @@ def _rows(top: Path, folders: Mapping[Part, Path], options: ReadOptions) -> Sour
 
 
 def _empty(folder: Path, left_out: Counter[str]) -> str:
-    tables = [entry.name for entry in sorted(folder.iterdir()) if entry.suffix.lower() in _TABLES]
+    tables = [entry.name for entry in sorted(folder.iterdir()) if entry.name.lower().endswith(_TABLES)]
     if tables:
         return f"{folder}: is a folder without folders of classes; name the table in it: {first_few(tables)}"
     counts = "".join(f"; {count} {reason}" for reason, count in left_out.items() if count)

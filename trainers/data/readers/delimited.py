@@ -18,6 +18,8 @@ _TRAILING_NOTE = "lines end in a trailing comma (or another delimiter), and the 
 class DelimitedText(Reader):
     """CSV, TSV and their relatives, also packed (.gz, .bz2, .xz, a .zip of one file)."""
 
+    suffixes = tuple(name + packed for name in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz"))
+
     def matches(self, path: Path) -> bool:
         """Any file, since any suffix may hold text; what is no text is refused by its first bytes."""
         return path.is_file()
@@ -51,6 +53,8 @@ _FORMS: Mapping[str, str] = {
 
 class RefusedForm(Reader):
     """A file of a form that is never read as rows, by its suffix."""
+
+    suffixes = (*_FORMS, ".zip")
 
     def matches(self, path: Path) -> bool:
         return path.is_file() and _form(path) is not None

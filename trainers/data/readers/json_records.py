@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,15 +20,24 @@ ROW = '{"image": "a.jpg", "label": "nv"}'
 FORMS = f'[{ROW}, …], {{"a.jpg": {{"label": "nv"}}, …}} or {{"a.jpg": "nv", …}}'
 
 
-class JsonRecords(Reader):
-    """A .json file: a list of mappings, a mapping from images to mappings or labels, or a mapping of columns."""
+class JsonForm(Reader):
+    """A .json file, which is parsed once whatever its content is taken for."""
 
     suffixes = (".json",)
 
     def read(self, path: Path, options: ReadOptions) -> Source:
-        content = read_json(path, options)
-        rows = list(_rows(path, content, options))
-        return Source(_frame(path, rows), "json")
+        return self.source(path, read_json(path, options), options)
+
+    @abstractmethod
+    def source(self, path: Path, content: Any, options: ReadOptions) -> Source:
+        """The rows of a file's content. Raises DataError: what is wrong with it, what is valid."""
+
+
+class JsonRecords(JsonForm):
+    """A list of mappings, a mapping from images to mappings or labels, or a mapping of columns."""
+
+    def source(self, path: Path, content: Any, options: ReadOptions) -> Source:
+        return Source(_frame(path, list(_rows(path, content, options))), "json")
 
 
 class JsonLines(Reader):

@@ -27,6 +27,8 @@ READERS: tuple[Reader, ...] = (
     DelimitedText(),
 )
 """Forms of rows with labels, the first that matches reads; text detection has forms of its own before them."""
+TABLE_SUFFIXES = tuple(dict.fromkeys(suffix for reader in READERS for suffix in reader.suffixes))
+"""Ends of the names, in lower case, of files that are read as tables, or that a reader refuses by name."""
 
 
 def read_source(path: Path, options: ReadOptions | None = None, readers: Sequence[Reader] = READERS) -> Source:
