@@ -48,7 +48,7 @@ def test_copies_and_changed_pictures_are_named_with_where_they_lie(photos: Any, 
     code, out, err = foldtune("audit", config, "-o", "found", "--strict")
     assert code == 1, err
     assert "--strict: train and test, or two folds, share images" in err
-    assert "pairs: 2 train and test" in " ".join(err.split())
+    assert "pairs: 2 in train and test" in " ".join(err.split())
     found = table(photos, "found").set_index("other")
     assert found.loc["copy.png", ["finding", "image", "label", "other_label"]].tolist() == ["copy", first, "c0", "c2"]
     assert "labels differ" in found.loc["copy.png", "detail"]

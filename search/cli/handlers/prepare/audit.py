@@ -73,7 +73,7 @@ def audit_data(
         note(f"in {own}: {', '.join(path.name for path in write_audit(audit, own))}")
         shared.update(map(audit.scope, audit.shared))
     if strict and shared:
-        where = ", ".join(f"{shared[scope]} {scope}" for scope in SHARED if shared[scope])
+        where = ", ".join(f"{shared[scope]} in {scope}" for scope in SHARED if shared[scope])
         note(f"--strict: train and test, or two folds, share images ({counted(shared.total(), 'pair')}: {where})")
         raise typer.Exit(1)
 
