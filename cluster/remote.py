@@ -21,6 +21,7 @@ from foldtune.cluster.access.tokens import require_token
 from foldtune.cluster.ray_internals import reload_auth_mode
 from foldtune.cluster.shipping import runtime_env
 from foldtune.errors import ClusterError
+from foldtune.files import write_content
 from foldtune.redaction import redacted
 from foldtune.signals import own_signals
 
@@ -35,16 +36,20 @@ class Command:
     """`foldtune ARGUMENTS` as a process on the cluster: owned by an actor, whose end it does not survive.
 
     Args:
-        files: texts by name, written into its working directory.
+        files: contents by name, written into its working directory.
         environment: variables added to those of the actor.
     """
 
     def __init__(
-        self, arguments: Sequence[str], files: Mapping[str, str], environment: Mapping[str, str], address: str
+        self,
+        arguments: Sequence[str],
+        files: Mapping[str, str | bytes],
+        environment: Mapping[str, str],
+        address: str,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="foldtune-")
-        for name, text in files.items():
-            Path(self._folder.name, name).write_text(text)
+        for name, content in files.items():
+            write_content(Path(self._folder.name, name), content)
         inherited = {name: value for name, value in os.environ.items() if name not in TASK_LIMITS}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "foldtune.search.cli", *arguments],
@@ -77,7 +82,7 @@ class Command:
 def run_on_head(
     address: Address,
     arguments: Sequence[str],
-    files: Mapping[str, str],
+    files: Mapping[str, str | bytes],
     environment: Mapping[str, str],
     write: Callable[[str], object],
     *,

@@ -20,7 +20,7 @@ from foldtune.trainers.settings import COMPONENTS, TrialSettings
 PAGE = Path(__file__).with_name("configuration.md")
 SETTINGS = {
     "model_name": "classifier of timm, by name",
-    "pretrained": "whether it starts from timm's pretrained weights, which are downloaded once, or from random ones",
+    "pretrained": "weights that it starts from ([pretrained](pretrained.md)): auto, true, false, FILE or {MODEL: FILE}",
     "drop_rate": "dropout before the head",
     "drop_path_rate": "stochastic depth",
     "loss": "loss, see below",
@@ -37,6 +37,8 @@ SETTINGS = {
     "channels_last": "memory format of images and convolutions",
     "patience": "epochs without improvement after which a trial ends, 0: off",
     "layer_decay": "factor of lr a layer towards the input, 0: off",
+    "body_lr_ratio": "lr of all layers before the head over the head's",
+    "unfreeze_epochs": "epochs until all layers are trained, from the head alone on, 0: off",
     "postprocess": "fixed thresholds, offsets or cuts, or `tuned`: fitted, cross-fitted, after each epoch",
     "head": "layers after the pooling, see below",
     "train_last": "layer groups that train beside the head, 0: all",
@@ -68,7 +70,7 @@ A constant, or what to sample: `{choice: [a, b]}`, `{uniform: [low, high]}`, `{l
 `loss: {choice: {focal: {gamma: {uniform: [1, 3]}}, cross_entropy: null}}`. `preset: NAME` starts from one of those at
 the end, and your own keys replace its; so does `preset: ours.yaml`, a file with `space` and, where wanted,
 `description` and `tasks`. `foldtune init --from RUN --trial ID` writes a stored trial as a YAML.
-Models start from **random weights** unless `pretrained: true` is given.
+Networks start from [pretrained weights](pretrained.md) where these can be had; `search` prints which they are.
 """
 
 
@@ -109,6 +111,9 @@ def setting_rows() -> Iterator[tuple[str, str, str]]:
     for field in dataclasses.fields(TrialSettings):
         default = field.default if field.default is not dataclasses.MISSING else {}
         text = default.name if isinstance(default, Component) else shown(default)
+        text = (
+            "auto" if field.name == "pretrained" else text
+        )  # of a space; a trial's stored configuration has it resolved
         yield field.name, text, SETTINGS[field.name] + valid(field)
 
 

@@ -52,6 +52,11 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
+def write_content(path: Path, content: str | bytes) -> None:
+    """Write a text, in UTF-8, or bytes to a file. Raises OSError."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 def read_regular(path: Path) -> bytes:
     """Return the content of a file that somebody else may have made: a device or a pipe, which may never end, is none.
 

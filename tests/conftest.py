@@ -30,6 +30,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="foldtune-tests-")  # the user's own is left alone
+for _variable in ("HF_HOME", "TORCH_HOME"):  # pretrained weights of the user's caches would change all numbers
+    os.environ[_variable] = os.environ["XDG_STATE_HOME"]
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

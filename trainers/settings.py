@@ -58,8 +58,11 @@ class TrialSettings:
     Zero switches off: clip_grad (largest gradient norm), ema_decay (average of weights used for validation), mixup
     (alpha of its Beta distribution, .1–.4 is usual; only for losses that take soft labels),
     layer_decay (lr factor a layer towards the input), patience (epochs without improvement before the end).
+    `pretrained` is whether the network starts from timm's own weights, or the name of a file that the run keeps;
+    where a space is checked it may be "auto" or any file, too (`trainers.networks.pretrained`).
     `train_last` n > 0 trains the head and the n layer groups before it alone (`trainers.networks.models`);
-    0 trains all.
+    0 trains all. `body_lr_ratio` is the lr of all layers before the head, over the head's, which is `lr`.
+    `unfreeze_epochs` n > 0 trains the head alone at first, and all layers after n epochs (`networks.unfreezing`).
     `extra_weight` is a factor of the loss of rows that only ever train (`data.extra`), beside their own.
     `tta` names the views of an image in validation and prediction (`trainers.loading.tta`), never in training.
     `postprocess` holds fixed values, or is TUNED: then it is fitted to the validation scores of each epoch, and every
@@ -67,7 +70,7 @@ class TrialSettings:
     """
 
     model_name: str = "resnet10t"
-    pretrained: bool = False
+    pretrained: bool | str = False
     drop_rate: float = number(0.0, 0.0, 1.0, open_high=True)
     drop_path_rate: float = number(0.0, 0.0, 1.0, open_high=True)
     loss: Component = _DEFAULTS["loss"]
@@ -91,16 +94,23 @@ class TrialSettings:
     crop: Component = _DEFAULTS["crop"]
     mixup: float = number(0.0, 0.0, 10.0)
     extra_weight: float = number(1.0, 0.0, 100.0, open_low=True)
+    body_lr_ratio: float = number(1.0, 0.0, 1.0, open_low=True)
+    unfreeze_epochs: int = number(0, 0)
 
 
 _PLAIN = tuple(f.name for f in fields(TrialSettings) if f.name not in {*COMPONENTS, "postprocess"})
 
 
+_LATER = ("extra_weight", "body_lr_ratio", "unfreeze_epochs")
+_OFF = {f.name: f.default for f in fields(TrialSettings)}
+
+
 def settings_to_dict(settings: TrialSettings) -> dict[str, Any]:
     """Plain mappings, numbers and texts, for JSON; `parse_settings` reads it back to an equal value."""
     plain = {name: getattr(settings, name) for name in _PLAIN}
-    if settings.extra_weight == 1.0:  # checkpoints of before have no such setting
-        del plain["extra_weight"]
+    for name in _LATER:
+        if plain[name] == _OFF[name]:  # checkpoints of before have no such setting
+            del plain[name]
     components = {name: getattr(settings, name).to_dict() for name in COMPONENTS}
     return plain | components | {"postprocess": _thaw(settings.postprocess)}
 

@@ -17,6 +17,7 @@ import pandas as pd
 from foldtune.errors import MetricUntrusted, RunCorrupt, RunExists, RunNotFound, TrialNotFound
 from foldtune.files import is_temporary
 from foldtune.paths import is_inside, join_stored
+from foldtune.results.runs import pretrained_dir
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.identity import read_identity
 from foldtune.results.runs.leaderboard import leaderboard
@@ -72,6 +73,7 @@ class RunStore:
         self.lock_path = self.root / ".lock"
         self.trials_root = self.root / "trials"
         self.ensemble = EnsembleDir(self.root / "ensemble")
+        self.pretrained = pretrained_dir.PretrainedDir(self.root / pretrained_dir.NAME)
         self._records: dict[str, tuple[_Signature, TrialRecord]] = {}
 
     def __reduce__(self) -> tuple[type[RunStore], tuple[StorePath]]:
@@ -92,7 +94,7 @@ class RunStore:
             with storage_errors(store.root, "create"):
                 store.root.mkdir(parents=True, exist_ok=True)
         # A start that was killed before it wrote config.yaml leaves these, and no run.
-        unfinished = BEFORE_CONFIG
+        unfinished = BEFORE_CONFIG | {pretrained_dir.NAME}
         taken = any(each[0] != "." and each not in unfinished for each in names_in(store.root) or [])
         if taken and is_run(store.root):
             raise RunExists(
@@ -113,6 +115,7 @@ class RunStore:
             return
         for name in BEFORE_CONFIG:
             remove_file(self.root / name)
+        self.pretrained.discard()
         if isinstance(self.lock_path, Path):
             self.lock_path.unlink(missing_ok=True)
         for folder in folders:

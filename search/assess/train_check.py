@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from foldtune.files import scratch_folder
 from foldtune.results.exports.contact_sheet import ColumnGroup, Row, Sheet
+from foldtune.results.runs.pretrained_dir import InitialWeights, PretrainedDir
 from foldtune.search.assess.preview import Variant, augmented, choose_rows, label_texts
+from foldtune.search.checks.pretrained import find_weights
 from foldtune.search.data.dataset import image_plan
+from foldtune.search.runs.pretrained import initial_weights, store_weights, with_weights
 from foldtune.search.runs.validation import Checked
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.fitting.fit_types import FoldData, TrainSpec
@@ -63,15 +68,37 @@ def check_training(
         InputError: one of the images cannot be read.
         TrialFailed: a loss is not finite, or memory is out.
     """
+    with scratch_folder("download") as scratch:
+        folder = PretrainedDir(scratch)
+        default = with_weights(checked.space.build(checked.space.default()), _stored(checked, folder))
+        settings = parse_settings(default, checked.task)
+        weights = None if isinstance(settings.pretrained, bool) else scratch / settings.pretrained
+        return _check(checked, settings, weights, seconds, progress)
+
+
+def _stored(checked: Checked, folder: PretrainedDir) -> tuple[InitialWeights, ...]:
+    """Store the weights that the default configuration starts from, and return the record of all."""
+    default = checked.space.build(checked.space.default())
+    found = find_weights(checked.space)
+    needed = initial_weights(default, found)
+    return tuple(each if each != needed else store_weights([each], folder)[0] for each in found)
+
+
+def _check(
+    checked: Checked,
+    settings: TrialSettings,
+    weights: Path | None,
+    seconds: float,
+    progress: Callable[[int, float], None] | None,
+) -> TrainCheck:
     config, task = checked.config, checked.task
-    settings = parse_settings(checked.space.build(checked.space.default()), task)
     trained = checked.table.select(checked.folds != 0)
     assert trained.targets is not None
     chosen = choose_rows(task, trained.targets, BATCHES * settings.batch_size, config.search.seed)
     table = trained.select(chosen)
     prepared = replace(image_plan(config.data, 1), cache_dir=None).open(table.paths)
     table = table.select(prepared.keep)
-    spec = TrainSpec(settings, task, _fold(table, prepared.source), checked.goal.metric, 2, config.search.seed)
+    spec = TrainSpec(settings, task, _fold(table, prepared.source), checked.goal.metric, 2, config.search.seed, weights)
     speed = measure_speed(spec)
     learned = overfit(spec, seconds, progress)
     images = prepared.source.read(np.arange(len(table)))

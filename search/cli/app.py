@@ -52,7 +52,9 @@ FAMILIES: Mapping[str, Sequence[Function]] = {
 }
 """Commands by the heading of `foldtune --help` below which they stand."""
 GROUPS: Mapping[str, Mapping[str, Group]] = {
-    "Prepare": {"data": Group("Write real image data to try foldtune on.", (prepare.digits,))},
+    "Prepare": {
+        "data": Group("Write real images to try foldtune on, or pretrained weights.", (prepare.digits, prepare.weights))
+    },
     "Look at results": {
         "runs": Group(reflow(look.runs.__doc__ or ""), (upkeep.archive, upkeep.rm, upkeep.note), alone=look.runs)
     },

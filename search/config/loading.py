@@ -12,13 +12,17 @@ from foldtune.errors import InputError
 from foldtune.home import expanded
 from foldtune.redaction import redacted
 from foldtune.search.config.messages import describe, section_keys, shown, unsound_keys
+from foldtune.search.config.metric_file import resolved_file
 from foldtune.search.config.preset_files import expand_preset_files
+from foldtune.search.config.pretrained_files import with_files
 from foldtune.search.config.schema import RunConfig
 from foldtune.trainers.data.readers import find_reader
 from foldtune.trainers.tasks import TASKS
 from foldtune.wording import did_you_mean_file
 from foldtune.yaml import parse_yaml, read_yaml_text
 
+_WITH_PATHS = {"data", "search", "space"}
+"""Sections with paths of files, which are relative to the configuration's folder."""
 KINDS = {list: "a list", str: "text", type(None): "empty"}
 
 
@@ -88,7 +92,7 @@ def check(raw: Mapping[str, Any], folder: Path) -> RunConfig:
         unsound = unsound_keys(details)
         sound = _sound_part(raw, unsound, folder)
         raise FormError([describe(detail) for detail in details], sound, unsound) from None
-    return config.model_copy(update={"data": config.data.resolved(folder), "search": config.search.resolved(folder)})
+    return config.model_copy(update={name: _resolved(name, getattr(config, name), folder) for name in _WITH_PATHS})
 
 
 def _sound_part(raw: Mapping[str, Any], unsound: set[str], folder: Path) -> RunConfig:
@@ -103,9 +107,15 @@ def _sound_part(raw: Mapping[str, Any], unsound: set[str], folder: Path) -> RunC
             except ValidationError as error:
                 found = {f"{name}.{detail['loc'][0]}" for detail in error.errors() if detail["loc"]}
                 unsound |= found if found - unsound else {name}
-    for name in {"data", "search"} & values.keys():
-        values[name] = values[name].resolved(folder)
+    for name in _WITH_PATHS & values.keys():
+        values[name] = _resolved(name, values[name], folder)
     return RunConfig.model_construct(**values)
+
+
+def _resolved(section: str, value: Any, folder: Path) -> Any:
+    if section == "space":
+        return with_files(value, lambda path: str(resolved_file(path, folder)))
+    return value.resolved(folder)
 
 
 def _without(given: Any, section: str, unsound: Collection[str]) -> Any:

@@ -16,6 +16,7 @@ from foldtune.errors import InputError
 from foldtune.home import expanded
 from foldtune.results.runs.driver_file import Driver
 from foldtune.search.config.metric_file import metric_file, resolved_file
+from foldtune.search.config.pretrained_files import with_files
 from foldtune.search.config.secrets import check_url, has_password
 
 JOB_ID, JOB_ADDRESS, RESUME_COMMAND = "FOLDTUNE_JOB_ID", "FOLDTUNE_JOB_ADDRESS", "FOLDTUNE_AGAIN"
@@ -34,13 +35,13 @@ class JobPackage:
         run: name of the run, or of the group of targets.
         storage: absolute folder or URL of the runs.
         config: plain values, whose paths are absolute, or those of `files`.
-        files: texts of small files that lie beside the configuration there, by name.
+        files: contents of files that lie beside the configuration there, by name.
     """
 
     run: str
     storage: str
     config: Mapping[str, Any]
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
 def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
@@ -70,14 +71,27 @@ def pack_job(raw: Mapping[str, Any], folder: Path) -> JobPackage:
         cache = data.get("cache")
         if isinstance(cache, str) and cache not in ("auto", "off"):
             data["cache"] = str(expanded(cache).absolute())
-    files: dict[str, str] = {}
+    files: dict[str, str | bytes] = {}
     for section in _sections(config, "search"):
         _attach(section, folder, files)
+    for section in _sections(config, "space"):
+        section |= with_files(section, lambda path: _attached(resolved_file(path, folder), files))
     config["storage"] = absolute_storage(str(config.get("storage") or "runs"))
     return JobPackage(str(config.get("name")), config["storage"], config, files)
 
 
-def _attach(search: dict[str, Any], folder: Path, files: dict[str, str]) -> None:
+def _attached(file: Path, files: dict[str, str | bytes]) -> str:
+    """Return the path there of a file of weights, which is put beside the configuration where it lies here."""
+    if not file.is_file():
+        return str(file)
+    content = file.read_bytes()
+    known = next((name for name, each in files.items() if each == content), None)
+    place = known or (file.name if files.get(file.name) is None else f"{len(files)}_{file.name}")
+    files[place] = content
+    return place
+
+
+def _attach(search: dict[str, Any], folder: Path, files: dict[str, str | bytes]) -> None:
     """Put the files that a section `search` names beside the configuration; one that is not here lies there already."""
     metric = metric_file(search["metric"]) if isinstance(search.get("metric"), str) else None
     costs = search.get("costs")

@@ -9,6 +9,8 @@ from typing import Any
 from foldtune.errors import InputError
 from foldtune.home import expanded
 from foldtune.search.config.messages import shown
+from foldtune.search.config.metric_file import resolved_file
+from foldtune.search.config.pretrained_files import with_files
 from foldtune.spaces.presets import list_presets, merge_presets
 from foldtune.wording import did_you_mean_file, unknown
 from foldtune.yaml import parse_yaml, read_yaml_text
@@ -71,4 +73,5 @@ def _read(path: Path, name: str, task: object, depth: int) -> Mapping[Any, Any]:
         raise InputError(f"{key}: tasks must be a list of tasks' names, not {shown(tasks)}")
     if tasks and task not in tasks:
         raise InputError(f"{key}: is for {' and '.join(map(str, tasks))}, not for task {task}")
-    return _expanded(content["space"], task, path.parent, depth + 1)
+    space = with_files(content["space"], lambda file: str(resolved_file(file, path.parent)))
+    return _expanded(space, task, path.parent, depth + 1)

@@ -54,13 +54,20 @@ def config_of_trial(run: Run, trial_id: str | None, metric_file: Path) -> TrialC
     config["search"] = {**config.get("search", {}), **search}
     config["ensemble"] = {**config.get("ensemble", {}), "top": 1}
     config["ensemble"].pop("min_votes", None)
-    config |= {"name": f"{run.store.name}-{record.trial_id}", "space": dict(record.config)}
+    config |= {"name": f"{run.store.name}-{record.trial_id}", "space": _space(run, record)}
     value = record.value(run.goal.metric)
     figure = f"{run.goal.metric} {value:.4f} on fold 0" if math.isfinite(value) else "no value"
     title = f"Trial {record.trial_id} of {run.store.name}: {figure}, epoch {record.best_epoch} of {record.epochs}."
     order = {key: place for place, key in enumerate(("name", "task", "data", "space", "search"))}
     sections = sorted(config.items(), key=lambda item: order.get(item[0], len(order)))
     return TrialConfig(title, tuple(each for item in sections for each in _findings(*item)), source)
+
+
+def _space(run: Run, record: TrialRecord) -> dict[str, Any]:
+    """Return a trial's values as a space: pretrained weights are the run's copy, and without a value random ones."""
+    given = record.config.get("pretrained", False)
+    path = given if isinstance(given, bool) else str(run.store.pretrained.weights_path(given))
+    return {**record.config, "pretrained": path}
 
 
 def _record(run: Run, trial_id: str | None) -> TrialRecord:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from foldtune.errors import InputError
 from foldtune.search.checks.own_metrics import add_metrics, read_metric
 from foldtune.search.checks.space_rules import short_warmup
 from foldtune.search.config.metric_file import metric_file
+from foldtune.search.config.pretrained_files import with_files
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.runs.run import PLACES, Run
 from foldtune.search.runs.trusted_metrics import own_function, record_metric, with_trusted_metrics
@@ -112,7 +114,8 @@ def check_same_metrics(given: RunConfig, run: Run) -> Run:
 
 def _frozen_part(config: RunConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json")
-    values["space"] = expand_presets(short_warmup(values["space"], config.search.max_epochs))
+    space = expand_presets(short_warmup(values["space"], config.search.max_epochs))
+    values["space"] = with_files(space, lambda path: Path(path).name)  # whose content `check_same_files` compares
     values["search"]["metric"] = _metric_name(config)
     values["search"].pop("costs")  # which `check_same_metrics` compares
     for path in RESUMABLE:

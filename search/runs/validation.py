@@ -16,6 +16,7 @@ from foldtune.results.runs.ranking import Goal
 from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
 from foldtune.search.checks.positive import positive_notes
+from foldtune.search.checks.pretrained import check_files
 from foldtune.search.checks.sample import checked_sample, id_notes, submission_notes
 from foldtune.search.checks.space_rules import (
     check_case_reduce,
@@ -128,6 +129,7 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
     if space is not None:
         checks.run(["space", "data"], lambda: check_case_reduce(space, config.data.case_column))
         checks.run(["space", "data"], lambda: check_extra_weight(space, config.data))
+        checks.run(["space"], partial(check_files, space))
     if space is not None and task is not None:
         epochs = config.search.max_epochs if checks.sound("search.max_epochs") else MAX_EPOCHS
         size = config.data.size if checks.sound("data.image_size", "data") else None

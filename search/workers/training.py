@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from foldtune.errors import CheckpointError, FoldtuneError, MemoryExhausted, ProcessLost, TrialFailed
 from foldtune.redaction import redacted, without_colours
 from foldtune.results.runs.ensemble_dir import FoldDir
 from foldtune.results.runs.records import EpochRow, Scores
+from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import FitDir, TrialDir
 from foldtune.results.storage.files import json_text, read_locally, save_file
 from foldtune.results.storage.paths import StorePath
@@ -121,17 +123,31 @@ def resumed_fit(
     """
     labelled = work.labelled
     data = labelled.fold(fold, open_once(labelled.table.paths, labelled.images, labelled.digest))
-    fit = Fit(
-        TrainSpec(settings, labelled.task, data, work.metric, work.epochs, work.seed),
-        num_workers=work.loader_workers,
-        pool=pool,
-    )
+    with _pretrained(work, settings) as weights:
+        fit = Fit(
+            TrainSpec(settings, labelled.task, data, work.metric, work.epochs, work.seed, weights),
+            num_workers=work.loader_workers,
+            pool=pool,
+        )
     with read_locally(checkpoint) as local, suppress(CheckpointError):
         if local is not None:
             fit.restore(local)
     for _ in range(halvings):
         fit.halve_micro_batch()
     return fit
+
+
+@contextmanager
+def _pretrained(work: TrialWork, settings: TrialSettings) -> Iterator[Path | None]:
+    """Yield a local file of the weights that the run keeps for a configuration, None where it needs none."""
+    if isinstance(settings.pretrained, bool):
+        yield None
+        return
+    path = RunStore(work.root).pretrained.weights_path(settings.pretrained)
+    with read_locally(path) as local:
+        if local is None:
+            raise TrialFailed(f"{path} is gone: the pretrained weights that the run was started with")
+        yield local
 
 
 def store_epoch(directory: TrialDir, fit: Fit, report: EpochReport) -> None:

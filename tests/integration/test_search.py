@@ -17,8 +17,13 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
+import timm
+import torch
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+
+from foldtune.results.runs.store import RunStore
+from foldtune.trainers.networks.weights import load_weights, save_weights
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -231,3 +236,27 @@ def test_a_search_in_which_every_trial_fails_is_given_up(
     trials = list((foldtune.folder / "runs/doomed/trials").iterdir())
     assert 3 <= len(trials) <= 5  # those that ran beside the last one
     assert all(json.loads((trial / "trial.json").read_text())["status"] == "FAIL" for trial in trials)
+
+
+def test_a_file_of_weights_reaches_every_trial_and_fold(
+    foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]
+) -> None:
+    """At an lr of almost 0 a network stays what it starts from; the file may be gone once the search has begun."""
+    folder: Path = foldtune.folder
+    weights = timm.create_model("test_resnet").state_dict()
+    save_weights(weights, folder / "mine.safetensors")
+    space = {"pretrained": {"choice": ["mine.safetensors", False]}, "lr": {"loguniform": [1e-12, 1e-11]}}
+    search = {"metric": "accuracy", "num_samples": 2, "max_epochs": 1}
+    started = foldtune_in(folder, "search", write_search("started", space, top=2, search=search))
+    assert f"pretrained weights of test_resnet: {folder / 'mine.safetensors'}" in started.stderr
+    (folder / "mine.safetensors").unlink()
+    foldtune_in(folder, "ensemble", "started", "--no-race")
+    store = RunStore(folder / "runs/started")
+    kept = {file.name for file in (store.root / "pretrained").iterdir()}
+    for trial_id in ("0000", "0001"):
+        config = store.trial(trial_id).record().config
+        assert config["pretrained"] is False or config["pretrained"] in kept
+        trained = [store.trial(trial_id).weights_path, *(store.ensemble.weights_path(trial_id, k) for k in range(3))]
+        for stem in (load_weights(path)["conv1.0.weight"] for path in trained):
+            assert torch.allclose(stem, weights["conv1.0.weight"], atol=1e-6) is (config["pretrained"] is not False)
+    assert store.trial("0000").record().config["pretrained"] in kept

@@ -7,7 +7,7 @@ import pytest
 from foldtune.errors import SpaceError
 from foldtune.spaces import Space, expand_presets, list_presets
 
-NAMES = ["long_tail", "multiclass", "multilabel", "ordinal", "quick", "retinopathy", "text_detection"]
+NAMES = ["finetune", "long_tail", "multiclass", "multilabel", "ordinal", "quick", "retinopathy", "text_detection"]
 
 
 def test_presets_are_listed_with_a_line_each() -> None:

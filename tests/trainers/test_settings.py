@@ -118,7 +118,7 @@ def test_an_integer_passes_for_a_float(task: Multiclass) -> None:
 
 
 def test_a_switch_must_be_a_bool(task: Multiclass) -> None:
-    assert problems_of({"pretrained": 1}, task) == {"pretrained": "must be true or false, not 1"}
+    assert problems_of({"channels_last": 1}, task) == {"channels_last": "must be true or false, not 1"}
 
 
 def test_parameters_of_a_component_without_any_are_refused(task: Multiclass) -> None:

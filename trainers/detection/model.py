@@ -101,7 +101,7 @@ class TextDetector(nn.Module):
 
 
 def build_detector(
-    model_name: str, *, pretrained: bool = False, drop_rate: float = 0.0, drop_path_rate: float = 0.0
+    model_name: str, *, pretrained: bool | str = False, drop_rate: float = 0.0, drop_path_rate: float = 0.0
 ) -> TextDetector:
     """A text detector on the encoder `model_name`, which is randomly initialised or pretrained.
 

@@ -52,7 +52,7 @@ def train_epoch(learner: Learner, batches: Iterable[tuple[Tensor, Any, Any]], ep
     Args:
         batches: (images (B, H, W, 3) uint8, targets, rows of the whole batch); B are this process's.
     """
-    learner.train()
+    learner.begin_epoch(epoch)
     losses = EpochLosses(learner, epoch)
     for images, targets, rows in batches:
         learner.lr_scheduler.before_step(learner.step)

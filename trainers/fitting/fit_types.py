@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class TrainSpec:
         metric: name of a metric of the task; the best epoch is the one that is best by it.
         epochs: budget of epochs and length of the lr schedule, at least 1.
         seed: at least 0.
+        weights: file of the pretrained weights that `settings.pretrained` names; None without.
     """
 
     settings: TrialSettings
@@ -59,6 +61,7 @@ class TrainSpec:
     metric: str
     epochs: int
     seed: int
+    weights: Path | None = None
 
     @property
     def loss_weights(self) -> npt.NDArray[np.float32] | None:

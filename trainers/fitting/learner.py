@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from foldtune.trainers.arrays.types import Mode
 from foldtune.trainers.loading.tta import Normalize
 from foldtune.trainers.networks.models import freeze_all_but_last, input_stats
+from foldtune.trainers.networks.unfreezing import unfreeze
 from foldtune.trainers.optim.lr_schedulers import LrScheduler
 from foldtune.trainers.optim.optimizers import build_optimizer
 from foldtune.trainers.optim.precision import choose_precision
@@ -72,7 +73,9 @@ class Learner:
             lr=settings.lr,
             weight_decay=settings.weight_decay,
             layer_decay=settings.layer_decay,
+            body_lr_ratio=settings.body_lr_ratio,
         )
+        self._unfreeze_epochs = settings.unfreeze_epochs
         self.lr_scheduler = LrScheduler(self.optimizer, settings.lr_scheduler, settings.lr, **asdict(length))
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.scaled)
         # Its decay is warmed up: a short training would else average mostly the random start.
@@ -95,6 +98,15 @@ class Learner:
     def lr(self) -> float:
         """The largest lr of any parameter group (they differ under layer decay alone)."""
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Put the network into training mode, with the layers that are trained in epoch `epoch` (from 1)."""
+        if self._unfreeze_epochs > 0:
+            norms = unfreeze(self.model, self.parameters, epoch, self._unfreeze_epochs)
+            if norms is not None:
+                self._frozen_norms = norms
+                self.fitting_size, self._data_parallel = 0, None  # other gradients, in memory and to exchange
+        self.train()
 
     def train(self) -> None:
         """Put the network into training mode, its frozen normalisations excepted."""

@@ -167,6 +167,7 @@ def _plain(settings: TrialSettings) -> TrialSettings:
         drop_rate=0.0,
         drop_path_rate=0.0,
         ema_decay=0.0,
+        unfreeze_epochs=0,
     )
 
 

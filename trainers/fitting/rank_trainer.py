@@ -67,7 +67,8 @@ class RankTrainer:
         self.sampler = build_sampler(settings.sampler.name, **settings.sampler.params)
         epoch_size = self.sampler.epoch_size(self.classes)
         with seeded(group.device, spec.seed, _MODEL_SEED), translate_torch_errors(settings):
-            model = create_model(task, settings, data.images.shape[1:3])
+            start = settings if spec.weights is None else replace(settings, pretrained=str(spec.weights))
+            model = create_model(task, start, data.images.shape[1:3])
             norms, on_gpu = has_batch_norm(model), group.device.type == "cuda"
             shared = norms and on_gpu and 1 < group.size <= min(settings.batch_size, epoch_size)
             if shared:

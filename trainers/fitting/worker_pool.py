@@ -88,7 +88,8 @@ class WorkerPool:
         self.start()
         if self._folder is None:
             self._connect()
-        spec = replace(spec, settings=replace(spec.settings, pretrained=False))  # weights come from this process
+        # The weights come from this process.
+        spec = replace(spec, settings=replace(spec.settings, pretrained=False), weights=None)
         with self._all_running("open", spec, num_workers):
             trainer.learner.broadcast_weights()
         self._trainer = trainer

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from foldtune.errors import Problem, SettingsError, TrialFailed
 from foldtune.trainers.components import Component, number
 from foldtune.trainers.deferred import timm, torch
+from foldtune.trainers.networks.pretrained import overlay
 from foldtune.wording import did_you_mean, shortened
 
 if TYPE_CHECKING:
@@ -102,13 +104,21 @@ def takes_argument(model_name: str, argument: str) -> bool:
     return True
 
 
-def check_layers(model_name: str, head: Component, train_last: int) -> list[Problem]:
-    """Problems of a head, and of frozen layers, for which an existing model has no place."""
+BY_LAYER: Mapping[str, float] = MappingProxyType(
+    {"train_last": 0, "layer_decay": 0.0, "body_lr_ratio": 1.0, "unfreeze_epochs": 0}
+)
+"""Settings that treat a network's layers differently, and the value at which each does not."""
+
+
+def check_layers(model_name: str, head: Component, values: Mapping[str, Any]) -> list[Problem]:
+    """Problems of a head, and of the settings of BY_LAYER in `values`, for which an existing model has no place."""
     problems = []
     if head.name != "linear" and not _traits(model_name).classifier:
         problems.append(_no_place(model_name, head))
-    if train_last > 0 and not _traits(model_name).layer_groups:
-        problems.append(Problem("train_last", f"model '{model_name}' has no layer groups; use 0"))
+    used = [name for name, off in BY_LAYER.items() if values[name] != off]
+    if used and not _traits(model_name).layer_groups:
+        lacks = f"model '{model_name}' has no layer groups; use"
+        problems += [Problem(name, f"{lacks} {BY_LAYER[name]:g}") for name in used]
     return problems
 
 
@@ -136,16 +146,20 @@ def build_model(
     model_name: str,
     num_classes: int,
     *,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     head: Component = LINEAR,
 ) -> nn.Module:
     """A timm network for RGB images with `num_classes` outputs, and `head` in the place of its classifier.
 
+    Args:
+        pretrained: whether it starts from timm's own weights, or a stored file of weights (`networks.pretrained`).
+
     Raises:
         SettingsError: the model does not exist, or has no place for the dropout or the head.
         TrialFailed: pretrained weights are unavailable.
+        WorkError: the stored file of weights is gone or damaged.
     """
     if problems := check_model(model_name, drop_rate, drop_path_rate):
         raise SettingsError(problems)
@@ -157,16 +171,21 @@ def build_model(
     return model
 
 
-def create_timm(model_name: str, *, pretrained: bool, **options: Any) -> nn.Module:
+def create_timm(model_name: str, *, pretrained: bool | str, **options: Any) -> nn.Module:
     """A network of timm's. Raises TrialFailed where pretrained weights are unavailable: why, and what to do."""
+    if isinstance(pretrained, str):
+        from foldtune.trainers.networks.weights import load_weights  # heavy: it imports torch
+
+        load_weights(Path(pretrained))  # raises where they are damaged
+        options |= overlay(Path(pretrained))
     try:
-        return cast("nn.Module", timm.create_model(model_name, pretrained=pretrained, **options))
+        return cast("nn.Module", timm.create_model(model_name, pretrained=bool(pretrained), **options))
     except (OSError, RuntimeError) as error:
         if not pretrained or isinstance(error, torch.OutOfMemoryError):
             raise
         raise TrialFailed(
-            f"no pretrained weights for '{model_name}' ({one_line(error)}); set pretrained: false, or download "
-            "them once where there is a network and point HF_HOME to that cache on every machine"
+            f"no pretrained weights for '{model_name}': set pretrained: false, or download them once where there is a "
+            f"network and point HF_HOME to that cache on every machine ({one_line(error)})"
         ) from error
 
 
@@ -229,24 +248,29 @@ def freeze_all_but_last(model: nn.Module, groups: int) -> tuple[nn.Module, ...]:
     """
     if groups == 0:
         return ()
-    matcher: Any = getattr(model, "group_matcher", None)
-    if matcher is None:
+    if not hasattr(model, "group_matcher"):
         raise SettingsError([Problem("train_last", "the model has no layer groups; use 0")])
-    group_of = _group_of(model, matcher)
+    group_of = layer_groups_of(model)
     last_frozen = max(group_of.values()) - groups - 1
     for name, parameter in model.named_parameters():
         if group_of[name] <= last_frozen:
             parameter.requires_grad_(False)
+    return frozen_norms(model)
+
+
+def frozen_norms(model: nn.Module) -> tuple[nn.Module, ...]:
+    """Return the batch normalisations whose parameters are not trained."""
     return tuple(module for module in model.modules() if _is_frozen_batch_norm(module))
 
 
 def count_layer_groups(model: nn.Module) -> int | None:
     """Return the layer groups before the head that `freeze_all_but_last` counts; None where the model has none."""
-    matcher: Any = getattr(model, "group_matcher", None)
-    return None if matcher is None else max(_group_of(model, matcher).values())
+    return max(layer_groups_of(model).values()) if hasattr(model, "group_matcher") else None
 
 
-def _group_of(model: nn.Module, matcher: Any) -> dict[str, int]:
+def layer_groups_of(model: nn.Module) -> dict[str, int]:
+    """Return the layer group of each parameter by name, from 0 at the input to the head's, of a model that has some."""
+    matcher: Any = model.group_matcher
     groups: dict[str, int] = timm.models.group_parameters(model, matcher(coarse=False), reverse=True)
     return groups
 

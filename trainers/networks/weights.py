@@ -18,11 +18,11 @@ SUM = "sum"
 """Key of the metadata that holds the sum of names, types, shapes and values."""
 
 
-def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write a state dict, whole or not at all. Raises TrialFailed: no room for the file."""
+def save_weights(weights: Mapping[str, Tensor], path: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Write a state dict and texts by name, whole or not at all. Raises TrialFailed: no room for the file."""
     # Clones give shared tensors (tied layers) storage of their own, which safetensors requires.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    write_whole(path, safetensors.torch.save(tensors, {SUM: _sum_of(tensors)}))
+    write_whole(path, safetensors.torch.save(tensors, {**(notes or {}), SUM: sum_of(tensors)}))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -33,7 +33,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         tensors = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise WorkError(f"cannot read weights {path}: {error}") from error
-    if stored is not None and stored != _sum_of(tensors):  # those of before have none
+    if stored is not None and stored != sum_of(tensors):  # those of before have none
         raise WorkError(f"cannot read weights {path}: they are damaged, their content does not match its sum")
     return tensors
 
@@ -51,6 +51,12 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise WorkError(f"cannot read weights {path}: {error}") from error
 
 
+def read_notes(path: Path) -> dict[str, str]:
+    """Return the texts of a safetensors file's head. Raises OSError, safetensors.SafetensorError."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
 def load_into(model: nn.Module, path: Path) -> None:
     """Load weights into the network that they were saved from.
 
@@ -64,7 +70,8 @@ def load_into(model: nn.Module, path: Path) -> None:
         raise WorkError(f"weights {path} belong to another network: {reason}") from error
 
 
-def _sum_of(tensors: Mapping[str, Tensor]) -> str:
+def sum_of(tensors: Mapping[str, Tensor]) -> str:
+    """Return the digest of tensors on the CPU: 32 hexadecimal digits, whatever file holds them."""
     digest = sha256()
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()

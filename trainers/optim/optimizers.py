@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from foldtune.errors import Problem, SettingsError
 from foldtune.trainers.components import Component, number
 from foldtune.trainers.deferred import timm
+from foldtune.trainers.networks.models import BY_LAYER, layer_groups_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,7 +72,13 @@ OPTIMIZERS: Mapping[str, type] = MappingProxyType(
 
 
 def build_optimizer(
-    model: nn.Module, optimizer: Component, *, lr: float, weight_decay: float, layer_decay: float = 0.0
+    model: nn.Module,
+    optimizer: Component,
+    *,
+    lr: float,
+    weight_decay: float,
+    layer_decay: float = 0.0,
+    body_lr_ratio: float = 1.0,
 ) -> Optimizer:
     """The optimizer over the parameters of `model`; biases and norms (one-dimensional) get no weight decay.
 
@@ -79,12 +86,17 @@ def build_optimizer(
         lr: peak learning rate, > 0.
         layer_decay: lr factor from a layer to the one before it, in (0, 1]; 0 is off. The product stands in each
             group's ``lr_scale``, which the lr scheduler applies.
+        body_lr_ratio: lr of all layers before the head over the head's, in (0, 1]; a factor of ``lr_scale``, too.
 
     Raises:
-        SettingsError: layer decay for a model without layer groups.
+        SettingsError: layer decay, or a body of its own lr, for a model without layer groups.
     """
-    if layer_decay > 0 and not hasattr(model, "group_matcher"):
-        raise SettingsError([Problem("layer_decay", f"model {type(model).__name__} has no layer groups; use 0")])
+    if not hasattr(model, "group_matcher"):
+        lacks = f"model {type(model).__name__} has no layer groups; use"
+        used = {"layer_decay": layer_decay > 0, "body_lr_ratio": body_lr_ratio != 1}
+        if problems := [Problem(name, f"{lacks} {BY_LAYER[name]:g}") for name, is_used in used.items() if is_used]:
+            raise SettingsError(problems)
+    layer_decay = layer_decay or (1.0 if body_lr_ratio != 1 else 0.0)  # which makes groups of the layers
     built = timm.optim.create_optimizer_v2(
         model,
         lr=lr,
@@ -93,6 +105,13 @@ def build_optimizer(
         **_factory_arguments(optimizer.name, optimizer.params),
         **_fused(optimizer.name, model),
     )
+    if body_lr_ratio != 1:
+        group_of = layer_groups_of(model)
+        head = max(group_of.values())
+        of_head = {id(parameter) for name, parameter in model.named_parameters() if group_of[name] == head}
+        for group in built.param_groups:
+            if id(group["params"][0]) not in of_head:
+                group["lr_scale"] *= body_lr_ratio
     return cast("Optimizer", built)
 
 

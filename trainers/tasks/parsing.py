@@ -17,7 +17,8 @@ from foldtune.trainers.loading.augment import check_mixup
 from foldtune.trainers.loading.crops import check_whole
 from foldtune.trainers.losses import LOSSES
 from foldtune.trainers.losses.registry import by_any_name
-from foldtune.trainers.networks.models import check_layers, check_model
+from foldtune.trainers.networks.models import BY_LAYER, check_layers, check_model
+from foldtune.trainers.networks.pretrained import pretrained_of
 from foldtune.trainers.optim.lr_schedulers import check_warmup
 from foldtune.trainers.postprocess.case_scores import reduction_problems, without_reduction
 from foldtune.trainers.settings import _DEFAULTS, _PLAIN, COMPONENTS, TUNED, TrialSettings
@@ -26,7 +27,7 @@ from foldtune.wording import unknown
 if TYPE_CHECKING:
     from foldtune.trainers.tasks.base import Task
 
-_OF_MODEL = frozenset({"model_name", "drop_rate", "drop_path_rate", "head", "train_last"})
+_OF_MODEL = frozenset({"model_name", "drop_rate", "drop_path_rate", "head", *BY_LAYER})
 
 
 def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None = None) -> TrialSettings:
@@ -40,8 +41,12 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
         SettingsError: holds every problem found, each with its dotted path and what is valid.
     """
     mapping, of_branch = _with_lr_of_branch(mapping)
-    plain = {key: value for key, value in mapping.items() if key not in {*COMPONENTS, "postprocess"}}
+    plain = {key: value for key, value in mapping.items() if key not in {*COMPONENTS, "postprocess", "pretrained"}}
     values, problems = _read_plain(plain)
+    try:
+        values["pretrained"] = pretrained_of(mapping.get("pretrained", False), values["model_name"])
+    except ValueError as error:
+        problems.append(Problem("pretrained", str(error)))
     if of_branch:
         problems = [replace(each, path="optimizer.lr") if each.path == "lr" else each for each in problems]
     components = {"loss": task.losses[0]} | {key: mapping[key] for key in COMPONENTS if key in mapping}
@@ -110,4 +115,4 @@ def _check_model(values: Mapping[str, Any]) -> list[Problem]:
     if problems := check_model(values["model_name"], values["drop_rate"], values["drop_path_rate"]):
         return problems
     head = values.get("head", _DEFAULTS["head"])
-    return check_layers(values["model_name"], head, values["train_last"])
+    return check_layers(values["model_name"], head, values)

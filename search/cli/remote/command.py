@@ -13,7 +13,7 @@ import typer
 from foldtune.cluster.access.addresses import Address, parse_address
 from foldtune.cluster.access.trusted import remember_address
 from foldtune.cluster.jobs import FAILED, STOPPED, Job, JobServer
-from foldtune.files import scratch_folder
+from foldtune.files import scratch_folder, write_content
 from foldtune.search.cli.terminal import note, output, plain
 from foldtune.search.config.packaging import CONFIG, absolute_storage, job_environment, new_job_id
 from foldtune.yaml import dump_yaml
@@ -31,7 +31,7 @@ class RemoteCommand:
         run: name of the run that it searches, None where it is no search.
         storage: storage of that run.
         resume_command: the user's command that goes on with that run.
-        beside: texts of files that lie beside the configuration, by name.
+        beside: contents of files that lie beside the configuration, by name.
     """
 
     arguments: Sequence[str]
@@ -39,10 +39,10 @@ class RemoteCommand:
     run: str | None = None
     storage: str | None = None
     resume_command: str | None = None
-    beside: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str | bytes] = field(default_factory=dict)
 
-    def files(self) -> dict[str, str]:
-        """Return the texts of the files of its working directory by name."""
+    def files(self) -> dict[str, str | bytes]:
+        """Return the contents of the files of its working directory by name."""
         return {} if self.config is None else {**self.beside, CONFIG: dump_yaml(self.config)}
 
 
@@ -102,8 +102,8 @@ def _run_job(address: Address, arguments: Sequence[str], command: RemoteCommand,
     remember_address(server.address)
     job_id = new_job_id(command.run or command.arguments[0])
     with scratch_folder("job") as folder:
-        for name, text in command.files().items():
-            Path(folder, name).write_text(text)
+        for name, content in command.files().items():
+            write_content(Path(folder, name), content)
         server.submit(
             arguments,
             Path(folder),

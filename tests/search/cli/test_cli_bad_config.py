@@ -178,7 +178,7 @@ def test_a_preset_of_another_task_is_the_cause(project: Any, foldtune: Command) 
     assert code == 2
     assert err == (
         "error: space.preset: 'multilabel' is for multilabel and binary, not for task multiclass; "
-        "for it: long_tail, multiclass, quick\n"
+        "for it: finetune, long_tail, multiclass, quick\n"
     )
     code, _, err = foldtune("validate", project.config({"space": {"preset": "multilabel", "loss": "bce"}}))
     assert "space.loss: loss 'bce' does not fit task multiclass" in err  # the user's own

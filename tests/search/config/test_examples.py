@@ -14,12 +14,14 @@ from foldtune.search.data.dataset import read_labelled
 from foldtune.search.runs.target_checks import check_targets
 from foldtune.search.runs.validation import check_file, check_space
 from foldtune.spaces import Space, list_presets
+from foldtune.trainers.networks.packaged import write_packaged
 from foldtune.trainers.tasks import Task, get_task
 from foldtune.yaml import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 TASK_OF_PRESET = {
+    "finetune": "multiclass",
     "long_tail": "multiclass",
     "multiclass": "multiclass",
     "multilabel": "multilabel",
@@ -41,9 +43,15 @@ def task_of(name: str) -> Task:
     return get_task(name).from_frame(pd.DataFrame({"label": LABELS.get(name, ["a", "b", "c"])}), "label")
 
 
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that `foldtune data weights` writes, which the examples of pretrained weights name elsewhere."""
+    return write_packaged("tf_efficientnet_lite0", tmp_path_factory.mktemp("weights"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_each_example_is_valid_and_opens_with_its_command(path: Path) -> None:
+def test_each_example_is_valid_and_opens_with_its_command(path: Path, weights: Path) -> None:
     first = path.read_text().splitlines()[0]
     assert re.match(r"# .*foldtune search examples/" + re.escape(path.name), first)
     data = parse_yaml(path.read_text(), str(path))["data"]
@@ -55,7 +63,7 @@ def test_each_example_is_valid_and_opens_with_its_command(path: Path) -> None:
         assert several.name == path.stem
         assert check_targets(several).targets
         return
-    checked = check_file(path)
+    checked = check_file(path, [f"space.pretrained={weights}"] if path.stem.endswith("_pretrained") else [])
     assert checked.config.name == path.stem
     assert checked.test is not None
 

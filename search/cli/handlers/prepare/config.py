@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -12,6 +13,7 @@ from foldtune.paths import check_not_read
 from foldtune.results.exports.contact_sheet import write_sheets
 from foldtune.search.assess.preview import preview
 from foldtune.search.assess.train_check import batch_sheet, check_training
+from foldtune.search.checks.pretrained import find_weights, weight_notes
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.display.summary import summary
 from foldtune.search.cli.display.train_check import doubts_of, train_check_lines
@@ -43,7 +45,8 @@ def validate_config(config: Path, override: Sequence[str], train: bool, batch: P
         batch = batch or Path(f"{every[0].config.name}-batch.png")
         check_not_read(batch, (config, *(table for each in every for table in each.config.data.tables)))
     for checked in every:
-        output().print(summary(checked))
+        notes = (*checked.notes, *weight_notes(find_weights(checked.space)))
+        output().print(summary(replace(checked, notes=notes)))
     if train:
         _train(every, batch or Path())
 

@@ -17,6 +17,7 @@ from foldtune.results.runs.ranking import finalists
 from foldtune.results.tables.formatting import counted
 from foldtune.results.tables.leaderboard_table import results_table
 from foldtune.search.audit.cheap import shared_notes
+from foldtune.search.checks.pretrained import find_weights, weight_notes
 from foldtune.search.cli.display.live import show_search
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.handlers.search.search import SearchRequest
@@ -31,6 +32,7 @@ from foldtune.search.config.secrets import expanded
 from foldtune.search.config.targets import TARGETS, TargetsFile, read_config_file
 from foldtune.search.data.dataset import Labelled, image_plan
 from foldtune.search.runs.group import RunGroup, reopen_group, starting_group
+from foldtune.search.runs.pretrained import check_same_files, store_weights
 from foldtune.search.runs.resuming import check_same, check_same_metrics, extend
 from foldtune.search.runs.run import Run, new_store, open_run, reopen_labelled, start_run, with_data, with_paths
 from foldtune.search.runs.target_checks import check_target, check_targets
@@ -77,6 +79,8 @@ def _search_targets(file: TargetsFile, ray: RaySession, request: SearchRequest, 
     checked = None if request.resume else check_targets(file)
     if checked is not None:
         _open_all_images(checked.targets)
+        for each in checked.targets.values():
+            find_weights(each.space)
     failed = []
     with _reopened(file) if checked is None else starting_group(checked) as group:
         fresh = dict(checked.targets) if checked is not None else _check_resumed(file, group, request)
@@ -178,7 +182,9 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
         require_ready_nodes(checked.config, checked.table.paths)
     if url := checked.config.search.study_storage:
         require_free_study(checked.config.name, expanded(url, "search.study_storage"))
+    found = find_weights(checked.space)
     store = stack.enter_context(new_store(checked.config))
+    store_weights(found, store.pretrained)
     with progress_bar("decoding images") as progress:
         run, labelled = start_run(checked, store, decoder_processes(), progress)
     kept = set(labelled.table.ids)
@@ -186,7 +192,7 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
         shown = ", ".join(left_out[:MAX_NAMED_IMAGES]) + (", …" if len(left_out) > MAX_NAMED_IMAGES else "")
         note(f"{len(left_out)} images cannot be read and are left out: {shown}")
     _note_left_out(labelled)
-    for text in (*checked.notes, *shared_notes(run, labelled, checked.test)):
+    for text in (*checked.notes, *weight_notes(found), *shared_notes(run, labelled, checked.test)):
         note(text)
     return run, labelled
 
@@ -196,6 +202,8 @@ def _resume(given: RunConfig, request: SearchRequest, stack: ExitStack) -> tuple
     stack.enter_context(stored.store.lock())
     check_same(given, stored.config)
     stored = check_same_metrics(given, stored)
+    weights = stored.store.pretrained.read()
+    check_same_files(given.space, weights)
     run = _with_request(given, stored, request)
     with progress_bar("decoding images") as progress:
         labelled = reopen_labelled(run, decoder_processes(), progress)
@@ -204,6 +212,8 @@ def _resume(given: RunConfig, request: SearchRequest, stack: ExitStack) -> tuple
         note(f"{counted(len(again), 'trial')} {why}: tried again ({', '.join(again[:MAX_NAMED_TRIALS])})")
     run = extend(run, given, request.further_trials)  # only now, since the data that it names are proved to be the same
     _note_left_out(labelled)
+    for text in weight_notes(weights or ()):
+        note(text)
     return run, labelled
 
 

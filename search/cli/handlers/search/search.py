@@ -110,9 +110,9 @@ def remote_search(request: SearchRequest) -> RemoteCommand:
     else:
         check_targets(several)
     package = pack_job(file.raw, file.folder)
-    for name, text in package.files.items():
-        if name.endswith(".py"):  # a metric of this user's own, which what the job leaves may be computed by here, too
-            record_metric(text)
+    for name, content in package.files.items():
+        if name.endswith(".py") and isinstance(content, str):  # a metric of this user's own, trusted here, too
+            record_metric(content)
     sent = search_arguments(
         CONFIG,
         resume=request.resume,
