@@ -90,6 +90,14 @@ class WorkError(FoldtuneError):
     """The work failed: what failed, and where to read more."""
 
 
+class TimeTooShort(InputError):
+    """A time limit in which nothing of use can be done; what would fit is named."""
+
+
+class TimeIsUp(WorkError):
+    """The time was over before there was anything to go on with."""
+
+
 class TrialFailed(WorkError):
     """One training cannot work and must not be retried; the text is a one-line reason."""
 

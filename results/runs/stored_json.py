@@ -224,6 +224,13 @@ class StoredFold(Stored):
     made_of: StrictStr | None = None
 
 
+class StoredClock(Stored):
+    """`clock.json`: seconds by command."""
+
+    search_s: Share | None = None
+    run_s: Share | None = None
+
+
 class StoredDriver(Stored):
     """`driver.json`."""
 

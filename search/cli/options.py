@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from foldtune.durations import seconds_of
 from foldtune.paths import check_apart, check_output
 
 
@@ -85,6 +86,17 @@ DataRoot = Annotated[
     ),
 ]
 StorageOverride = Annotated[str | None, option("FOLDER|URL", "Where runs are kept; the file's own value by default.")]
+
+
+TimeLimit = Annotated[str | None, option("T", "Running time at most: 2h, 90m, 1h30m, or seconds.")]
+
+
+def seconds(text: str | None) -> float | None:
+    """Return the seconds of a TimeLimit. Raises BadParameter."""
+    try:
+        return None if text is None else seconds_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--time-limit") from None
 
 
 def _trust(context: typer.Context, value: bool) -> bool:

@@ -38,6 +38,11 @@ class RaySession:
         """Whether it joins a running cluster; otherwise it starts an embedded Ray."""
         return self._address is not None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is connected now."""
+        return self._connected
+
     def close(self) -> None:
         """Disconnect from Ray, which ends its workers; `connect` works again after it."""
         self._connected = False

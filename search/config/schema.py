@@ -7,11 +7,12 @@ The models check form and ranges only. What needs the data, the task or the trai
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationInfo, field_serializer, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_serializer, field_validator
 
 from foldtune.cluster.resources import TrialResources
+from foldtune.durations import MAX_S, seconds_of
 from foldtune.errors import RunNameInvalid, StorageInvalid
 from foldtune.redaction import has_raw_password
 from foldtune.results.runs.names import check_name
@@ -22,6 +23,19 @@ from foldtune.search.config.secrets import RAW_PASSWORD, masked
 from foldtune.search.config.section import Section, stated, usable_path
 from foldtune.trainers.loading.tta import views
 from foldtune.wording import shortened
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return seconds_of(value)
+        except ValueError as error:
+            raise stated(str(error)) from None
+    return value
+
+
+TimeLimit = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=MAX_S)]
+"""Seconds, or text such as 2h, 90m and 1h30m."""
 
 
 class SearchConfig(Section):
@@ -43,6 +57,9 @@ class SearchConfig(Section):
     max_failed_trials: int = Field(10, ge=1, description="failures in a row that end the search")
     trial_timeout_s: float | None = Field(
         7200.0, gt=0, description="seconds without an epoch's report after which a trial is ended; null: never"
+    )
+    time_limit: TimeLimit | None = Field(
+        None, description="running time of the search, as 2h, 90m or seconds; pauses before --resume do not count"
     )
     study_storage: str | None = Field(None, description="Optuna storage URL; by default a file in the run's folder")
 
@@ -143,6 +160,9 @@ class EnsembleConfig(Section):
     min_votes: int | None = Field(None, ge=1, description="of hard voting; the most votes by default")
     race: bool = Field(True, description="clearly weak configurations drop out after two folds")
     tta: str | None = Field(None, description="views of every image; each configuration's own by default")
+    time_limit: TimeLimit | None = Field(
+        None, description="time of the folds and the vote; views, finalists, folds and epochs give way"
+    )
 
     @field_validator("tta")
     @classmethod

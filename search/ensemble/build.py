@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.cluster.resources import TrialResources
-from foldtune.errors import WorkError
+from foldtune.errors import TimeIsUp, WorkError
 from foldtune.results.runs.ranking import finalists
 from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.data.columns import labelled_columns
@@ -58,8 +58,30 @@ class Watcher(Protocol):
         """These candidates were eliminated."""
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What may differ from an ensemble as its configuration has it.
+
+    Attributes:
+        epochs: length of the schedule of models that are trained, None for the run's own.
+        cuts: what of the configured ensemble gave way to the time, a text each.
+        partial: whether members, then folds, whose models were not trained are left out; else each has to be there.
+        as_searched: whether a trial that was stopped stands for its fold with the model that it has.
+    """
+
+    epochs: int | None = None
+    cuts: tuple[str, ...] = ()
+    partial: bool = False
+    as_searched: bool = False
+
+
 def build_ensemble(
-    sources: Sequence[Source], plan: EnsembleConfig, chosen: Sequence[Candidate], train: Train, watcher: Watcher
+    sources: Sequence[Source],
+    plan: EnsembleConfig,
+    chosen: Sequence[Candidate],
+    train: Train,
+    watcher: Watcher,
+    terms: Terms | None = None,
 ) -> Ensemble:
     """Train what is missing, vote, and replace an earlier ensemble.
 
@@ -72,14 +94,17 @@ def build_ensemble(
 
     Raises:
         WorkError: fold models failed; what is ready stays on disk, so running it again trains only the rest.
+        TimeIsUp: no fold of the best one was ready in time.
         SubmissionError: the ids or columns are not those of the sample.
     """
     home = sources[0].run
-    training = _Training(sources, plan, train, watcher)
+    training = _Training(sources, plan, train, watcher, terms or Terms())
     dropped = _race(training, chosen) if plan.race else []
     out = {each.member for each in dropped}
     staying = [candidate for candidate in chosen if candidate.id not in out]
     values = training.run([training.job(each, fold) for each in staying for fold in range(plan.folds)])
+    if training.terms.partial:
+        staying = training.leave_out(staying, values)
     built = _vote(training, chosen, staying, values, dropped)
     records = home.store.trials()
     likely = finalists(records, home.goal, home.config.ensemble.top)
@@ -92,12 +117,17 @@ def build_ensemble(
 class _Training:
     """Trains folds of candidates for one ensemble."""
 
-    def __init__(self, sources: Sequence[Source], plan: EnsembleConfig, train: Train, watcher: Watcher) -> None:
-        self.sources, self.plan = sources, plan
+    def __init__(
+        self, sources: Sequence[Source], plan: EnsembleConfig, train: Train, watcher: Watcher, terms: Terms
+    ) -> None:
+        self.sources, self.plan, self.terms = sources, plan, terms
         self.home = sources[0].run.store.ensemble
         self._train, self._watcher = train, watcher
         self._works = {
-            source.run.store.name: (source.work(self.home.root, plan.tta), source.run.config.resources.of_trial)
+            source.run.store.name: (
+                replace(source.work(self.home.root, plan.tta), epochs=terms.epochs, as_searched=terms.as_searched),
+                source.run.config.resources.of_trial,
+            )
             for source in sources
         }
 
@@ -123,6 +153,30 @@ class _Training:
             )
         return values
 
+    def leave_out(self, staying: Sequence[Candidate], values: Mapping[tuple[str, int], float]) -> list[Candidate]:
+        """The members whose fold models are all there; where none is, of fewer folds. Raises TimeIsUp."""
+        counts = {
+            each.id: next((fold for fold in range(self.plan.folds) if (each.id, fold) not in values), self.plan.folds)
+            for each in staying
+        }
+        folds = max(counts.values(), default=0)
+        whole = [each for each in staying if counts[each.id] >= folds]
+        if folds == 0 or len(whole) < (self.plan.min_votes or 1):
+            raise TimeIsUp(
+                "the time was over before the folds of a finalist were trained; what is trained is kept: the same "
+                "command goes on from there"
+            )
+        lines = [
+            f"trial {each.id}: {counts[each.id]} of {self.plan.folds} folds in time, left out"
+            for each in staying
+            if each not in whole
+        ]
+        if folds < self.plan.folds:
+            lines.append(f"{folds} {'folds' if folds > 1 else 'fold'} in time, of {self.plan.folds}")
+        self.terms = replace(self.terms, cuts=(*self.terms.cuts, *lines))
+        self.plan = self.plan.model_copy(update={"folds": folds})
+        return whole
+
     def stored(self, candidate: Candidate) -> StoredMember:
         return StoredMember(self.home, candidate, source_of(self.sources, candidate), self.plan.tta)
 
@@ -141,13 +195,15 @@ def _race(training: _Training, chosen: Sequence[Candidate]) -> list[Dropped]:
     if len(chosen) <= at_least:
         return []
     # The first one's model of fold 0 is what test scores are compared with, whoever wins.
-    training.run(
+    raced = training.run(
         [
             training.job(each, fold, model=False, test=each is chosen[0] and fold == 0)
             for each in chosen
             for fold in range(RACE_FOLDS)
         ]
     )
+    if training.terms.partial and len(raced) < len(chosen) * RACE_FOLDS:
+        return []  # the time is over
     rows = training.rows(RACE_FOLDS)
     dropped = drop_weak(
         first.run.task,
@@ -200,7 +256,8 @@ def _vote(
         combiner = judged.combiner.with_adapted_thresholds(run.task, [member.scores for member in members], tests)
         judged = replace(judged, combiner=combiner)  # for new rows alone: the estimate is of out-of-fold scores
     by_id = {each.id: each for each in chosen}
-    description = describe(
+    cuts = {"cuts": list(training.terms.cuts)} if training.terms.cuts else {}
+    description = cuts | describe(
         [source.run for source in training.sources],
         plan,
         stored,

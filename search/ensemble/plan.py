@@ -31,6 +31,7 @@ class EnsembleOptions:
     min_votes: int | None = None
     tta: str | None = None
     race: bool | None = None
+    time_limit: float | None = None
 
 
 def plan_ensemble(run: Run, asked: EnsembleOptions) -> EnsembleConfig:

@@ -28,9 +28,10 @@ RESUMABLE = (
     "ensemble.min_votes",
     "ensemble.race",
     "ensemble.tta",
+    "ensemble.time_limit",
     "data.columns",
 )
-RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "trial_timeout_s", "study_storage")
+RESUMABLE_SEARCH = ("num_samples", "max_failed_trials", "trial_timeout_s", "time_limit", "study_storage")
 """Parts of a configuration that may differ from the stored one when a search is resumed."""
 
 
@@ -50,6 +51,10 @@ def extend(run: Run, given: RunConfig, more: int) -> Run:
                     "num_samples": max(search.num_samples, given.search.num_samples) + more,
                     "max_failed_trials": given.search.max_failed_trials,
                     "trial_timeout_s": given.search.trial_timeout_s,
+                    # A flag of the first session stays; null in the file takes it away.
+                    "time_limit": (
+                        given if "time_limit" in given.search.model_fields_set else run.config
+                    ).search.time_limit,
                     "study_storage": given.search.study_storage,
                 }
             ),

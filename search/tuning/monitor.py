@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ from ray.tune import Callback
 
 from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.records import TrialRecord
+from foldtune.search.planning.budget import Budget
+from foldtune.search.planning.search_time import SearchTime
 from foldtune.search.workers.trainable import TRIAL_KEY
 
 
@@ -32,6 +35,7 @@ class SearchState:
         total: number of trials of the whole search; `finished_before` of them ended in earlier sessions.
         started_s: `time.monotonic()` at the start of this session.
         first_epoch_s: `time.monotonic()` at the end of its first epoch, which excludes the start of workers.
+        time: time that the search has.
     """
 
     goal: Goal
@@ -43,6 +47,7 @@ class SearchState:
     best: tuple[str, float] | None = None
     started_s: float = field(default_factory=time.monotonic)
     first_epoch_s: float | None = None
+    time: SearchTime = field(default_factory=lambda: SearchTime(Budget(), 1))
 
     @property
     def finished(self) -> int:
@@ -62,11 +67,16 @@ class SearchState:
             self.best = (trial_id, value)
 
     def remaining_s(self) -> float | None:
-        """Return the expected remaining seconds at the pace of this session; None before its first trial ended."""
+        """Return the expected remaining seconds at the pace of this session, at most those of the time that it has.
+
+        None before its first trial ended, where there is no limit.
+        """
+        left_s = self.time.left_s()
         ended = self.finished - self.finished_before
-        if ended < 1 or self.first_epoch_s is None:
-            return None
-        return (time.monotonic() - self.first_epoch_s) / ended * (self.total - self.finished)
+        if ended >= 1 and self.first_epoch_s is not None:
+            pace_s = (time.monotonic() - self.first_epoch_s) / ended
+            left_s = min(left_s, pace_s * (self.total - self.finished))
+        return max(0.0, left_s) if math.isfinite(left_s) else None
 
 
 class Observer(Protocol):
@@ -83,11 +93,11 @@ class Observer(Protocol):
 
 
 class Monitor(Callback):  # type: ignore[misc]
-    """Keeps a SearchState current from Ray Tune's events."""
+    """Keeps a SearchState current from Ray Tune's events; calls `on_epoch` before the observer."""
 
-    def __init__(self, state: SearchState, observer: Observer) -> None:
+    def __init__(self, state: SearchState, observer: Observer, on_epoch: Callable[[], None] = lambda: None) -> None:
         self.state = state
-        self._observer = observer
+        self._observer, self._on_epoch = observer, on_epoch
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles callbacks into its snapshots; a terminal cannot be pickled, and nobody reads them back.
@@ -110,6 +120,7 @@ class Monitor(Callback):  # type: ignore[misc]
         running.epoch, running.value = int(result["epoch"]), value
         self.state.first_epoch_s = self.state.first_epoch_s or time.monotonic()
         self.state.consider(key, value)
+        self._on_epoch()
         self._observer.on_epoch(self.state, key)
 
     def finished(self, record: TrialRecord) -> None:

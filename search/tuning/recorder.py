@@ -90,7 +90,14 @@ class Recorder:
         status, error = self._status(result)
         if result.get("details") and not is_file(directory.error_path):  # the worker's own traceback has more
             directory.write_error(str(result["details"]))
-        surroundings = status == "FAIL" and bool(result.get(SURROUNDINGS_KEY))
+        self._end(key, status, error, surroundings=status == "FAIL" and bool(result.get(SURROUNDINGS_KEY)))
+
+    def prune(self, key: str, reason: str) -> None:
+        """End a trial early for a reason that is not its own, with what it has trained; else as `finish`."""
+        self._end(key, "PRUNED", reason, surroundings=False)
+
+    def _end(self, key: str, status: Status, error: str | None, *, surroundings: bool) -> None:
+        directory = self._store.trial(key)
         directory.finish(status, error=error, surroundings=surroundings)
         if not surroundings:  # else it goes on from there
             remove_file(directory.checkpoint_path)

@@ -79,6 +79,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             because each one drawn without its predecessors' results is drawn blind.
         retry_policy: decides whether a trial is retried after its worker died.
         on_failure: called with errors of the driver, which Ray would take for a trial's failure and retry.
+        may_start: returns whether there is time for one more trial.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         slots: Callable[[], int],
         retry_policy: WorkerRetryPolicy,
         on_failure: Callable[[Exception], None],
+        may_start: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(metric=goal.metric, mode=goal.mode)
         self._proposer = proposer
@@ -99,6 +101,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._slots = slots
         self._retry_policy = retry_policy
         self._on_failure = on_failure
+        self._may_start = may_start
         self._live: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -106,7 +109,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._guarded(self._recorder.catch_up)
         if self._recorder.stop_reason:
             return str(Searcher.FINISHED)
-        if self._remaining <= 0:
+        if self._remaining <= 0 or not self._may_start():
             # The worker of a running trial may yet die and leave it to be proposed again.
             return None if self._live else str(Searcher.FINISHED)
         # One trial may always wait for room: Ray Tune blocks for minutes where nothing runs and nothing is proposed.

@@ -20,15 +20,19 @@ class SearchStopper(Stopper):  # type: ignore[misc]
 
     Args:
         on_interrupt: callback of the first signal, at once; the search itself ends a little later.
+        is_over: callback that returns whether the search's time is used up.
 
     Attributes:
         interrupted: whether a signal was received.
+        timed_out: whether the time was used up while trials ran.
         failure: error of the driver, None without one.
     """
 
-    def __init__(self, on_interrupt: Callable[[], None] = lambda: None) -> None:
-        self._on_interrupt = on_interrupt
-        self.interrupted = False
+    def __init__(
+        self, on_interrupt: Callable[[], None] = lambda: None, is_over: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._on_interrupt, self._is_over = on_interrupt, is_over
+        self.interrupted = self.timed_out = False
         self.failure: Exception | None = None
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
@@ -37,7 +41,9 @@ class SearchStopper(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Return whether the search is to stop."""
-        return self.interrupted or self.failure is not None
+        ended = self.interrupted or self.failure is not None
+        self.timed_out = self.timed_out or (not ended and self._is_over())
+        return ended or self.timed_out
 
     def fail(self, error: Exception) -> None:
         """Stop, since nothing could be recorded any more; the first error counts."""

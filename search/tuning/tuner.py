@@ -6,7 +6,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
@@ -29,6 +29,8 @@ from foldtune.search.data.dataset import Labelled
 from foldtune.search.faults.head_monitor import head_monitor, listens
 from foldtune.search.faults.watchdog import Watchdog
 from foldtune.search.faults.worker_deaths import WorkerRetryPolicy, memory_deaths, noted_cause
+from foldtune.search.planning.budget import Budget
+from foldtune.search.planning.search_time import SearchTime
 from foldtune.search.tuning.asha import FIFO, ResumableASHA
 from foldtune.search.tuning.monitor import Monitor, Observer, SearchState
 from foldtune.search.tuning.recorder import Recorder, stored_trial
@@ -43,7 +45,7 @@ from foldtune.spaces import Space
 T = TypeVar("T")
 
 SLOTS_PERIOD_S = 1.0
-"""Time for which the number of free slots is kept: the searcher needs it at every event."""
+"""Time for which the number of free slots is kept, which the searcher needs at every event, and the plan of time."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,12 @@ class SearchOutcome:
     Attributes:
         interrupted: whether the user interrupted it before its last trial ended; `--resume` continues it.
         stop_reason: reason of an early end after many failures, else None.
+        timed_out: whether its time ended it before its last trial.
     """
 
     interrupted: bool
     stop_reason: str | None
+    timed_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Search:
 
     Attributes:
         resumed: the run was started before; otherwise it must not join another run's study.
+        time: time that it has; without a limit by default.
+        on_progress: called after each epoch (None) and with each finished trial.
     """
 
     config: RunConfig
@@ -73,6 +79,8 @@ class Search:
     labelled: Labelled
     goal: Goal
     resumed: bool = False
+    time: SearchTime = field(default_factory=lambda: SearchTime(Budget(), 1))
+    on_progress: Callable[[TrialRecord | None], None] = lambda record: None
 
     def remaining(self) -> int:
         """Return the number of trials that have not ended yet. Where it is 0, `run` needs no Ray session."""
@@ -88,12 +96,14 @@ class Search:
         """
         stored = self.store.trials()
         study = self._study(stored)
-        monitor = Monitor(self._state(stored), observer)
-        recorder = self._recorder(study, monitor)
+        plan = cached_for(SLOTS_PERIOD_S, lambda: self.time.plan(self.store.trials()))
+        monitor = Monitor(self._state(stored), observer, partial(self._on_epoch, plan))
+        recorder = self._recorder(study, monitor, plan)
         trial_scheduler = self._trial_scheduler()
         unfinished = self._restore(stored, study, recorder, trial_scheduler)
         recorder.refresh()
-        stopper = SearchStopper(observer.on_interrupt)
+        self.time.plan(stored)  # again, by the slots of the session that is connected now
+        stopper = SearchStopper(observer.on_interrupt, self.time.is_over)
         watchdog = Watchdog(self.config.search.trial_timeout_s, stopper.stop_all)
         if remaining := self.remaining():
             sampler = partial(make_sampler, self.config.search.seed, startup_trials=self.config.search.startup_trials)
@@ -107,13 +117,37 @@ class Search:
                     lambda key: watchdog.cause(key) or noted_cause(trial_scheduler.dead[key].error_file)
                 ),
                 on_failure=stopper.fail,
+                may_start=self.time.may_start,
             )
             with stopper.on_signals():
                 self._tune(searcher, remaining, trial_scheduler, [monitor, watchdog], stopper)
             if stopper.failure is not None:
                 raise stopper.failure
+            if stopper.timed_out:
+                self._prune_running(recorder)
             recorder.refresh()
-        return SearchOutcome(stopper.interrupted and self.remaining() > 0, recorder.stop_reason)
+        interrupted = stopper.interrupted and self.remaining() > 0
+        timed_out = self.remaining() > 0 and not interrupted and recorder.stop_reason is None
+        return SearchOutcome(interrupted, recorder.stop_reason, timed_out)
+
+    def _prune_running(self, recorder: Recorder) -> None:
+        for record in readable(self.store.trials()):
+            if record.status == "RUNNING":
+                recorder.prune(record.trial_id, "the time limit was reached")
+
+    def _on_epoch(self, plan: Callable[[], None]) -> None:
+        if self.time.needs_plan:
+            plan()
+        self.on_progress(None)
+
+    def _finished(self, monitor: Monitor, plan: Callable[[], None], record: TrialRecord) -> None:
+        running = monitor.state.running.get(record.trial_id)
+        if running is not None and record.fit_time_s is not None:
+            self.time.note_overhead(time.monotonic() - running.started_s - record.fit_time_s)
+        if self.time.is_bound:
+            plan()
+        monitor.finished(record)
+        self.on_progress(record)
 
     def _study(self, stored: Sequence[TrialRecord]) -> optuna.Study:
         url, identity = self.config.search.study_storage, read_identity(self.store.root)
@@ -164,21 +198,21 @@ class Search:
 
     def _state(self, stored: Sequence[TrialRecord]) -> SearchState:
         search = self.config.search
-        state = SearchState(self.goal, search.num_samples, search.max_epochs)
+        state = SearchState(self.goal, search.num_samples, search.max_epochs, time=self.time)
         for record in stored:
             if record.status != "RUNNING":
                 state.count(record)
         state.finished_before = state.finished
         return state
 
-    def _recorder(self, study: optuna.Study, monitor: Monitor) -> Recorder:
+    def _recorder(self, study: optuna.Study, monitor: Monitor, plan: Callable[[], None]) -> Recorder:
         return Recorder(
             self.store,
             study,
             self.goal,
             keep_weights=self.config.ensemble.top + 2,
             max_failed_trials=self.config.search.max_failed_trials,
-            on_finished=monitor.finished,
+            on_finished=partial(self._finished, monitor, plan),
             made_of=partial(made_of, self._work()),
         )
 

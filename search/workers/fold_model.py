@@ -50,12 +50,16 @@ class FoldWork:
         test: rows to submit, None where there are none.
         home: address of the ensemble's folder, which need not be the run's own.
         tta: test-time views of every model, None for each configuration's own.
+        epochs: length of the schedule of models that are trained, None for the run's own.
+        as_searched: whether a trial that was stopped stands for its fold with the model that it has.
     """
 
     trial: TrialWork
     test: Unlabelled | None
     home: str
     tta: str | None = None
+    epochs: int | None = None
+    as_searched: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,12 @@ class _FoldModel:
         self.views_directory = self.directory.with_tta(views_of(work.tta, self.settings))
         self.test = work.test if job.test else None
         self._made_of = settings_digest(work.trial, record.config)
+        self._trial = work.trial
         self.result = self._stored_result()
+        if self.result is None and work.epochs is not None and not any(each.exists() for each in self.find_reusable()):
+            self._trial = replace(work.trial, epochs=work.epochs)
+            self._made_of = settings_digest(self._trial, record.config)
+            self.result = self._stored_result()
 
     def _stored_result(self) -> dict[str, Any] | None:
         """Content of the marker of a whole model; of a damaged one a line is logged, and it is made again."""
@@ -186,14 +195,14 @@ class _FoldModel:
         return result
 
     def _train(self) -> dict[str, Any]:
-        value = train_fold(self._work.trial, self.settings, self._job.fold, self.directory, self.weights)
+        value = train_fold(self._trial, self.settings, self._job.fold, self.directory, self.weights)
         return {"value": value, "reused": False}
 
     def find_reusable(self) -> Iterator[_Reusable]:
         """Give the search's own model of this fold, then that of the run's own ensemble."""
         trial_id, fold, metric = self._record.trial_id, self._job.fold, self._work.trial.metric
         # A stopped trial's model has not seen the end of its lr schedule; its other folds will.
-        if fold == self._work.trial.fold and self._record.status == "COMPLETE":
+        if fold == self._work.trial.fold and (self._record.status == "COMPLETE" or self._work.as_searched):
             trial = self._store.trial(trial_id)
             if is_made_of(trial.made_of(), self._work.trial, self._record.config):
                 yield _Reusable(trial, trial.weights_path, {"value": self._record.value(metric), "reused": True})

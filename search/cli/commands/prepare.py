@@ -94,6 +94,9 @@ def validate(
     config: ConfigFile,
     train: Annotated[bool, switch("Train two batches of the default configuration.", "--train")] = False,
     batch: Annotated[Path | None, to_file("With --train: the PNG of a batch; NAME-batch.png by default.")] = None,
+    forecast: Annotated[
+        bool, switch("Time a step of each model, and print how long search and folds take here.", "--forecast")
+    ] = False,
     override: Overrides = None,
 ) -> None:
     """Check a configuration, its data and its search space before anything is trained.
@@ -108,10 +111,11 @@ def validate(
     foldtune validate skin.yaml
     foldtune validate skin.yaml --set data.image_size=128
     foldtune validate skin.yaml --train --set space.lr=0.001
+    foldtune validate skin.yaml --forecast
     """
     from foldtune.search.cli.handlers.prepare.config import validate_config
 
-    validate_config(config, override or [], train, batch)
+    validate_config(config, override or [], train, batch, with_forecast=forecast)
 
 
 def audit(

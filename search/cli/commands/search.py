@@ -1,7 +1,8 @@
-"""Commands of a search: search, logs, stop."""
+"""Commands of a search: run, search, logs, stop."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,8 +17,10 @@ from foldtune.search.cli.options import (
     RunName,
     Storage,
     StorageOverride,
+    TimeLimit,
     option,
     switch,
+    to_file,
 )
 
 
@@ -29,6 +32,7 @@ def search(
     trials: Annotated[
         int | None, option("N", "Number of trials; with --resume, the number of further ones.", min=1)
     ] = None,
+    time_limit: TimeLimit = None,
     address: AnyAddress = None,
     allow_no_token: AllowNoToken = False,
     resume: Annotated[bool, switch("Go on with a run that was interrupted.", "--resume")] = False,
@@ -46,6 +50,9 @@ def search(
     folder is FOLDER/NAME; its study opens in optuna-dashboard while it runs. With `targets` each target has a
     search of its own, one after the other, as run NAME.TARGET.
 
+    With --time-limit no trial starts that cannot reach its first rung in time; at the end of the time those that run
+    end as PRUNED, with what they have trained. Pauses before --resume do not count; several targets share the time.
+
     On a cluster --storage is a folder that every node mounts, or a URL:
 
     foldtune search skin.yaml --address auto              from one of its nodes
@@ -58,9 +65,67 @@ def search(
     if retry_failed and not resume:
         raise typer.BadParameter("it is for --resume: a new run has no failed trials", param_hint="--retry-failed")
     request = SearchRequest(
-        config, tuple(override or ()), name, storage, trials, address, allow_no_token, resume, data, retry_failed
+        config,
+        tuple(override or ()),
+        name,
+        storage,
+        trials,
+        address,
+        allow_no_token,
+        resume,
+        data,
+        retry_failed,
+        time_limit,
     )
     run_search_command(request)
+
+
+def run(
+    config: ConfigFile,
+    override: Overrides = None,
+    name: Annotated[str | None, option("NAME", "Name of the run; the file's by default.")] = None,
+    storage: StorageOverride = None,
+    trials: Annotated[
+        int | None, option("N", "Number of trials; with --resume, the number of further ones.", min=1)
+    ] = None,
+    time_limit: TimeLimit = None,
+    deadline: Annotated[
+        str | None, option("WHEN", "When it is to end: 18:00, today or else tomorrow, or a date with a time.")
+    ] = None,
+    file: Annotated[Path | None, to_file("The submission; STORAGE/NAME/submission.csv by default.")] = None,
+    dry_run: Annotated[bool, switch("Time a step of each model, print the forecast, and end.", "--dry-run")] = False,
+    address: AnyAddress = None,
+    allow_no_token: AllowNoToken = False,
+    resume: Annotated[bool, switch("Go on with a run that was interrupted.", "--resume")] = False,
+    data: DataRoot = None,
+    retry_failed: Annotated[
+        bool,
+        switch(
+            "With --resume, try every failed trial again; by default those whose surroundings failed.", "--retry-failed"
+        ),
+    ] = False,
+) -> None:
+    """Search, train the best trials on every fold, vote, write submission and report: all in one, and in time.
+
+    Without a limit the chain runs as configured. With one, what the folds of the finalists at hand cost is kept for
+    them, planned anew at the end of each trial. Trials give way first; where folds would take more than three fifths
+    of the time, views, finalists, folds and epochs do, each cut a line. From the first finished trial on a valid
+    submission stands on disk, at first of the best trial alone, evaluated on its one fold.
+
+    foldtune run skin.yaml
+    foldtune run skin.yaml --time-limit 2h -o submission.csv
+    foldtune run skin.yaml --deadline 18:00
+    foldtune run skin.yaml --time-limit 2h --dry-run
+    """
+    from foldtune.search.cli.handlers.search.chain import RunRequest, run_chain_command
+    from foldtune.search.cli.handlers.search.search import SearchRequest
+
+    if retry_failed and not resume:
+        raise typer.BadParameter("it is for --resume: a new run has no failed trials", param_hint="--retry-failed")
+    search_part = SearchRequest(
+        config, tuple(override or ()), name, storage, trials, address, allow_no_token, resume, data, retry_failed
+    )
+    run_chain_command(RunRequest(search_part, time_limit, deadline, file, dry_run))
 
 
 def logs(

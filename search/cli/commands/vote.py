@@ -16,10 +16,12 @@ from foldtune.search.cli.options import (
     Storage,
     TableFormat,
     TableOrJson,
+    TimeLimit,
     TrustMetric,
     argument,
     option,
     output_folder,
+    seconds,
     switch,
     to_file,
 )
@@ -131,6 +133,7 @@ def ensemble(
             "--race/--no-race",
         ),
     ] = None,
+    time_limit: TimeLimit = None,
     file: Annotated[Path | None, to_file("The submission; RUN/ensemble/submission.csv by default.")] = None,
     format: ReportFormat = TableOrJson.table,
     address: Address = None,
@@ -144,13 +147,16 @@ def ensemble(
     same command goes on where it was. Weights and post-processing are fitted on out-of-fold scores; every figure
     shown is cross-fitted: no row is evaluated by a fit that used it.
 
+    With --time-limit, what does not fit by the forecast gives way, each cut a line: views, finalists down to 3, folds
+    down to 3, finalists and folds down to 2, then one configuration, then epochs down to a third.
+
     foldtune ensemble skin --top 5 --folds 5 --voting soft -o submission.csv
     foldtune ensemble skin skin_convnext --top 8 --voting auto --tta hflip
     foldtune ensemble skin --top 5 --voting hard --min-votes 3 --no-race
     """
     from foldtune.search.cli.handlers.vote.ensemble import EnsembleOptions, EnsembleRequest, make_ensemble
 
-    options = EnsembleOptions(top, folds, voting, min_votes, tta, race)
+    options = EnsembleOptions(top, folds, voting, min_votes, tta, race, seconds(time_limit))
     make_ensemble(EnsembleRequest(tuple(runs), storage, options, file, address, data), format)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -24,16 +25,23 @@ from foldtune.search.workers.fold_model import FoldOutcome
 
 
 def headline(state: SearchState) -> Text:
-    """Return one line: finished trials of all, their number by status, time elapsed and remaining."""
+    """Return one line: finished trials of all, their number by status, time elapsed and remaining, expected end."""
     parts = [Text(f"{state.finished}/{state.total} trials", style="bold")]
     parts += [
         Text(f"{count} {status.lower()}", style=STATUS_STYLES.get(status, ""))
         for status, count in sorted(state.counts.items())
     ]
-    parts.append(Text(duration_text(time.monotonic() - state.started_s)))
+    budget = state.time.budget
+    if budget.is_limited:
+        parts.append(Text(f"{duration_text(budget.used_s())} of {duration_text(budget.total_s)}"))
+    else:
+        parts.append(Text(duration_text(time.monotonic() - state.started_s)))
     left = state.remaining_s()
     if left is not None and state.finished < state.total:
-        parts.append(Text(f"about {duration_text(left)} left", style="dim"))
+        follows = state.time.reserve_s
+        then = f", then folds and vote {duration_text(follows)}" if follows else ""
+        end = datetime.now() + timedelta(seconds=left + follows)
+        parts.append(Text(f"about {duration_text(left)} left{then} · ends about {end:%H:%M}", style="dim"))
     return Text(" · ").join(parts)
 
 
@@ -151,9 +159,9 @@ def live(console: Console, view: RenderableType) -> Iterator[None]:
 class FoldTable:
     """Members in rows, folds in columns: waiting, dropped, or the value of the finished fold model."""
 
-    def __init__(self, members: Sequence[str], folds: int) -> None:
+    def __init__(self, members: Sequence[str], folds: int, expected_s: float | None = None) -> None:
         self._members = list(members)
-        self._folds = folds
+        self._folds, self._expected_s = folds, expected_s
         self._outcomes: dict[tuple[str, int], FoldOutcome] = {}
         self._dropped: dict[str, Dropped] = {}
         self._started_s = time.monotonic()
@@ -189,8 +197,10 @@ class FoldTable:
         for member in self._members:
             style = "dim strike" if member in self._dropped else ""
             table.add_row(Text(member, style=style), *(self._cell(member, fold) for fold in range(self._folds)))
-        elapsed = duration_text(time.monotonic() - self._started_s)
-        head = Text.assemble((f"{self.ready}/{self.total} fold models", "bold"), f" · {elapsed}")
+        elapsed_s = time.monotonic() - self._started_s
+        left_s = 0.0 if self._expected_s is None else self._expected_s - elapsed_s
+        end = f" · ends about {datetime.now() + timedelta(seconds=left_s):%H:%M}" if left_s > 0 else ""
+        head = Text.assemble((f"{self.ready}/{self.total} fold models", "bold"), f" · {duration_text(elapsed_s)}{end}")
         return Group(head, bar(self.ready, self.total), table, *self._legend())
 
     def _legend(self) -> list[Text]:
@@ -242,9 +252,15 @@ def fold_line(outcome: FoldOutcome, ready: int, total: int) -> str:
 
 
 @contextmanager
-def show_folds(console: Console, members: Sequence[str], folds: int) -> Iterator[Watcher]:
-    """Yield a watcher of fold models: a live table in a terminal, one line a fold model elsewhere."""
-    table = FoldTable(members, folds)
+def show_folds(
+    console: Console, members: Sequence[str], folds: int, expected_s: float | None = None
+) -> Iterator[Watcher]:
+    """Yield a watcher of fold models: a live table in a terminal, one line a fold model elsewhere.
+
+    Args:
+        expected_s: forecast of the seconds of all of it, None where there is none.
+    """
+    table = FoldTable(members, folds, expected_s)
     if not console.is_terminal:
         yield FoldLines(console, table)
         return

@@ -21,18 +21,22 @@ from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 from foldtune.cluster.resources import TrialResources
-from foldtune.errors import InputError
+from foldtune.errors import InputError, TimeIsUp, TimeTooShort
 from foldtune.results.storage.files import remove_tree
 from foldtune.search.assess.held_out import of_trial
 from foldtune.search.assess.scoring import score_ensemble
+from foldtune.search.cli.handlers.vote import combine
 from foldtune.search.cli.handlers.vote.compare import score_run
+from foldtune.search.cli.main import run as foldtune
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.config.loading import check
-from foldtune.search.ensemble.build import Ensemble, Train, build_ensemble
+from foldtune.search.ensemble.build import Ensemble, Terms, Train, build_ensemble
+from foldtune.search.ensemble.fit_time import fit_into
 from foldtune.search.ensemble.fold_tasks import Missing, ensure_all_trained
 from foldtune.search.ensemble.plan import EnsembleOptions, check_runs, choose_finalists, plan_ensemble
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.ensemble.sources import check_sources, open_source
+from foldtune.search.ensemble.standing import StandingSubmission
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble, find_images
 from foldtune.search.runs.run import Run, new_store, start_run
 from foldtune.search.runs.validation import check_run
@@ -474,3 +478,101 @@ def test_a_damaged_fold_model_is_made_again_with_a_line(home: Path, caplog: pyte
         assert made == [("0000", 1)]
         assert "fold 1 of trial 0000 is made again" in caplog.text
         np.testing.assert_allclose(stored(run, "test.npz")["scores"], before, atol=1e-6)
+
+
+def only(*jobs: tuple[str, int]) -> Train:
+    """Fold models of which the time allowed these alone; the search's own models of fold 0 come first."""
+    return lambda works, wanted: train_here(works, [job for job in wanted if (job.member, job.fold) in jobs])
+
+
+def built_in_time(run: Run, train: Train, **asked: Any) -> Ensemble:
+    plan = plan_ensemble(run, EnsembleOptions(race=False, **asked))
+    terms = Terms(partial=True)
+    return build_ensemble([open_source(run, 1, None)], plan, choose_finalists([run], plan), train, Watch(), terms)
+
+
+def test_the_members_that_were_whole_in_time_vote_and_the_rest_is_named(home: Path) -> None:
+    run = searched(home, "late", 3)
+    built = built_in_time(run, only(("0000", 0), ("0000", 1), ("0000", 2), ("0001", 0), ("0002", 0)), top=3)
+    assert [each["id"] for each in built.description["members"]] == ["0000"]
+    assert (built.description["folds"], built.description["rows"]) == (FOLDS, 36)
+    assert built.description["cuts"] == [f"trial {name}: 1 of 3 folds in time, left out" for name in ("0001", "0002")]
+    fewer = built_in_time(run, only(("0000", 0), ("0001", 0), ("0001", 1), ("0002", 0)), top=3)
+    # The models of before are on disk, but none of them was given in time.
+    assert [each["id"] for each in fewer.description["members"]] == ["0001"]
+    assert (fewer.description["folds"], fewer.description["rows"]) == (2, 24)
+    assert fewer.description["cuts"][-1] == "2 folds in time, of 3"
+    with pytest.raises(TimeIsUp, match="before the folds of a finalist"):
+        built_in_time(run, only(), top=3)
+
+
+@pytest.mark.slow
+def test_fold_models_of_fewer_epochs_serve_no_ensemble_of_all(home: Path) -> None:
+    run = searched(home, "short", 1, search={"max_epochs": 3})
+    plan = plan_ensemble(run, EnsembleOptions(race=False))
+    trained: list[tuple[int, int]] = []
+
+    def train(works: Mapping[str, tuple[FoldWork, TrialResources]], jobs: Sequence[FoldJob]) -> Iterator[FoldOutcome]:
+        for job in jobs:
+            work = works[job.run][0]
+            if status(work, job) is FoldModelStatus.TO_TRAIN:
+                trained.append((job.fold, work.epochs or work.trial.epochs))
+            yield ensure_trained(work, job)
+
+    for terms in (Terms(epochs=2), Terms(epochs=2), Terms(), Terms(epochs=2)):
+        source = open_source(run, 1, None)
+        build_ensemble([source], plan, choose_finalists([run], plan), train, Watch(), terms)
+    assert trained == [(1, 2), (2, 2), (1, 3), (2, 3)], "whole ones stand for shorter ones"
+
+
+def test_what_does_not_fit_gives_way_by_what_the_trials_cost(home: Path, one: Run) -> None:
+    source = open_source(one, 1, None)
+    plan = plan_ensemble(one, EnsembleOptions(top=3, tta="flips"))
+    chosen = choose_finalists([one], plan)
+    plenty = fit_into([source], plan, chosen, 1e6, lambda: 1)
+    assert (plenty.plan, list(plenty.chosen), plenty.terms) == (plan, chosen, Terms(partial=True))
+    assert plenty.expected_s is not None
+    less = fit_into([source], plan, chosen, plenty.expected_s - 1e-6, lambda: 1)
+    assert (less.plan.tta, less.plan.top, less.plan.folds) == (None, 3, FOLDS)
+    assert less.terms.cuts == ("each configuration's own views instead of 4",)
+    with pytest.raises(TimeTooShort, match=r"0\.0s are left.*takes about"):
+        fit_into([source], plan, chosen, 0.0, lambda: 1)
+
+
+def test_a_submission_of_the_best_trial_alone_stands_beside_the_ensemble(home: Path) -> None:
+    """Of a stopped trial, too; nothing is trained, and the run's own ensemble stays as it would have been."""
+    run = searched(home, "stands", 2)
+    run.store.trial("0001").finish("PRUNED")
+    plain = ensemble([run], top=1, race=False)
+    run.store.trial("0000").finish("FAIL", error="gone")
+    written: list[tuple[Run, Ensemble]] = []
+    standing = StandingSubmission(run, lambda *pair: written.append(pair), pytest.fail)
+    standing.consider()
+    standing.close(60.0)
+    standing.consider()
+    [(beside, built)] = written
+    assert (built.description["folds"], built.description["members"][0]["id"]) == (1, "0001")
+    assert built.submission is not None
+    assert len(built.submission) == 9
+    assert beside.store.ensemble.root == run.store.root / "provisional"
+    assert beside.store.ensemble.exists()
+    assert run.store.ensemble.read() == json.loads(json.dumps(plain.description))
+    rows, scores = stored(run, "oof.npz")["folds"] == 0, run.store.trial("0001").read_scores()
+    assert scores is not None
+    assert built.description["rows"] == rows.sum() == len(scores.ids)
+
+
+def test_one_command_goes_on_where_the_search_is_done(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = searched(home, "chain", 2).store.root
+    assert isinstance(root, Path)
+    monkeypatch.setattr(combine, "ensure_all_trained", lambda works, jobs, connect, limit: train_here(works, jobs))
+    command = ["run", str(home / "chain.yaml"), "--resume", "--time-limit"]
+    assert foldtune([*command, "10m"]) == 0, capsys.readouterr().err
+    assert "of 10m 00s" in capsys.readouterr().err.splitlines()[-1]
+    assert (root / "submission.csv").read_bytes() == (root / "ensemble/submission.csv").read_bytes()
+    assert (root / "report/models.csv").is_file()
+    assert json.loads((root / "clock.json").read_text())["run_s"] > 0.1
+    assert foldtune([*command, "0.1s"]) == 2
+    assert "used already" in capsys.readouterr().err

@@ -64,6 +64,7 @@ class Driver:
             slots=lambda: self.slots,
             retry_policy=WorkerRetryPolicy(lambda trial_id: self.cause),
             on_failure=self.failures.append,
+            may_start=options.pop("may_start", lambda: True),
         )
 
     def epoch(self, key: str, ray_id: str, epoch: int, value: float) -> dict[str, Any]:
@@ -218,6 +219,34 @@ def test_unknown_and_repeated_ids_are_ignored(driver: Callable[..., Driver]) -> 
         here.searcher.on_trial_complete("a", {"error": "no"})
     assert len(here.finished) == 1
     assert not here.failures
+
+
+def test_without_time_for_one_more_the_search_ends_with_those_that_run(driver: Callable[..., Driver]) -> None:
+    time_left = [True]
+    here = driver(slots=2, may_start=lambda: time_left[0])
+    assert here.searcher.suggest("a") == {TRIAL_KEY: "0000"}
+    time_left[0] = False
+    assert here.searcher.suggest("b") is None, "what runs goes on"
+    here.searcher.on_trial_complete("a", {**here.epoch("0000", "a", 1, 0.5), "finished": True})
+    assert here.searcher.suggest("b") == Searcher.FINISHED
+    assert len(here.store.trials()) == 1
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_the_end_of_the_time_prunes_a_trial_with_its_reason_and_its_epochs(
+    driver: Callable[..., Driver], epochs: int
+) -> None:
+    here = driver()
+    here.searcher.suggest("a")
+    for epoch in range(1, epochs + 1):
+        here.epoch("0000", "a", epoch, 0.1 * epoch)
+    here.recorder.prune("0000", "the time limit was reached")
+    (record,) = here.finished
+    assert (record.status, record.epochs, record.error) == ("PRUNED", epochs, "the time limit was reached")
+    (trial,) = [trial for trial in here.study.trials if trial.number == 0]
+    assert trial.state == TrialState.PRUNED
+    assert len(trial.intermediate_values) == epochs
+    assert [each.trial_id for each in finalists([record], Goal(METRIC, "max"), 1)] == (["0000"] if epochs else [])
 
 
 def test_failures_in_a_row_end_the_search_and_name_the_common_reason(driver: Callable[..., Driver]) -> None:

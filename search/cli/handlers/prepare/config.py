@@ -11,9 +11,11 @@ import typer
 from foldtune.errors import InputError
 from foldtune.paths import check_not_read
 from foldtune.results.exports.contact_sheet import write_sheets
+from foldtune.search.assess.forecast import Forecast, forecast, known_forecast
 from foldtune.search.assess.preview import preview
 from foldtune.search.assess.train_check import batch_sheet, check_training
 from foldtune.search.checks.pretrained import find_weights, weight_notes
+from foldtune.search.cli.display.forecast import forecast_line, forecast_table
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.display.summary import summary
 from foldtune.search.cli.display.train_check import doubts_of, train_check_lines
@@ -27,12 +29,15 @@ TRAIN_S = 25.0
 """Seconds in which the batches of a configuration are learned, of several targets together."""
 
 
-def validate_config(config: Path, override: Sequence[str], train: bool, batch: Path | None) -> None:
+def validate_config(
+    config: Path, override: Sequence[str], train: bool, batch: Path | None, *, with_forecast: bool = False
+) -> None:
     """Check a configuration, of several targets each, and print what it comes down to.
 
     Args:
         train: whether two batches are trained, too.
         batch: the PNG of a batch; NAME-batch.png by default.
+        with_forecast: whether to time a step of each model, and print how long the whole takes.
 
     Raises:
         InputError: every problem of the configuration, its data and its search space.
@@ -47,6 +52,10 @@ def validate_config(config: Path, override: Sequence[str], train: bool, batch: P
     for checked in every:
         notes = (*checked.notes, *weight_notes(find_weights(checked.space)))
         output().print(summary(replace(checked, notes=notes)))
+        if with_forecast:
+            print_forecast(checked)
+        elif (known := known_forecast(checked)) is not None:
+            note(f"by the trials of run {checked.config.name!r}: {forecast_line(known)}")
     if train:
         _train(every, batch or Path())
 
@@ -62,6 +71,13 @@ def _train(every: Sequence[Checked], batch: Path) -> None:
         output().print(train_check_lines(check, str(batch)))
     if any(doubts_of(check) for check in checks):
         raise typer.Exit(1)
+
+
+def print_forecast(checked: Checked) -> Forecast:
+    """Time a step of each model, and print how long the whole takes."""
+    found = forecast(checked)
+    output().print(forecast_table(found))
+    return found
 
 
 def preview_augmentations(config: Path, override: Sequence[str], file: Path, rows: int, seed: int) -> None:

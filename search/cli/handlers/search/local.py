@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-import typer
-
-from foldtune.errors import ClusterError, InputError, WorkError
+from foldtune.errors import ClusterError, InputError, TimeTooShort, WorkError
 from foldtune.files import sweep_scratch
+from foldtune.results.runs.clock_file import RunClock
 from foldtune.results.runs.driver_file import write_driver
-from foldtune.results.runs.leaderboard import leaderboard
-from foldtune.results.runs.ranking import finalists
+from foldtune.results.runs.records import TrialRecord
 from foldtune.results.tables.formatting import counted
-from foldtune.results.tables.leaderboard_table import results_table
 from foldtune.search.audit.cheap import shared_notes
 from foldtune.search.checks.pretrained import find_weights, weight_notes
 from foldtune.search.cli.display.live import show_search
 from foldtune.search.cli.display.progress import progress_bar
+from foldtune.search.cli.handlers.search.limits import group_budget, plan_search, search_budget
+from foldtune.search.cli.handlers.search.outcome import note_time_limit, print_result
 from foldtune.search.cli.handlers.search.search import SearchRequest
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.ray_session import RaySession
-from foldtune.search.cli.remote.command import INTERRUPTED
 from foldtune.search.cli.terminal import errors, note, output
 from foldtune.search.config.loading import check
 from foldtune.search.config.packaging import this_driver
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.secrets import expanded
-from foldtune.search.config.targets import TARGETS, TargetsFile, read_config_file
+from foldtune.search.config.targets import TARGETS, ConfigFile, TargetsFile, read_config_file
 from foldtune.search.data.dataset import Labelled, image_plan
+from foldtune.search.planning.budget import Budget
+from foldtune.search.planning.search_time import Reserve
 from foldtune.search.runs.group import RunGroup, reopen_group, starting_group
 from foldtune.search.runs.pretrained import check_same_files, store_weights
 from foldtune.search.runs.resuming import check_same, check_same_metrics, extend
@@ -51,48 +54,81 @@ Prepare = Callable[[ExitStack], tuple[Run, Labelled]]
 """Opens a run and its rows; the stack holds the run's lock."""
 
 
-def search_here(config: Path, request: SearchRequest, resume_command: str) -> None:
+class Chain(Protocol):
+    """What follows the searches in the same command, and the time of all of it."""
+
+    ray: RaySession
+
+    def check(self, checked: Sequence[Checked]) -> None:
+        """Refuse a time in which no trial of a configuration can do anything of use. Raises TimeTooShort."""
+
+    def budget(self, run: Run) -> Budget:
+        """Return the time of a run's search and of what follows it."""
+
+    def reserve(self, run: Run, labelled: Labelled, budget: Budget) -> Reserve:
+        """Return what computes the seconds that a run's search is to leave."""
+
+    def on_progress(self, run: Run, record: TrialRecord | None) -> None:
+        """Called after each epoch (None), and with each finished trial."""
+
+
+def search_here(config: Path, request: SearchRequest, resume_command: str, chain: Chain | None = None) -> None:
     """Search a new run or a resumed one; of several targets one after the other.
 
     Args:
         config: the YAML file, as this process reaches it.
         resume_command: the command line that goes on with the run.
+        chain: what follows, None for the search alone.
     """
     file = read_config_file(config, request.override, request.flags)
     sweep_scratch()
-    with RaySession(request.address, allow_no_token=request.allow_no_token) as ray:
+    own = nullcontext(chain.ray) if chain else RaySession(request.address, allow_no_token=request.allow_no_token)
+    with own as ray:
         if file.targets is not None:
-            _search_targets(file.targets, ray, request, resume_command)
+            _search_targets(file, file.targets, ray, request, resume_command, chain)
         elif request.resume:
             given = check(file.raw, file.folder)
-            _search(partial(_resume, given, request), ray, True, resume_command)
+            _search(partial(_resume, given, request), ray, True, resume_command, chain)
         else:
             checked = check_raw(file.raw, file.folder)
-            _search(partial(_start, checked, ray), ray, False, resume_command)
+            if chain is not None:
+                chain.check([checked])
+            _search(partial(_start, checked, ray), ray, False, resume_command, chain)
 
 
-def _search_targets(file: TargetsFile, ray: RaySession, request: SearchRequest, resume_command: str) -> None:
+def _search_targets(
+    whole: ConfigFile,
+    file: TargetsFile,
+    ray: RaySession,
+    request: SearchRequest,
+    resume_command: str,
+    chain: Chain | None,
+) -> None:
     """Search each target in the order of the file; a target whose search fails does not stop those after it.
 
     All of them are checked before the first one trains, their images too.
     """
     checked = None if request.resume else check_targets(file)
     if checked is not None:
+        if chain is not None:
+            chain.check(list(checked.targets.values()))
         _open_all_images(checked.targets)
         for each in checked.targets.values():
             find_weights(each.space)
     failed = []
     with _reopened(file) if checked is None else starting_group(checked) as group:
         fresh = dict(checked.targets) if checked is not None else _check_resumed(file, group, request)
-        for target in group.runs:
+        budget = None if chain else group_budget(group, whole.raw)
+        for place, target in enumerate(group.runs):
             resumed = target not in fresh
             if resumed:
                 prepare = partial(_resume, file.config(target)[0], request)
             else:
                 prepare = partial(_start, fresh[target], ray)
             output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
+            part = budget and budget.part(1 / (len(group.runs) - place), file.config(target)[0].search.time_limit)
             try:
-                _search(prepare, ray, resumed, resume_command)
+                _search(prepare, ray, resumed, resume_command, chain, part)
             except WorkError as error:
                 failed.append(f"target {target}: {error}")
     if failed:
@@ -154,26 +190,52 @@ def _open_all_images(targets: Mapping[str, Checked]) -> None:
                 raise InputError([f"{TARGETS}.{target}: {problem}" for problem in error.problems]) from None
 
 
-def _search(prepare: Prepare, ray: RaySession, resumed: bool, resume_command: str) -> None:
-    """Run one search under the run's lock, and print its result."""
+def _search(
+    prepare: Prepare,
+    ray: RaySession,
+    resumed: bool,
+    resume_command: str,
+    chain: Chain | None,
+    budget: Budget | None = None,
+) -> None:
+    """Run one search under the run's lock, and print its result.
+
+    Args:
+        budget: its part of the time of several targets, None for its own time.
+    """
     with ExitStack() as stack:
+        begun_s = time.monotonic()
         run, labelled = prepare(stack)
-        search = Search(run.config, run.store, run.space, labelled, run.goal, resumed=resumed)
+        clock = RunClock(run.store.root, "search", begun_s)
+
+        def progress(record: TrialRecord | None) -> None:
+            clock.save(now=record is not None)
+            if chain is not None:
+                chain.on_progress(run, record)
+
+        budget = chain.budget(run) if chain else budget or search_budget(run, clock)
+        search = Search(run.config, run.store, run.space, labelled, run.goal, resumed=resumed, on_progress=progress)
         if search.remaining():
             try:
+                reserve = chain.reserve(run, labelled, budget) if chain else None
+                own = search_budget(run, clock) if chain else None
+                search = replace(search, time=plan_search(run, budget, reserve, own))
                 ray.connect(run.config.resources, f"run {run.store.root}: starting Ray …")
                 if resumed and ray.joins:
                     require_ready_nodes(run.config, labelled.table.paths)
-            except (ClusterError, KeyboardInterrupt):
+            except (ClusterError, TimeTooShort, KeyboardInterrupt):
                 if not resumed:
                     run.store.withdraw_start()
                 raise
         write_driver(run.store, this_driver())
         with ray.ending_workers(), show_search(errors()) as observer:
             end = search.run(observer)
+        clock.save(now=True)
         if end.interrupted:
             ray.close()
-        _print_result(run, resume_command if end.interrupted else None, end.stop_reason)
+        if end.timed_out:
+            note_time_limit(run, alone=chain is None)
+        print_result(run, resume_command if end.interrupted else None, end.stop_reason)
 
 
 def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, Labelled]:
@@ -222,36 +284,3 @@ def _note_left_out(labelled: Labelled) -> None:
         note(f"{sum(rows.values())} rows are left out: {described(rows)}")
     for warning in (*labelled.notes, *labelled.task.label_warnings):
         note(warning)
-
-
-def _print_result(run: Run, resume_command: str | None, stop_reason: str | None) -> None:
-    """Print the leaderboard and the best trial.
-
-    Args:
-        resume_command: the command that goes on with an interrupted search, None where it was not interrupted.
-        stop_reason: why the search was given up, None where it was not.
-
-    Raises:
-        typer.Exit: the search was interrupted.
-        WorkError: the search was given up, or no trial succeeded.
-    """
-    console = output()
-    records = run.store.trials()
-    frame = leaderboard(records, run.goal)
-    console.print(results_table(frame, run.goal, width=console.width, modes=run.task.metrics, active=False))
-    retried = sum(record.surroundings for record in records)
-    if retried and resume_command is None:
-        note(
-            f"{counted(retried, 'trial')} failed for what surrounded them, not by themselves: --resume tries them again"
-        )
-    if resume_command is not None:
-        note(f"stopped; what finished is kept in {run.store.root}; go on with: {resume_command}")
-        raise typer.Exit(INTERRUPTED)
-    if stop_reason:
-        raise WorkError(f"the search was given up: {stop_reason}; see {run.store.leaderboard_path}")
-    best = finalists(records, run.goal, 1)
-    if not best:
-        reasons = sorted({record.error or "" for record in records})
-        raise WorkError(f"no trial succeeded: {'; '.join(reasons[:3])}; see {run.store.leaderboard_path}")
-    value = best[0].value(run.goal.metric)
-    console.print(f"best trial: {best[0].trial_id} {run.goal.metric}={value:.4f} ({run.store.root})", soft_wrap=True)

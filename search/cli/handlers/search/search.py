@@ -35,13 +35,15 @@ class SearchRequest:
     resume: bool = False
     data: Path | None = None
     retry_failed: bool = False
+    time_limit: str | None = None
 
     @property
     def flags(self) -> dict[str, Any]:
         """Values of the configuration that flags set, by key path; None where a flag is not given."""
         trials = None if self.resume else self.trials
         root = None if self.data is None else str(self.data.expanduser().absolute())
-        return {"name": self.name, "storage": self.storage, "search.num_samples": trials, "data.root": root}
+        own = {"search.num_samples": trials, "search.time_limit": self.time_limit, "data.root": root}
+        return {"name": self.name, "storage": self.storage, **own}
 
     @property
     def further_trials(self) -> int:
@@ -61,6 +63,7 @@ class SearchRequest:
         """
         data = None if self.data is None else str(self.data)
         options = {"--name": self.name, "--storage": self.storage, "--address": self.address, "--data": data}
+        options["--time-limit"] = self.time_limit
         given = [part for option, value in options.items() if value is not None for part in (option, value)]
         sets = [part for text in self.override for part in ("--set", _without_password(text))]
         if self.trials is not None and not self.resume:  # with --resume, --trials are further ones

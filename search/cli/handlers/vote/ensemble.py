@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +18,13 @@ from foldtune.search.checks.submission_columns import ClassNames
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.cli.terminal import heading, note, output, print_json
 from foldtune.search.ensemble.plan import EnsembleOptions, check_runs, left_views, plan_ensemble
+from foldtune.search.planning.budget import Budget
 from foldtune.search.predict.box_files import JSON, ZIP, box_form, check_suffix
 from foldtune.search.runs.group import RunGroup, find_group
 from foldtune.search.runs.run import Run, open_run, with_data
 
 if TYPE_CHECKING:
+    from foldtune.search.cli.ray_session import RaySession
     from foldtune.search.ensemble.build import Ensemble
 
 ALONE = ""
@@ -42,8 +46,28 @@ class EnsembleRequest:
     data: Path | None
 
 
-def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
-    """Train and combine the finalists of the runs, of several targets each, and write the submission."""
+@dataclass(frozen=True)
+class Within:
+    """A command that an ensemble is a part of.
+
+    Attributes:
+        ray: its Ray session.
+        budget: its time.
+        on_outcome: called after each fold model.
+    """
+
+    ray: RaySession
+    budget: Budget
+    on_outcome: Callable[[], None]
+
+
+def make_ensemble(request: EnsembleRequest, format: TableOrJson, within: Within | None = None) -> None:
+    """Train and combine the finalists of the runs, of several targets each, and write the submission.
+
+    Args:
+        within: session and time of a command that it is a part of, None for its own.
+    """
+    begun_s = time.monotonic()
     group, by_target = find_runs(request.runs, request.storage)
     if request.data is not None:
         by_target = {target: [with_data(run, request.data) for run in runs] for target, runs in by_target.items()}
@@ -60,11 +84,15 @@ def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
             note(text)
     # Heavy: Ray and torch, after everything that can be refused without them.
     from foldtune.search.cli.handlers.vote.combine import combine
+    from foldtune.search.cli.ray_session import RaySession
 
-    built = combine(by_target, plans, request.address)
+    limit_s = max((plan.time_limit for plan in plans.values() if plan.time_limit), default=None)
+    budget = within.budget if within else Budget(limit_s, used_before_s=time.monotonic() - begun_s)
+    with nullcontext(within.ray) if within else RaySession(request.address) as ray:
+        built = combine(by_target, plans, ray, budget, within.on_outcome if within else lambda: None)
     if group is None or not group.joint:
         submissions = {
-            target: write_submission(by_target[target][0], each, _own_file(request.file, target))
+            target: write_submission(by_target[target][0], each, own_file(request.file, target))
             for target, each in built.items()
         }
         submission = None if group is not None else submissions[ALONE]
@@ -84,7 +112,7 @@ def make_ensemble(request: EnsembleRequest, format: TableOrJson) -> None:
     )
 
 
-def _own_file(file: Path | None, target: str) -> Path | None:
+def own_file(file: Path | None, target: str) -> Path | None:
     """Return the file of a target's own submission, FILE.TARGET.csv, where FILE.csv is of all."""
     return file if file is None or target == ALONE else file.with_name(f"{file.stem}.{safe_name(target)}{file.suffix}")
 
@@ -118,7 +146,7 @@ def find_runs(names: Sequence[str], storage: str) -> tuple[RunGroup | None, dict
     return (found[0] if found else None), by_target
 
 
-def write_submission(run: Run, built: Ensemble, file: Path | None) -> StorePath | None:
+def write_submission(run: Run, built: Ensemble, file: StorePath | None) -> StorePath | None:
     """Write the submission of a run's ensemble to `file`; return where it lies, None where there is none."""
     if built.submission is None:
         if file is not None:
