@@ -76,8 +76,8 @@ def fit_into(
     if planned is None:
         least_s = forecast_s(smallest(wanted, needs.min_finalists), costs)
         raise TimeTooShort(
-            f"ensemble.time_limit: {duration_text(left_s)} are left, and the least ensemble (folds: 2, a third of the "
-            f"epochs, top: {needs.min_finalists}) takes about {duration_text(least_s)}: give --time-limit more"
+            f"{duration_text(max(0.0, left_s))} are left for the folds, and the least of them (2 folds, a third of the "
+            f"epochs, top: {needs.min_finalists}) take about {duration_text(least_s)}: a longer --time-limit has room"
         )
     places = {each.id: place for place, each in enumerate(chosen)}
 

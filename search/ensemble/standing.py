@@ -117,10 +117,11 @@ class StandingSubmission:
                 self._write()
 
     def _write(self) -> None:
-        begun_s, best = time.monotonic(), self._best()
+        begun_s = time.monotonic()
         try:
-            self._on_written(self._run, submit_best_trial(self._run))
-            self._written = best
+            built = submit_best_trial(self._run)
+            self._on_written(self._run, built)
+            self._written = built.description["members"][0]["id"]  # a better one may have ended meanwhile
         except (FoldtuneError, OSError, ValueError) as error:
             self._on_failure(str(error))
         self._last_s = time.monotonic() - begun_s

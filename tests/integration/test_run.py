@@ -101,7 +101,7 @@ def test_a_time_limit_is_kept_and_what_was_cut_is_named(home: Path, foldtune_in:
 @pytest.mark.slow
 def test_a_search_ends_at_its_limit_and_goes_on_with_a_longer_one(home: Path, foldtune_in: Here) -> None:
     file = config(home, "searched", search={"num_samples": 1000, "max_epochs": 500, "trial_scheduler": "none"})
-    foldtune_in(home, "search", file, "--time-limit", "15s")
+    foldtune_in(home, "search", file, "--time-limit", "40s")
     (trial,) = [json.loads(path.read_text()) for path in (home / "runs/searched/trials").glob("*/trial.json")]
     assert (trial["status"], trial["error"]) == ("PRUNED", "the time limit was reached")
     assert trial["epochs"] > 1

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from foldtune.search.cli.handlers.search import chain
+from foldtune.search.cli.remote.command import RemoteCommand
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -75,3 +79,25 @@ def test_a_dry_run_trains_nothing_and_refuses_what_cannot_be(project: Any, foldt
     assert "a first trial takes about" in err
     assert foldtune("run", project.config(), "--time-limit", "1s")[0] == 2
     assert not Path("runs").exists()
+
+
+def test_a_job_gets_the_time_and_the_deadline_with_its_offset(
+    project: Any, foldtune: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[RemoteCommand] = []
+    monkeypatch.setattr(chain, "run_remote", lambda address, command, **more: sent.append(command))
+    there = ("--address", "http://head:8265")
+    code, _, err = foldtune("run", project.config(), *there, "--time-limit", "2h", "--deadline", "23:59:59")
+    assert code == 0, err
+    (command,) = sent
+    assert list(command.arguments[:4]) == ["run", "config.yaml", "--address", "auto"]
+    flags = dict(zip(command.arguments[4::2], command.arguments[5::2], strict=True))
+    assert flags["--time-limit"] == "2h"
+    assert datetime.fromisoformat(flags["--deadline"]).utcoffset() is not None
+    assert command.resume_command is not None
+    assert command.resume_command.startswith("foldtune run ")
+    assert flags["--deadline"] in command.resume_command
+    assert "--resume" in command.resume_command
+    code, _, err = foldtune("run", project.config(), *there, "-o", "submission.csv")
+    assert code == 2
+    assert "--output" in err

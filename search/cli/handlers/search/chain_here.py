@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import typer
@@ -51,6 +53,8 @@ END_S = 6.0
 """Seconds for the report and the end of the session."""
 MIN_TIMING_S = 60.0
 """Seconds that must be left for the report to time each model's inference."""
+FORECAST_AFTER = 3
+"""Trials of a session after which a forecast is printed."""
 CLOSE_S = 10.0
 """Seconds that a command which is interrupted waits for a submission that is being written."""
 
@@ -132,6 +136,7 @@ class _Chain:
         self._reserves: dict[str, float] = {}
         self._standing: dict[str, StandingSubmission] = {}
         self._written: dict[str, tuple[Run, Ensemble]] = {}
+        self._begun_s, self._ended = dict[str, float](), Counter[str]()
 
     def check(self, checked: Sequence[Checked]) -> None:
         """Time a step of each first trial, and refuse a time in which none can reach its first rung."""
@@ -158,7 +163,7 @@ class _Chain:
         needs = fold_needs(run, plan, (len(labelled.table), submitted), now)
         folds_s = needs.reserve(budget.total_s)
         end_s = END_S if budget.is_limited else 0.0
-        self._reserves[run.store.name] = 0.0
+        self._reserves[run.store.name], self._begun_s[run.store.name] = 0.0, time.monotonic()
 
         def seconds(records: Sequence[TrialRecord], timings: Timings) -> float:
             most_s = math.inf if plan.time_limit is None else plan.time_limit
@@ -171,6 +176,8 @@ class _Chain:
     def on_progress(self, run: Run, record: TrialRecord | None) -> None:
         """Keep the clock, and the submission of the best trial."""
         self.clock.save(now=record is not None)
+        if record is not None:
+            self._note_forecast(run)
         if record is None or record.status == "FAIL" or run.config.data.test is None:
             return
         if run.store.ensemble.exists():
@@ -178,6 +185,22 @@ class _Chain:
         if run.store.name not in self._standing:
             self._standing[run.store.name] = StandingSubmission(run, self._submit, _note_failure)
         self._standing[run.store.name].consider()
+
+    def _note_forecast(self, run: Run) -> None:
+        """Print when all of it ends, by the first trials of a session; those of several slots end close together."""
+        name = run.store.name
+        self._ended[name] += 1
+        if self._ended[name] != FORECAST_AFTER:
+            return
+        open_trials = run.config.search.num_samples - sum(each.status != "RUNNING" for each in run.store.trials())
+        pace_s = (time.monotonic() - self._begun_s[name]) / FORECAST_AFTER
+        folds_s = self._reserves[name]
+        search_s = max(0.0, min(open_trials * pace_s, self.whole.left_s() - folds_s))
+        end = datetime.now() + timedelta(seconds=search_s + folds_s)
+        note(
+            f"forecast after {FORECAST_AFTER} trials: search {duration_text(search_s)} more, folds and vote "
+            f"{duration_text(folds_s)}, end about {end:%H:%M}"
+        )
 
     @contextmanager
     def closed(self) -> Iterator[None]:
