@@ -154,7 +154,8 @@ def find_micro_batch(learner: Learner, batch: int, backward: Callable[[slice], T
     with torch.random.fork_rng(devices), fixed_statistics(learner.model):
         learner.micro.run(batch, backward, learner.optimizer.zero_grad, learner.group.out_of_memory)
     rows = learner.shard.rows(batch)
-    unused = rows.stop > rows.start and any(parameter.grad is None for parameter in learner.parameters)
+    trained = [parameter for parameter in learner.parameters if parameter.requires_grad]  # others have no turn yet
+    unused = rows.stop > rows.start and any(parameter.grad is None for parameter in trained)
     learner.note_fitting_size(unused_parameters=unused)
     learner.optimizer.zero_grad()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,11 +154,15 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         if head[8:9] == b"{":  # the text that begins every safetensors file
             return load_weights(path), read_notes(path)
-        found: Any = timm.models.load_state_dict(str(path), weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # on what is refused next
+            found: Any = timm.models.load_state_dict(str(path), weights_only=True)
     except Exception as error:  # torch, pickle, zipfile and safetensors each raise many of their own
+        refused = isinstance(error.__cause__, pickle.UnpicklingError)
+        reason = "reading it would run code, or it is damaged" if refused else _one_line(error)
+        shown = f" ({reason})" if len(reason.split()) > 2 else ""
         raise InputError(
-            f"{path}: neither a whole safetensors file nor a torch file of tensors without code ({_one_line(error)}); "
-            "save a network's weights alone: torch.save(model.state_dict(), FILE)"
+            f"{path}: neither a whole safetensors file nor a torch file of tensors alone{shown}; "
+            "save a network's weights: torch.save(model.state_dict(), FILE)"
         ) from error
     if not isinstance(found, dict) or not found or not all(isinstance(each, torch.Tensor) for each in found.values()):
         keys = f" (its keys: {first_few([str(key) for key in found])})" if isinstance(found, dict) and found else ""

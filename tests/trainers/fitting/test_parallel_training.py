@@ -176,6 +176,14 @@ def test_frozen_layers_take_no_part_in_the_exchange(pool: WorkerPool, begin: Sta
     assert_same(together, alone)
 
 
+def test_layers_that_join_later_take_part_from_then_on(pool: WorkerPool, begin: Start) -> None:
+    alone, together = begin(None, unfreeze_epochs=1), begin(pool, unfreeze_epochs=1)
+    for _ in range(2):
+        alone.step()
+        together.step()
+        assert_same(together, alone)
+
+
 def test_batch_norm_normalises_each_process_s_own_rows(pool: WorkerPool, begin: Start) -> None:
     """On CPUs, that is, where a batch of 8 in two processes is one of two parts of 4 in one process."""
     alone, together = begin(None, model_name="test_resnet"), begin(pool, model_name="test_resnet")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import timm
 import torch
@@ -18,7 +19,7 @@ from foldtune.trainers.fitting.fit import Fit, FoldData, TrainSpec
 from foldtune.trainers.networks import pretrained
 from foldtune.trainers.networks.models import build_model, input_stats
 from foldtune.trainers.networks.packaged import PACKAGES, write_packaged
-from foldtune.trainers.networks.pretrained import Origin, file_weights, find_own
+from foldtune.trainers.networks.pretrained import Origin, file_weights, find_own, own_weights
 from foldtune.trainers.networks.weights import load_weights, save_weights, sum_of
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
@@ -96,7 +97,7 @@ class Code:
     ("write", "reason"),
     [
         (lambda path: path.write_text("weights, in words"), "neither a whole safetensors file nor a torch file"),
-        (lambda path: path.write_bytes(pickle.dumps(Code())), "torch file of tensors without code .*weights_only"),
+        (lambda path: path.write_bytes(pickle.dumps(Code())), "torch file of tensors alone .reading it would run code"),
         (lambda path: torch.save({"net": weights_of(), "epoch": 1}, path), r"no state_dict .*net, epoch"),
         (lambda path: path.write_bytes(b""), "neither a whole"),
         (lambda path: path.mkdir(), "cannot read .*is a directory; valid: auto, true, false, FILE"),
@@ -191,6 +192,23 @@ def test_the_cache_comes_before_the_hub(hub: list[str], monkeypatch: pytest.Monk
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda **_: "/cache/model.safetensors")
     assert find_own("resnet18.a1_in1k") == Origin("timm/resnet18.a1_in1k (cache)", "apache-2.0")
     assert hub == []
+
+
+def test_weights_in_the_cache_need_no_hub(hub: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The cache as the hub's client keeps it, of a repository that the hub would have to confirm otherwise."""
+    weights = weights_of()
+    repository = tmp_path / "models--timm--test_resnet.r160_in1k"
+    for folder in ("refs", "snapshots/0123"):
+        (repository / folder).mkdir(parents=True)
+    (repository / "refs/main").write_text("0123")
+    save_file(weights, repository / "snapshots/0123/model.safetensors")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    found = find_own(MODEL)
+    assert isinstance(found, Origin)
+    assert found.source == "timm/test_resnet.r160_in1k (cache)"
+    assert sum_of(own_weights(MODEL)) == sum_of(weights)
+    assert hub == []
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is False
 
 
 def test_a_package_gives_timms_own_network(tmp_path: Path) -> None:
