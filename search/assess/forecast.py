@@ -129,13 +129,13 @@ def epochs_of_trial(search: SearchConfig) -> float:
 
 
 def _models(checked: Checked) -> Iterator[TrialSettings]:
-    """Yield settings of each model of the space, at the first of its corners; never with weights to download."""
+    """Yield settings of each model of the space, at the first of its corners: whole networks, nothing downloaded."""
     seen = set()
     for params in (checked.space.default(), *(each for _, each in checked.space.corner_cases())):
         settings = parse_settings(checked.space.build(params), checked.task)
         if settings.model_name not in seen:
             seen.add(settings.model_name)
-            yield replace(settings, pretrained=False)
+            yield replace(settings, pretrained=False, unfreeze_epochs=0)
 
 
 def _timed(checked: Checked, settings: TrialSettings) -> ModelTime:

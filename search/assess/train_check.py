@@ -99,7 +99,7 @@ def _check(
     prepared = replace(image_plan(config.data, 1), cache_dir=None).open(table.paths)
     table = table.select(prepared.keep)
     spec = TrainSpec(settings, task, _fold(table, prepared.source), checked.goal.metric, 2, config.search.seed, weights)
-    speed = measure_speed(spec)
+    speed = measure_speed(replace(spec, settings=replace(settings, unfreeze_epochs=0)))  # the whole network
     learned = overfit(spec, seconds, progress)
     images = prepared.source.read(np.arange(len(table)))
     return TrainCheck(checked, settings, table, images, len(trained), speed, learned)
