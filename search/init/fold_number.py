@@ -65,7 +65,7 @@ def fold_findings(findings: Sequence[Finding], folder: Path) -> list[Finding]:
         folder: folder of the YAML, to which its paths are relative.
     """
     found: list[Finding] = []
-    folds, why = MAX_FOLDS, ""
+    folds, why = MAX_FOLDS, "models of each configuration that votes"
     try:
         file = split_targets(raw_of(findings), folder)
         raws = {"": file.raw} if file.targets is None else file.targets.raws
@@ -78,7 +78,7 @@ def fold_findings(findings: Sequence[Finding], folder: Path) -> list[Finding]:
             if support.folds < folds:
                 folds, why = support.folds, f"the rarest class has {support.fewest} {support.what}"
     except InputError:
-        return [Finding("ensemble.folds", MAX_FOLDS)]
+        return [Finding("ensemble.folds", MAX_FOLDS, why)]
     return [*found, Finding("ensemble.folds", folds, why)]
 
 

@@ -23,6 +23,8 @@ MAX_LEVELS = 7
 """Levels that integers without a gap are taken for; more are codes of classes."""
 IMBALANCED = 3.0
 """Rows of the largest class over those of the smallest, from which on losses and metric weigh the rare ones."""
+_ROUNDING = 0.02
+"""Distance from 1 of a sum of weights that were rounded."""
 _TABLE = "the table of training rows"
 """Name of the table in messages on its cells."""
 _NONE = ("no finding", "none", "normal", "healthy", "no label", "nothing")
@@ -91,7 +93,10 @@ def _of_column(frame: pd.DataFrame, name: str) -> Kind:
     if holds_weights(frame, name):
         weights = LabelWeights.of(frame, name, _TABLE).cells
         counts = Counter(label for cell in weights for label, weight in cell.items() if weight >= SOFT_THRESHOLD)
-        return Kind("multilabel", "mappings of labels to weights: soft targets", counts)
+        why = "mappings of labels to weights: soft targets"
+        if all(abs(sum(cell.values()) - 1) <= _ROUNDING for cell in weights if cell):
+            why += " of several labels; their sums are 1, and --task multiclass takes them as those of one label"
+        return Kind("multilabel", why, counts)
     cells = frame[name].dropna().str.strip()
     counts = Counter(cells)
     if (joined := joined_labels(counts)) is not None and joined[0] != " ":

@@ -30,6 +30,8 @@ from foldtune.trainers.data.readers.source import part_of
 from foldtune.trainers.tasks import TASKS
 from foldtune.wording import shortened, unknown
 
+_CASE = re.compile(r"(^|_)case(_?(id|name|no|number))?$", re.IGNORECASE)
+
 PRESETS = {
     "binary": ("multiclass", "retinopathy"),
     "multiclass": ("multiclass", "long_tail"),
@@ -100,7 +102,7 @@ def _findings(inventory: Inventory, roles: Roles, stated: Stated, folder: Path) 
     target = _target(roles, stated, ids)
     kinds = _kinds(train, target, stated)
     one = next(iter(kinds.values()))
-    groups = _groups(train, stated, [*ids, *target])
+    groups = _groups(roles, stated, [*ids, *target])
     pictures, places = picture_findings(inventory, roles, ids, stated)
     models = models_here(one.task)
     size = (
@@ -200,10 +202,12 @@ def _of_sample(roles: Roles, ids: Sequence[str]) -> tuple[str, ...]:
     )[:1]
 
 
-def _groups(train: TableFound, stated: Stated, others: Sequence[str]) -> list[Finding]:
-    frame = train.frame
+def _groups(roles: Roles, stated: Stated, others: Sequence[str]) -> list[Finding]:
+    train, frame = roles.train, roles.train.frame
     if stated.case:
         return [Finding("data.case", _known(train, stated.case, "--case"), "its images are judged as one")]
+    if len(train.ids) > 1 and not stated.group and (names := _case_names(roles, others)):
+        return [Finding("data.case", names, "the names of the cases, of which each row is one")]
     if stated.group:
         return [Finding("data.group", _known(train, stated.group, "--group"), "never split between folds")]
     found = group_columns(frame, others)
@@ -213,6 +217,14 @@ def _groups(train: TableFound, stated: Stated, others: Sequence[str]) -> list[Fi
     rows = frame[name].nunique()
     finer = f"; {found[1]} repeats, too" if len(found) > 1 else ""
     return [Finding("data.group", name, f"{rows:,} values on {len(frame):,} rows: never split between folds{finer}")]
+
+
+def _case_names(roles: Roles, others: Sequence[str]) -> str | None:
+    """Return the column that names the cases of tables with a case a row, by its name and its cells."""
+    frame, test = roles.train.frame, roles.test
+    named = [str(name) for name in frame.columns if _CASE.search(str(name)) and name not in others]
+    unique = [name for name in named if frame[name].notna().all() and frame[name].is_unique]
+    return next((name for name in unique if test is None or name in test.frame), None)
 
 
 def _known(train: TableFound, name: str, flag: str, kind: str = "column") -> str:
@@ -226,11 +238,20 @@ def _label_findings(train: TableFound, target: Sequence[str], kind: Kind) -> lis
         return []
     value: str | list[str] = target[0] if len(target) == 1 else list(target)
     shown = ", ".join(f"{name}: {rows:,}" for name, rows in sorted(kind.counts.items(), key=lambda item: -item[1])[:8])
-    return [Finding("data.target", value, shortened(shown, 90)), *_option_findings(train, target, kind)]
+    return [Finding("data.target", value, shortened(shown, 90) or "the labels"), *_option_findings(train, target, kind)]
+
+
+_OPTIONS = {
+    "label_separator": "between the labels of a cell",
+    "none_label": "stands for no label",
+    "uncertain": "cells of -1 are unknown",
+    "positive": "as stated",
+}
+"""Option of `data` → why it has its value."""
 
 
 def _option_findings(train: TableFound, target: Sequence[str], kind: Kind) -> list[Finding]:
-    found = [Finding(f"data.{key}", value) for key, value in kind.options.items()]
+    found = [Finding(f"data.{key}", value, _OPTIONS[key]) for key, value in kind.options.items()]
     if len(target) == 1 and kind.task in ("binary", "multiclass", "ordinal") and not train.brings_target:
         empty = int(train.frame[target[0]].fillna("").str.strip().eq("").sum())
         if empty:
@@ -241,7 +262,7 @@ def _option_findings(train: TableFound, target: Sequence[str], kind: Kind) -> li
 def _space_findings(prefix: str, kind: Kind, models: Models, stated: Stated) -> list[Finding]:
     tail = int(kind.is_imbalanced)
     balance = f"the largest class has {kind.imbalance:.1f} times the rows of the smallest"
-    why = balance if len(kind.counts) > 1 else ""
+    why = balance if len(kind.counts) > 1 else f"for {kind.task}"
     metric = Finding(f"{prefix}search.metric", METRICS[kind.task][tail], why)
     return [
         Finding(f"{prefix}space.preset", PRESETS[kind.task][tail], why),
@@ -254,7 +275,7 @@ def _budget_findings(models: Models) -> list[Finding]:
     return [
         Finding("search.num_samples", 20, "trials"),
         Finding("search.max_epochs", 12, "of every trial"),
-        Finding("search.seed", 0),
+        Finding("search.seed", 0, "of folds, proposals and trainings"),
         *([Finding("resources.gpus_per_trial", 1, "one trial a GPU")] if models.on_gpu else []),
         Finding("ensemble.top", 3, "configurations that vote"),
     ]

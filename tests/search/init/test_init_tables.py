@@ -219,3 +219,33 @@ def test_columns_of_uncertain_labels_are_multilabel(tmp_path: Path) -> None:
     cells = {"Edema": ["1", "0", "-1", ""] * 6, "Mass": ["0", "1", "1", "0"] * 6}
     found = raw_of(proposed(labels(tmp_path / "d", **cells)).findings)
     assert (found["task"], found["data"]["uncertain"]) == ("multilabel", "ignore")
+
+
+def test_a_column_that_names_cases_is_taken_where_a_row_is_a_case(tmp_path: Path, foldtune: Command) -> None:
+    folder = tmp_path / "d"
+    pictures(folder / "img", NAMES)
+    ids = [f"case{row}" for row in range(12)]
+    cells = {"case_id": ids, "image_1": NAMES[:12], "image_2": NAMES[12:], "dx": ["nv", "mel", "bkl"] * 4}
+    table(folder / "train.csv", cells)
+    config, said = written(foldtune, folder)
+    assert (config["data"]["id"], config["data"]["case"]) == (["image_1", "image_2"], "case_id")
+    assert "data.case: case_id (the names of the cases" in said
+    table(folder / "test.csv", {"image_1": NAMES[:2], "image_2": NAMES[2:4]})
+    assert "case" not in written(foldtune, folder, "--force")[0]["data"]
+
+
+def test_every_value_has_its_reason(tmp_path: Path, foldtune: Command) -> None:
+    folder = labels(tmp_path / "d", dx=["nv;mel", "mel", "bkl", "nv"] * 6)
+    config, said = written(foldtune, folder)
+    page = (tmp_path / "written.yaml").read_text()
+    lines = [line for line in page.splitlines() if ": " in line and not line.startswith("#")]
+    assert config["data"]["label_separator"] == ";"
+    assert "between the labels of a cell" in said
+    assert [line for line in lines if "#" not in line] == []
+
+
+def test_weights_that_add_up_to_1_are_named_as_a_choice(tmp_path: Path, foldtune: Command) -> None:
+    folder = labels(tmp_path / "d", dx=["\"{'a': 0.6, 'b': 0.4}\"", "\"{'b': 0.7, 'c': 0.3}\"", "{'c': 1.0}"] * 8)
+    config, said = written(foldtune, folder)
+    assert (config["task"], "--task multiclass" in said) == ("multilabel", True)
+    assert written(foldtune, folder, "--force", "--task", "multiclass")[0]["task"] == "multiclass"
