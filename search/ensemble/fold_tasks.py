@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -105,7 +105,7 @@ def train_folds(
         for name, (_, each) in works.items()
     }
     shared = {name: ray.put(work) for name, (work, _) in works.items()}
-    waiting, started_s = list(jobs), dict[Any, float]()
+    waiting = list(jobs)
     pending: dict[Any, FoldJob] = {}
     while True:
         while waiting and (limit is None or len(pending) < max(1, limit.slots())):
@@ -113,8 +113,7 @@ def train_folds(
             if limit is not None and not limit.time.may_start(limit.forecast_s(job)):
                 waiting = [each for each in waiting if each.member != job.member]
                 continue
-            task = tasks[job.run].remote(shared[job.run], job)
-            pending[task], started_s[task] = job, time.monotonic()
+            pending[tasks[job.run].remote(shared[job.run], job)] = job
         if not pending:
             return
         ready, _ = ray.wait(list(pending), num_returns=1, timeout=None if limit is None else POLL_S)
@@ -124,17 +123,19 @@ def train_folds(
         if not ready:
             continue
         job = pending.pop(ready[0])
-        if limit is not None:
-            limit.time.note(limit.forecast_s(job), time.monotonic() - started_s[ready[0]])
         try:
-            yield ray.get(ready[0])
+            outcome = ray.get(ready[0])
+            if limit is not None and not outcome.reused and outcome.error is None:
+                limit.time.note(limit.forecast_s(job), outcome.seconds)
+            yield outcome
         except ray.exceptions.RayError as error:
             yield FoldOutcome(job.member, job.fold, None, error=f"its worker died: {short_reason(error)}")
 
 
 def _fold_task(work: FoldWork, job: FoldJob) -> FoldOutcome:
+    begun_s = time.monotonic()
     try:
-        return ensure_trained(work, job)
+        return replace(ensure_trained(work, job), seconds=time.monotonic() - begun_s)
     except Exception as error:
         with suppress(OSError):
             EnsembleDir(as_path(work.home)).member(job.member, job.fold).write_error(whole_reason(error))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,7 @@ class FoldOutcome:
     Attributes:
         value: the run's metric on the fold's validation rows, None where it failed.
         reused: whether the model is the search's own.
+        seconds: that it took in its worker, without the worker's start.
     """
 
     member: str
@@ -96,6 +97,7 @@ class FoldOutcome:
     value: float | None
     reused: bool = False
     error: str | None = None
+    seconds: float = field(default=0.0, compare=False)
 
 
 class FoldModelStatus(Enum):
