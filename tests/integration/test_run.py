@@ -107,5 +107,5 @@ def test_a_search_ends_at_its_limit_and_goes_on_with_a_longer_one(home: Path, fo
     assert trial["epochs"] > 1
     refused = foldtune_in(home, "search", file, "--resume", code=2)
     assert "give --time-limit" in refused.stderr
-    foldtune_in(home, "ensemble", "searched", "--time-limit", "60s", "-o", home / "searched.csv")
-    submitted(home / "searched.csv", home)
+    refused = foldtune_in(home, "ensemble", "searched", "--time-limit", "3s", code=2)
+    assert "the least of them (2 folds, a third of the epochs, top: 1) take about" in refused.stderr
