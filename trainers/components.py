@@ -91,7 +91,8 @@ def read_component(
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        form = f"must be a {kind}'s name or a mapping with 'name'; valid names: {', '.join(registry)}"
+        article = "an" if kind[0] in "aeiou" else "a"
+        form = f"must be {article} {kind}'s name or a mapping with 'name'; valid names: {', '.join(registry)}"
         return None, [Problem(path, f"{value!r} {form}")]
     name = value["name"]
     if name not in registry:

@@ -110,14 +110,15 @@ def form_of(
 def _same_ids(sample: Sequence[str], test: Sequence[str], data: DataConfig) -> None:
     pairs = match_ids(sample, test)
     of_test = set(test) - set(pairs.values())
-    for names, where, path in (
-        (set(sample) - pairs.keys(), "data.test", data.test),
-        (of_test, "data.sample_submission", data.sample_submission),
+    paths = {"data.test": data.test, "data.sample_submission": data.sample_submission}
+    for names, where, other in (
+        (set(sample) - pairs.keys(), "data.test", "data.sample_submission"),
+        (of_test, "data.sample_submission", "data.test"),
     ):
         if names:
             raise InputError(
-                f"{where}: {path} lacks {len(names)} ids that the other of the test table and the sample submission "
-                f"has (first: {min(names)}); a submission predicts every id of the sample"
+                f"{where}: {paths[where]} lacks {counted(len(names), 'id')} that {other}, {paths[other]}, has (first: "
+                f"{min(names)}); a submission predicts every id of the sample, and no other"
             )
 
 

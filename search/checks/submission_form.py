@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -88,11 +89,27 @@ def _one_column(
         )
     separator, notes = separator_of(task), _label_notes(task, metric, cells)
     if separator is None:
+        _refuse_lists(task, cells, column)
         return SubmissionForm(
             id_column, (column,), Content.LABELS, text=label_text(task.label_names, cells), notes=notes
         )
     text, more = list_text([*task.label_names, *none_labels(task)], cells, separator)
     return SubmissionForm(id_column, (column,), Content.LABELS, text=text, notes=(*notes, *more))
+
+
+def _refuse_lists(task: Task, cells: Sequence[str], column: str) -> None:
+    """Raise DataError where cells are several labels of a task that gives one a row."""
+    names = ClassNames(task.label_names)
+    for cell in dict.fromkeys(cells):
+        parts = [part.strip() for part in re.split(r"[,;|\s]+", cell) if part.strip()]
+        if len(parts) > 1 and names.find(cell) is None and all(names.find(part) is not None for part in parts):
+            raise DataError(
+                [
+                    f"column {shortened(repr(column))} of the sample holds several labels a row "
+                    f"({shortened(repr(cell))}), and the task {task.name} gives one: take the task multilabel, or a "
+                    "sample with one label a row"
+                ]
+            )
 
 
 def _mappings(task: Task, cells: Sequence[str], id_column: str, column: str) -> SubmissionForm:

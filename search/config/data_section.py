@@ -76,7 +76,7 @@ class DataConfig(Section):
     resize: Literal["squash", "crop", "pad"] = Field("squash", description="how an image meets its size")
     preprocess: tuple[dict[str, Any], ...] = Field((), description="steps that change each image once, such as clahe")
     pixel_range: Literal["used", "uint16"] = Field(
-        "used", description="range of pixels deeper than 8 bits: what each file uses, or 0 to 65535"
+        "used", description="range of pixels deeper than 8 bits: what each file uses (used), or 0 to 65535 (uint16)"
     )
     window: Any = Field(
         "auto", description="values of deep pixels that become 0 and 255: auto, [low, high] or percentiles"
@@ -151,7 +151,10 @@ class DataConfig(Section):
     @field_validator("window", mode="before")
     @classmethod
     def _window_has_a_form(cls, value: Any) -> Any:
-        return window_to_plain(parse_window(value))
+        try:
+            return window_to_plain(parse_window(value))
+        except ValueError as error:
+            raise stated(str(error)) from None
 
     @field_validator("image_size", mode="before")
     @classmethod

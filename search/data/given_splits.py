@@ -91,7 +91,10 @@ def _split_given(task: Task, table: Table, config: RunConfig) -> tuple[npt.NDArr
             task.strata(table.targets), table.groups, parts, number, config.search.seed, label_names=task.trained_names
         )
     except DataError as error:
-        raise InputError([f"data.{given_by(data) or 'train'}: {text}" for text in error.problems]) from None
+        key = f"data.{given_by(data) or 'train'}"
+        raise InputError(
+            [f"{'ensemble.folds' if text.startswith(f'{number} folds') else key}: {text}" for text in error.problems]
+        ) from None
     return folds, _notes(task, table, data, folds)
 
 
@@ -100,9 +103,18 @@ def _notes(task: Task, table: Table, data: DataConfig, folds: npt.NDArray[np.int
     assert table.parts is not None
     trained = task.support(table.targets[folds != 0])
     unseen = [name for name, rows in trained.items() if rows == 0]
+    judged = task.support(table.targets[folds == 0])
+    absent = [name for name, rows in judged.items() if rows == 0]
     lines = (
-        [f"classes that only the rows of fold 0 have, which judge the search: {', '.join(unseen)}"] if unseen else []
+        [
+            f"classes that only the rows of fold 0 have, which judge the search: {', '.join(unseen)}; no trial of the "
+            "search can learn them"
+        ]
+        if unseen
+        else []
     )
+    if absent:
+        lines.append(f"classes without a row in fold 0, so the search is judged without them: {', '.join(absent)}")
     last, only = int(folds.max()), int((folds < 0).sum())
     if data.fold is not None:
         lines.append(f"data.fold: the {last + 1} folds of column {data.fold!r} are the run's")

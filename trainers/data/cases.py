@@ -45,12 +45,30 @@ def one_row_an_image(
             [f"{source}: {len(rows)} cases have no image in columns {listed} (data rows {first_few(rows)})"]
         )
     row, column = np.nonzero(named)
+    if repeated := _repeated(
+        images.to_numpy(dtype=object)[row, column], row, [image_columns[int(each)] for each in column]
+    ):
+        raise DataError([f"{source}: {repeated}"])
     long = frame.drop(columns=others).iloc[row].reset_index(drop=True)
     cells = images.to_numpy(dtype=object)
     long[first] = cells[row, column]
     if case_column is None:
         long[CASE] = cells[row, named.argmax(axis=1)[row]]
     return long
+
+
+def _repeated(names: npt.NDArray[Any], rows: npt.NDArray[np.int64], columns: Sequence[str]) -> str:
+    """Return the problem of images (N,) that stand in several cells, "" without one."""
+    again = np.flatnonzero(pd.Series(names).duplicated())
+    if not len(again):
+        return ""
+    later = int(again[0])
+    first = int(np.flatnonzero(names == names[later])[0])
+    places = " and ".join(f"column {columns[each]!r} of data row {rows[each] + 1}" for each in (first, later))
+    return (
+        f"{len(set(names[again]))} images stand in more than one cell (first: {shortened(repr(str(names[later])))}, in "
+        f"{places}); an image belongs to one case, once"
+    )
 
 
 def several_labels(targets: npt.NDArray[Any], cases: Names) -> list[str]:

@@ -25,7 +25,8 @@ def empty_cells(column: pd.Series[Any], names: Sequence[str] | None = None) -> l
     empty = np.flatnonzero(column.isna().to_numpy(dtype=bool) | np.array(blank, dtype=bool))
     if not len(empty):
         return []
-    return [f"column '{column.name}' is empty in {len(empty)} rows (data rows {first_few(empty + 1)})"]
+    rows = "1 row" if len(empty) == 1 else f"{len(empty)} rows"
+    return [f"column '{column.name}' is empty in {rows} (data rows {first_few(empty + 1)})"]
 
 
 def id_problems(column: pd.Series[Any], ids: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foldtune.results.tables.columns import titled
+from foldtune.results.tables.formatting import counted
 from foldtune.search.runs.validation import Checked
 from foldtune.trainers.data.labels import described
 
@@ -21,9 +22,10 @@ def summary(checked: Checked) -> Group:
         f"{config.data.size[0]}x{config.data.size[1]} px",
     )
     search = config.search
-    stop = f"ASHA after {search.grace} epochs" if search.trial_scheduler == "asha" else "none stopped early"
+    stop = f"ASHA after {counted(search.grace, 'epoch')}" if search.trial_scheduler == "asha" else "none stopped early"
+    trials = f"{counted(search.num_samples, 'trial')} of at most {counted(search.max_epochs, 'epoch')}"
     budget = Text(
-        f"{search.num_samples} trials of at most {search.max_epochs} epochs ({stop}), by {checked.goal.metric}; "
+        f"{trials} ({stop}), by {checked.goal.metric}; "
         f"then the best {config.ensemble.top} on {config.ensemble.folds} folds, {config.ensemble.voting} voting"
     )
     if table.left_out:

@@ -90,7 +90,7 @@ def test_a_sample_submission_of_other_rows(project: Any, foldtune: Command) -> N
     code, _, err = foldtune("validate", project.config(changes))
     assert code == 2
     assert "data.test: " in err
-    assert "lacks 1 ids" in err
+    assert "lacks 1 id that" in err
     assert "zz.png" in err
 
 

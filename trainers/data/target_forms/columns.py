@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -19,6 +20,7 @@ from foldtune.wording import first_few, shortened, unknown
 _SHOWN = 5
 _TRUTH = {"true": 1.0, "false": 0.0}
 _WILDCARDS = "*?["
+_DECIMAL_COMMA = re.compile(r"-?\d*,\d+")
 
 Values = npt.NDArray[np.float64]
 
@@ -68,7 +70,10 @@ def column_values(frame: pd.DataFrame, columns: Sequence[str], source: Path | st
         codes, texts = pd.factorize(frame[name].fillna("").astype(str))
         numbers = [_number(text.strip()) for text in texts]
         strange = [index for index, number in enumerate(numbers) if number is None]
-        problems += [_strange(name, texts[index], codes == index, "is no number") for index in strange[:1]]
+        if strange:
+            first = texts[strange[0]]
+            what = "is no number" + ("; decimals are written with a point" if _DECIMAL_COMMA.fullmatch(first) else "")
+            problems.append(_strange(name, first, np.isin(codes, strange), what))
         values[:, place] = np.array([np.nan if number is None else number for number in numbers])[codes]
     _refuse(problems, source)
     return values
@@ -227,10 +232,8 @@ def soft_columns(
         rule = {"ignore": "both are unknown", "positive": "taken as 1 and 0", "negative": "both taken as 0"}[uncertain]
         counted = f"{int(unsure.sum()):,} cells of -1 and {int(blank.sum()):,} blank ones of {values.size:,}"
         notes.append(f"data.uncertain: {uncertain}: {counted}; {rule}")
-    elif several and blank.any():
-        notes.append(
-            f"{int(blank.sum()):,} of {values.size:,} cells of the columns of data.target are empty, taken as 0"
-        )
+    elif missing := int((blank & ~np.asarray(empty)[:, None]).sum()):
+        notes.append(f"{missing:,} of {values.size:,} cells of the columns of data.target are empty, taken as 0")
     return SoftColumns(tuple(names), weights, np.asarray(empty), tuple(notes))
 
 

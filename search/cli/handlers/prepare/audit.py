@@ -67,7 +67,8 @@ def audit_data(
         check_output(own, is_folder=True, name="-o")
         check_unmarked(own)
         with progress_bar("reading images") as progress:
-            audit = audit_rows(subject.name, subject.rows, decoder_processes(), progress, subject.run)
+            name = ".".join(filter(None, (subject.name, subject.target)))
+            audit = audit_rows(name, subject.rows, decoder_processes(), progress, subject.run)
         heading(subject.target)
         _show(audit)
         note(f"in {own}: {', '.join(path.name for path in write_audit(audit, own))}")
