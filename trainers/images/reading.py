@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -93,7 +94,7 @@ def picture_size(path: str | PathLike[str]) -> tuple[int, int]:
     path = Path(path)
     with _reasons(path), _without_pillows_limit():
         try:
-            file = Image.open(path, formats=_formats())
+            file = _open(path)
         except UnidentifiedImageError:
             return _size_of_other_format(path)
         with file:
@@ -104,7 +105,7 @@ def picture_size(path: str | PathLike[str]) -> tuple[int, int]:
 def is_deep(path: str | PathLike[str]) -> bool:
     """Whether an image file has pixels of more than 8 bits, by its header; False where it cannot be read."""
     try:
-        with _without_pillows_limit(), Image.open(path, formats=_formats()) as file:
+        with _without_pillows_limit(), _open(path) as file:
             return file.mode in (*DEEP_GREY, "F") or has_16_bit_channels(file)
     except Exception:  # as in _reasons: it is broken, and will be listed as such
         return False
@@ -151,9 +152,15 @@ def _without_pillows_limit() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
+def _open(path: str | PathLike[str]) -> ImageFile:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd tags, while the pixels are sound
+        return Image.open(path, formats=_formats())
+
+
 def _decode(path: Path, size: tuple[int, int], resize: str, limits: PixelLimits) -> Picture:
     try:
-        file = Image.open(path, formats=_formats())
+        file = _open(path)
     except UnidentifiedImageError:
         image, depth = _other_format(path, limits)
     else:

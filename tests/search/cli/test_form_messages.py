@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldtune.trainers.images.formats.to_rgb import orientation
+from foldtune.trainers.images.deep_pixels import PixelLimits
+from foldtune.trainers.images.reading import decode_picture, picture_size
 
 Command = Callable[..., tuple[int, str, str]]
 CLASSES = ["c0", "c1", "c2"]
@@ -97,7 +98,8 @@ def test_odd_tags_beside_the_orientation_are_no_warning(tmp_path: Path) -> None:
     place = raw.index(b"\x01\x0f")  # the maker, whose length is made longer than the data
     raw[place + 4 : place + 8] = (10_000).to_bytes(4, "big")
     Image.new("RGB", (8, 4)).save(tmp_path / "a.jpg", exif=bytes(raw))
-    with warnings.catch_warnings(record=True) as seen, Image.open(tmp_path / "a.jpg") as file:
+    with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        assert orientation(file) == 6  # type: ignore[arg-type]
+        assert picture_size(tmp_path / "a.jpg") == (8, 4)  # turned by a quarter
+        decode_picture(tmp_path / "a.jpg", (8, 4), "squash", PixelLimits("used"))
     assert not seen

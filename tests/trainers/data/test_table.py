@@ -81,9 +81,9 @@ def test_absolute_names_stand_for_themselves(folder: Path) -> None:
 def test_all_problems_come_at_once(folder: Path) -> None:
     text = "image,label,patient\na.png,cat,1\na.png,dgo,\n,cat,2\nx.png,dog,3\n"
     found = problems(folder, text, group_column="patient")
-    assert "column 'image' is empty in 1 rows (data rows 3)" in found
+    assert "column 'image' is empty in 1 row (data rows 3)" in found
     assert "column 'image' has 1 names more than once (a.png)" in found
-    assert "column 'patient' is empty in 1 rows (data rows 2)" in found
+    assert "column 'patient' is empty in 1 row (data rows 2)" in found
     assert "1 of 3 images do not exist" in found
     assert "dgo" in found
     assert "dog" in found

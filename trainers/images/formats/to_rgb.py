@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +141,7 @@ _TURNS = {
 def orientation(file: ImageFile) -> int:
     """Return EXIF's orientation, 1..8; 1 where there is none that can be read. From 5 on the sides change places."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd tags beside this one
-            value = file.getexif().get(_TAG, 1)
+        value = file.getexif().get(_TAG, 1)
     except Exception:  # metadata of any bytes, while the pixels are sound
         value = 1
     if isinstance(value, int) and 2 <= value <= 8:

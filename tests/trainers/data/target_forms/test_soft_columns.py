@@ -47,7 +47,10 @@ def test_columns_of_fractions_are_weights() -> None:
     assert not needs_weights(np.array([[0.0, 1.0], [2.0, np.nan]]), several=False)
     one = soft_columns(cells, NAMES, several=False)
     assert one.texts() == ['{"a": 0.25, "b": 0.75}', '{"a": 0.0, "b": 1.0}', ""]
-    assert one.notes == ("the columns of data.target hold fractions in 1 rows",)
+    assert one.notes == (
+        "the columns of data.target hold fractions in 1 rows",
+        "1 of 6 cells of the columns of data.target are empty, taken as 0",  # a row without any has no label at all
+    )
     several = soft_columns(cells, NAMES, several=True)
     assert several.texts()[2] == '{"a": 0.0, "b": 0.0}'
     assert "3 of 6 cells of the columns of data.target are empty, taken as 0" in several.notes[1]
