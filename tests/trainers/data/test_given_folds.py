@@ -32,7 +32,7 @@ def test_folds_are_numbered_in_the_order_of_their_values() -> None:
 @pytest.mark.parametrize(
     ("cells", "problem"),
     [
-        (["0", "", "1"], "column 'fold' is empty in 1 row (data rows 2)"),
+        (["0", "", "1"], "column 'fold' is empty in 1 rows (data rows 2)"),
         (["3", "3", "3"], "column 'fold' has one fold alone (3)"),
         (["-1", "-1", "-1"], "column 'fold' has no folds"),
         ([str(fold) for fold in range(60)], "column 'fold' has 60 folds (0, 1, 2, 3, 4, …); at most 50"),
