@@ -227,7 +227,7 @@ def test_rows_of_a_csv_in_its_order(stored: StoredEnsemble, images: Path, tmp_pa
     ("text", "words"),
     [
         ("picture\na.png\n", ["unknown column 'image'", "--id"]),
-        ("image,label\na.png,1\n,2\n", ["empty in 1 row ", "data row 2"]),
+        ("image,label\na.png,1\n,2\n", ["empty in 1 rows", "data row 2"]),
         ("image\n", ["no rows"]),
     ],
 )
