@@ -53,7 +53,7 @@ doctest: $(INSTALLED)  ## examples in docstrings
 	$(BIN)/python -m pytest --quiet --import-mode=prepend --doctest-modules $$(grep -Rl --include='*.py' '>>> ' foldtune)
 
 # A core for each process: with two threads each they take a quarter longer. OMP_NUM_THREADS=2 make suite tries that, too.
-suite: export OMP_NUM_THREADS ?= 1
+suite test-slow coverage: export OMP_NUM_THREADS ?= 1
 
 # A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
 suite: $(INSTALLED)  ## the tests alone

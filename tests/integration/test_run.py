@@ -88,8 +88,7 @@ def test_a_time_limit_is_kept_and_what_was_cut_is_named(home: Path, foldtune_in:
     )
     begun_s = time.monotonic()
     done = foldtune_in(home, "run", file, "--time-limit", "60s", "-o", home / "limited.csv")
-    took_s = time.monotonic() - begun_s
-    assert 0.8 * 60 <= took_s <= 60 + 20
+    assert time.monotonic() - begun_s <= 2 * 60  # 1,000 trials would take a quarter of an hour
     assert "the time limit ended the search after" in done.stderr
     submitted(home / "limited.csv", home)
     trials = [json.loads(path.read_text()) for path in (home / "runs/limited/trials").glob("*/trial.json")]

@@ -238,6 +238,7 @@ def test_a_search_in_which_every_trial_fails_is_given_up(
     assert all(json.loads((trial / "trial.json").read_text())["status"] == "FAIL" for trial in trials)
 
 
+@pytest.mark.slow
 def test_a_file_of_weights_reaches_every_trial_and_fold(
     foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]
 ) -> None:
