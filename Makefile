@@ -52,7 +52,7 @@ imports: $(INSTALLED)  ## which part may import which
 doctest: $(INSTALLED)  ## examples in docstrings
 	$(BIN)/python -m pytest --quiet --import-mode=prepend --doctest-modules $$(grep -Rl --include='*.py' '>>> ' foldtune)
 
-# A core for each process: with two threads each they take a quarter longer. OMP_NUM_THREADS=2 make suite tries that, too.
+# A core for each process, of which there are as many as cores. OMP_NUM_THREADS=2 make suite tries more threads.
 suite test-slow coverage: export OMP_NUM_THREADS ?= 1
 
 # A file's tests stay in one process; those that start Ray or whole commands come after the quick ones.
