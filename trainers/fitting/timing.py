@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,11 +48,11 @@ def time_images(spec: TrainSpec) -> ImageTimes:
         TrialFailed: it cannot be trained.
     """
     begun_s = time.perf_counter()
-    trainer = RankTrainer(spec, ProcessGroup(choose_device(None)))
-    run_epoch(trainer, 1)
-    warm_s = time.perf_counter()
-    result = run_epoch(trainer, 1)
-    valid_s = time.perf_counter() - warm_s - result.time_s
+    with closing(RankTrainer(spec, ProcessGroup(choose_device(None)))) as trainer:
+        run_epoch(trainer, 1)
+        warm_s = time.perf_counter()
+        result = run_epoch(trainer, 1)
+        valid_s = time.perf_counter() - warm_s - result.time_s
     return ImageTimes(
         result.time_s / max(1, result.images), valid_s / max(1, len(spec.data.valid_rows)), warm_s - begun_s
     )

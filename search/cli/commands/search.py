@@ -23,26 +23,29 @@ from foldtune.search.cli.options import (
     to_file,
 )
 
+OwnName = Annotated[str | None, option("NAME", "Name of the run; the file's by default.")]
+Trials = Annotated[int | None, option("N", "Number of trials; with --resume, the number of further ones.", min=1)]
+Resume = Annotated[bool, switch("Go on with a run that was interrupted.", "--resume")]
+RetryFailed = Annotated[
+    bool,
+    switch(
+        "With --resume, try every failed trial again; by default those whose surroundings failed.", "--retry-failed"
+    ),
+]
+
 
 def search(
     config: ConfigFile,
     override: Overrides = None,
-    name: Annotated[str | None, option("NAME", "Name of the run; the file's by default.")] = None,
+    name: OwnName = None,
     storage: StorageOverride = None,
-    trials: Annotated[
-        int | None, option("N", "Number of trials; with --resume, the number of further ones.", min=1)
-    ] = None,
+    trials: Trials = None,
     time_limit: TimeLimit = None,
     address: AnyAddress = None,
     allow_no_token: AllowNoToken = False,
-    resume: Annotated[bool, switch("Go on with a run that was interrupted.", "--resume")] = False,
+    resume: Resume = False,
     data: DataRoot = None,
-    retry_failed: Annotated[
-        bool,
-        switch(
-            "With --resume, try every failed trial again; by default those whose surroundings failed.", "--retry-failed"
-        ),
-    ] = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Search hyperparameters; the last line of the output is the best trial.
 
@@ -62,8 +65,7 @@ def search(
     """
     from foldtune.search.cli.handlers.search.search import SearchRequest, run_search_command
 
-    if retry_failed and not resume:
-        raise typer.BadParameter("it is for --resume: a new run has no failed trials", param_hint="--retry-failed")
+    _check_retry(retry_failed, resume)
     request = SearchRequest(
         config,
         tuple(override or ()),
@@ -83,11 +85,9 @@ def search(
 def run(
     config: ConfigFile,
     override: Overrides = None,
-    name: Annotated[str | None, option("NAME", "Name of the run; the file's by default.")] = None,
+    name: OwnName = None,
     storage: StorageOverride = None,
-    trials: Annotated[
-        int | None, option("N", "Number of trials; with --resume, the number of further ones.", min=1)
-    ] = None,
+    trials: Trials = None,
     time_limit: TimeLimit = None,
     deadline: Annotated[
         str | None, option("WHEN", "When it is to end: 18:00, today or else tomorrow, or a date with a time.")
@@ -96,14 +96,9 @@ def run(
     dry_run: Annotated[bool, switch("Time a step of each model, print the forecast, and end.", "--dry-run")] = False,
     address: AnyAddress = None,
     allow_no_token: AllowNoToken = False,
-    resume: Annotated[bool, switch("Go on with a run that was interrupted.", "--resume")] = False,
+    resume: Resume = False,
     data: DataRoot = None,
-    retry_failed: Annotated[
-        bool,
-        switch(
-            "With --resume, try every failed trial again; by default those whose surroundings failed.", "--retry-failed"
-        ),
-    ] = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Search, train the best trials on every fold, vote, write submission and report: all in one, and in time.
 
@@ -120,12 +115,16 @@ def run(
     from foldtune.search.cli.handlers.search.chain import RunRequest, run_chain_command
     from foldtune.search.cli.handlers.search.search import SearchRequest
 
-    if retry_failed and not resume:
-        raise typer.BadParameter("it is for --resume: a new run has no failed trials", param_hint="--retry-failed")
+    _check_retry(retry_failed, resume)
     search_part = SearchRequest(
         config, tuple(override or ()), name, storage, trials, address, allow_no_token, resume, data, retry_failed
     )
     run_chain_command(RunRequest(search_part, time_limit, deadline, file, dry_run))
+
+
+def _check_retry(retry_failed: bool, resume: bool) -> None:
+    if retry_failed and not resume:
+        raise typer.BadParameter("it is for --resume: a new run has no failed trials", param_hint="--retry-failed")
 
 
 def logs(
