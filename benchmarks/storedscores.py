@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.results.runs.records import EpochRow
+from foldtune.results.records.trials import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.multilabel import Multilabel

@@ -8,10 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from foldtune.signals import handled, interrupted_by_signals, leave_closed_terminal, own_signals
+
+
+@pytest.fixture(autouse=True)
+def _sighup_ends_a_process() -> Iterator[None]:
+    """Also where the suite runs under nohup, which has every process below it ignore SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -19,8 +19,8 @@ from ray import tune
 from benchmarks.scale.replay import METRIC, SPACE, curve_of
 from benchmarks.scale.usage import Usage
 from foldtune.cluster.sessions.session import session
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import EpochRow, TrialRecord
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.tuning.monitor import SearchState

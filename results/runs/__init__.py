@@ -1,1 +1,1 @@
-"""The run's folder: names, records, stores, the leaderboard."""
+"""The run's folder: its names, its parts and their stores."""

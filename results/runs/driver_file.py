@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields
 
 import psutil
 
+from foldtune.results.records.stored_json import StoredDriver, checked
 from foldtune.results.runs.store import RunStore
-from foldtune.results.runs.stored_json import StoredDriver, checked
 from foldtune.results.storage.files import read_json, write_json
 
 NAME = "driver.json"

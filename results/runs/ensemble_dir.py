@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from foldtune.errors import RunCorrupt, RunNotFound
 from foldtune.paths import is_inside, join_stored
-from foldtune.results.runs.identity import check_format
-from foldtune.results.runs.stored_json import StoredEnsembleJson, StoredFold, checked, is_member_name
+from foldtune.results.records.identity import check_format
+from foldtune.results.records.stored_json import StoredEnsembleJson, StoredFold, checked, is_member_name
 from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import (
     is_file,

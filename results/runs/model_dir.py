@@ -15,8 +15,8 @@ from typing import Any
 import numpy.typing as npt
 
 from foldtune.errors import ModelForeign, ModelNotFound, ResultsError, RunCorrupt
+from foldtune.results.records.identity import check_format, written_by
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.identity import check_format, written_by
 from foldtune.results.storage.files import read_json, write_json
 from foldtune.results.storage.lock import held_file
 from foldtune.results.storage.paths import StorePath

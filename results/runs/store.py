@@ -17,16 +17,16 @@ import pandas as pd
 from foldtune.errors import MetricUntrusted, RunCorrupt, RunExists, RunNotFound, TrialNotFound
 from foldtune.files import is_temporary
 from foldtune.paths import is_inside, join_stored
+from foldtune.results.records.identity import read_identity
+from foldtune.results.records.leaderboard import leaderboard
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.stored_json import StoredGoal, StoredTask, checked
+from foldtune.results.records.trials import FINISHED, TrialRecord, unreadable_record
+from foldtune.results.records.tuned_file import add_tuned, read_tuned, with_tuned
 from foldtune.results.runs import pretrained_dir
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.identity import read_identity
-from foldtune.results.runs.leaderboard import leaderboard
 from foldtune.results.runs.names import check_name, check_storage, is_run, no_run, possible_roots
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import FINISHED, TrialRecord, unreadable_record
-from foldtune.results.runs.stored_json import StoredGoal, StoredTask, checked
 from foldtune.results.runs.trial_dir import TrialDir
-from foldtune.results.runs.tuned_file import add_tuned, read_tuned, with_tuned
 from foldtune.results.storage.backend import FileState
 from foldtune.results.storage.files import (
     listing,

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from foldtune.errors import RunCorrupt
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import FINISHED, TrialRecord
 from foldtune.results.runs.driver_file import Driver, read_driver
 from foldtune.results.runs.names import run_names
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import FINISHED, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import file_state, listing, tree_size
 from foldtune.results.storage.paths import StorePath, as_path

@@ -10,8 +10,16 @@ import numpy.typing as npt
 
 from foldtune.errors import RunCorrupt
 from foldtune.redaction import redacted
-from foldtune.results.runs.records import FINISHED, EpochRow, Scores, Status, TrialRecord, build_record, current_epochs
-from foldtune.results.runs.stored_json import StoredEnd, StoredTrial, checked
+from foldtune.results.records.stored_json import StoredEnd, StoredTrial, checked
+from foldtune.results.records.trials import (
+    FINISHED,
+    EpochRow,
+    Scores,
+    Status,
+    TrialRecord,
+    build_record,
+    current_epochs,
+)
 from foldtune.results.storage.files import (
     append_line,
     is_file,

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.results.runs.records import Mode
+from foldtune.results.records.trials import Mode
 from foldtune.results.tables.columns import Column, fitted_table, titled
 from foldtune.results.tables.formatting import metric_text, number_text
 from foldtune.results.tables.leaderboard_table import BEST_STYLE

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.results.runs.records import Mode
+from foldtune.results.records.trials import Mode
 from foldtune.results.tables.columns import Column, fitted_table, titled
 from foldtune.results.tables.formatting import DASH, metric_text, number_text
 from foldtune.results.tables.leaderboard_table import BEST_STYLE, STATUS_STYLES, metric_column, parameter_columns

@@ -13,9 +13,9 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.results.runs.leaderboard import column_modes, metric_columns, param_columns, sort_column
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import Mode
+from foldtune.results.records.leaderboard import column_modes, metric_columns, param_columns, sort_column
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import Mode
 from foldtune.results.runs.summaries import RunSummary
 from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, short_names
 from foldtune.results.tables.formatting import DASH, duration_text, metric_text, number_text, parameter_text

@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Group
 from rich.text import Text
 
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.results.tables.columns import Column, fitted_table, titled
 from foldtune.results.tables.formatting import duration_text, metric_text, number_text
 from foldtune.results.tables.leaderboard_table import STATUS_STYLES, metric_column

@@ -9,8 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import Mode
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import Mode
 from foldtune.results.tables.columns import Column, build_table, fit_columns, left_out_line, titled
 from foldtune.results.tables.formatting import metric_text, number_text
 from foldtune.results.tables.leaderboard_table import BEST_STYLE, metric_column

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.results.runs.records import EpochRow, TrialRecord
+from foldtune.results.records.trials import EpochRow, TrialRecord
 from foldtune.results.tables.columns import Column, build_table, fit_columns, fitted_table, titled
 from foldtune.results.tables.formatting import duration_text, metric_text, number_text, parameter_text
 from foldtune.results.tables.leaderboard_table import STATUS_STYLES

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import InputError
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import Mode
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import Mode
 from foldtune.search.assess.held_out import HeldOut
 from foldtune.search.runs.stored_task import resolve_goal
 from foldtune.search.runs.trusted_metrics import own_function

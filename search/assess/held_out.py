@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, RunCorrupt
+from foldtune.results.records.ranking import finalists
+from foldtune.results.records.stored_json import require
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.names import is_run, possible_roots
-from foldtune.results.runs.ranking import finalists
-from foldtune.results.runs.records import TrialRecord
 from foldtune.results.runs.store import RunStore
-from foldtune.results.runs.stored_json import require
 from foldtune.search.assess.stored_estimate import check_estimate, check_lengths, check_trial_scores
 from foldtune.search.data.dataset import read_labels
 from foldtune.search.runs.postprocessing import judged_scores, own_postprocess

@@ -12,9 +12,9 @@ from typing import Any
 import numpy.typing as npt
 
 from foldtune.errors import FoldtuneError, InputError, ResultsError, RunBusy, RunCorrupt
+from foldtune.results.records.stored_json import require
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.model_dir import ModelDir
-from foldtune.results.runs.stored_json import require
 from foldtune.results.storage.backend import FileState
 from foldtune.results.storage.files import file_state
 from foldtune.results.storage.paths import StorePath

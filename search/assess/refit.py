@@ -10,8 +10,8 @@ from typing import Any
 import numpy.typing as npt
 
 from foldtune.errors import InputError, WorkError
-from foldtune.results.runs.ranking import Goal, finalists
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.ranking import Goal, finalists
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.search.assess.held_out import groups_by_id, groups_of
 from foldtune.search.assess.stored_estimate import check_trial_scores

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import InputError, RunCorrupt
-from foldtune.results.runs.ranking import finalists
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.ranking import finalists
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.storage.files import write_csv, write_json
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.held_out import held_out_predictions

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import RunCorrupt
+from foldtune.results.records.trials import Scores
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.records import Scores
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.gates import CLASS_FIGURES
 from foldtune.search.runs.trusted_metrics import own_function

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED, csv_dialect, read_csv, read_text
 from foldtune.errors import DataError, InputError
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.search.config.metric_file import metric_file
 from foldtune.search.config.schema import SearchConfig
 from foldtune.trainers.tasks import Task

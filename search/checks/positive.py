@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foldtune.errors import InputError
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.search.config.schema import RunConfig
 from foldtune.spaces import Space
 from foldtune.spaces.entries import Constant, Entry

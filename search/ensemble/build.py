@@ -11,7 +11,7 @@ import pandas as pd
 
 from foldtune.cluster.resources import TrialResources
 from foldtune.errors import TimeIsUp, WorkError
-from foldtune.results.runs.ranking import finalists
+from foldtune.results.records.ranking import finalists
 from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.data.columns import labelled_columns
 from foldtune.search.ensemble.members import StoredMember

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import WorkError
+from foldtune.results.records.trials import Scores
 from foldtune.results.runs.ensemble_dir import EnsembleDir, FoldDir
-from foldtune.results.runs.records import Scores
 from foldtune.search.ensemble.plan import Candidate
 from foldtune.search.ensemble.sources import Source
 from foldtune.search.runs.postprocessing import own_postprocess

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from foldtune.results.runs.identity import written_by
+from foldtune.results.records.identity import written_by
 from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.ensemble.members import StoredMember
 from foldtune.search.ensemble.plan import Candidate

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from foldtune.errors import InputError, RunCorrupt
-from foldtune.results.runs.ranking import finalists
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.ranking import finalists
+from foldtune.results.records.trials import TrialRecord
 from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.runs.run import Run
 from foldtune.search.runs.trusted_metrics import require_available

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import studentized_range
 
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.search.voting.bootstrap import Bootstrap, Interval, paired_interval
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.tasks import Task

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from foldtune.cluster.resources import TrialResources
 from foldtune.errors import FoldtuneError
+from foldtune.results.records.ranking import finalists
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.ranking import finalists
 from foldtune.results.runs.store import RunStore
 from foldtune.search.ensemble.build import Ensemble, Terms, build_ensemble
 from foldtune.search.ensemble.plan import choose_finalists

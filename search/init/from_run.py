@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from foldtune.errors import InputError
-from foldtune.results.runs.ranking import finalists
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.ranking import finalists
+from foldtune.results.records.trials import TrialRecord
 from foldtune.search.init.findings import Finding
 from foldtune.search.runs.run import Run
 from foldtune.search.runs.trusted_metrics import require_available

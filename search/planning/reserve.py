@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from foldtune.results.runs.ranking import Goal, finalists
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.ranking import Goal, finalists
+from foldtune.results.records.trials import TrialRecord
 from foldtune.search.planning.fold_plan import FoldCosts, FoldPlan, fitted, forecast_s, smallest
 from foldtune.search.planning.search_time import Reserve
 from foldtune.search.planning.timings import Timings, epoch_s, model_of

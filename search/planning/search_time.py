@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.trials import TrialRecord
 from foldtune.search.planning.budget import Budget
 from foldtune.search.planning.timings import Timings
 

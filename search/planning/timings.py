@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.trials import TrialRecord
 
 
 @dataclass(frozen=True)

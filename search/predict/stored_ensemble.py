@@ -14,8 +14,8 @@ import pandas as pd
 
 from foldtune.errors import InputError, RunCorrupt, WorkError
 from foldtune.files import scratch_folder
+from foldtune.results.records.stored_json import require
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.stored_json import require
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.checks.submission_columns import SubmissionForm
 from foldtune.search.predict.case_columns import of_units, whole_cases

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from foldtune.errors import InputError, RunCorrupt
+from foldtune.results.records.identity import RunIdentity, read_identity, write_identity
+from foldtune.results.records.trials import FINISHED
 from foldtune.results.runs.digests_file import read_digests, write_digests
-from foldtune.results.runs.identity import RunIdentity, read_identity, write_identity
-from foldtune.results.runs.records import FINISHED
 from foldtune.results.runs.store import RunStore
 from foldtune.search.data.dataset import Labelled
 from foldtune.trainers.data.contents import read_contents

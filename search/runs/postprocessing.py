@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from foldtune.results.runs.records import Scores, TrialRecord
+from foldtune.results.records.trials import Scores, TrialRecord
 from foldtune.search.runs.run import Run
 from foldtune.trainers.fitting.judged_scores import JudgedScores
 from foldtune.trainers.postprocess.case_scores import CASE_REDUCE, reduction_of, without_reduction

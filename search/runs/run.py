@@ -16,10 +16,10 @@ import pandas as pd
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, RunCorrupt
 from foldtune.paths import is_inside, leads_out
+from foldtune.results.records.identity import RunIdentity, write_identity
+from foldtune.results.records.ranking import Goal
 from foldtune.results.runs.digests_file import write_digests
-from foldtune.results.runs.identity import RunIdentity, write_identity
 from foldtune.results.runs.names import possible_roots
-from foldtune.results.runs.ranking import Goal
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import names_in, read_json
 from foldtune.results.storage.paths import StorePath, as_path

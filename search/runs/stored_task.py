@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from foldtune.errors import FoldtuneError, InputError, RunCorrupt
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.paths import StorePath
 from foldtune.trainers.tasks import TASKS, Task

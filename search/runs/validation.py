@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import DataError, InputError, SettingsError, SpaceError
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
 from foldtune.search.checks.positive import positive_notes

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from ray.tune import Callback
 
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import TrialRecord
 from foldtune.search.planning.budget import Budget
 from foldtune.search.planning.search_time import SearchTime
 from foldtune.search.workers.trainable import TRIAL_KEY

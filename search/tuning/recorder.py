@@ -12,8 +12,8 @@ from typing import Any
 import optuna
 
 from foldtune.errors import RunCorrupt
-from foldtune.results.runs.ranking import Goal, finalists
-from foldtune.results.runs.records import Status, TrialRecord
+from foldtune.results.records.ranking import Goal, finalists
+from foldtune.results.records.trials import Status, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.results.storage.files import is_file, remove_file

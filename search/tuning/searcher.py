@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import optuna
 from ray.tune.search import Searcher
 
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.search.faults.worker_deaths import WorkerRetryPolicy
 from foldtune.search.tuning.recorder import Recorder
 from foldtune.search.workers.surroundings import SURROUNDINGS_KEY

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from foldtune.errors import InputError, RunCorrupt, RunExists
 from foldtune.redaction import redacted, shown_url
-from foldtune.results.runs.records import Mode
+from foldtune.results.records.trials import Mode
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import retry_io
 from foldtune.search.tuning.optuna_internals import append_locked, ends_trial, report_value

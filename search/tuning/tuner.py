@@ -19,9 +19,9 @@ from foldtune.cluster.ray_internals import no_secrets_in_runtime_env
 from foldtune.cluster.resources import slots
 from foldtune.errors import WorkError
 from foldtune.files import scratch_folder
-from foldtune.results.runs.identity import read_identity
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.identity import read_identity
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.secrets import expanded

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.search.voting.bootstrap import Bootstrap, Interval, bootstrap_interval, paired_interval
 from foldtune.search.voting.columns import Columns
 from foldtune.search.voting.combiner import VOTINGS, EnsembleCombiner, check_voting

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from foldtune.errors import CheckpointError, FoldtuneError, MemoryExhausted, ProcessLost, TrialFailed
 from foldtune.redaction import redacted, without_colours
+from foldtune.results.records.trials import EpochRow, Scores
 from foldtune.results.runs.ensemble_dir import FoldDir
-from foldtune.results.runs.records import EpochRow, Scores
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import FitDir, TrialDir
 from foldtune.results.storage.files import json_text, read_locally, save_file

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from foldtune.cluster.ray_internals import reload_auth_mode
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.store import RunStore
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]

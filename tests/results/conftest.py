@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import EpochRow, TrialRecord
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import remove_tree
 from foldtune.results.storage.paths import StorePath, as_path

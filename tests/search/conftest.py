@@ -14,8 +14,8 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import EpochRow
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.cli.main import run
 from foldtune.search.config.loading import check

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.tables.formatting import duration_text
 from foldtune.results.tables.leaderboard_table import STATUS_STYLES
 from foldtune.search.cli.terminal import note

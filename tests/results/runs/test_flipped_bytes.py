@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from foldtune.errors import RunCorrupt, RunNewer
-from foldtune.results.runs.identity import RunIdentity, write_identity
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import EpochRow
+from foldtune.results.records.identity import RunIdentity, write_identity
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import EpochRow
 from foldtune.results.runs.store import RunStore
 
 FLIPS = 60

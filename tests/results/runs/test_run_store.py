@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 
 from foldtune.errors import RunBusy, RunCorrupt, RunExists, RunNameInvalid, RunNotFound, TrialNotFound
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import EpochRow
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.summaries import list_runs
 from foldtune.results.storage.disk import DiskBackend

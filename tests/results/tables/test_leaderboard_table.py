@@ -11,9 +11,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from foldtune.results.runs.leaderboard import leaderboard
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.leaderboard import leaderboard
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.summaries import RunSummary
 from foldtune.results.tables.formatting import metric_text
 from foldtune.results.tables.leaderboard_table import results_table, runs_table

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rich.console import RenderableType
 
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.results.tables.refit_table import refit_table, sweep_table
 
 Lines = Callable[[RenderableType, int], list[str]]

@@ -14,8 +14,8 @@ import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from foldtune.errors import InputError
+from foldtune.results.records.trials import EpochRow
 from foldtune.results.runs.ensemble_dir import EnsembleDir
-from foldtune.results.runs.records import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.assess.comparison import compare
 from foldtune.search.assess.held_out import HeldOut, find_held_out, held_out_predictions

@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from foldtune.results.runs.records import EpochRow
+from foldtune.results.records.trials import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.assess.report import confusion_table
 from foldtune.search.runs.group import find_ensemble

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from foldtune.errors import InputError
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.results.runs.store import RunStore
 from foldtune.search.assess.scoring import score_ensemble
 from foldtune.search.config.data_section import DataConfig

@@ -14,7 +14,7 @@ from scipy.special import expit
 from sklearn.metrics import f1_score
 
 from foldtune.errors import InputError
-from foldtune.results.runs.records import EpochRow
+from foldtune.results.records.trials import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.assess.sweep import parse_grid
 from foldtune.search.cli.main import run as foldtune

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from foldtune.results.runs.records import EpochRow, Scores
+from foldtune.results.records.trials import EpochRow, Scores
 from foldtune.results.runs.store import RunStore
 from foldtune.search.assess import refit as thresholds
 from foldtune.search.assess.refit import refit

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from foldtune.errors import ClusterError
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import EpochRow
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.cli.ray_session import RaySession
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from foldtune.errors import ClusterError, InputError, RunExists, RunNotFound, SubmissionError
-from foldtune.results.runs.records import EpochRow
+from foldtune.results.records.trials import EpochRow
 from foldtune.search.cli.ray_session import RaySession
 from foldtune.search.config.packaging import pack_job
 from foldtune.search.config.targets import TargetsFile, expand, read_targets

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldtune.results.runs.records import Scores
+from foldtune.results.records.trials import Scores
 from foldtune.search.runs.postprocessing import judged_scores
 from foldtune.search.runs.validation import check_file
 from foldtune.trainers.fitting.evaluator import Evaluator

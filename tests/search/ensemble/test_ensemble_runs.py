@@ -168,6 +168,7 @@ def by_hand(home: Path, path: Path, ids: Sequence[str], size: int, flips: Sequen
     return np.asarray(torch.softmax(logits.double(), dim=1).numpy())
 
 
+@pytest.mark.slow
 def test_members_of_two_runs_each_see_images_in_their_own_size(home: Path, one: Run, two: Run, tmp_path: Path) -> None:
     watch = Watch()
     built = ensemble([one, two], watch, top=9, race=False, tta="hflip", voting="greedy")
@@ -209,6 +210,7 @@ def test_members_of_two_runs_each_see_images_in_their_own_size(home: Path, one: 
     assert frame["label"].tolist() == [LABELS[place] for place in test["predictions"]]
 
 
+@pytest.mark.slow
 def test_views_do_not_mix_with_the_models_own_scores(one: Run) -> None:
     """Going back and forth between views trains nothing, and each time gives what it gave before."""
     plain = ensemble([one], top=3, race=False)
@@ -342,6 +344,7 @@ def pretend(run: Run, trial_id: str, *, right: bool) -> None:
         path.write_bytes(run.store.trial(trial_id).weights_path.read_bytes())
 
 
+@pytest.mark.slow
 def test_a_run_of_that_name_that_is_another_one_by_now_is_trained_again(home: Path, one: Run) -> None:
     """A member of another run is what that run is now, not what one of its name was."""
     lent = searched(home, "lent", 1)
@@ -491,6 +494,7 @@ def built_in_time(run: Run, train: Train, **asked: Any) -> Ensemble:
     return build_ensemble([open_source(run, 1, None)], plan, choose_finalists([run], plan), train, Watch(), terms)
 
 
+@pytest.mark.slow
 def test_the_members_that_were_whole_in_time_vote_and_the_rest_is_named(home: Path) -> None:
     run = searched(home, "late", 3)
     built = built_in_time(run, only(("0000", 0), ("0000", 1), ("0000", 2), ("0001", 0), ("0002", 0)), top=3)

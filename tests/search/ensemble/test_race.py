@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy.special import softmax
 
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.search.ensemble.racing import drop_weak, tukey_hsd
 from foldtune.trainers.tasks.multiclass import Multiclass
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,12 +258,15 @@ def coco(folder: Path) -> None:
     (folder / "train.json").write_text(json.dumps(content))
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (parquet, {"task": "multiclass", "train": "train.parquet", "target": "dx"}),
+        slow(parquet, {"task": "multiclass", "train": "train.parquet", "target": "dx"}),
         (arrays, {"task": "binary", "train": "skin.npz", "test": "skin.npz"}),
-        (icdar, {"task": "text_detection", "train": "gt", "images": "img"}),
+        slow(icdar, {"task": "text_detection", "train": "gt", "images": "img"}),
         (coco, {"task": "text_detection", "train": "train.json", "images": "img"}),
     ],
 )

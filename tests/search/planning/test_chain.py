@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foldtune.results.runs.ranking import Goal, finalists
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.ranking import Goal, finalists
+from foldtune.results.records.trials import TrialRecord
 from foldtune.search.planning.budget import Budget
 from foldtune.search.planning.fold_plan import FoldPlan, fitted, forecast_s
 from foldtune.search.planning.fold_time import FoldTime

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from foldtune.errors import InputError, MetricUntrusted
-from foldtune.results.runs.records import EpochRow
+from foldtune.results.records.trials import EpochRow
 from foldtune.results.runs.store import RunStore
 from foldtune.search.cli.handlers.search.search import SearchRequest, remote_search
 from foldtune.search.config.packaging import pack_job

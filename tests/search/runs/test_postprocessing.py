@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.trials import TrialRecord
 from foldtune.search.runs.postprocessing import common_postprocess
 
 LOW = {"threshold": 0.2}

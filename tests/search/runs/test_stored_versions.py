@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from foldtune.errors import InputError
+from foldtune.results.records.identity import read_identity
 from foldtune.results.runs.digests_file import read_digests
-from foldtune.results.runs.identity import read_identity
 from foldtune.search.config.loading import load_config
 from foldtune.search.ensemble.build import build_ensemble
 from foldtune.search.ensemble.plan import EnsembleOptions, choose_finalists, plan_ensemble

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import InputError, RunNewer
+from foldtune.results.records.identity import read_identity
 from foldtune.results.runs.digests_file import read_digests
-from foldtune.results.runs.identity import read_identity
 from foldtune.results.storage.files import read_json, write_json
 from foldtune.search.config.loading import load_config
 from foldtune.search.data.dataset import Labelled

@@ -12,7 +12,7 @@ import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from foldtune.cluster.ray_internals import record_in_bracket
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.search.tuning.asha import FIFO, ResumableASHA
 from foldtune.search.workers.trainable import TRIAL_KEY
 

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from foldtune.errors import RunCorrupt, StorageFull
-from foldtune.results.runs.ranking import Goal, finalists
-from foldtune.results.runs.records import EpochRow, TrialRecord
+from foldtune.results.records.ranking import Goal, finalists
+from foldtune.results.records.trials import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.search.faults.worker_deaths import MAX_RETRIES, Cause, WorkerRetryPolicy
 from foldtune.search.tuning.recorder import Recorder, reopen_failed, stored_trial

@@ -11,7 +11,7 @@ from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from foldtune.errors import InputError
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.combiner import fit_method
 from foldtune.search.voting.estimate import EnsembleCombiner, Member, best_single, estimate

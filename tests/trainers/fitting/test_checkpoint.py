@@ -64,7 +64,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
 }
 
-QUICK = ("all random parts, EMA", "crops, single transforms, mixup")
+QUICK = ("all random parts, EMA",)
 """Kinds that together have a part of each sort; the others are slow tests."""
 
 OTHERS: list[dict[str, Any]] = [

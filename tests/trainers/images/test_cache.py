@@ -263,6 +263,7 @@ def test_wrong_arguments_are_refused(cache: Path) -> None:
         prepare_images([Path("a.png")], ImagePreprocessing(SIZE), cache_dir=cache, on_broken="ignore")
 
 
+@pytest.mark.slow
 def test_decoding_processes_end_with_a_builder_that_is_killed(paths: list[Path], cache: Path) -> None:
     script = (
         "import os, signal, sys\n"

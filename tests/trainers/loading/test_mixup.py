@@ -79,7 +79,7 @@ def test_small_micro_batches_mix_the_same(start: Start) -> None:
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
-@pytest.mark.parametrize("alpha", [0.2, 1.0])
+@pytest.mark.parametrize("alpha", [0.2, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_weights_follow_the_beta_distribution(alpha: float) -> None:
     torch.manual_seed(0)
     weights = np.array([Mix(alpha, 2).weight for _ in range(4000)])

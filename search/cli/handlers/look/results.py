@@ -16,7 +16,7 @@ from rich.live import Live
 from foldtune.errors import InputError, RunCorrupt
 from foldtune.paths import check_not_read
 from foldtune.redaction import without_colours
-from foldtune.results.runs.leaderboard import leaderboard
+from foldtune.results.records.leaderboard import leaderboard
 from foldtune.results.storage.files import json_text, write_csv
 from foldtune.results.tables.columns import titled
 from foldtune.results.tables.leaderboard_table import results_table

@@ -14,9 +14,9 @@ import typer
 
 from foldtune.cluster.resources import slots
 from foldtune.errors import TimeIsUp, TimeTooShort
-from foldtune.results.runs.clock_file import RunClock
+from foldtune.results.records.clock_file import RunClock
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.digests_file import read_digests
-from foldtune.results.runs.records import TrialRecord
 from foldtune.results.storage.files import read_bytes, remove_tree, write_bytes_atomic
 from foldtune.results.storage.paths import StorePath, as_path
 from foldtune.results.tables.formatting import duration_text

@@ -8,7 +8,7 @@ from typing import Any
 
 from foldtune.durations import seconds_of
 from foldtune.errors import TimeTooShort
-from foldtune.results.runs.clock_file import RunClock
+from foldtune.results.records.clock_file import RunClock
 from foldtune.results.tables.formatting import duration_text
 from foldtune.search.config.schema import SearchConfig
 from foldtune.search.planning.budget import Budget

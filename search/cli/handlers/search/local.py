@@ -12,9 +12,9 @@ from typing import Protocol
 
 from foldtune.errors import ClusterError, InputError, TimeTooShort, WorkError
 from foldtune.files import sweep_scratch
-from foldtune.results.runs.clock_file import RunClock
+from foldtune.results.records.clock_file import RunClock
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.driver_file import write_driver
-from foldtune.results.runs.records import TrialRecord
 from foldtune.results.tables.formatting import counted
 from foldtune.search.audit.cheap import shared_notes
 from foldtune.search.checks.pretrained import find_weights, weight_notes

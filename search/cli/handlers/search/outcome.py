@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from foldtune.errors import WorkError
-from foldtune.results.runs.leaderboard import leaderboard
-from foldtune.results.runs.ranking import finalists
+from foldtune.results.records.leaderboard import leaderboard
+from foldtune.results.records.ranking import finalists
 from foldtune.results.tables.formatting import counted
 from foldtune.results.tables.leaderboard_table import results_table
 from foldtune.search.cli.remote.command import INTERRUPTED

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from foldtune.results.runs.ranking import Goal
+from foldtune.results.records.ranking import Goal
 from foldtune.results.tables.refit_table import refit_table, sweep_table
 from foldtune.search.assess.held_out import best_trial
 from foldtune.search.assess.refit import check_metric, refit, tuned_trials

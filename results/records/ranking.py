@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from foldtune.results.runs.records import Mode, TrialRecord
+from foldtune.results.records.trials import Mode, TrialRecord
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from foldtune.results.runs.ranking import Goal, finalists
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.ranking import Goal, finalists
+from foldtune.results.records.trials import TrialRecord
 
 Make = Callable[..., TrialRecord]
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from foldtune.errors import ColumnNotFound
-from foldtune.results.runs.leaderboard import column_modes, leaderboard, metric_columns, param_columns
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.leaderboard import column_modes, leaderboard, metric_columns, param_columns
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import TrialRecord
 
 GOAL = Goal("accuracy", "max")
 Make = Callable[..., TrialRecord]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import NoneType
 
 from foldtune.errors import RunCorrupt
-from foldtune.results.runs.records import TrialRecord
+from foldtune.results.records.trials import TrialRecord
 from foldtune.results.storage.files import read_json, write_json
 from foldtune.results.storage.paths import StorePath
 

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from foldtune.errors import ColumnNotFound
-from foldtune.results.runs.ranking import Goal
-from foldtune.results.runs.records import Mode, TrialRecord
+from foldtune.results.records.ranking import Goal
+from foldtune.results.records.trials import Mode, TrialRecord
 from foldtune.results.storage.files import json_text
 from foldtune.wording import not_found
 

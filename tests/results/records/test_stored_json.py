@@ -12,9 +12,9 @@ from typing import Any, get_args
 import pytest
 
 from foldtune.errors import RunCorrupt
+from foldtune.results.records.stored_json import Voting
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.store import RunStore
-from foldtune.results.runs.stored_json import Voting
 from foldtune.search.voting.combiner import METHODS
 
 STORED = Path(__file__).resolve().parents[2] / "stored_runs/v0_1_0/runs/stored"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from foldtune.results.runs.stored_json import StoredClock, checked
+from foldtune.results.records.stored_json import StoredClock, checked
 from foldtune.results.storage.files import read_json, write_json
 from foldtune.results.storage.paths import StorePath
 
