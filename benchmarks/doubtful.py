@@ -44,6 +44,8 @@ def write_config(folder: Path) -> Path:
         "space": {
             "model_name": "test_resnet",
             "pretrained": False,
+            "amp": "off",
+            "channels_last": True,
             "lr": 0.01,
             "batch_size": 32,
             "augmentation": "none",

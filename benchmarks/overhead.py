@@ -87,6 +87,8 @@ def search_config(plan: Plan, folder: Path, name: str) -> dict[str, object]:
         "space": {
             "model_name": "test_resnet",
             "pretrained": False,
+            "amp": "off",
+            "channels_last": True,
             "batch_size": 64,
             "augmentation": {"name": "shift", "strength": {"uniform": [0.2, 1.0]}},
             "lr": {"loguniform": [1.0e-3, 3.0e-2]},

@@ -65,6 +65,8 @@ def search_config(folder: Path, trials: int) -> dict[str, Any]:
         "space": {
             "model_name": "test_resnet",
             "pretrained": False,
+            "amp": "off",
+            "channels_last": True,
             "batch_size": 32,
             "augmentation": "none",
             "lr": {"loguniform": [1.0e-3, 3.0e-2]},

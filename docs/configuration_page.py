@@ -33,8 +33,8 @@ SETTINGS = {
     "ema_decay": "decay of the average of weights that is validated, 0: off",
     "sampler": "which rows an epoch draws, see below",
     "augmentation": "random changes of training images, see below",
-    "amp": "mixed precision; auto: bf16 or fp16 on a GPU, off on a CPU",
-    "channels_last": "memory format of images and convolutions",
+    "amp": "number type of forward passes, off: float32; auto: by timing each model once, before a search",
+    "channels_last": "memory layout of images and convolutions: auto (as `amp`), true or false",
     "patience": "epochs without improvement after which a trial ends, 0: off",
     "layer_decay": "factor of lr a layer towards the input, 0: off",
     "body_lr_ratio": "lr of all layers before the head over the head's",
@@ -71,6 +71,12 @@ A constant, or what to sample: `{choice: [a, b]}`, `{uniform: [low, high]}`, `{l
 the end, and your own keys replace its; so does `preset: ours.yaml`, a file with `space` and, where wanted,
 `description` and `tasks`. `foldtune init --from RUN --trial ID` writes a stored trial as a YAML.
 Networks start from [pretrained weights](pretrained.md) where these can be had; `search` prints which they are.
+
+The number type and the memory layout of the forward pass (`amp`, `channels_last`) are timed where the space leaves them
+`auto`, the default: half a second of training steps in each, once for a model and an image size, where the trials
+will run. Another than the default (float32 on a CPU, bf16 or fp16 on a GPU, channels last) is taken where it is a tenth
+faster; `search` prints which. All trials, folds and sessions of the run train in it (`measured.json`); the folder
+`measured` of the machine's cache keeps the timings. To repeat seeded figures on another machine, fix both.
 """
 
 
@@ -112,7 +118,7 @@ def setting_rows() -> Iterator[tuple[str, str, str]]:
         default = field.default if field.default is not dataclasses.MISSING else {}
         text = default.name if isinstance(default, Component) else shown(default)
         text = (
-            "auto" if field.name == "pretrained" else text
+            "auto" if field.name in ("pretrained", "channels_last") else text
         )  # of a space; a trial's stored configuration has it resolved
         yield field.name, text, SETTINGS[field.name] + valid(field)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +26,45 @@ def follow_omp_threads(processes: int = 1) -> None:
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if first.isdigit() and int(first) > 0 and (threads := max(1, int(first) // processes)) != torch.get_num_threads():
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def omp_threads(number: int) -> Iterator[None]:
+    """Train with so many threads in the block, as a worker of Ray does."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(number)
+    try:
+        yield
+    finally:
+        os.environ.pop("OMP_NUM_THREADS")
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
+"""Names that Linux gives to a CPU's instructions for bfloat16."""
+
+
+@lru_cache(maxsize=1)
+def _cpu() -> tuple[str, frozenset[str]]:
+    """Return the CPU's name and Linux's names of what it can do; none elsewhere."""
+    fields: dict[str, str] = {}
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            fields.setdefault(key.strip(), value.strip())
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return name, frozenset((fields.get("flags") or fields.get("Features") or "").split())
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a GPU, or of the CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu()[0]
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU computes in bfloat16; others imitate it, slowly."""
+    return bool(BF16_FLAGS & _cpu()[1])
 
 
 def choose_device(device: str | None) -> torch.device:

@@ -49,6 +49,8 @@ _DEFAULTS = {
 
 
 TUNED = "tuned"
+AUTO = "auto"
+"""Value of `amp` and `channels_last` in a space: by timing, once a run (`trainers.fitting.formats`)."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class TrialSettings:
     `extra_weight` is a factor of the loss of rows that only ever train (`data.extra`), beside their own.
     `tta` names the views of an image in validation and prediction (`trainers.loading.tta`), never in training.
     `postprocess` holds fixed values, or is TUNED: then it is fitted to the validation scores of each epoch, and every
-    figure of the trial is cross-fitted. amp "auto" is bf16 on a GPU that has it, fp16 on an older one, off on a CPU.
+    figure of the trial is cross-fitted. A trial of a search has `amp` and `channels_last` by its run's timing; without
+    one amp "auto" is bf16 on a GPU that has it, fp16 on an older one, off on a CPU.
     """
 
     model_name: str = "resnet10t"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import mean
@@ -17,15 +16,18 @@ from foldtune.errors import FoldtuneError
 from foldtune.results.runs.names import is_run
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.paths import as_path
+from foldtune.search.checks.models import first_configs
 from foldtune.search.config.schema import SearchConfig
 from foldtune.search.data.dataset import image_plan
 from foldtune.search.planning.fold_plan import FoldCosts, FoldPlan, forecast_s
 from foldtune.search.planning.reserve import START_S, VOTE_ROW_S, VOTE_S, WORKER_S
 from foldtune.search.planning.timings import Timings
+from foldtune.search.runs.formats import format_work, time_models, with_format
 from foldtune.search.runs.validation import Checked
 from foldtune.trainers.fitting.fit_types import FoldData, TrainSpec
-from foldtune.trainers.fitting.timing import LoadedImages, time_images
+from foldtune.trainers.fitting.timing import LoadedImages, time_training
 from foldtune.trainers.loading.tta import TTA
+from foldtune.trainers.runtime import omp_threads
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
 
@@ -67,8 +69,8 @@ def forecast(checked: Checked, most: int | None = None) -> Forecast:
     Args:
         most: models to time, the default configuration's first; None for all.
     """
-    with _threads(max(1, int(checked.config.resources.cpus_per_trial))):
-        return forecast_of(checked, [_timed(checked, settings) for settings in islice(_models(checked), most)])
+    with omp_threads(max(1, int(checked.config.resources.cpus_per_trial))):
+        return forecast_of(checked, [_timed(checked, settings) for settings in _models(checked, most)])
 
 
 def known_forecast(checked: Checked) -> Forecast | None:
@@ -128,14 +130,13 @@ def epochs_of_trial(search: SearchConfig) -> float:
     return epochs
 
 
-def _models(checked: Checked) -> Iterator[TrialSettings]:
+def _models(checked: Checked, most: int | None) -> Iterator[TrialSettings]:
     """Yield settings of each model of the space, at the first of its corners: whole networks, nothing downloaded."""
-    seen = set()
-    for params in (checked.space.default(), *(each for _, each in checked.space.corner_cases())):
-        settings = parse_settings(checked.space.build(params), checked.task)
-        if settings.model_name not in seen:
-            seen.add(settings.model_name)
-            yield replace(settings, pretrained=False, unfreeze_epochs=0)
+    work = format_work(checked, most)
+    formats = None if work is None else time_models(work)
+    for config in islice(first_configs(checked.space).values(), most):
+        settings = parse_settings(with_format(config, formats), checked.task)
+        yield replace(settings, pretrained=False, unfreeze_epochs=0)
 
 
 def _timed(checked: Checked, settings: TrialSettings) -> ModelTime:
@@ -148,10 +149,10 @@ def _timed(checked: Checked, settings: TrialSettings) -> ModelTime:
         source = plan.open_again([table.paths[row] for row in some])
         assert table.targets is not None
         data = FoldData(
-            LoadedImages(source), table.targets[some], table.ids[some], np.arange(few), np.arange(few, len(some))
+            LoadedImages.of(source), table.targets[some], table.ids[some], np.arange(few), np.arange(few, len(some))
         )
         spec = TrainSpec(settings, checked.task, data, checked.goal.metric, config.search.max_epochs, 0)
-        times = time_images(spec)
+        times = time_training(spec, None if config.resources.gpus_per_trial else "cpu")
     except (FoldtuneError, OSError, ValueError) as error:
         return ModelTime(settings.model_name, None, problem=str(error))
     submitted = 0 if checked.test is None else len(checked.test)
@@ -162,16 +163,3 @@ def _timed(checked: Checked, settings: TrialSettings) -> ModelTime:
 def _spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     """Return at most so many of the rows, evenly spread."""
     return rows if len(rows) <= count else rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Train with so many threads in the block, as a worker of Ray does."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(number)
-    try:
-        yield
-    finally:
-        os.environ.pop("OMP_NUM_THREADS")
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before

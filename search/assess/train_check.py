@@ -16,11 +16,13 @@ from foldtune.results.runs.pretrained_dir import InitialWeights, PretrainedDir
 from foldtune.search.assess.preview import Variant, augmented, choose_rows, label_texts
 from foldtune.search.checks.pretrained import find_weights
 from foldtune.search.data.dataset import image_plan
+from foldtune.search.runs.formats import format_work, time_models, with_format
 from foldtune.search.runs.pretrained import initial_weights, store_weights, with_weights
 from foldtune.search.runs.validation import Checked
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.fitting.fit_types import FoldData, TrainSpec
-from foldtune.trainers.fitting.overfit import Overfit, Speed, measure_speed, overfit, rows_as_fold
+from foldtune.trainers.fitting.overfit import Overfit, overfit, rows_as_fold
+from foldtune.trainers.fitting.timing import Timing, time_training
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
 
@@ -44,7 +46,7 @@ class TrainCheck:
     table: Table
     images: npt.NDArray[np.uint8]
     train_rows: int
-    speed: Speed
+    speed: Timing
     overfit: Overfit
 
     @property
@@ -71,6 +73,8 @@ def check_training(
     with scratch_folder("download") as scratch:
         folder = PretrainedDir(scratch)
         default = with_weights(checked.space.build(checked.space.default()), _stored(checked, folder))
+        work = format_work(checked, most=1)
+        default = with_format(default, None if work is None else time_models(work))
         settings = parse_settings(default, checked.task)
         weights = None if isinstance(settings.pretrained, bool) else scratch / settings.pretrained
         return _check(checked, settings, weights, seconds, progress)
@@ -99,8 +103,9 @@ def _check(
     prepared = replace(image_plan(config.data, 1), cache_dir=None).open(table.paths)
     table = table.select(prepared.keep)
     spec = TrainSpec(settings, task, _fold(table, prepared.source), checked.goal.metric, 2, config.search.seed, weights)
-    speed = measure_speed(replace(spec, settings=replace(settings, unfreeze_epochs=0)))  # the whole network
-    learned = overfit(spec, seconds, progress)
+    device = None if config.resources.gpus_per_trial else "cpu"
+    speed = time_training(replace(spec, settings=replace(settings, unfreeze_epochs=0)), device)  # the whole network
+    learned = overfit(spec, seconds, progress, device)
     images = prepared.source.read(np.arange(len(table)))
     return TrainCheck(checked, settings, table, images, len(trained), speed, learned)
 

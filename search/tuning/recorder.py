@@ -12,11 +12,13 @@ from typing import Any
 import optuna
 
 from foldtune.errors import RunCorrupt
+from foldtune.results.records.measured_file import read_measured
 from foldtune.results.records.ranking import Goal, finalists
 from foldtune.results.records.trials import Status, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import TrialDir
 from foldtune.results.storage.files import is_file, remove_file
+from foldtune.search.runs.formats import with_format
 from foldtune.search.runs.pretrained import with_weights
 from foldtune.search.tuning.study import StoredTrial, record_end, report
 from foldtune.search.workers.surroundings import SURROUNDINGS_KEY
@@ -56,6 +58,8 @@ class Recorder:
         self._on_finished = on_finished
         self._made_of = made_of
         self._weights = store.pretrained.read()
+        measured = read_measured(store.root)
+        self._formats = None if measured is None else measured.formats
         self._failures: list[TrialRecord] = []
         self._stale = False
         self._refresh_at_s = 0.0
@@ -67,7 +71,7 @@ class Recorder:
         directory = self._store.trial(key)
         if is_file(directory.config_path):
             raise RunCorrupt(f"{directory.root} exists, and the study proposes its number again: nothing was changed")
-        config = with_weights(config, self._weights)
+        config = with_format(with_weights(config, self._weights), self._formats)
         made_of = None if self._made_of is None else self._made_of(config)
         directory.write_config(number=number, params=params, config=config, made_of=made_of)
         return key

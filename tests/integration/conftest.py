@@ -27,6 +27,8 @@ from foldtune.trainers.data.digits import write_digits
 PATIENCE_S = 240.0
 POLL_S = 0.02
 ROWS = 120
+FIXED = {"amp": "off", "channels_last": True}
+"""Number type and memory layout of seeded expectations, which a timing would choose else."""
 TRAINER = "foldtune.trainers.fitting.worker"
 """Module of a trial's further processes."""
 
@@ -232,7 +234,7 @@ def write_search(foldtune: Foldtune) -> Callable[..., str]:
         data: Mapping[str, Any] | None = None,
         **sections: Mapping[str, Any],
     ) -> str:
-        quick = {"model_name": "test_resnet", "augmentation": "none", "batch_size": 32}
+        quick = {"model_name": "test_resnet", "augmentation": "none", "batch_size": 32, **FIXED}
         digits = {"root": "digits", "train": "train.csv", "images": "images", "target": "label", "image_size": 32}
         config = {
             "name": name,

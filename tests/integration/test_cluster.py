@@ -110,7 +110,7 @@ def test_a_job_is_left_stopped_and_gone_on_with(
     cluster: Cluster, foldtune: Any, write_search: Callable[..., str], wait_for: Callable[..., Any]
 ) -> None:
     search = {"num_samples": TRIALS, "max_epochs": EPOCHS, "trial_scheduler": "none"}
-    config = write_search("sent", SPACE, search=search)
+    config = write_search("sent", {**SPACE, "amp": "auto", "channels_last": "auto"}, search=search)
     root = foldtune.folder / "runs/sent"
     submitting = foldtune.start("search", config, "--address", cluster.jobs)
     wait_for(lambda: submitting.ended() or finished(root), "the first finished trial")
@@ -133,6 +133,11 @@ def test_a_job_is_left_stopped_and_gone_on_with(
     assert resumed.end().code == 0
     assert kept.items() <= finished(root).items(), "what was finished is as it was"
     assert len(finished(root)) == TRIALS
+    (timed,) = json.loads((root / "measured.json").read_text())["formats"]  # by a worker, stored once
+    assert len(timed["speeds"]) >= 2
+    configs = [json.loads(path.read_text())["config"] for path in root.glob("trials/*/config.json")]
+    assert len({(config["amp"], config["channels_last"]) for config in configs}) == 1
+    assert configs[0]["amp"] in ("off", "bf16")
     for path in root.glob("trials/*/metrics.jsonl"):
         epochs = [json.loads(line)["epoch"] for line in path.read_text().splitlines()]
         assert sorted(set(epochs)) == list(range(1, EPOCHS + 1))

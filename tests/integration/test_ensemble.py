@@ -66,6 +66,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, foldtune_in: Here) -> Path:
         },
         "space": {
             "model_name": "test_resnet",
+            "amp": "off",
+            "channels_last": True,
             "lr": {"loguniform": [0.003, 0.03]},
             "batch_size": 16,
             "augmentation": "none",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foldtune.results.records.measured_file import read_measured
 from foldtune.results.runs.store import RunStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -43,7 +44,7 @@ def folder(foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callabl
     (folder / "metrics.py").write_text(FILE)
     labels = sorted(pd.read_csv(folder / "digits/train.csv", dtype=str)["label"].unique())
     search = {"metric": "metrics.py:worst_recall", "costs": costs_of(labels), "num_samples": 2, "max_epochs": 2}
-    space = {"lr": {"loguniform": [0.003, 0.03]}, "postprocess": "tuned"}
+    space = {"lr": {"loguniform": [0.003, 0.03]}, "postprocess": "tuned", "channels_last": "auto"}
     data = {"test": "test.csv", "columns": {"dose": "number", "pen": "category"}}
     foldtune_in(folder, "search", write_search("mine", space, top=2, search=search, data=data))
     return folder
@@ -65,6 +66,13 @@ def test_trials_ensemble_and_predictions(folder: Path, foldtune_in: Callable[...
     assert described["estimate"]["worst_recall"] == pytest.approx(by_hand)
     matrix = np.array(costs_of(described["task"]["labels"]))
     assert described["estimate"]["cost"] == pytest.approx(matrix[targets, predictions].mean())
+    store = RunStore(folder / "runs/mine")
+    timed = read_measured(store.root)
+    assert timed is not None
+    assert {(each.amp, each.channels_last) for each in timed.formats[0].speeds} == {("off", True), ("off", False)}
+    layouts = {str(record.config["channels_last"]) for record in store.trials()}
+    assert len(layouts) == 1
+    assert layouts <= {"True", "False"}, "the same for all, and no longer auto"
     (folder / "metrics.py").rename(folder / "moved.py")
     foldtune_in(folder, "thresholds", "mine", "--metric", "cost")
     copy = (folder / "runs/mine/metric.py").rename(folder / "copy.py")

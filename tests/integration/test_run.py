@@ -45,6 +45,8 @@ def config(home: Path, name: str, **sections: dict[str, Any]) -> Path:
         },
         "space": {
             "model_name": "test_resnet",
+            "amp": "off",
+            "channels_last": True,
             "lr": {"loguniform": [0.003, 0.03]},
             "batch_size": 16,
             "augmentation": "none",

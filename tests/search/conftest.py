@@ -27,7 +27,12 @@ BASE: dict[str, Any] = {
     "name": "tiny",
     "task": "multiclass",
     "data": {"train": "train.csv", "images": "images", "target": "label", "image_size": 16},
-    "space": {"model_name": "test_resnet", "lr": {"loguniform": [1e-3, 1e-2]}},
+    "space": {
+        "model_name": "test_resnet",
+        "lr": {"loguniform": [1e-3, 1e-2]},
+        "amp": "off",
+        "channels_last": True,
+    },
     "search": {"metric": "macro_f1", "num_samples": 2, "max_epochs": 1},
     "ensemble": {"top": 1, "folds": 2},
 }

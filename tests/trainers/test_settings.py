@@ -81,6 +81,7 @@ def test_all_problems_are_reported_at_once(task: Multiclass) -> None:
             "augmentation": {"name": "light", "strength": 2},
             "batch_size": 0,
             "amp": "half",
+            "channels_last": "first",
             "postprocess": {"prior_power": "x"},
         },
         task,
@@ -94,7 +95,14 @@ def test_all_problems_are_reported_at_once(task: Multiclass) -> None:
     assert "<= 1" in found["augmentation.strength"]
     assert ">= 1" in found["batch_size"]
     assert "bf16" in found["amp"]
+    assert found["channels_last"] == "must be auto, true or false, not 'first'"
     assert found["postprocess.prior_power"]
+
+
+@pytest.mark.parametrize(("given", "layout"), [({}, True), ("auto", True), (True, True), (False, False)])
+def test_a_layout_that_no_timing_chose_is_channels_last(given: Any, layout: bool, task: Multiclass) -> None:
+    mapping = given if given == {} else {"channels_last": given}
+    assert parse_settings(mapping, task).channels_last is layout
 
 
 @pytest.mark.parametrize("value", [True, math.nan, math.inf, "0.1", None, [0.1], 0.0, 101.0])
@@ -118,7 +126,7 @@ def test_an_integer_passes_for_a_float(task: Multiclass) -> None:
 
 
 def test_a_switch_must_be_a_bool(task: Multiclass) -> None:
-    assert problems_of({"channels_last": 1}, task) == {"channels_last": "must be true or false, not 1"}
+    assert problems_of({"channels_last": 1}, task) == {"channels_last": "must be auto, true or false, not 1"}
 
 
 def test_parameters_of_a_component_without_any_are_refused(task: Multiclass) -> None:

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import torch
 
 from foldtune.trainers.components import default_component
 from foldtune.trainers.fitting.epoch import map_tensors, run_epoch
 from foldtune.trainers.fitting.fit_types import FoldData, TrainSpec
 from foldtune.trainers.fitting.rank_trainer import RankTrainer, translate_torch_errors
+from foldtune.trainers.fitting.timing import open_training
 from foldtune.trainers.loading.augment import AUGMENTATIONS
 from foldtune.trainers.loading.samplers import SAMPLERS
-from foldtune.trainers.networks.models import count_params_m
 from foldtune.trainers.optim.lr_schedulers import LR_SCHEDULERS
-from foldtune.trainers.parallel.process_group import ProcessGroup
-from foldtune.trainers.runtime import choose_device, seeded
+from foldtune.trainers.runtime import seeded
 from foldtune.trainers.settings import TrialSettings
 
 MAX_PASSES = 100
 _LEARNED_SHARE, _LEARNED_LOSS, _PROGRESS = 0.95, 0.2, 0.98
-
-
-@dataclass(frozen=True, eq=False)
-class Speed:
-    """What one training step takes, with the configuration as it is.
-
-    Attributes:
-        images_per_s: images a second of training, augmentation included.
-        memory_gb: peak memory of the device where it is a GPU, else memory of the process, in GB.
-        micro_batch_size: images of one forward pass.
-    """
-
-    images_per_s: float
-    memory_gb: float
-    micro_batch_size: int
-    params_m: float
-    device: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,31 +53,18 @@ class Overfit:
         return _labels_learned(self.share, loss, self.first) or _is_small(loss, self.first)
 
 
-def measure_speed(spec: TrainSpec) -> Speed:
-    """Train two epochs of a few rows as configured; the second is timed.
-
-    Raises:
-        TrialFailed: a loss is not finite, or memory is out.
-    """
-    with _trainer(spec) as trainer:
-        run_epoch(trainer, 1)
-        result = run_epoch(trainer, 2)
-        learner = trainer.learner
-        return Speed(
-            result.images / result.time_s,
-            _memory_gb(learner.device),
-            learner.micro.size,
-            count_params_m(learner.model),
-            str(learner.device),
-        )
-
-
-def overfit(spec: TrainSpec, seconds: float, progress: Callable[[int, float], None] | None = None) -> Overfit:
+def overfit(
+    spec: TrainSpec,
+    seconds: float,
+    progress: Callable[[int, float], None] | None = None,
+    device: str | None = None,
+) -> Overfit:
     """Train the rows of a training until they are learned, at most `MAX_PASSES` times or for about `seconds`.
 
     Args:
         spec: its validation rows are its training rows.
         progress: called with the number of passes and the loss after each.
+        device: as for `open_training`.
 
     Raises:
         TrialFailed: a loss is not finite, or memory is out.
@@ -106,7 +73,7 @@ def overfit(spec: TrainSpec, seconds: float, progress: Callable[[int, float], No
     task, targets = spec.task, spec.data.targets[spec.data.valid_rows]
     truth = None if task.has_spatial_targets else task.as_predictions(targets)
     losses: list[float] = []
-    with _trainer(spec) as trainer:
+    with open_training(spec, device) as trainer:
         first, chance = first_losses(trainer)
         while True:
             result = run_epoch(trainer, len(losses) + 1)
@@ -146,16 +113,6 @@ def rows_as_fold(data: FoldData) -> FoldData:
     return replace(data, train_rows=rows, valid_rows=rows)
 
 
-@contextmanager
-def _trainer(spec: TrainSpec) -> Iterator[RankTrainer]:
-    spec = replace(spec, task=spec.task.for_training(spec.data.targets[spec.data.train_rows]))
-    trainer = RankTrainer(spec, ProcessGroup(choose_device(None)))
-    try:
-        yield trainer
-    finally:
-        trainer.close()
-
-
 def _plain(settings: TrialSettings) -> TrialSettings:
     """Return settings without what keeps a network from learning rows by heart."""
     return replace(
@@ -182,9 +139,3 @@ def _is_small(loss: float, first: float) -> bool:
 
 def _distinct(predictions: npt.NDArray[Any]) -> int:
     return len(np.unique(predictions, axis=0))
-
-
-def _memory_gb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    return float(psutil.Process().memory_info().rss) / 1e9

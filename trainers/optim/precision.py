@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from foldtune.trainers.runtime import cpu_has_bf16
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -30,13 +32,18 @@ def choose_precision(amp: str, device: torch.device) -> Precision:
     auto: bf16 on a GPU that computes in it, fp16 on an older GPU, float32 elsewhere. A CPU takes bf16 where
     it is named; fp16 there is float32, which is faster and loses nothing.
     """
-    on_gpu = device.type == "cuda"
     if amp == "auto":
-        amp = _fastest() if on_gpu else "off"
-    if amp == "fp16" and not on_gpu:
+        amp = computed(device)[0]
+    if amp == "fp16" and device.type != "cuda":
         amp = "off"
     return Precision(device.type, {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp])
 
 
-def _fastest() -> str:
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+def computed(device: torch.device) -> tuple[str, str] | tuple[str]:
+    """Return the values of `amp` in which a device computes without imitation, that of "auto" first.
+
+    Of a GPU's two half precisions it is the one that needs no scaling, where it has both.
+    """
+    if device.type == "cuda":
+        return ("bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"), "off"
+    return ("off", "bf16") if cpu_has_bf16() else ("off",)

@@ -21,12 +21,13 @@ from foldtune.trainers.networks.models import BY_LAYER, check_layers, check_mode
 from foldtune.trainers.networks.pretrained import pretrained_of
 from foldtune.trainers.optim.lr_schedulers import check_warmup
 from foldtune.trainers.postprocess.case_scores import reduction_problems, without_reduction
-from foldtune.trainers.settings import _DEFAULTS, _PLAIN, COMPONENTS, TUNED, TrialSettings
+from foldtune.trainers.settings import _DEFAULTS, _PLAIN, AUTO, COMPONENTS, TUNED, TrialSettings
 from foldtune.wording import unknown
 
 if TYPE_CHECKING:
     from foldtune.trainers.tasks.base import Task
 
+_READ_APART = frozenset({*COMPONENTS, "postprocess", "pretrained", "channels_last"})
 _OF_MODEL = frozenset({"model_name", "drop_rate", "drop_path_rate", "head", *BY_LAYER})
 
 
@@ -35,18 +36,22 @@ def parse_settings(mapping: Mapping[str, Any], task: Task, *, epochs: int | None
 
     Components are written ``"focal"`` or ``{"name": "focal", "gamma": 2.0}``; an ``lr`` beside the name of an
     optimizer stands for that setting, so that each branch may sample its own. With `epochs` given, the warm-up is
-    checked against them too.
+    checked against them too. Where `channels_last` is "auto", and no timing has decided, it is true.
 
     Raises:
         SettingsError: holds every problem found, each with its dotted path and what is valid.
     """
     mapping, of_branch = _with_lr_of_branch(mapping)
-    plain = {key: value for key, value in mapping.items() if key not in {*COMPONENTS, "postprocess", "pretrained"}}
+    plain = {key: value for key, value in mapping.items() if key not in _READ_APART}
     values, problems = _read_plain(plain)
     try:
         values["pretrained"] = pretrained_of(mapping.get("pretrained", False), values["model_name"])
     except ValueError as error:
         problems.append(Problem("pretrained", str(error)))
+    layout = mapping.get("channels_last", AUTO)
+    values["channels_last"] = layout if isinstance(layout, bool) else values["channels_last"]
+    if layout != AUTO and not isinstance(layout, bool):
+        problems.append(Problem("channels_last", f"must be {AUTO}, true or false, not {layout!r}"))
     if of_branch:
         problems = [replace(each, path="optimizer.lr") if each.path == "lr" else each for each in problems]
     components = {"loss": task.losses[0]} | {key: mapping[key] for key in COMPONENTS if key in mapping}

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from foldtune.search.assess.preview import label_texts
 from foldtune.search.assess.train_check import TrainCheck
+from foldtune.trainers.fitting.formats import Format
 from foldtune.trainers.fitting.overfit import MAX_PASSES
 from foldtune.wording import first_few
 
@@ -57,6 +58,8 @@ def _rows(check: TrainCheck, sheet: str) -> list[tuple[str, str]]:
     rows = len(check.table)
     weights = "pretrained" if settings.pretrained else "random weights"
     optimizer = f"{settings.optimizer.name}, lr {settings.lr:g}, {settings.loss.name}"
+    numbers = Format(settings.amp, settings.channels_last)
+    epoch = f"{check.train_rows:,} rows of fold 0 in {check.epoch_s:,.1f} s"
     network = f"{settings.model_name}, {weights}, {speed.params_m:.2f} M parameters, {optimizer}, {speed.device}"
     return [
         ("default", network),
@@ -64,7 +67,7 @@ def _rows(check: TrainCheck, sheet: str) -> list[tuple[str, str]]:
         ("", f"as the network sees it: {sheet}"),
         ("first loss", f"{found.first:.3f}; {found.chance:.3f} by chance{_logarithm(check)}"),
         ("two batches", _learned(check, rows)),
-        ("speed", f"{speed.images_per_s:,.0f} images/s; {check.train_rows:,} rows of fold 0 in {check.epoch_s:,.1f} s"),
+        ("speed", f"{speed.images_per_s:,.0f} images/s in {numbers}; {epoch}"),
         ("memory", f"{speed.memory_gb:.2f} GB at a micro-batch of {speed.micro_batch_size}"),
     ]
 

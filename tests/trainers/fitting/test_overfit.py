@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from foldtune.trainers.fitting.fit_types import FoldData, TrainSpec
-from foldtune.trainers.fitting.overfit import MAX_PASSES, Overfit, measure_speed, overfit, rows_as_fold
+from foldtune.trainers.fitting.overfit import MAX_PASSES, Overfit, overfit, rows_as_fold
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -61,11 +61,3 @@ def test_one_prediction_for_rows_whose_labels_differ_is_a_collapse(
 def test_a_loss_that_cannot_reach_zero_is_learned_by_its_labels() -> None:
     found = Overfit(1.1, 1.0, (0.9,), 0.96, False, np.zeros(3))
     assert found.learned
-
-
-def test_speed_counts_the_images_of_an_epoch(spec: Callable[..., TrainSpec]) -> None:
-    speed = measure_speed(spec())
-    assert speed.images_per_s > 0
-    assert speed.micro_batch_size == 8
-    assert 0.1 < speed.params_m < 1
-    assert speed.device == "cpu"

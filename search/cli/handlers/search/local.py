@@ -13,6 +13,7 @@ from typing import Protocol
 from foldtune.errors import ClusterError, InputError, TimeTooShort, WorkError
 from foldtune.files import sweep_scratch
 from foldtune.results.records.clock_file import RunClock
+from foldtune.results.records.measured_file import Measured, read_measured, write_measured
 from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.driver_file import write_driver
 from foldtune.results.tables.formatting import counted
@@ -21,6 +22,7 @@ from foldtune.search.checks.pretrained import find_weights, weight_notes
 from foldtune.search.cli.display.live import show_search
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.handlers.search.limits import group_budget, plan_search, search_budget
+from foldtune.search.cli.handlers.search.measure import timed_formats
 from foldtune.search.cli.handlers.search.outcome import note_time_limit, print_result
 from foldtune.search.cli.handlers.search.search import SearchRequest
 from foldtune.search.cli.processes import decoder_processes
@@ -34,6 +36,7 @@ from foldtune.search.config.targets import TARGETS, ConfigFile, TargetsFile, rea
 from foldtune.search.data.dataset import Labelled, image_plan
 from foldtune.search.planning.budget import Budget
 from foldtune.search.planning.search_time import Reserve
+from foldtune.search.runs.formats import format_notes
 from foldtune.search.runs.group import RunGroup, reopen_group, starting_group
 from foldtune.search.runs.pretrained import check_same_files, store_weights
 from foldtune.search.runs.resuming import check_same, check_same_metrics, extend
@@ -246,7 +249,9 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
         require_free_study(checked.config.name, expanded(url, "search.study_storage"))
     found = find_weights(checked.space)
     store = stack.enter_context(new_store(checked.config))
+    formats = timed_formats(checked, ray)
     store_weights(found, store.pretrained)
+    write_measured(store.root, Measured(formats))
     with progress_bar("decoding images") as progress:
         run, labelled = start_run(checked, store, decoder_processes(), progress)
     kept = set(labelled.table.ids)
@@ -254,7 +259,8 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
         shown = ", ".join(left_out[:MAX_NAMED_IMAGES]) + (", …" if len(left_out) > MAX_NAMED_IMAGES else "")
         note(f"{len(left_out)} images cannot be read and are left out: {shown}")
     _note_left_out(labelled)
-    for text in (*checked.notes, *weight_notes(found), *shared_notes(run, labelled, checked.test)):
+    lines = (*checked.notes, *weight_notes(found), *format_notes(formats))
+    for text in (*lines, *shared_notes(run, labelled, checked.test)):
         note(text)
     return run, labelled
 
@@ -274,7 +280,8 @@ def _resume(given: RunConfig, request: SearchRequest, stack: ExitStack) -> tuple
         note(f"{counted(len(again), 'trial')} {why}: tried again ({', '.join(again[:MAX_NAMED_TRIALS])})")
     run = extend(run, given, request.further_trials)  # only now, since the data that it names are proved to be the same
     _note_left_out(labelled)
-    for text in weight_notes(weights or ()):
+    measured = read_measured(run.store.root) or Measured()
+    for text in (*weight_notes(weights or ()), *format_notes(measured.formats)):
         note(text)
     return run, labelled
 
