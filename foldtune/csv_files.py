@@ -106,6 +106,7 @@ class Dialect:
     delimiter: str = ","
     newline: str = "\n"
     encoding: str = "utf-8"
+    quotes_all: bool = False
 
 
 def csv_dialect(path: Path, encoding: str | None = None) -> Dialect:
@@ -115,7 +116,16 @@ def csv_dialect(path: Path, encoding: str | None = None) -> Dialect:
         encoding: encoding of a file without a BOM, None for UTF-8.
     """
     text = read_text(path, encoding)
-    return Dialect(_delimiter(text), "\r\n" if "\r\n" in text[: 1 << 16] else "\n", encoding or "utf-8")
+    delimiter, newline = _delimiter(text), "\r\n" if "\r\n" in text[: 1 << 16] else "\n"
+    return Dialect(delimiter, newline, encoding or "utf-8", _quotes_all(text, delimiter))
+
+
+def _quotes_all(text: str, delimiter: str) -> bool:
+    """Whether every cell of the header and of the first row is in quotes, numbers too."""
+    lines = [line[0] for line in islice(_LINE.finditer(text), 2)]
+    cells = csv.reader(lines, delimiter=delimiter)
+    quoted = [delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in cells]
+    return quoted == lines != []
 
 
 def _repeated_columns(text: str, delimiter: str) -> list[str]:

@@ -6,6 +6,7 @@ retried. Nothing that is read back can run code.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import math
@@ -239,7 +240,12 @@ def _yaml_sum(text: bytes) -> bytes:
 def write_csv(path: StorePath, frame: pd.DataFrame, dialect: Dialect | None = None) -> None:
     """Write the frame without its index as CSV, in UTF-8 with commas by default, atomically. Raises StorageError."""
     how = dialect or Dialect()
-    text = frame.to_csv(index=False, sep=how.delimiter, lineterminator=how.newline)
+    text = frame.to_csv(
+        index=False,
+        sep=how.delimiter,
+        lineterminator=how.newline,
+        quoting=csv.QUOTE_ALL if how.quotes_all else csv.QUOTE_MINIMAL,
+    )
     write_bytes_atomic(path, text.encode(how.encoding))
 
 

@@ -86,7 +86,8 @@ def _class_folders(inventory: Inventory) -> list[Path]:
     holders = {folder.parent for folder in inventory.pictures}
     above = {holder.parent for holder in holders if part_of(holder.name)}
     inside = _inside(above, inventory.named) or _inside(holders, inventory.named)
-    if len(inside) > 1:
+    parts = {part_of(each.name) for each in inside}
+    if len(inside) > 1 and (None in parts or len(parts) < len(inside)):  # else each part of one data set is named apart
         choices = [os.path.relpath(each) for each in sorted(inside)]
         raise Undecided("several folders may be those of classes", "--train DIR", choices)
     return inside

@@ -13,7 +13,7 @@ import pytest
 
 from foldtune.results.runs.store import RunStore
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SPACE = {"lr": {"loguniform": [1e-3, 1e-2]}}
 SHORT = {"metric": "macro_f1", "num_samples": 1, "max_epochs": 1}

@@ -107,3 +107,12 @@ def test_real_samples_come_back_as_they_are(tmp_path: Path, shared_data: Path, f
     frame = pd.read_csv(sample, dtype=str, keep_default_na=False)
     write_submission(frame.sample(frac=1, random_state=0), tmp_path / "o.csv", sample)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "o.csv", dtype=str, keep_default_na=False), frame)
+
+
+@pytest.mark.parametrize("text", ['"id","p"\n"1","0"\n"2","0"\n', '"id","p"\n"1",0\n'])
+def test_quotes_around_every_cell_are_kept_and_those_of_some_are_not(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    ids = [line.split(",")[0].strip('"') for line in text.splitlines()[1:]]
+    write_submission(pd.DataFrame({"id": ids, "p": 0}), tmp_path / "o.csv", tmp_path / "s.csv")
+    expected = text if '"0"' in text else "id,p\n1,0\n"
+    assert (tmp_path / "o.csv").read_text() == expected

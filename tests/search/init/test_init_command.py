@@ -288,3 +288,17 @@ def test_a_place_that_does_not_exist(tmp_path: Path, foldtune: Command) -> None:
     code, _, err = foldtune("init", str(tmp_path / "skim"))
     assert code == 2
     assert "no such file or folder; did you mean 'skin'?" in err
+
+
+def test_parts_that_are_named_apart_are_one_data_set(tmp_path: Path) -> None:
+    for part, count in (("train", 4), ("val", 2), ("test", 2)):
+        for label in ("bkl", "mel", "nv"):
+            pictures(tmp_path / part / label, [f"{part}_{label}{number}.png" for number in range(count)])
+    proposal = propose([tmp_path / part for part in ("train", "val", "test")], Stated(), tmp_path)
+    data = yaml.safe_load(write_page("first", proposal.findings))["data"]
+    assert {key: data.get(key) for key in ("root", "train", "valid", "test")} == {
+        "root": ".",
+        "train": "train",
+        "valid": "val",
+        "test": "test",
+    }
