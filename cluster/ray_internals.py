@@ -133,8 +133,8 @@ class _TrialId:
     trial_id: str
 
 
-def record_in_bracket(asha: Any, trial_id: str, epoch: int, value: float) -> str:
-    """Record a value in the only bracket of an ASHAScheduler; return its decision, "STOP" or "CONTINUE".
+def record_in_bracket(asha: Any, trial_id: str, epoch: int, value: float, bracket: int = 0) -> str:
+    """Record a value in a bracket of an ASHAScheduler; return its decision, "STOP" or "CONTINUE".
 
     Private: `ASHAScheduler._brackets`. The scheduler records values under Ray's trial ids, which change at every start
     of a search, and Ray does not save its rungs with an experiment. Ray would have to restore the state of schedulers:
@@ -143,6 +143,6 @@ def record_in_bracket(asha: Any, trial_id: str, epoch: int, value: float) -> str
     Args:
         epoch: epoch of the value, from 1.
         value: value, the higher the better.
+        bracket: number of the bracket, from 0: that many of the first one's rungs are left out.
     """
-    (bracket,) = asha._brackets
-    return str(bracket.on_result(_TrialId(trial_id), epoch, value))
+    return str(asha._brackets[bracket].on_result(_TrialId(trial_id), epoch, value))

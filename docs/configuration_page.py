@@ -66,10 +66,12 @@ a02.png,nevus
 SPACE = """## `space`
 
 A constant, or what to sample: `{choice: [a, b]}`, `{uniform: [low, high]}`, `{loguniform: [low, high]}`,
-`{int: [low, high]}`; the branches of a `choice` may bring parameters of their own, as
-`loss: {choice: {focal: {gamma: {uniform: [1, 3]}}, cross_entropy: null}}`. `preset: NAME` starts from one of those at
-the end, and your own keys replace its; so does `preset: ours.yaml`, a file with `space` and, where wanted,
-`description` and `tasks`. `foldtune init --from RUN --trial ID` writes a stored trial as a YAML.
+`{int: [low, high]}`; beside a range may stand its `default`, a `step` (uniform and int) and a `grid` of values, which
+`search.algorithm: grid` tries: `{loguniform: [1e-4, 1e-2], grid: [1e-4, 1e-3, 1e-2]}`. The branches of a `choice` may
+bring parameters of their own, as `loss: {choice: {focal: {gamma: {uniform: [1, 3]}}, cross_entropy: null}}`.
+`preset: NAME` starts from one of those at the end, and your own keys replace its; so does `preset: ours.yaml`, a file
+with `space` and, where wanted, `description` and `tasks`. `foldtune init --from RUN --trial ID` writes a stored trial
+as a YAML.
 Networks start from [pretrained weights](pretrained.md) where these can be had; `search` prints which they are.
 
 The number type and the memory layout of the forward pass (`amp`, `channels_last`) are timed where the space leaves them

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from foldtune.spaces.central import count_steps, nth_step
 from foldtune.spaces.scalars import Scalar, integer, number, yaml_text
 from foldtune.wording import unknown
 
@@ -18,13 +20,17 @@ _GRID_TOLERANCE = 1e-8  # in steps, as optuna.distributions.FloatDistribution
 
 @dataclass(frozen=True)
 class FloatRange:
-    """Floats from `low` to `high`: uniform, or (`log`) uniform in the logarithm, or (`step`) on a grid."""
+    """Floats from `low` to `high`: uniform, or (`log`) uniform in the logarithm, or (`step`) so far apart.
+
+    `grid`: the values that a grid search takes, in the place of all.
+    """
 
     low: float
     high: float
     default: float
     log: bool = False
     step: float | None = None
+    grid: tuple[float, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -46,6 +52,12 @@ class FloatRange:
     def corners(self) -> tuple[float, float]:
         return self.low, self.high
 
+    def grid_values(self) -> tuple[float, ...]:
+        """Return the values of a grid search, () where there are infinitely many."""
+        if self.grid or self.step is None:
+            return self.grid
+        return tuple(nth_step(self.low, self.step, n) for n in range(count_steps(self.low, self.high, self.step) + 1))
+
     def suggest(self, trial: BaseTrial, name: str) -> float:
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
@@ -56,18 +68,22 @@ class FloatRange:
 
     def describe(self) -> str:
         step = "" if self.step is None else f", step {yaml_text(self.step)}"
-        return f"{yaml_text(self.low)} to {yaml_text(self.high)}{step}"
+        return f"{yaml_text(self.low)} to {yaml_text(self.high)}{step}{_grid_text(self.grid)}"
 
 
 @dataclass(frozen=True)
 class IntRange:
-    """Integers from `low` to `high`, `step` apart; uniform, or (`log`) uniform in the logarithm."""
+    """Integers from `low` to `high`, `step` apart; uniform, or (`log`) uniform in the logarithm.
+
+    `grid`: as of floats.
+    """
 
     low: int
     high: int
     default: int
     log: bool = False
     step: int = 1
+    grid: tuple[int, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -88,6 +104,10 @@ class IntRange:
     def corners(self) -> tuple[int, int]:
         return self.low, self.high
 
+    def grid_values(self) -> Sequence[int]:
+        """Return the values of a grid search, () where there are too many to mean all of them: of a logint."""
+        return self.grid if self.grid or self.log else range(self.low, self.high + 1, self.step)
+
     def suggest(self, trial: BaseTrial, name: str) -> int:
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
 
@@ -97,7 +117,8 @@ class IntRange:
         return IntDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def describe(self) -> str:
-        return f"{self.low} to {self.high}" + (f", step {self.step}" if self.step != 1 else "")
+        step = f", step {self.step}" if self.step != 1 else ""
+        return f"{self.low} to {self.high}{step}{_grid_text(self.grid)}"
 
 
 @dataclass(frozen=True)
@@ -125,6 +146,10 @@ class Choice:
     def corners(self) -> tuple[Scalar, ...]:
         return self.values
 
+    def grid_values(self) -> tuple[Scalar, ...]:
+        """Return the values of a grid search."""
+        return self.values
+
     def suggest(self, trial: BaseTrial, name: str) -> Scalar:
         return trial.suggest_categorical(name, self.values)
 
@@ -138,6 +163,10 @@ class Choice:
 
 
 Domain = FloatRange | IntRange | Choice
+
+
+def _grid_text(grid: Sequence[float]) -> str:
+    return f", grid {', '.join(map(yaml_text, grid))}" if grid else ""
 
 
 def _check_inside(value: float, low: float, high: float) -> None:

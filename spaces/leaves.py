@@ -17,10 +17,11 @@ from foldtune.spaces.scalars import Scalar, integer, number, scalar, yaml_text
 from foldtune.wording import unknown
 
 KINDS = ("uniform", "loguniform", "int", "logint", "choice")
-OPTIONS = ("default", "step")
+OPTIONS = ("default", "step", "grid")
 
 _N = TypeVar("_N", int, float)
 _D = TypeVar("_D", FloatRange, IntRange, Choice)
+_R = TypeVar("_R", FloatRange, IntRange)
 
 
 def parse_domain(spec: Mapping[str, Any]) -> Domain:
@@ -34,6 +35,9 @@ def parse_domain(spec: Mapping[str, Any]) -> Domain:
     if "step" in options and kind not in ("uniform", "int"):
         messages.append(f"'step' does not go with {kind}; it goes with uniform and int")
         del options["step"]
+    if "grid" in options and kind == "choice":
+        messages.append("'grid' does not go with choice, whose values are a grid already")
+        del options["grid"]
     try:
         domain = _parse_kind(kind, spec[kind], options)
     except ValueError as error:
@@ -152,9 +156,30 @@ def _step(given: object, low: _N, high: _N, read: Callable[[object], _N]) -> _N:
 
 
 def _with_default(domain: _D, options: Mapping[str, Any]) -> _D:
+    if "grid" in options and not isinstance(domain, Choice):
+        return _with_grid(domain, options)
     if "default" not in options:
         return domain
     try:
         return replace(domain, default=domain.validate(scalar(options["default"])))
     except ValueError as error:
         raise ValueError(f"default: {error}") from error
+
+
+def _with_grid(domain: _R, options: Mapping[str, Any]) -> _R:
+    """Return a range with its grid, whose default is one of it: the middle one where none is given."""
+    given = options["grid"]
+    if not isinstance(given, list | tuple) or not given:
+        raise ValueError(f"grid takes a list of values, got {given!r}")
+    try:
+        grid = tuple(domain.validate(scalar(value)) for value in given)
+    except ValueError as error:
+        raise ValueError(f"grid: {error}") from error
+    if len(set(grid)) < len(grid):
+        raise ValueError("grid: a value is given twice")
+    middle = sorted(grid)[(len(grid) - 1) // 2]
+    found = _with_default(domain, {"default": options.get("default", middle)})
+    if found.default not in grid:
+        valid = ", ".join(map(yaml_text, grid))
+        raise ValueError(f"default: {yaml_text(found.default)} is not in the grid; valid: {valid}")
+    return replace(found, grid=grid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,9 +48,10 @@ class Space:
 
         A value is a constant or a mapping with one kind: `{uniform: [low, high]}`, `{loguniform: …}`,
         `{int: …}`, `{logint: …}` (bounds inclusive), `{choice: [value, …]}` or
-        `{choice: {branch: {parameter: value, …}, other: null}}`. Beside a kind may stand `default: value` and
-        (uniform, int) `step: width`. Dotted keys equal nested ones. A `preset:` at the top (a name or a list)
-        is where the space starts from; a key of one's own replaces the preset's whole key.
+        `{choice: {branch: {parameter: value, …}, other: null}}`. Beside a kind may stand `default: value`,
+        (uniform, int) `step: width`, and (all but choice) `grid: [value, …]`, the values of a grid search. Dotted keys
+        equal nested ones. A `preset:` at the top (a name or a list) is where the space starts from; a key of one's
+        own replaces the preset's whole key.
 
         Raises SpaceError with every problem found.
         """
@@ -109,6 +110,40 @@ class Space:
         """
         return self._complete({})
 
+    def grid(self) -> Iterator[dict[str, Scalar]]:
+        """Yield the flat parameters of every combination of the domains' `grid_values`; a later parameter varies first.
+
+        Yields none where a domain has no such values.
+        """
+        yield from self._combinations({}, self.parameters)
+
+    def _combinations(self, values: dict[str, Scalar], rest: Sequence[Parameter]) -> Iterator[dict[str, Scalar]]:
+        place = next((n for n, each in enumerate(rest) if each.location.active(values)), None)
+        if place is None:
+            yield values
+            return
+        for value in rest[place].domain.grid_values():
+            yield from self._combinations({**values, rest[place].name: value}, rest[place + 1 :])
+
+    def fitted(self, config: Mapping[str, Any]) -> tuple[dict[str, Scalar], dict[str, str]]:
+        """Return the flat parameters of the configuration that is nearest to a nested one, perhaps of another space.
+
+        What the other lacks takes its default, and so does a value outside of its domain: by name, why.
+        """
+        values: dict[str, Scalar] = {}
+        outside: dict[str, str] = {}
+        for parameter in self.parameters:
+            name, domain = parameter.name, parameter.domain
+            if not parameter.location.active(values):
+                continue
+            values[name] = domain.default
+            given = value_at(config, parameter.location.keys, domain.default)
+            try:
+                values[name] = domain.validate(given)
+            except ValueError as error:
+                outside[name] = str(error)
+        return values, outside
+
     def corner_cases(self) -> Iterator[tuple[str, dict[str, Scalar]]]:
         """Yield configurations that together contain each branch, each value of a choice and both ends of each range.
 
@@ -161,6 +196,17 @@ class Space:
         if problems:
             raise SpaceError(problems)
         return values
+
+
+def value_at(config: Mapping[str, Any], keys: Sequence[str], absent: Any = None) -> Any:
+    """Return the value at keys of a nested configuration; a branch without parameters may stand as its name alone."""
+    value: Any = config
+    for key in keys:
+        if isinstance(value, Mapping):
+            value = value.get(key, absent)
+        elif key != "name":
+            return absent
+    return value["name"] if isinstance(value, Mapping) and set(value) == {"name"} else value
 
 
 def _put(config: dict[str, Any], location: tuple[str, ...], value: object) -> None:

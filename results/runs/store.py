@@ -17,7 +17,7 @@ import pandas as pd
 from foldtune.errors import MetricUntrusted, RunCorrupt, RunExists, RunNotFound, TrialNotFound
 from foldtune.files import is_temporary
 from foldtune.paths import is_inside, join_stored
-from foldtune.results.records import measured_file
+from foldtune.results.records import measured_file, proposals_file
 from foldtune.results.records.identity import read_identity
 from foldtune.results.records.leaderboard import leaderboard
 from foldtune.results.records.ranking import Goal
@@ -49,7 +49,11 @@ from foldtune.wording import not_found
 _T = TypeVar("_T")
 _FOLD_DTYPES: dict[Hashable, Any] = {"id": str, "fold": "int64"}
 BEFORE_CONFIG = frozenset(
-    {"run.json", "task.json", "folds.csv", "goal.json", "metric.py", "digests.csv", measured_file.NAME}
+    {
+        *("run.json", "task.json", "folds.csv", "goal.json", "metric.py", "digests.csv"),
+        measured_file.NAME,
+        proposals_file.NAME,
+    }
 )
 """Files that a start writes before config.yaml makes a run of the folder."""
 _READERS = 16

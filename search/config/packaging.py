@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,7 +158,14 @@ def leave_job_folder(config: Path) -> Path:
     return absolute
 
 
-def search_arguments(config: str, *, resume: bool, further_trials: int | None, retry_failed: bool = False) -> list[str]:
+def search_arguments(
+    config: str,
+    *,
+    resume: bool,
+    further_trials: int | None,
+    retry_failed: bool = False,
+    from_runs: Sequence[str] = (),
+) -> list[str]:
     """Return the arguments of `foldtune` for a search on a cluster, whose Ray it joins.
 
     >>> search_arguments("config.yaml", resume=True, further_trials=9)
@@ -167,4 +174,6 @@ def search_arguments(config: str, *, resume: bool, further_trials: int | None, r
     given = ["--resume"] if resume else []
     given += ["--trials", str(further_trials)] if resume and further_trials else []
     given += ["--retry-failed"] if retry_failed else []
+    for run in from_runs:
+        given += ["--from", str(Path(run).absolute()) if Path(run).exists() else run]
     return ["search", config, "--address", "auto", *given]

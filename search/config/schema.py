@@ -6,6 +6,7 @@ The models check form and ranges only. What needs the data, the task or the trai
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -50,9 +51,13 @@ class SearchConfig(Section):
     num_samples: int = Field(50, ge=1, le=100_000, description="trials")
     max_epochs: int = Field(12, ge=1, le=10_000, description="epochs of every trial, and of its lr schedule")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the folds, the proposals and every training")
+    algorithm: Literal["tpe", "random", "grid"] = Field(
+        "tpe", description="what proposes; grid: every combination of choices and of the ranges' `grid` values"
+    )
     trial_scheduler: Literal["asha", "none"] = Field("asha", description="what stops weak trials early")
     grace_epochs: int | None = Field(None, ge=1, description="no trial is stopped before; max_epochs/3 by default")
     reduction_factor: float = Field(3.0, gt=1.0, le=16.0, description="of ASHA: one in so many goes on")
+    brackets: int = Field(1, ge=1, description="of Hyperband: each further one lets its trials go a rung further")
     startup_trials: int = Field(15, ge=1, description="drawn at random before TPE models them")
     max_failed_trials: int = Field(10, ge=1, description="failures in a row that end the search")
     trial_timeout_s: float | None = Field(
@@ -100,6 +105,21 @@ class SearchConfig(Section):
             raise ValueError(f"must be at most search.max_epochs, which is {budget}")
         return value
 
+    @field_validator("brackets")
+    @classmethod
+    def _brackets_differ(cls, value: int, info: ValidationInfo) -> int:
+        keys = ("max_epochs", "grace_epochs", "reduction_factor", "trial_scheduler")
+        epochs, grace, factor, trial_scheduler = (info.data.get(key) for key in keys)
+        if value == 1 or not epochs or not factor:
+            return value
+        if trial_scheduler == "none":
+            raise ValueError("must be 1 where trial_scheduler: none stops nothing")
+        rungs = list(rung_epochs(epochs, grace or _grace(epochs), factor))
+        if value > len(rungs) + 1:
+            shown = ", ".join(f"{epoch:g}" for epoch in rungs) or "none"
+            raise ValueError(f"must be at most {len(rungs) + 1}: the rungs are at epochs {shown} of {epochs}")
+        return value
+
     def resolved(self, folder: Path) -> SearchConfig:
         """The same with absolute paths of its files, which are relative to `folder`."""
         costs = str(resolved_file(self.costs, folder)) if isinstance(self.costs, str) else self.costs
@@ -108,7 +128,19 @@ class SearchConfig(Section):
     @property
     def grace(self) -> int:
         """Epochs that every trial may train. Shorter grace misleads TPE: a third is the default."""
-        return self.grace_epochs or max(1, -(-self.max_epochs // 3))
+        return self.grace_epochs or _grace(self.max_epochs)
+
+
+def _grace(max_epochs: int) -> int:
+    return max(1, -(-max_epochs // 3))
+
+
+def rung_epochs(max_epochs: int, grace_epochs: int, reduction_factor: float) -> Iterator[float]:
+    """Yield the epochs of ASHA's rungs, at which a trial may be stopped."""
+    epoch = float(grace_epochs)
+    while epoch < max_epochs:
+        yield epoch
+        epoch *= reduction_factor
 
 
 class ResourcesConfig(Section):

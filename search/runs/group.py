@@ -33,6 +33,7 @@ class RunGroup:
         id_column: name of the id column of the submission.
         sample: sample submission, with its columns and ids.
         joint: whether one submission has a column a target; else each target has its own.
+        earlier: paths or URLs of the runs and groups that its targets take configurations over from at their starts.
     """
 
     root: StorePath
@@ -40,6 +41,7 @@ class RunGroup:
     id_column: str
     sample: Path | None
     joint: bool = True
+    earlier: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -154,7 +156,8 @@ def _read(root: StorePath) -> RunGroup:
         for name in runs.values():
             check_name(name, "run")
         joint = values.get("joint", True) is not False
-        return RunGroup(root, runs, str(values["id"]), Path(sample) if sample else None, joint)
+        earlier = tuple(map(str, values.get("from") or ()))
+        return RunGroup(root, runs, str(values["id"]), Path(sample) if sample else None, joint, earlier)
     except RunNameInvalid as error:
         raise RunCorrupt(f"{path}: runs: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
@@ -162,8 +165,8 @@ def _read(root: StorePath) -> RunGroup:
 
 
 @contextmanager
-def starting_group(checked: CheckedTargets) -> Iterator[RunGroup]:
-    """A new group, locked; a start that is refused before its first run leaves no folder.
+def starting_group(checked: CheckedTargets, earlier: Sequence[str] = ()) -> Iterator[RunGroup]:
+    """A new group, locked; a start that is refused before its first run leaves no folder; `earlier` as of RunGroup.
 
     Raises:
         RunBusy: another process is starting it.
@@ -172,7 +175,7 @@ def starting_group(checked: CheckedTargets) -> Iterator[RunGroup]:
     first = next(iter(checked.targets.values())).config
     storage = as_path(first.storage)
     absent = [folder for folder in (storage / checked.name, storage) if names_in(folder) is None]
-    group = new_group(checked)
+    group = new_group(checked, earlier)
     with group.lock():
         try:
             yield group
@@ -181,7 +184,7 @@ def starting_group(checked: CheckedTargets) -> Iterator[RunGroup]:
             raise
 
 
-def new_group(checked: CheckedTargets) -> RunGroup:
+def new_group(checked: CheckedTargets, earlier: Sequence[str] = ()) -> RunGroup:
     """Write the file of a new group.
 
     Raises:
@@ -195,7 +198,7 @@ def new_group(checked: CheckedTargets) -> RunGroup:
     if taken := [name for name in runs.values() if is_run(storage / name)]:
         raise RunExists(f"runs {', '.join(taken)} exist in {storage}: give --name for another group")
     root = RunStore.create(storage, checked.name).root.resolve()
-    return _write(RunGroup(root, runs, first.data.judged_column, checked.sample, checked.joint))
+    return _write(RunGroup(root, runs, first.data.judged_column, checked.sample, checked.joint, tuple(earlier)))
 
 
 def reopen_group(file: TargetsFile) -> RunGroup:
@@ -218,13 +221,14 @@ def reopen_group(file: TargetsFile) -> RunGroup:
     runs = {target: config.name for target, (config, _) in configs.items()}
     if runs == dict(group.runs):
         return group
-    return _write(RunGroup(group.root, runs, first.data.judged_column, sample, file.joint))
+    return _write(RunGroup(group.root, runs, first.data.judged_column, sample, file.joint, group.earlier))
 
 
 def _write(group: RunGroup) -> RunGroup:
     sample = str(group.sample) if group.sample else None
     values: dict[str, Any] = {"runs": dict(group.runs), "id": group.id_column, "sample_submission": sample}
     values |= {} if group.joint else {"joint": False}
+    values |= {"from": list(group.earlier)} if group.earlier else {}
     write_json(group.root / GROUP_FILE, values)
     return group
 

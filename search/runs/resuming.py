@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from foldtune.errors import InputError
+from foldtune.search.checks.grid import limited
 from foldtune.search.checks.own_metrics import add_metrics, read_metric
 from foldtune.search.checks.space_rules import short_warmup
 from foldtune.search.config.metric_file import metric_file
@@ -43,23 +44,18 @@ def extend(run: Run, given: RunConfig, more: int) -> Run:
     """
     check_same(given, run.config)
     search = run.config.search
-    changed = run.config.model_copy(
+    extended = search.model_copy(
         update={
-            "resources": given.resources,
-            "search": search.model_copy(
-                update={
-                    "num_samples": max(search.num_samples, given.search.num_samples) + more,
-                    "max_failed_trials": given.search.max_failed_trials,
-                    "trial_timeout_s": given.search.trial_timeout_s,
-                    # A flag of the first session stays; null in the file takes it away.
-                    "time_limit": (
-                        given if "time_limit" in given.search.model_fields_set else run.config
-                    ).search.time_limit,
-                    "study_storage": given.search.study_storage,
-                }
-            ),
+            "num_samples": max(search.num_samples, given.search.num_samples) + more,
+            "max_failed_trials": given.search.max_failed_trials,
+            "trial_timeout_s": given.search.trial_timeout_s,
+            # A flag of the first session stays; null in the file takes it away.
+            "time_limit": (given if "time_limit" in given.search.model_fields_set else run.config).search.time_limit,
+            "study_storage": given.search.study_storage,
         }
     )
+    update = {"resources": given.resources, "search": limited(extended, run.space)[0]}
+    changed = run.config.model_copy(update=update)
     run.store.write_config(changed.model_dump(mode="json"))
     return replace(run, config=changed)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -147,11 +147,18 @@ def new_store(config: RunConfig) -> Iterator[RunStore]:
             raise
 
 
-def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progress | None) -> tuple[Run, Labelled]:
+def start_run(
+    checked: Checked,
+    store: RunStore,
+    decoders: int,
+    progress: Progress | None,
+    write_more: Callable[[Run, Labelled], object] = lambda run, labelled: None,
+) -> tuple[Run, Labelled]:
     """Decode the images, freeze the folds and write the run's folder.
 
     Args:
         store: store of the new run, from `new_store`.
+        write_more: writes what else belongs to the run, before config.yaml makes it one.
 
     Raises:
         InputError: unreadable images, or a class too small for the folds once they are left out.
@@ -185,9 +192,11 @@ def start_run(checked: Checked, store: RunStore, decoders: int, progress: Progre
         store.write_metric(function.source)
         record_metric(function.source)
     store.write_folds(table.ids, folds)
-    store.write_config(config.model_dump(mode="json"))
     labelled = Labelled(task, table, folds, plan, summary(digests), notes)
-    return Run(store, config, task, checked.goal), labelled
+    run = Run(store, config, task, checked.goal)
+    write_more(run, labelled)
+    store.write_config(config.model_dump(mode="json"))
+    return run, labelled
 
 
 def reopen_labelled(run: Run, decoders: int, progress: Progress | None) -> Labelled:

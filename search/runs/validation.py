@@ -14,6 +14,7 @@ import numpy.typing as npt
 from foldtune.errors import DataError, InputError, SettingsError, SpaceError
 from foldtune.results.records.ranking import Goal
 from foldtune.results.tables.formatting import counted
+from foldtune.search.checks.grid import with_grid
 from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
 from foldtune.search.checks.positive import positive_notes
 from foldtune.search.checks.pretrained import check_files
@@ -137,6 +138,9 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
         checks.run([], lambda: check_with_presets(written, config.task, check))
     folds = test = None
     notes = list(shorter)
+    if space is not None and (gridded := checks.run(["search", "space"], partial(with_grid, config, space))):
+        config, lines = gridded
+        notes += lines
     if read is not None:
         task, table = read
         notes += table.notes

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from foldtune.cluster.ray_internals import record_in_bracket
 from foldtune.results.records.ranking import Goal
+from foldtune.search.config.schema import rung_epochs
 from foldtune.search.workers.trainable import TRIAL_KEY
 
 CONTINUE, STOP = str(TrialScheduler.CONTINUE), str(TrialScheduler.STOP)
@@ -49,16 +51,31 @@ class FIFO(StartingWorkersMixin, FIFOScheduler):  # type: ignore[misc]
 
 
 class ResumableASHA(StartingWorkersMixin, ASHAScheduler):  # type: ignore[misc]
-    """One bracket of asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934) over epochs.
+    """Asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934) over epochs.
+
+    Several brackets are Hyperband's (Li et al. 2018, https://arxiv.org/abs/1603.06560, algorithm 1): the first rung of
+    each one is the second of the one before. A bracket with s rungs has a share of the trials that is proportional to
+    reduction_factor^s / (s + 1). Ray's own ASHA draws them from the unseeded global generator.
 
     Args:
         goal: metric, the key of the best-so-far value in a result, and its direction.
         max_epochs: epoch budget of every trial, >= 1.
         grace_epochs: epoch of the first rung, 1 to `max_epochs`: no trial is stopped before.
         reduction_factor: ratio of the epochs of successive rungs, > 1; about one in so many trials passes a rung.
+        brackets: number of brackets, from which a trial's is drawn by seed and number: the same after a restart.
+        seed: the run's seed.
     """
 
-    def __init__(self, goal: Goal, *, max_epochs: int, grace_epochs: int, reduction_factor: float) -> None:
+    def __init__(
+        self,
+        goal: Goal,
+        *,
+        max_epochs: int,
+        grace_epochs: int,
+        reduction_factor: float,
+        brackets: int = 1,
+        seed: int = 0,
+    ) -> None:
         super().__init__(
             time_attr="epoch",
             metric=goal.metric,
@@ -66,7 +83,12 @@ class ResumableASHA(StartingWorkersMixin, ASHAScheduler):  # type: ignore[misc]
             max_t=max_epochs,
             grace_period=grace_epochs,
             reduction_factor=reduction_factor,
+            brackets=brackets,
         )
+        rungs = len(list(rung_epochs(max_epochs, grace_epochs, reduction_factor)))
+        shares = [reduction_factor**s / (s + 1) for s in range(rungs, rungs - brackets, -1)]
+        self._shares = np.array(shares) / sum(shares)
+        self._seed = seed
         self.goal = goal
         self.max_epochs = max_epochs
 
@@ -80,10 +102,17 @@ class ResumableASHA(StartingWorkersMixin, ASHAScheduler):  # type: ignore[misc]
     def _record(self, trial_key: str, epoch: int, value: float) -> str:
         if epoch >= self.max_epochs:  # a trial at its budget reports `done` itself
             return CONTINUE
-        return record_in_bracket(self, trial_key, epoch, self.goal.sign * value)
+        return record_in_bracket(self, trial_key, epoch, self.goal.sign * value, self.bracket(trial_key))
+
+    def bracket(self, trial_key: str) -> int:
+        """Return the number of a trial's bracket, from 0, by its id: the study's number."""
+        if len(self._shares) == 1:
+            return 0
+        own = np.random.SeedSequence(self._seed, spawn_key=(int(trial_key),))
+        return int(np.random.default_rng(own).choice(len(self._shares), p=self._shares))
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Do nothing: Ray would draw a bracket from the unseeded global generator, and there is one only."""
+        """Do nothing: Ray would draw a bracket from the unseeded global generator."""
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """Do nothing: no bracket is kept for each trial."""

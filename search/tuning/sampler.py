@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from foldtune.search.tuning.optuna_internals import StudyView
@@ -24,7 +24,14 @@ _BEST_PART = 4
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def make_sampler(seed: int, index: int, startup_trials: int) -> TPESampler:
+def make_sampler(
+    seed: int,
+    index: int,
+    startup_trials: int,
+    *,
+    is_random: bool = False,
+    known: Sequence[FrozenTrial] = (),
+) -> BaseSampler:
     """Return the sampler of a run's trial number `index`, counted in stored trials.
 
     Each trial draws from a generator of its own, so that a resumed search goes on as it would have, and does not
@@ -34,19 +41,26 @@ def make_sampler(seed: int, index: int, startup_trials: int) -> TPESampler:
         seed: the run's seed. The same seed with one worker proposes the same configurations.
         index: number of stored trials, >= 0.
         startup_trials: number of trials drawn at random before TPE models them, >= 0.
+        is_random: whether all trials are drawn at random.
+        known: finished trials of earlier runs, which TPE models before those of the study, start-up trials, too.
     """
     own_seed = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
+    if is_random:
+        return RandomSampler(own_seed)
     with warnings.catch_warnings():
         # `group` has been "experimental" since Optuna 2.8, and conditional spaces need it.
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        return BoundedTPE(
+        sampler = BoundedTPE(
             seed=own_seed, n_startup_trials=startup_trials, multivariate=True, group=True, constant_liar=True
         )
+    sampler.known = known
+    return sampler
 
 
 class BoundedTPE(TPESampler):
     """TPE over at most MODELLED_TRIALS finished trials and all running ones; made anew for every trial."""
 
+    known: Sequence[FrozenTrial] = ()
     _modelled: StudyView | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -68,13 +82,13 @@ class BoundedTPE(TPESampler):
     def _view(self, study: optuna.Study) -> optuna.Study:
         # Once a trial: all its parameters are drawn from the trials known at its start.
         if self._modelled is None:
-            self._modelled = _view(study)
+            self._modelled = _view(study, self.known)
         return self._modelled  # type: ignore[return-value]
 
 
-def _view(study: optuna.Study) -> StudyView:
+def _view(study: optuna.Study, known: Sequence[FrozenTrial]) -> StudyView:
     trials = study.get_trials(deepcopy=False, states=(*_FINISHED, TrialState.RUNNING))
-    finished = [trial for trial in trials if trial.state in _FINISHED]
+    finished = [*known, *(trial for trial in trials if trial.state in _FINISHED)]
     running = [trial for trial in trials if trial.state not in _FINISHED]
     maximise = study.direction == optuna.study.StudyDirection.MAXIMIZE
     return StudyView(study, sorted([*modelled(finished, maximise), *running], key=lambda trial: trial.number))

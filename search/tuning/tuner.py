@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from foldtune.cluster.resources import slots
 from foldtune.errors import WorkError
 from foldtune.files import scratch_folder
 from foldtune.results.records.identity import read_identity
+from foldtune.results.records.proposals_file import read_proposals
 from foldtune.results.records.ranking import Goal
 from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.store import RunStore
@@ -33,9 +34,9 @@ from foldtune.search.planning.budget import Budget
 from foldtune.search.planning.search_time import SearchTime
 from foldtune.search.tuning.asha import FIFO, ResumableASHA
 from foldtune.search.tuning.monitor import Monitor, Observer, SearchState
+from foldtune.search.tuning.proposals import SearchStart
 from foldtune.search.tuning.recorder import Recorder, stored_trial
-from foldtune.search.tuning.sampler import make_sampler
-from foldtune.search.tuning.searcher import Proposer, StudySearcher
+from foldtune.search.tuning.searcher import StudySearcher
 from foldtune.search.tuning.stopping import SearchStopper
 from foldtune.search.tuning.study import ensure_default, open_study, reconcile
 from foldtune.search.workers.trainable import TrialTrainable
@@ -95,7 +96,8 @@ class Search:
             ResultsError: the run's folder cannot be written or read.
         """
         stored = self.store.trials()
-        study = self._study(stored)
+        start = SearchStart(self.config.search, self.space, read_proposals(self.store.root))
+        study = self._study(stored, start.first)
         plan = cached_for(SLOTS_PERIOD_S, lambda: self.time.plan(self.store.trials()))
         monitor = Monitor(self._state(stored), observer, partial(self._on_epoch, plan))
         recorder = self._recorder(study, monitor, plan)
@@ -106,9 +108,8 @@ class Search:
         stopper = SearchStopper(observer.on_interrupt, self.time.is_over)
         watchdog = Watchdog(self.config.search.trial_timeout_s, stopper.stop_all)
         if remaining := self.remaining():
-            sampler = partial(make_sampler, self.config.search.seed, startup_trials=self.config.search.startup_trials)
             searcher = StudySearcher(
-                Proposer(study, self.space, recorder, sampler, stored=len(stored), unfinished=unfinished),
+                start.proposer(study, recorder, stored, unfinished),
                 recorder,
                 self.goal,
                 limit=remaining,
@@ -149,7 +150,7 @@ class Search:
         monitor.finished(record)
         self.on_progress(record)
 
-    def _study(self, stored: Sequence[TrialRecord]) -> optuna.Study:
+    def _study(self, stored: Sequence[TrialRecord], first: Mapping[str, Any]) -> optuna.Study:
         url, identity = self.config.search.study_storage, read_identity(self.store.root)
         run_id = None if identity is None else identity.id
         study = open_study(
@@ -163,7 +164,7 @@ class Search:
         outcomes = [stored_trial(record, self.store.trial(record.trial_id), self.goal) for record in readable(stored)]
         reconcile(study, outcomes, self.space.distributions(), run_id)
         if not stored:
-            ensure_default(study, self.space.default())
+            ensure_default(study, first)
         return study
 
     def _restore(
@@ -225,6 +226,8 @@ class Search:
             max_epochs=search.max_epochs,
             grace_epochs=search.grace,
             reduction_factor=search.reduction_factor,
+            brackets=search.brackets,
+            seed=search.seed,
         )
 
     def _slots(self) -> int:

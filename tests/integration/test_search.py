@@ -261,3 +261,29 @@ def test_a_file_of_weights_reaches_every_trial_and_fold(
         for stem in (load_weights(path)["conv1.0.weight"] for path in trained):
             assert torch.allclose(stem, weights["conv1.0.weight"], atol=1e-6) is (config["pretrained"] is not False)
     assert store.trial("0000").record().config["pretrained"] in kept
+
+
+def test_a_grid_ends_with_its_last_combination_and_another_search_goes_on_from_it(
+    foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]
+) -> None:
+    def trials(name: str) -> list[dict[str, Any]]:
+        paths = sorted((foldtune.folder / "runs" / name / "trials").glob("*/config.json"))
+        return [json.loads(path.read_text())["params"] for path in paths]
+
+    space = {"lr": {"loguniform": [0.001, 0.03], "grid": [0.001, 0.01]}, "drop_rate": {"choice": [0.0, 0.1]}}
+    search = {"metric": "loss", "max_epochs": 1, "num_samples": 9}
+    file = write_search("combinations", space, search={**search, "algorithm": "grid"})
+    ended = foldtune_in(foldtune.folder, "search", file)
+    assert "the grid has 4 combinations, each a trial" in ended.stderr
+    combined = trials("combinations")
+    assert combined[0] == {"lr": 0.001, "drop_rate": 0.0}
+    assert {(each["lr"], each["drop_rate"]) for each in combined} == {(lr, d) for lr in (0.001, 0.01) for d in (0, 0.1)}
+    assert len(combined) == 4
+
+    file = write_search("after", space, search={**search, "num_samples": 3})
+    ended = foldtune_in(foldtune.folder, "search", file, "--from", "combinations")
+    assert "from run combinations: the values of 4 trials for TPE" in ended.stderr
+    board = pd.read_csv(foldtune.folder / "runs/combinations/leaderboard.csv")
+    best = [{"lr": row.params_lr, "drop_rate": row.params_drop_rate} for row in board.head(3).itertuples()]
+    expected = [combined[0], *(each for each in best if each != combined[0])]
+    assert trials("after") == expected[:3]

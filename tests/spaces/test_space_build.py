@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import pytest
 
@@ -219,3 +220,46 @@ def test_an_empty_space_has_one_configuration() -> None:
 
 def test_a_space_is_pickled_whole(space: Space) -> None:
     assert pickle.loads(pickle.dumps(space)) == space
+
+
+def test_a_grid_has_each_combination_of_active_parameters_once() -> None:
+    losses = {"focal": {"gamma": {"uniform": [0, 3], "grid": [1, 2, 3]}}, "cross_entropy": None}
+    space = Space.parse(
+        {
+            "loss": {"choice": losses},
+            "drop_rate": {"uniform": [0, 0.3], "step": 0.1},
+            "batch_size": {"int": [1, 5], "step": 2},
+        }
+    )
+    found = list(space.grid())
+    expected = [
+        {**loss, "drop_rate": drop, "batch_size": batch}
+        for loss in (*({"loss": "focal", "loss.focal.gamma": g} for g in (1.0, 2.0, 3.0)), {"loss": "cross_entropy"})
+        for drop in (0.0, 0.1, 0.2, 0.3)
+        for batch in (1, 3, 5)
+    ]
+    assert len(found) == len(expected) == 48
+    assert {frozenset(each.items()) for each in found} == {frozenset(each.items()) for each in expected}
+    assert all(space.build(each) for each in found)
+    assert space.default() in found
+    assert list(Space.parse({"lr": 1.0}).grid()) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected", "outside"),
+    [
+        ({"lr": 0.5, "loss": {"name": "focal", "gamma": 2}}, {"lr": 0.5, "loss": "focal", "loss.focal.gamma": 2.0}, []),
+        ({"lr": 0.5, "loss": "cross_entropy"}, {"lr": 0.5, "loss": "cross_entropy"}, []),
+        ({"loss": {"name": "focal"}, "new": 1}, {"lr": 0.3, "loss": "focal", "loss.focal.gamma": 1.5}, []),
+        ({"lr": 2.0, "loss": {"name": "dice"}}, {"lr": 0.3, "loss": "cross_entropy"}, ["lr", "loss"]),
+        ({"lr": {"a": 1}, "loss": {"a": 1}}, {"lr": 0.3, "loss": "cross_entropy"}, ["lr"]),
+    ],
+)
+def test_a_configuration_of_another_space_is_fitted_to_this_one(
+    config: dict[str, Any], expected: dict[str, Any], outside: list[str]
+) -> None:
+    losses = {"cross_entropy": None, "focal": {"gamma": {"uniform": [0, 3]}}}
+    space = Space.parse({"lr": {"uniform": [0, 1], "default": 0.3}, "loss": {"choice": losses}})
+    params, reasons = space.fitted(config)
+    assert (params, list(reasons)) == (expected, outside)
+    assert space.fitted(space.build(params)) == (params, {})

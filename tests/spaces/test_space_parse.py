@@ -35,6 +35,8 @@ def domain_of(text: str) -> FloatRange | IntRange | Choice:
         ("{int: [1, 9]}", IntRange(1, 9, default=5)),
         ("{int: [2, 10], step: 4, default: 10}", IntRange(2, 10, default=10, step=4)),
         ("{logint: [1, 64]}", IntRange(1, 64, default=8, log=True)),
+        ("{loguniform: [1e-4, 1], grid: [1, 1e-3, 1e-2]}", FloatRange(1e-4, 1.0, 1e-2, True, grid=(1.0, 1e-3, 1e-2))),
+        ("{int: [1, 9], grid: [2, 8], default: 8}", IntRange(1, 9, default=8, grid=(2, 8))),
         ("{choice: [a, b]}", Choice(("a", "b"), default="a")),
         ("{choice: [1, 2.5, null], default: null}", Choice((1, 2.5, None), default=None)),
         ("{choice: [true, false]}", Choice((True, False), default=True)),
@@ -97,6 +99,12 @@ def test_a_branch_may_have_dots_in_its_name() -> None:
 UNKNOWN_KIND = "valid: uniform, loguniform, int, logint, choice"
 PRESETS = ", ".join(sorted(list_presets()))
 BAD = [
+    ("lr: {uniform: [0, 1], grid: [0, 2]}", "lr", "grid: 2 is outside 0 to 1"),
+    ("lr: {uniform: [0, 1], grid: 0.5}", "lr", "grid takes a list of values, got 0.5"),
+    ("lr: {uniform: [0, 1], grid: []}", "lr", "grid takes a list of values, got []"),
+    ("lr: {uniform: [0, 1], grid: [1, 1.0]}", "lr", "grid: a value is given twice"),
+    ("lr: {uniform: [0, 1], grid: [0, 1], default: 0.5}", "lr", "default: 0.5 is not in the grid; valid: 0, 1"),
+    ("lr: {choice: [0, 1], grid: [0]}", "lr", "'grid' does not go with choice, whose values are a grid already"),
     (
         "lr: {loguniforn: [1e-5, 1e-2]}",
         "lr",

@@ -32,6 +32,10 @@ RetryFailed = Annotated[
         "With --resume, try every failed trial again; by default those whose surroundings failed.", "--retry-failed"
     ),
 ]
+FromRuns = Annotated[
+    list[str] | None,
+    option("RUN", "An earlier run whose best configurations are tried first; may be given often.", "--from"),
+]
 
 
 def search(
@@ -46,6 +50,7 @@ def search(
     resume: Resume = False,
     data: DataRoot = None,
     retry_failed: RetryFailed = False,
+    from_runs: FromRuns = None,
 ) -> None:
     """Search hyperparameters; the last line of the output is the best trial.
 
@@ -56,6 +61,8 @@ def search(
     With --time-limit no trial starts that cannot reach its first rung in time; at the end of the time those that run
     end as PRUNED, with what they have trained. Pauses before --resume do not count; several targets share the time.
 
+    With --from the values of earlier trials are there for TPE, too, where rows, folds, metric and epochs are the same.
+
     On a cluster --storage is a folder that every node mounts, or a URL:
 
     foldtune search skin.yaml --address auto              from one of its nodes
@@ -65,7 +72,7 @@ def search(
     """
     from foldtune.search.cli.handlers.search.search import SearchRequest, run_search_command
 
-    _check_retry(retry_failed, resume)
+    _check_resume(resume, retry_failed, from_runs)
     request = SearchRequest(
         config,
         tuple(override or ()),
@@ -78,6 +85,7 @@ def search(
         data,
         retry_failed,
         time_limit,
+        tuple(from_runs or ()),
     )
     run_search_command(request)
 
@@ -99,6 +107,7 @@ def run(
     resume: Resume = False,
     data: DataRoot = None,
     retry_failed: RetryFailed = False,
+    from_runs: FromRuns = None,
 ) -> None:
     """Search, train the best trials on every fold, vote, write submission and report: all in one, and in time.
 
@@ -115,16 +124,28 @@ def run(
     from foldtune.search.cli.handlers.search.chain import RunRequest, run_chain_command
     from foldtune.search.cli.handlers.search.search import SearchRequest
 
-    _check_retry(retry_failed, resume)
+    _check_resume(resume, retry_failed, from_runs)
     search_part = SearchRequest(
-        config, tuple(override or ()), name, storage, trials, address, allow_no_token, resume, data, retry_failed
+        config,
+        tuple(override or ()),
+        name,
+        storage,
+        trials,
+        address,
+        allow_no_token,
+        resume,
+        data,
+        retry_failed,
+        from_runs=tuple(from_runs or ()),
     )
     run_chain_command(RunRequest(search_part, time_limit, deadline, file, dry_run))
 
 
-def _check_retry(retry_failed: bool, resume: bool) -> None:
+def _check_resume(resume: bool, retry_failed: bool, from_runs: list[str] | None) -> None:
     if retry_failed and not resume:
         raise typer.BadParameter("it is for --resume: a new run has no failed trials", param_hint="--retry-failed")
+    if from_runs and resume:
+        raise typer.BadParameter("it is for a new run: what one takes over is stored in it", param_hint="--from")
 
 
 def logs(

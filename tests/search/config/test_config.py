@@ -70,3 +70,21 @@ def test_values_never_change() -> None:
     config = SearchConfig()
     with pytest.raises(ValidationError, match="frozen"):
         config.seed = 1
+
+
+@pytest.mark.parametrize(
+    ("search", "problem"),
+    [
+        ({"brackets": 3}, "must be at most 2: the rungs are at epochs 4 of 12"),
+        ({"brackets": 5, "grace_epochs": 1}, "must be at most 4: the rungs are at epochs 1, 3, 9 of 12"),
+        ({"brackets": 2, "trial_scheduler": "none"}, "must be 1 where trial_scheduler: none stops nothing"),
+    ],
+)
+def test_there_are_no_more_brackets_than_rungs_and_one(search: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        SearchConfig(**search)
+
+
+def test_the_last_bracket_stops_nothing() -> None:
+    assert SearchConfig(brackets=2).brackets == 2
+    assert SearchConfig(brackets=4, grace_epochs=1).brackets == 4

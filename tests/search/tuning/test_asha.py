@@ -95,12 +95,13 @@ def test_stops_exactly_the_trials_that_rays_own_asha_stops(mode: str, seed: int)
     assert min(stopped) >= GRACE
 
 
+@pytest.mark.parametrize("brackets", [1, 3])
 @pytest.mark.parametrize("restart_after", [1, 37, 90, 150])
-def test_a_restarted_driver_decides_as_one_that_ran_on(restart_after: int) -> None:
+def test_a_restarted_driver_decides_as_one_that_ran_on(restart_after: int, brackets: int) -> None:
     """After a restart Ray's trials have new ids, and what was filed comes from the stored epochs."""
     values = curves(40, 7)
-    whole = resumable()
-    schedulers = [resumable()]
+    whole = resumable(brackets=brackets)
+    schedulers = [resumable(brackets=brackets)]
     stored: dict[int, dict[int, float]] = {}
 
     def stops(trial: int, epoch: int) -> bool:
@@ -109,7 +110,7 @@ def test_a_restarted_driver_decides_as_one_that_ran_on(restart_after: int) -> No
         assert answer(schedulers[-1], RayTrial(f"{len(schedulers)}-{trial}"), report) == decision, (trial, epoch)
         stored.setdefault(trial, {})[epoch] = report[METRIC]
         if sum(map(len, stored.values())) == restart_after:
-            schedulers.append(resumable())
+            schedulers.append(resumable(brackets=brackets))
             for known, epochs in stored.items():
                 schedulers[-1].replay(f"{known:04d}", epochs)
                 schedulers[-1].on_trial_add(None, RayTrial(f"2-{known}"))
@@ -117,6 +118,40 @@ def test_a_restarted_driver_decides_as_one_that_ran_on(restart_after: int) -> No
 
     simulate(40, 4, 7, stops)
     assert len(schedulers) == 2
+
+
+def test_each_bracket_decides_as_rays_asha_that_begins_at_its_first_rung() -> None:
+    values, ours = curves(60, 3), resumable(brackets=3, seed=5)
+    rays = [
+        ASHAScheduler("epoch", METRIC, "max", max_t=MAX_EPOCHS, grace_period=grace, reduction_factor=REDUCTION)
+        for grace in (2, 6, 18)
+    ]
+    stopped: list[tuple[int, int]] = []
+
+    def stops(trial: int, epoch: int) -> bool:
+        report, bracket = result(trial, epoch, float(values[trial, epoch - 1])), ours.bracket(f"{trial:04d}")
+        decision = answer(ours, RayTrial(f"ray-{trial}"), report)
+        assert decision == answer(rays[bracket], RayTrial(f"ray-{trial}"), report), (trial, epoch)
+        if decision and epoch < MAX_EPOCHS:
+            stopped.append((bracket, epoch))
+        return decision
+
+    simulate(60, 4, 3, stops)
+    assert set(stopped) == {(0, 2), (0, 6), (0, 18), (1, 6), (1, 18), (2, 18)}
+
+
+def test_brackets_have_hyperbands_shares_by_the_runs_seed_and_the_trials_number() -> None:
+    """n of algorithm 1 with eta 3 and three halvings at most: 27, 12, 6 and 4 configurations."""
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    asha, other = resumable(brackets=4, seed=1), resumable(brackets=4, seed=2)
+    drawn = [asha.bracket(f"{number:04d}") for number in range(4000)]
+    assert drawn == [resumable(brackets=4, seed=1).bracket(f"{number:04d}") for number in range(4000)]
+    assert drawn != [other.bracket(f"{number:04d}") for number in range(4000)]
+    assert (np.random.get_state()[1] == before).all()
+    expected = np.array([4 / (s + 1) * 3.0**s for s in (3, 2, 1, 0)])
+    np.testing.assert_allclose(np.bincount(drawn) / 4000, expected / expected.sum(), atol=0.025)
+    assert {resumable().bracket(f"{number:04d}") for number in range(9)} == {0}
 
 
 def test_replay_returns_whether_the_last_epoch_stops_the_trial() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import optuna
@@ -115,3 +116,32 @@ def test_a_large_study_still_proposes_what_it_learnt() -> None:
         study.sampler = make_sampler(0, index, startup_trials=3)
         proposed.append(study.ask({"lr": lr}).params["lr"])
     assert all(abs(np.log10(found) + 3) < 0.2 for found in proposed), proposed
+
+
+def test_random_draws_do_not_depend_on_the_trials() -> None:
+    drawn = []
+    for trials in (0, 40, 40):
+        study = study_of(trials)
+        study.sampler = make_sampler(0, 5 if len(drawn) < 2 else 6, startup_trials=3, is_random=True)
+        drawn.append(SPACE.suggest(study.ask()))
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_trials_of_earlier_runs_are_modelled_as_if_they_were_the_studys_first() -> None:
+    earlier = study_of(20)
+    known = [trial for trial in earlier.get_trials(deepcopy=False) if trial.state.is_finished()]
+    proposed = []
+    older = [deepcopy(trial) for trial in known]
+    for number, trial in enumerate(older, -len(known)):
+        trial.number = number
+    for trials, given in ((known, ()), ([], older)):
+        study = optuna.create_study(direction="maximize")
+        study.add_trials(trials)
+        proposed.append([])
+        for index in range(3):
+            study.sampler = make_sampler(0, index, startup_trials=5, known=given)
+            trial = study.ask()
+            proposed[-1].append(SPACE.suggest(trial))
+            study.tell(trial, 0.5)
+    assert proposed[0] == proposed[1]
+    assert len(study.get_trials()) == 3, "they are none of its trials"

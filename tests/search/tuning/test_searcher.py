@@ -17,9 +17,10 @@ from foldtune.results.records.ranking import Goal, finalists
 from foldtune.results.records.trials import EpochRow, TrialRecord
 from foldtune.results.runs.store import RunStore
 from foldtune.search.faults.worker_deaths import MAX_RETRIES, Cause, WorkerRetryPolicy
+from foldtune.search.tuning.proposals import Planned, Proposer
 from foldtune.search.tuning.recorder import Recorder, reopen_failed, stored_trial
 from foldtune.search.tuning.sampler import make_sampler
-from foldtune.search.tuning.searcher import Proposer, StudySearcher
+from foldtune.search.tuning.searcher import StudySearcher
 from foldtune.search.tuning.study import ensure_default, open_study, reconcile
 from foldtune.search.workers.surroundings import SURROUNDINGS_KEY
 from foldtune.search.workers.trainable import HALVINGS_KEY, TRIAL_KEY
@@ -57,6 +58,7 @@ class Driver:
                 lambda index: make_sampler(0, index, startup_trials=3),
                 stored=len(self.store.trials()),
                 unfinished=options.pop("interrupted", ()),
+                planned=Planned(options.pop("planned", ()), [record.params for record in self.store.trials()]),
             ),
             self.recorder,
             Goal(METRIC, "max"),
@@ -105,6 +107,21 @@ def test_interrupted_trials_go_on_first_and_count(driver: Callable[..., Driver])
         assert here.searcher.suggest("z") is None
         here.searcher.on_trial_complete(ray_id, {**here.epoch(key, ray_id, 1, 0.5), "finished": True})
     assert here.searcher.suggest("z") == Searcher.FINISHED
+
+
+def test_what_is_planned_comes_once_after_the_default_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    grid = [{"lr": lr, "drop_rate": drop} for lr in (1e-4, SPACE.default()["lr"], 1e-2) for drop in (0.25, 0.1)]
+    assert SPACE.default() in grid
+    for start in (0, 3):
+        here = Driver(tmp_path, slots=9, planned=iter(grid))
+        for number in range(start, start + 3 + start // 3):
+            assert here.searcher.suggest(f"{start}-{number}") == {TRIAL_KEY: f"{number:04d}"}
+            if number == 2:  # the driver dies between a proposal and its trial's folder
+                here.study.enqueue_trial(grid[-1])
+    params = [record.params for record in here.store.trials()]
+    rest = [each for each in grid[:-1] if each != SPACE.default()]
+    assert params[:6] == [SPACE.default(), *rest[:2], grid[-1], *rest[2:]]
+    assert params[6] not in grid, "then the sampler draws"
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,11 @@ from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.driver_file import write_driver
 from foldtune.results.tables.formatting import counted
 from foldtune.search.audit.cheap import shared_notes
+from foldtune.search.checks.grid import limited
 from foldtune.search.checks.pretrained import find_weights, weight_notes
 from foldtune.search.cli.display.live import show_search
 from foldtune.search.cli.display.progress import progress_bar
+from foldtune.search.cli.handlers.search.earlier import Earlier
 from foldtune.search.cli.handlers.search.limits import group_budget, plan_search, search_budget
 from foldtune.search.cli.handlers.search.measure import timed_formats
 from foldtune.search.cli.handlers.search.outcome import note_time_limit, print_result
@@ -94,9 +96,12 @@ def search_here(config: Path, request: SearchRequest, resume_command: str, chain
             _search(partial(_resume, given, request), ray, True, resume_command, chain)
         else:
             checked = check_raw(file.raw, file.folder)
+            earlier = Earlier(request.from_runs, checked.config.storage)
+            earlier.check({None: checked.config})
             if chain is not None:
                 chain.check([checked])
-            _search(partial(_start, checked, ray), ray, False, resume_command, chain)
+            start = partial(_start, checked, ray, partial(earlier.take_over, None))
+            _search(start, ray, False, resume_command, chain)
 
 
 def _search_targets(
@@ -112,14 +117,19 @@ def _search_targets(
     All of them are checked before the first one trains, their images too.
     """
     checked = None if request.resume else check_targets(file)
+    names: Sequence[str] = ()
     if checked is not None:
+        earlier = Earlier(request.from_runs, next(iter(checked.targets.values())).config.storage)
+        earlier.check({target: each.config for target, each in checked.targets.items()})
+        names = earlier.addresses
         if chain is not None:
             chain.check(list(checked.targets.values()))
         _open_all_images(checked.targets)
         for each in checked.targets.values():
             find_weights(each.space)
     failed = []
-    with _reopened(file) if checked is None else starting_group(checked) as group:
+    with _reopened(file) if checked is None else starting_group(checked, names) as group:
+        earlier = Earlier(group.earlier, group.root.parent)
         fresh = dict(checked.targets) if checked is not None else _check_resumed(file, group, request)
         budget = None if chain else group_budget(group, whole.raw)
         for place, target in enumerate(group.runs):
@@ -127,7 +137,7 @@ def _search_targets(
             if resumed:
                 prepare = partial(_resume, file.config(target)[0], request)
             else:
-                prepare = partial(_start, fresh[target], ray)
+                prepare = partial(_start, fresh[target], ray, partial(earlier.take_over, target))
             output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
             part = budget and budget.part(1 / (len(group.runs) - place), file.config(target)[0].search.time_limit)
             try:
@@ -241,7 +251,9 @@ def _search(
         print_result(run, resume_command if end.interrupted else None, end.stop_reason)
 
 
-def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, Labelled]:
+def _start(
+    checked: Checked, ray: RaySession, take_over: Callable[[Run, Labelled], None], stack: ExitStack
+) -> tuple[Run, Labelled]:
     if ray.joins:  # before anything is decoded or written: a folder of this machine alone would be the wrong one
         ray.connect(checked.config.resources, "joining the cluster …")
         require_ready_nodes(checked.config, checked.table.paths)
@@ -253,7 +265,7 @@ def _start(checked: Checked, ray: RaySession, stack: ExitStack) -> tuple[Run, La
     store_weights(found, store.pretrained)
     write_measured(store.root, Measured(formats))
     with progress_bar("decoding images") as progress:
-        run, labelled = start_run(checked, store, decoder_processes(), progress)
+        run, labelled = start_run(checked, store, decoder_processes(), progress, take_over)
     kept = set(labelled.table.ids)
     if left_out := [name for name in checked.table.ids if name not in kept]:
         shown = ", ".join(left_out[:MAX_NAMED_IMAGES]) + (", …" if len(left_out) > MAX_NAMED_IMAGES else "")
@@ -279,6 +291,8 @@ def _resume(given: RunConfig, request: SearchRequest, stack: ExitStack) -> tuple
         why = "that failed" if request.retry_failed else "whose surroundings failed"
         note(f"{counted(len(again), 'trial')} {why}: tried again ({', '.join(again[:MAX_NAMED_TRIALS])})")
     run = extend(run, given, request.further_trials)  # only now, since the data that it names are proved to be the same
+    if request.further_trials and (text := limited(run.config.search, run.space)[1]):
+        note(text)
     _note_left_out(labelled)
     measured = read_measured(run.store.root) or Measured()
     for text in (*weight_notes(weights or ()), *format_notes(measured.formats)):

@@ -36,6 +36,7 @@ class SearchRequest:
     data: Path | None = None
     retry_failed: bool = False
     time_limit: str | None = None
+    from_runs: tuple[str, ...] = ()
 
     @property
     def flags(self) -> dict[str, Any]:
@@ -121,5 +122,6 @@ def remote_search(request: SearchRequest) -> RemoteCommand:
         resume=request.resume,
         further_trials=request.further_trials,
         retry_failed=request.retry_failed,
+        from_runs=request.from_runs,
     )
     return RemoteCommand(sent, package.config, package.run, package.storage, request.resume_command(), package.files)
