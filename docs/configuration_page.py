@@ -79,6 +79,10 @@ The number type and the memory layout of the forward pass (`amp`, `channels_last
 will run. Another than the default (float32 on a CPU, bf16 or fp16 on a GPU, channels last) is taken where it is a tenth
 faster; `search` prints which. All trials, folds and sessions of the run train in it (`measured.json`); the folder
 `measured` of the machine's cache keeps the timings. To repeat seeded figures on another machine, fix both.
+
+`search.max_params_m` and `search.max_latency_ms` leave larger and slower models out of `model_name`: parameters as the
+task's network has them, latency as the fastest of five passes of one prepared image on the machine that validates, with
+the threads of a trial, on a GPU where trials have one.
 """
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foldtune.errors import Problem, SpaceError
+from foldtune.spaces.domains import Choice
 from foldtune.spaces.entries import Entry, Parameter
 from foldtune.spaces.parser import parse_entries
 from foldtune.spaces.presets import merge_presets
@@ -159,6 +160,18 @@ class Space:
                     seen.add(key)
                     yield parameter.name, case
 
+    def without(self, name: str, values: Collection[Scalar]) -> Space:
+        """Return the space whose choice of a flat name lacks some values; the first that is left may become default.
+
+        Raises:
+            ValueError: none is left.
+
+        >>> space = Space.parse({"model_name": {"choice": ["resnet10t", "resnet18", "test_vit"]}})
+        >>> space.without("model_name", {"resnet10t"}).default()
+        {'model_name': 'resnet18'}
+        """
+        return Space(tuple(_without(entry, values) if entry.name == name else entry for entry in self.entries))
+
     def describe(self) -> tuple[ParameterRow, ...]:
         """Return the rows of a table, constants included, in the order of the space."""
         return tuple(
@@ -207,6 +220,16 @@ def value_at(config: Mapping[str, Any], keys: Sequence[str], absent: Any = None)
         elif key != "name":
             return absent
     return value["name"] if isinstance(value, Mapping) and set(value) == {"name"} else value
+
+
+def _without(entry: Entry, values: Collection[Scalar]) -> Entry:
+    if not isinstance(entry, Parameter) or not isinstance(entry.domain, Choice):
+        return entry
+    left = tuple(value for value in entry.domain.values if value not in values)
+    if not left:
+        raise ValueError(f"{entry.name}: no value is left")
+    default = entry.domain.default if entry.domain.default in left else left[0]
+    return replace(entry, domain=replace(entry.domain, values=left, default=default))
 
 
 def _put(config: dict[str, Any], location: tuple[str, ...], value: object) -> None:

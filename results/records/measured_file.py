@@ -41,10 +41,31 @@ class ModelFormats:
 
 
 @dataclass(frozen=True)
+class ModelFigures:
+    """Size and speed of a model, as a run's limits compare them.
+
+    Attributes:
+        params_m: parameters in millions.
+        latency_ms: milliseconds of one image, None where no limit needs them.
+        device: name of the GPU, or of the CPU, and the number of its threads.
+    """
+
+    model: str
+    params_m: float
+    latency_ms: float | None = None
+    device: str = ""
+
+
+@dataclass(frozen=True)
 class Measured:
-    """The record; one file a run."""
+    """The record; one file a run.
+
+    Attributes:
+        figures: size and speed of each model of the space, those beyond a limit too; none without limits.
+    """
 
     formats: tuple[ModelFormats, ...] = ()
+    figures: tuple[ModelFigures, ...] = ()
 
 
 def write_measured(root: StorePath, measured: Measured) -> None:
@@ -58,7 +79,8 @@ def read_measured(root: StorePath) -> Measured | None:
     if stored is None:
         return None
     try:
-        return Measured(tuple(map(_formats, stored["formats"])))
+        figures = tuple(ModelFigures(**each) for each in stored["figures"])
+        return Measured(tuple(map(_formats, stored["formats"])), figures)
     except (KeyError, TypeError, ValueError) as error:
         raise RunCorrupt(f"{root / NAME} is no record of what was measured: {error}") from None
 

@@ -18,7 +18,8 @@ def model_table(frame: pd.DataFrame, goal: Goal, *, width: int | None = None) ->
     """Return one row per model: its best trial's metric, size, training time and speed, and its inference time.
 
     Columns of ``frame``: model_name, <metric>, <metric>_tuned, params_m, fit_time_s, images_per_s, trials, trial_id,
-    status and, optionally, inference_ms. A trial that was stopped early is pruned, which a line below explains.
+    status, pareto and, optionally, inference_ms. A line below explains that a trial was stopped early, and names the
+    models of the Pareto front.
     """
     columns = [
         Column("model", tuple(Text(str(name)) for name in frame["model_name"]), 0, right=False),
@@ -38,6 +39,9 @@ def model_table(frame: pd.DataFrame, goal: Goal, *, width: int | None = None) ->
         ),
     ]
     notes = [PRUNED] if "PRUNED" in set(frame["status"]) else []
+    cost = "ms/image" if "inference_ms" in frame else "params M"
+    front = ", ".join(str(name) for name in frame.loc[frame["pareto"], "model_name"])
+    notes.append(f"Pareto front of {goal.metric} and {cost}: {front}")
     return titled("the best trial of each model", fitted_table(columns, width, "models.csv", notes))
 
 

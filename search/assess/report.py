@@ -19,6 +19,7 @@ from foldtune.results.storage.paths import StorePath
 from foldtune.search.assess.held_out import held_out_predictions
 from foldtune.search.assess.stored_estimate import check_estimate, check_lengths
 from foldtune.search.runs.run import Run
+from foldtune.trainers.arrays.types import Mode
 from foldtune.trainers.settings import TrialSettings
 from foldtune.trainers.tasks.parsing import parse_settings
 
@@ -97,7 +98,8 @@ def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> 
 
     Columns: model_name, the metric, its tuned value, params_m, fit_time_s (of that trial), images_per_s (in its
     training), inference_ms (an image; see `trainers.inference.trained`), trials (finished ones of the model), trial_id,
-    status (COMPLETE, or PRUNED where it was stopped early).
+    status (COMPLETE, or PRUNED where it was stopped early), pareto (whether no other model is at least as good by the
+    metric and by inference_ms, without a timing params_m, and better by one).
 
     Raises:
         InputError: no trial has finished.
@@ -129,7 +131,15 @@ def model_table(run: Run, *, timing: bool = True, device: str | None = None) -> 
         for name, (settings, record) in best.items()
     ]
     frame = pd.DataFrame(rows).sort_values(metric, ascending=run.goal.mode == "min", kind="stable", ignore_index=True)
+    frame["pareto"] = _front(frame[metric], frame[INFERENCE if timing else "params_m"], run.goal.mode)
     return frame if timing else frame.drop(columns=INFERENCE)
+
+
+def _front(values: pd.Series[Any], costs: pd.Series[Any], mode: Mode) -> list[bool]:
+    """Return whether no other row has a value at least as good at a cost at most as high, and betters one of them."""
+    sign = -1.0 if mode == "max" else 1.0
+    points = np.array([sign * values, costs], dtype=np.float64).T
+    return [not ((points <= point).all(1) & (points < point).any(1)).any() for point in points]
 
 
 def _inference_ms(run: Run, settings: TrialSettings, device: str | None) -> float:

@@ -66,6 +66,12 @@ class SearchConfig(Section):
     time_limit: TimeLimit | None = Field(
         None, description="running time of the search, as 2h, 90m or seconds; pauses before --resume do not count"
     )
+    max_params_m: float | None = Field(
+        None, gt=0, description="millions of parameters; larger models of the space are left out"
+    )
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="milliseconds of one image through a model here; slower ones of the space are left out"
+    )
     study_storage: str | None = Field(None, description="Optuna storage URL; by default a file in the run's folder")
 
     @field_validator("metric")

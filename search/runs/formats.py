@@ -17,6 +17,7 @@ from foldtune.search.runs.validation import Checked
 from foldtune.trainers.fitting.fit_types import FoldData, TrainSpec
 from foldtune.trainers.fitting.formats import Format, fastest, time_formats
 from foldtune.trainers.fitting.timing import LoadedImages
+from foldtune.trainers.inference.trained import NoiseImages
 from foldtune.trainers.loading.crops import output_size
 from foldtune.trainers.optim.precision import computed
 from foldtune.trainers.runtime import choose_device, device_name, omp_threads
@@ -125,9 +126,9 @@ def _timed(work: FormatWork, config: Mapping[str, Any]) -> ModelFormats:
 
     def measure() -> dict[str, float]:
         count = min(settings.batch_size, len(work.targets))
-        noise = np.random.default_rng(0).integers(0, 256, (count, *work.size, 3), dtype=np.uint8)
+        noise = LoadedImages.of(NoiseImages((count, *work.size, 3)))
         rows, ids = np.arange(count), np.arange(count).astype(np.str_)
-        data = FoldData(LoadedImages(noise), work.targets[:count], ids, rows, rows[:1])
+        data = FoldData(noise, work.targets[:count], ids, rows, rows[:1])
         spec = TrainSpec(settings, work.task, data, work.metric, 1, 0)
         return {str(each): speed for each, speed in time_formats(spec, formats, named).items()}
 

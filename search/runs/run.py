@@ -17,12 +17,14 @@ from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError, RunCorrupt
 from foldtune.paths import is_inside, leads_out
 from foldtune.results.records.identity import RunIdentity, write_identity
+from foldtune.results.records.measured_file import read_measured
 from foldtune.results.records.ranking import Goal
 from foldtune.results.runs.digests_file import write_digests
 from foldtune.results.runs.names import possible_roots
 from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import names_in, read_json
 from foldtune.results.storage.paths import StorePath, as_path
+from foldtune.search.checks.limits import is_limited, within_limits
 from foldtune.search.config.data_section import DATA_PATHS, DataConfig
 from foldtune.search.config.loading import check
 from foldtune.search.config.schema import RunConfig
@@ -62,8 +64,10 @@ class Run:
 
     @property
     def space(self) -> Space:
-        """The run's search space."""
-        return Space.parse(self.config.space)
+        """The run's search space, within its limits by what was measured at its start."""
+        space, search = Space.parse(self.config.space), self.config.search
+        measured = read_measured(self.store.root) if is_limited(search) else None
+        return space if measured is None else within_limits(space, search, measured.figures)
 
 
 def open_run(run: str, storage: StorePath | str, data: Path | None = None) -> Run:

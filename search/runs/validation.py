@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import DataError, InputError, SettingsError, SpaceError
+from foldtune.results.records.measured_file import ModelFigures
 from foldtune.results.records.ranking import Goal
 from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.grid import with_grid
+from foldtune.search.checks.limits import is_limited, limit_space
 from foldtune.search.checks.own_metrics import add_metrics, cost_note, find_goal, read_metric, try_metric
 from foldtune.search.checks.positive import positive_notes
 from foldtune.search.checks.pretrained import check_files
@@ -59,6 +61,7 @@ class Checked:
 
     Attributes:
         notes: what was taken for granted or is doubtful, a line each, for the user.
+        figures: size and speed of each model named, where they are limited; `space` has those within.
     """
 
     config: RunConfig
@@ -69,6 +72,7 @@ class Checked:
     folds: npt.NDArray[np.int64]
     test: Table | None
     notes: tuple[str, ...] = ()
+    figures: tuple[ModelFigures, ...] = ()
 
 
 def check_file(path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Checked:
@@ -138,7 +142,13 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
         checks.run([], lambda: check_with_presets(written, config.task, check))
     folds = test = None
     notes = list(shorter)
-    if space is not None and (gridded := checks.run(["search", "space"], partial(with_grid, config, space))):
+    searched: Space | None = space
+    figures: tuple[ModelFigures, ...] = ()
+    if space is not None and task is not None and not checks.problems and is_limited(config.search):
+        limited = checks.run([], partial(limit_space, space, task, config))
+        searched, figures, lines = limited or (None, (), ())
+        notes += lines
+    if searched is not None and (gridded := checks.run(["search", "space"], partial(with_grid, config, searched))):
         config, lines = gridded
         notes += lines
     if read is not None:
@@ -157,8 +167,9 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
             checks.run(goal_keys, partial(try_metric, task, table.targets, folds, goal.metric))
         needs = ["data.test", "data.test_images", *ROWS]
         test = checks.run(needs, lambda: read_unlabelled(config.data, task) if config.data.test else None)
-        if space is not None and folds is not None and table.targets is not None:
-            trained = partial(check_trainable, space, task, table.targets, folds, config.data.size, draws=_draws(space))
+        if searched is not None and folds is not None and table.targets is not None:
+            drawn = _draws(searched)
+            trained = partial(check_trainable, searched, task, table.targets, folds, config.data.size, draws=drawn)
             notes += checks.run(["data.image_size"], trained) or ()
     needs = ["data.sample_submission", "data.test", "data.encoding"]
     sample = checks.run(needs, lambda: checked_sample(config.data, test))
@@ -166,11 +177,11 @@ def check_run(config: RunConfig, form: FormError | None = None, target: str | No
     if read is not None and goal is not None and config.data.test is not None:
         columns = partial(submission_notes, config.data, read[0], goal.metric, sample, target)
         notes += checks.run(["data.sample_submission", "data.target"], columns) or ()
-    if checks.problems or space is None or goal is None or folds is None or read is None:
+    if checks.problems or searched is None or goal is None or folds is None or read is None:
         raise InputError(checks.problems)
     if test is not None:
         notes += [*test.notes, *_overlap_notes(read[1], test)]
-    return Checked(config, space, goal, *read, folds, test, tuple(dict.fromkeys(notes)))
+    return Checked(config, searched, goal, *read, folds, test, tuple(dict.fromkeys(notes)), figures)
 
 
 def _overlap_notes(table: Table, test: Table) -> tuple[str, ...]:

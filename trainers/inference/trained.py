@@ -101,7 +101,7 @@ def trained_embeddings(
     return np.asarray(predict_logits(features, source, np.arange(len(source)), options, progress), dtype=np.float32)
 
 
-_PASSES, _BATCH = 5, 32
+_PASSES = 5
 
 
 def inference_time_ms(
@@ -110,6 +110,7 @@ def inference_time_ms(
     image_size: tuple[int, int],
     *,
     device: str | None = None,
+    batch: int = 32,
 ) -> float:
     """Return the milliseconds an image from prepared pixels to logits, with the settings' crop and views.
 
@@ -119,21 +120,22 @@ def inference_time_ms(
     Args:
         image_size: (height, width) of the prepared images.
         device: as `trainers.runtime.choose_device` takes it.
+        batch: images at a time, >= 1.
     """
-    source = _Noise((_BATCH, *image_size, 3))
+    source = NoiseImages((batch, *image_size, 3))
     model = create_model(task, replace(settings, pretrained=False), image_size)
-    options = replace(InferenceOptions.of_settings(task, settings), batch_size=_BATCH, device=device, quantize=None)
+    options = replace(InferenceOptions.of_settings(task, settings), batch_size=batch, device=device, quantize=None)
     times = []
-    with closing(Predictor(source, np.arange(_BATCH), options)) as predictor:
+    with closing(Predictor(source, np.arange(batch), options)) as predictor:
         for _ in range(1 + _PASSES):
             start = perf_counter()
             predictor(model)  # waits for a GPU: its outputs come back as NumPy arrays
             times.append(perf_counter() - start)
-    return 1000 * min(times[1:]) / _BATCH
+    return 1000 * min(times[1:]) / batch
 
 
 @dataclass(frozen=True)
-class _Noise:
+class NoiseImages:
     """Random images (N, H, W, 3)."""
 
     shape: tuple[int, int, int, int]

@@ -114,8 +114,9 @@ def report(
 
     models.csv holds the best trial of each model: metric, parameters in millions, training time, images a second in
     training, milliseconds an image in prediction (measured here on batches of 32, without decoding), and whether
-    that trial was complete or pruned (stopped early). Of an ensemble, on its cross-fitted predictions:
-    per_class.csv and per_class.json (precision, recall, F1, rows) and, where each image has one label,
+    that trial was complete or pruned (stopped early). `pareto` marks the models that no other one equals by the metric
+    and by that time (with --no-timing the parameters) and betters by one of them. Of an ensemble, on its cross-fitted
+    predictions: per_class.csv and per_class.json (precision, recall, F1, rows) and, where each image has one label,
     confusion.csv.
 
     Of several targets each has a folder of its own in it.

@@ -102,7 +102,9 @@ def test_each_model_has_the_row_of_its_best_trial(project: Any, foldtune: Comman
         "trials": 2,
         "trial_id": "0003",
         "status": "COMPLETE",
+        "pareto": True,
     }
+    assert not told["models"][1]["pareto"], "less by the metric, with more parameters"
     assert told["confusion"] is told["per_class"] is told["estimate"] is None
     assert [path.name for path in Path("out").iterdir()] == ["models.csv"]
     code, _, err = foldtune("report", "tiny", "-o", "out", "--no-timing")
@@ -118,8 +120,9 @@ def test_a_model_whose_best_trial_was_stopped_early_is_marked(project: Any, fold
         "test_resnet": "PRUNED",
         "resnet10t": "COMPLETE",
     }
-    (row,) = [line for line in out.splitlines() if "test_resnet" in line]
+    row, front = [line for line in out.splitlines() if "test_resnet" in line]
     assert "pruned" in row
+    assert front.strip() == "Pareto front of macro_f1 and params M: test_resnet"
     assert "pruned: stopped before its last epoch" in out
 
 
@@ -131,6 +134,7 @@ def test_inference_is_timed_and_counts_the_views(
     code, out, err = foldtune("report", "tiny", "-o", "out", "--device", "cpu")
     assert code == 0
     assert "ms/image" in out
+    assert "Pareto front of macro_f1 and ms/image: test_resnet" in out
     assert "foldtune ensemble tiny makes one" in err
     assert (pd.read_csv("out/models.csv")["inference_ms"] > 0).all()
     task = get_task("multiclass").from_frame(pd.DataFrame({"label": ["a", "b"]}), "label")

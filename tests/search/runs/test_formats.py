@@ -67,7 +67,7 @@ def test_a_run_of_before_keeps_the_meaning_of_an_absent_key(tmp_path: Path) -> N
 def test_the_record_is_read_back_equal_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
     write_measured(tmp_path, Measured(TIMED))
     assert read_measured(tmp_path) == Measured(TIMED)
-    (tmp_path / "measured.json").write_text('{"formats": [{"model": 3}]}')
+    (tmp_path / "measured.json").write_text('{"formats": [{"model": 3}], "figures": []}')
     with pytest.raises(RunCorrupt, match="no record of what was measured"):
         read_measured(tmp_path)
 

@@ -263,7 +263,7 @@ def _start(
     store = stack.enter_context(new_store(checked.config))
     formats = timed_formats(checked, ray)
     store_weights(found, store.pretrained)
-    write_measured(store.root, Measured(formats))
+    write_measured(store.root, Measured(formats, checked.figures))
     with progress_bar("decoding images") as progress:
         run, labelled = start_run(checked, store, decoder_processes(), progress, take_over)
     kept = set(labelled.table.ids)
