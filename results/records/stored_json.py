@@ -26,7 +26,7 @@ from pydantic import (
 from foldtune.errors import RunCorrupt
 from foldtune.results.storage.paths import StorePath
 
-MAX_MEMBERS, MAX_FOLDS, MAX_CLASSES, MAX_SIDE = 1_000, 1_000, 100_000, 4_096
+MAX_MEMBERS, MAX_FOLDS, MAX_SEEDS, MAX_CLASSES, MAX_SIDE = 1_000, 1_000, 100, 100_000, 4_096
 MAY_BE_EMPTY = ("min_votes", "member_postprocess")
 """Keys that are always written, as null or [] where a vote has no use for them."""
 MAX_SHOWN = 3
@@ -123,6 +123,7 @@ class StoredMember(StoredPreprocessing):
     oof: Number | None = None
     fold_values: list[Number | None] | None = None
     fold_offsets: list[Offset] | None = None
+    seed_offsets: list[list[Offset]] | None = None
     params: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
 
@@ -163,6 +164,9 @@ class StoredEnsembleJson(StoredPreprocessing):
     interval: list[Number | None] | None = None
     gain: Number | None = None
     gain_interval: list[Number | None] | None = None
+    seeds: Annotated[int, Field(strict=True, ge=1, le=MAX_SEEDS)] | None = None
+    seed_values: list[Number | None] | None = None
+    refit: Literal["all"] | None = None
 
     @field_validator("postprocess", "member_postprocess", "references", "stacker")
     @classmethod
@@ -194,6 +198,10 @@ class StoredEnsembleJson(StoredPreprocessing):
         for place, member in enumerate(members):
             if self.folds is not None and member.fold_offsets is not None:
                 _require_length(f"members.{place}.fold_offsets", member.fold_offsets, self.folds, "folds")
+            further = member.seed_offsets or []
+            _require_length(f"members.{place}.seed_offsets", further, (self.seeds or 1) - 1, "further seeds")
+            for offsets in further:
+                _require_length(f"members.{place}.seed_offsets", offsets, self.folds or 0, "folds")
         return self
 
 

@@ -31,9 +31,37 @@ from foldtune.results.storage.files import (
 from foldtune.results.storage.paths import StorePath
 from foldtune.results.storage.retry import storage_errors
 
+ALL_ROWS = -2
+"""In the place of a fold's number: a member's model that is trained on all rows."""
+ModelKey = tuple[int, int]
+"""Fold, or ALL_ROWS, and seed of one of a member's models; 0 is the run's own seed."""
+
+
+def model_name(fold: int, seed: int = 0) -> str:
+    """Return the name of a member's model in its folders.
+
+    >>> model_name(2), model_name(2, seed=1), model_name(ALL_ROWS)
+    ('fold_2', 'fold_2_seed_1', 'fold_all')
+    """
+    name = "fold_all" if fold == ALL_ROWS else f"fold_{fold}"
+    return f"{name}_seed_{seed}" if seed else name
+
+
+def stored_models(description: Mapping[str, Any]) -> list[ModelKey]:
+    """Return all models of each member of an ensemble.json: its fold models of all seeds, then that of all rows."""
+    seeds = range(int(description.get("seeds") or 1))
+    folds = [(fold, seed) for seed in seeds for fold in range(int(description["folds"]))]
+    return [*folds, (ALL_ROWS, 0)] if description.get("refit") else folds
+
+
+def predicting_models(description: Mapping[str, Any]) -> list[ModelKey]:
+    """Return the models of each member that predict new images: that of all rows alone where there is one."""
+    models = stored_models(description)
+    return models[-1:] if description.get("refit") else models
+
 
 class FoldDir(FitDir):
-    """Training of one member on one fold: ``members/ID/fold_K``, with a completion marker written last."""
+    """Training of one model of a member: ``members/ID/fold_K``, with a completion marker written last."""
 
     def __init__(self, root: StorePath) -> None:
         super().__init__(root)
@@ -173,13 +201,13 @@ class EnsembleDir:
         """Return the path of a file of this folder. Raises RunCorrupt where a link leads out of it."""
         return join_stored(self.root, path.name) if isinstance(self.root, Path) else path
 
-    def weights_path(self, member: str, fold: int) -> StorePath:
-        """Path of one fold model's weights; ``member`` is TRIAL or RUN/TRIAL. Raises RunCorrupt where it leads out."""
-        return self._path("weights", member, f"fold_{fold}.safetensors")
+    def weights_path(self, member: str, fold: int, seed: int = 0) -> StorePath:
+        """Path of one model's weights; ``member`` is TRIAL or RUN/TRIAL. Raises RunCorrupt where it leads out."""
+        return self._path("weights", member, f"{model_name(fold, seed)}.safetensors")
 
-    def member(self, member: str, fold: int) -> FoldDir:
-        """Return the progress folder of one fold of a member, TRIAL or RUN/TRIAL. Raises RunCorrupt as above."""
-        return FoldDir(self._path("members", member, f"fold_{fold}"))
+    def member(self, member: str, fold: int, seed: int = 0) -> FoldDir:
+        """Return the progress folder of one model of a member, TRIAL or RUN/TRIAL. Raises RunCorrupt as above."""
+        return FoldDir(self._path("members", member, model_name(fold, seed)))
 
     def _path(self, room: str, member: str, file: str) -> StorePath:
         """Return a path inside of the ensemble's folder, whatever a stored member is called or linked to."""

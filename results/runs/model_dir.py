@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from foldtune.errors import ModelForeign, ModelNotFound, ResultsError, RunCorrupt
 from foldtune.results.records.identity import check_format, written_by
-from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.ensemble_dir import EnsembleDir, ModelKey
 from foldtune.results.storage.files import read_json, write_json
 from foldtune.results.storage.lock import held_file
 from foldtune.results.storage.paths import StorePath
@@ -100,7 +100,7 @@ class ModelDir:
         self,
         description: Mapping[str, Any],
         oof: Mapping[str, npt.NDArray[Any]],
-        weights: Mapping[tuple[str, int], StorePath],
+        weights: Mapping[tuple[str, ModelKey], StorePath],
         promotion: Mapping[str, Any],
         verify: Callable[[], None] = lambda: None,
     ) -> Path | None:
@@ -109,7 +109,7 @@ class ModelDir:
         Only for a holder of the lock.
 
         Args:
-            weights: weights file by (member, fold).
+            weights: weights file by member and model.
             promotion: record of this exchange, content of promotion.json.
             verify: called when all is copied, before the exchange; what it raises leaves the current model in use.
 
@@ -126,8 +126,8 @@ class ModelDir:
                 # This file first: it identifies the leftovers of a killed process as foldtune's.
                 replaced = None if backup is None else backup.name
                 write_json(place / PROMOTION_FILE, {**promotion, **written_by(), "replaced": replaced})
-                for (member, fold), path in weights.items():
-                    _copy(path, stage.weights_path(member, fold))
+                for (member, model), path in weights.items():
+                    _copy(path, stage.weights_path(member, *model))
                 stage.write_oof(oof)
                 stage.write(description)
                 verify()

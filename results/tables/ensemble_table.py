@@ -27,9 +27,9 @@ def ensemble_table(ensemble: Mapping[str, Any], *, width: int | None = None) -> 
 
     Keys: metric, mode, voting, folds, members [{trial_id, run, weight, oof, fold_values, params, status}], estimate
     {metric: value}; optional: score_metrics [those of scores], asked (the configured voting), compared
-    {voting: value}, tta, dropped [{id, value, leader, difference {value, low, high}}], interval [low, high],
-    best_single {trial_id, value}, gain, gain_interval [low, high], fixed_postprocess {name: value}, per_class
-    [{label, precision, recall, f1, support}].
+    {voting: value}, seed_values [value], refit, tta, dropped [{id, value, leader, difference {value, low, high}}],
+    interval [low, high], best_single {trial_id, value}, gain, gain_interval [low, high], fixed_postprocess
+    {name: value}, per_class [{label, precision, recall, f1, support}].
     """
     direction: Mode = ensemble["mode"]
     parts: list[Group | Table | Text] = [_members(ensemble, direction, width)]
@@ -86,6 +86,13 @@ def _estimate(ensemble: Mapping[str, Any], direction: Mode) -> Text:
         low, high = ensemble["interval"]
         text.append(f"  [{metric_text(low)}, {metric_text(high)}]")
     text.append("  cross-fitted" + (", 95% bootstrap" if ensemble.get("interval") else ""), style="dim")
+    if alone := [_value(each) for each in ensemble.get("seed_values") or ()]:
+        text.append(f"\n {len(alone)} seeds, each alone: {_spread(alone)}, {metric_text(min(alone))} to ")
+        text.append(f"{metric_text(max(alone))}; the interval is of the rows, and has no part of this spread")
+    if ensemble.get("refit"):
+        epochs = ", ".join(str(member.get("refit_epochs", DASH)) for member in ensemble["members"])
+        text.append(f"\n models of all rows predict (to epoch {epochs}): no row is held out of them, and ")
+        text.append("every figure is of the fold models")
     if single := ensemble.get("best_single"):
         text.append(f"\n best single trial {single['trial_id']}: {metric_text(single['value'])}")
     gain = ensemble.get("gain")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from foldtune.errors import FoldtuneError, InputError, ResultsError, RunBusy, RunCorrupt
 from foldtune.results.records.stored_json import require
-from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.ensemble_dir import EnsembleDir, ModelKey, stored_models
 from foldtune.results.runs.model_dir import ModelDir
 from foldtune.results.storage.backend import FileState
 from foldtune.results.storage.files import file_state
@@ -28,7 +28,7 @@ class JudgedEnsemble:
     """The content of an ensemble's files, and the versions of those that are copied later.
 
     Attributes:
-        weights: file of each fold model, by (member, fold).
+        weights: file of each model, by member and model.
         states: version of each of these files when they were read.
     """
 
@@ -36,7 +36,7 @@ class JudgedEnsemble:
     name: str
     description: Mapping[str, Any]
     oof: Mapping[str, npt.NDArray[Any]]
-    weights: Mapping[tuple[str, int], StorePath]
+    weights: Mapping[tuple[str, ModelKey], StorePath]
     states: Mapping[StorePath, FileState | None]
 
     @classmethod
@@ -79,11 +79,10 @@ class JudgedEnsemble:
             )
 
 
-def _weights(ensemble: EnsembleDir, description: Mapping[str, Any]) -> dict[tuple[str, int], StorePath]:
+def _weights(ensemble: EnsembleDir, description: Mapping[str, Any]) -> dict[tuple[str, ModelKey], StorePath]:
     names = [str(member.get("id") or member["trial_id"]) for member in description["members"]]
-    return {
-        (name, fold): ensemble.weights_path(name, fold) for name in names for fold in range(int(description["folds"]))
-    }
+    models = stored_models(description)
+    return {(name, model): ensemble.weights_path(name, *model) for name in names for model in models}
 
 
 _KEPT = ("ids", "folds", "targets", "scores", "predictions", "groups")

@@ -16,6 +16,7 @@ from foldtune.cluster.resources import TrialResources
 from foldtune.durations import MAX_S, seconds_of
 from foldtune.errors import RunNameInvalid, StorageInvalid
 from foldtune.redaction import has_raw_password
+from foldtune.results.records.stored_json import MAX_SEEDS
 from foldtune.results.runs.names import check_name
 from foldtune.results.storage.paths import as_path
 from foldtune.search.config.data_section import DataConfig
@@ -198,6 +199,10 @@ class EnsembleConfig(Section):
     min_votes: int | None = Field(None, ge=1, description="of hard voting; the most votes by default")
     race: bool = Field(True, description="clearly weak configurations drop out after two folds")
     tta: str | None = Field(None, description="views of every image; each configuration's own by default")
+    seeds: int = Field(1, ge=1, le=MAX_SEEDS, description="fold models of so many seeds, whose scores are averaged")
+    refit: Literal["all"] | None = Field(
+        None, description="all: one model a configuration on all rows, without a held-out figure, predicts"
+    )
     time_limit: TimeLimit | None = Field(
         None, description="time of the folds and the vote; views, finalists, folds and epochs give way"
     )

@@ -99,7 +99,7 @@ class Labelled:
     notes: tuple[str, ...] = ()
 
     def fold(self, fold: int, source: ImageSource) -> FoldData:
-        """Training and validation rows of one fold."""
+        """Training and validation rows of one fold; those of fold 0, seen too, where a number below -1 trains all."""
         rows = np.arange(len(self.table))
         if self.table.targets is None:
             raise ValueError("a labelled table has targets")
@@ -108,7 +108,7 @@ class Labelled:
             targets=self.table.targets,
             ids=self.table.ids,
             train_rows=rows[self.folds != fold],
-            valid_rows=rows[self.folds == fold],
+            valid_rows=rows[self.folds == (fold if fold >= 0 else 0)],
             groups=self.table.groups,
             digest=self.digest,
             cases=self.table.cases,

@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from foldtune.errors import TimeTooShort
+from foldtune.results.runs.ensemble_dir import ALL_ROWS
 from foldtune.results.tables.formatting import duration_text
 from foldtune.search.config.schema import EnsembleConfig
-from foldtune.search.ensemble.build import Terms
+from foldtune.search.ensemble.fold_training import Terms
 from foldtune.search.ensemble.plan import RACE_FOLDS, Candidate
 from foldtune.search.ensemble.sources import Source
 from foldtune.search.planning.fold_plan import FoldCosts, FoldPlan, cut_lines, fitted, forecast_s, smallest
 from foldtune.search.planning.reserve import FoldNeeds
 from foldtune.search.planning.timings import Timings
 from foldtune.search.runs.run import Run
-from foldtune.search.workers.fold_model import FoldJob, FoldModelStatus, status
+from foldtune.search.workers.fold_job import FoldJob, FoldModelStatus
+from foldtune.search.workers.fold_model import status
 from foldtune.trainers.loading.tta import TTA
 
 
@@ -82,7 +84,7 @@ def fit_into(
     places = {each.id: place for place, each in enumerate(chosen)}
 
     def job_s(job: FoldJob) -> float:
-        return costs.model_s(planned, places[job.member], job.fold)
+        return costs.model_s(planned, places[job.member], job.fold if job.seed == 0 else ALL_ROWS)  # which is not ready
 
     cuts = tuple(cut_lines(wanted, planned))
     terms = Terms(planned.epochs if planned.epochs < wanted.epochs else None, cuts, partial=True)

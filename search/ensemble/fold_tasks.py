@@ -15,7 +15,8 @@ from foldtune.cluster.resources import TrialResources
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.paths import as_path
 from foldtune.search.planning.fold_time import FoldTime
-from foldtune.search.workers.fold_model import FoldJob, FoldModelStatus, FoldOutcome, FoldWork, ensure_trained, status
+from foldtune.search.workers.fold_job import FoldJob, FoldModelStatus, FoldOutcome, FoldWork
+from foldtune.search.workers.fold_model import ensure_trained, status
 from foldtune.search.workers.training import short_reason, whole_reason
 
 POLL_S = 0.5
@@ -129,7 +130,8 @@ def train_folds(
                 limit.time.note(limit.forecast_s(job), outcome.seconds)
             yield outcome
         except ray.exceptions.RayError as error:
-            yield FoldOutcome(job.member, job.fold, None, error=f"its worker died: {short_reason(error)}")
+            reason = f"its worker died: {short_reason(error)}"
+            yield FoldOutcome(job.member, job.fold, None, error=reason, seed=job.seed)
 
 
 def _fold_task(work: FoldWork, job: FoldJob) -> FoldOutcome:
@@ -138,5 +140,5 @@ def _fold_task(work: FoldWork, job: FoldJob) -> FoldOutcome:
         return replace(ensure_trained(work, job), seconds=time.monotonic() - begun_s)
     except Exception as error:
         with suppress(OSError):
-            EnsembleDir(as_path(work.home)).member(job.member, job.fold).write_error(whole_reason(error))
-        return FoldOutcome(job.member, job.fold, None, error=short_reason(error))
+            EnsembleDir(as_path(work.home)).member(job.member, job.fold, job.seed).write_error(whole_reason(error))
+        return FoldOutcome(job.member, job.fold, None, error=short_reason(error), seed=job.seed)

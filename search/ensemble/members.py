@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from foldtune.errors import WorkError
 from foldtune.results.records.trials import Scores
-from foldtune.results.runs.ensemble_dir import EnsembleDir, FoldDir
+from foldtune.results.runs.ensemble_dir import ALL_ROWS, EnsembleDir, FoldDir
 from foldtune.search.ensemble.plan import Candidate
 from foldtune.search.ensemble.sources import Source
 from foldtune.search.runs.postprocessing import own_postprocess
@@ -33,10 +34,21 @@ class StoredMember:
     Args:
         source: the candidate's run with its rows.
         tta: test-time augmentation of the scores, None for the configuration's own.
+        seeds: number of seeds, whose models' scores are averaged.
+        refit: whether the model of all rows predicts, in the place of the fold models.
     """
 
-    def __init__(self, home: EnsembleDir, candidate: Candidate, source: Source, tta: str | None) -> None:
+    def __init__(
+        self,
+        home: EnsembleDir,
+        candidate: Candidate,
+        source: Source,
+        tta: str | None,
+        seeds: int = 1,
+        refit: bool = False,
+    ) -> None:
         self.candidate = candidate
+        self.seeds, self._refit = seeds, refit
         self.source = source
         self._home = home
         self._asked = tta
@@ -60,13 +72,18 @@ class StoredMember:
         return reduction_of(postprocess)
 
     def oof_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
-        """Scores (N, ...) of the rows or cases `ids` (N,), each by the model of its fold, of the first so many folds.
+        """Scores (N, ...) of the rows or cases `ids` (N,), each by the models of its fold, of the first so many folds.
 
         Raises:
             WorkError: a fold's scores are gone.
         """
-        stored = [self.fold_scores(fold) for fold in range(folds)]
-        offsets = self.fold_offsets(folds)
+        of_seeds = [self.seed_scores(ids, folds, seed) for seed in range(self.seeds)]
+        return of_seeds[0] if self.seeds == 1 else mean_scores(of_seeds)
+
+    def seed_scores(self, ids: npt.NDArray[np.str_], folds: int, seed: int) -> Array:
+        """Return the scores as of `oof_scores`, by the models of one seed alone. Raises WorkError."""
+        stored = [self.fold_scores(fold, seed) for fold in range(folds)]
+        offsets = self.fold_offsets(folds, seed)
         task = self.candidate.run.task
         scores = [task.scores(_moved(each.logits, offset)) for each, offset in zip(stored, offsets, strict=True)]
         names = [each.ids for each in stored]
@@ -77,28 +94,38 @@ class StoredMember:
                 scores[place] = cases.reduce(scores[place], self.case_reduce, exclusive=task.exclusive_classes)
         return arranged(concatenate(scores), np.concatenate(names), ids)
 
-    def fold_offsets(self, folds: int) -> list[Array]:
+    def fold_offsets(self, folds: int, seed: int = 0) -> list[Array]:
         """Return the offset of each fold model's logits that aligns their biases, 0 for none. Raises WorkError."""
-        offsets = self.candidate.run.task.fold_offsets(self.fold_scores(fold).logits for fold in range(folds))
+        logits = (self.fold_scores(fold, seed).logits for fold in range(folds))
+        offsets = self.candidate.run.task.fold_offsets(logits)
         return [NOTHING] * folds if offsets is None else [offset.astype(np.float32) for offset in offsets]
 
-    def fold_scores(self, fold: int) -> Scores:
+    def fold_scores(self, fold: int, seed: int = 0) -> Scores:
         """Return the scores of one fold's model on its validation rows. Raises WorkError."""
-        directory = self._directory(fold)
+        directory = self._directory(fold, seed)
         stored = directory.read_scores()
         if stored is None:
             raise WorkError(f"{directory.scores_path} is gone; run the command again")
         return stored
 
-    def test_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
-        """Mean scores (T, ...) of the rows or cases to submit `ids` (T,) over its fold models; raises WorkError."""
-        offsets = self.fold_offsets(folds)
-        of_folds = [self.fold_test_scores(fold, ids, offset) for fold, offset in enumerate(offsets)]
-        return mean_scores(of_folds)
+    def best_epoch(self, folds: int) -> int:
+        """Return the median of the epochs that its fold models kept: where the model of all rows ends."""
+        return round(median(self.fold_scores(fold).epoch for fold in range(folds)))
 
-    def fold_test_scores(self, fold: int, ids: npt.NDArray[np.str_], offset: Array = NOTHING) -> Array:
-        """Scores (T, ...) of one fold's model, whose logits `offset` is added to; raises WorkError."""
-        test, directory = self.source.test, self._directory(fold)
+    def test_scores(self, ids: npt.NDArray[np.str_], folds: int) -> Array:
+        """Mean scores (T, ...) of the rows or cases to submit `ids` (T,) over the models that predict; WorkError."""
+        if self._refit:
+            return mean_scores([self.fold_test_scores(ALL_ROWS, ids)])
+        of_models = [
+            self.fold_test_scores(fold, ids, offset, seed)
+            for seed in range(self.seeds)
+            for fold, offset in enumerate(self.fold_offsets(folds, seed))
+        ]
+        return mean_scores(of_models)
+
+    def fold_test_scores(self, fold: int, ids: npt.NDArray[np.str_], offset: Array = NOTHING, seed: int = 0) -> Array:
+        """Scores (T, ...) of one model, whose logits `offset` is added to; raises WorkError."""
+        test, directory = self.source.test, self._directory(fold, seed)
         assert isinstance(test, Unlabelled)
         logits = test.stored_logits(directory)
         if logits is None:
@@ -110,8 +137,9 @@ class StoredMember:
             scores, names = cases.reduce(scores, self.case_reduce, exclusive=task.exclusive_classes), cases.names
         return completed(scores, names, ids)
 
-    def _directory(self, fold: int) -> FoldDir:
-        return self._home.member(self.candidate.id, fold).with_tta(views_of(self._asked, self.settings))
+    def _directory(self, fold: int, seed: int = 0) -> FoldDir:
+        own = self._home.member(self.candidate.id, fold, seed)
+        return own.with_tta(views_of(self._asked, self.settings))
 
 
 def _moved(logits: Array, offset: Array) -> Array:

@@ -73,6 +73,7 @@ def describe(
                 "oof": oof,
                 "fold_values": list(member.fold_values),
                 "fold_offsets": [offset.tolist() for offset in each.fold_offsets(plan.folds)],
+                **_further(each, plan),
                 **_images(each.candidate.run),
                 "tta": each.tta,
                 **({"case_reduce": each.case_reduce} if home.config.data.case_column else {}),
@@ -96,6 +97,14 @@ def describe(
         "gain_interval": [judged.gain.low, judged.gain.high],
         "per_class": home.task.per_class(judged.predictions, targets),
     }
+
+
+def _further(member: StoredMember, plan: EnsembleConfig) -> dict[str, Any]:
+    """What predictions by further seeds, or by the model of all rows, need."""
+    seeds = range(1, member.seeds)
+    offsets = [[offset.tolist() for offset in member.fold_offsets(plan.folds, seed)] for seed in seeds]
+    refit = {} if plan.refit is None else {"refit_epochs": member.best_epoch(plan.folds)}
+    return ({"seed_offsets": offsets} if offsets else {}) | refit
 
 
 def _cases(run: Run) -> dict[str, Any]:

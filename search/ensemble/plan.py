@@ -9,6 +9,7 @@ from typing import Any
 
 from foldtune.errors import InputError, RunCorrupt
 from foldtune.results.records.ranking import finalists
+from foldtune.results.records.stored_json import MAX_SEEDS
 from foldtune.results.records.trials import TrialRecord
 from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.runs.run import Run
@@ -17,6 +18,8 @@ from foldtune.search.voting.combiner import check_voting
 from foldtune.trainers.loading.tta import TTA
 from foldtune.wording import unknown
 
+REFITS = ("all",)
+"""Rows of which each configuration may have one more model."""
 RACE_FOLDS = 2
 """Folds that every finalist trains before weak ones drop out."""
 
@@ -32,6 +35,8 @@ class EnsembleOptions:
     tta: str | None = None
     race: bool | None = None
     time_limit: float | None = None
+    seeds: int | None = None
+    refit: str | None = None
 
 
 def plan_ensemble(run: Run, asked: EnsembleOptions) -> EnsembleConfig:
@@ -77,6 +82,10 @@ def _problems(plan: EnsembleConfig, frozen: int) -> list[str]:
         problems.append(f"--top {plan.top}: give at least 1 configuration")
     if plan.tta is not None and plan.tta not in TTA:
         problems.append(f"--tta: {unknown('views', plan.tta, TTA)}")
+    if plan.refit not in (None, *REFITS):
+        problems.append(f"--refit: {unknown('rows', plan.refit, REFITS)}")
+    if not 1 <= plan.seeds <= MAX_SEEDS:
+        problems.append(f"--seeds {plan.seeds}: give 1 to {MAX_SEEDS}")
     return problems
 
 

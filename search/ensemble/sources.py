@@ -16,7 +16,7 @@ from foldtune.search.data.pixel_notes import pixel_notes
 from foldtune.search.runs.digests import check_test_rows
 from foldtune.search.runs.run import Run, reopen_labelled
 from foldtune.search.voting.evaluation import differing
-from foldtune.search.workers.fold_model import FoldWork
+from foldtune.search.workers.fold_job import FoldWork
 from foldtune.search.workers.training import TrialWork
 from foldtune.search.workers.unlabelled import Unlabelled
 from foldtune.trainers.postprocess.case_scores import Cases

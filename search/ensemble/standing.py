@@ -12,12 +12,14 @@ from foldtune.errors import FoldtuneError
 from foldtune.results.records.ranking import finalists
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.runs.store import RunStore
-from foldtune.search.ensemble.build import Ensemble, Terms, build_ensemble
+from foldtune.search.ensemble.build import Ensemble, build_ensemble
+from foldtune.search.ensemble.fold_training import Terms
 from foldtune.search.ensemble.plan import choose_finalists
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.ensemble.sources import open_source
 from foldtune.search.runs.run import Run
-from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, ensure_trained
+from foldtune.search.workers.fold_job import FoldJob, FoldOutcome, FoldWork
+from foldtune.search.workers.fold_model import ensure_trained
 
 MAX_SHARE = 0.05
 """Part of the time since the start that goes into these submissions, from the second one on."""
@@ -42,7 +44,16 @@ def submit_best_trial(run: Run) -> Ensemble:
     """
     source = open_source(run, 1, None)
     plan = run.config.ensemble.model_copy(
-        update={"top": 1, "folds": 1, "voting": "soft", "min_votes": None, "race": False, "tta": None}
+        update={
+            "top": 1,
+            "folds": 1,
+            "voting": "soft",
+            "min_votes": None,
+            "race": False,
+            "tta": None,
+            "seeds": 1,
+            "refit": None,
+        }
     )
     chosen = choose_finalists([run], plan)
     return build_ensemble([source], plan, chosen, _predict_here, _Unwatched(), Terms(as_searched=True))

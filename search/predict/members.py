@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import DataError, RunCorrupt, WorkError
-from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.ensemble_dir import ALL_ROWS, EnsembleDir, predicting_models
 from foldtune.results.storage.files import read_locally
 from foldtune.search.predict.description import check_weights
 from foldtune.search.voting.combiner import EnsembleCombiner
@@ -120,8 +120,8 @@ class StoredMembers:
 
     @property
     def models(self) -> int:
-        """Number of fold models that predict."""
-        return len(self.voters) * int(self.description["folds"])
+        """Number of models that predict."""
+        return len(self.voters) * len(predicting_models(self.description))
 
     @property
     def preprocessings(self) -> tuple[ImagePreprocessing, ...]:
@@ -142,9 +142,9 @@ class StoredMembers:
 
     def check_weights(self) -> None:
         """Raise RunCorrupt where weights of a voter are damaged or those of another network."""
-        folds = range(int(self.description["folds"]))
+        models = predicting_models(self.description)
         for name in self.voters:
-            check_weights([self.directory.weights_path(name, fold) for fold in folds])
+            check_weights([self.directory.weights_path(name, *model) for model in models])
 
     def scores(
         self,
@@ -154,7 +154,7 @@ class StoredMembers:
         options: PredictOptions,
         progress: SubtaskProgress,
     ) -> npt.NDArray[Any]:
-        """Return mean scores (N, ...) of a member's fold models on the images of the mask `keep`."""
+        """Return mean scores (N, ...) of a member's models on the images of the mask `keep`."""
         settings = parse_settings(member["config"], self.task)
         inference = replace(
             InferenceOptions.of_settings(self.task, settings),
@@ -162,10 +162,9 @@ class StoredMembers:
             device=options.device,
             tta=member.get("tta") or settings.tta,
         )
-        folds = int(self.description["folds"])
-        fold_scores = []
-        for fold, offset in enumerate(member.get("fold_offsets", [0.0] * folds)):
-            weights = self.directory.weights_path(member_id(member), fold)
+        model_scores = []
+        for model in predicting_models(self.description):
+            weights = self.directory.weights_path(member_id(member), *model)
             with read_locally(weights) as local:
                 if local is None:
                     raise RunCorrupt(f"cannot read weights {weights}: the file is gone")
@@ -178,9 +177,16 @@ class StoredMembers:
                     inference,
                     progress.subtask(),
                 )
-            added = np.asarray(offset, dtype=logits.dtype)
-            fold_scores.append(self.task.scores(logits + added if added.any() else logits))
-        return mean_scores(fold_scores)
+            added = np.asarray(_offset(member, *model), dtype=logits.dtype)
+            model_scores.append(self.task.scores(logits + added if added.any() else logits))
+        return mean_scores(model_scores)
+
+
+def _offset(member: Mapping[str, Any], fold: int, seed: int) -> Any:
+    """Return the offset of a model's logits that aligns it with those of the other folds, 0 for none."""
+    if fold == ALL_ROWS or "fold_offsets" not in member:
+        return 0.0
+    return (member["seed_offsets"][seed - 1] if seed else member["fold_offsets"])[fold]
 
 
 def member_id(member: Mapping[str, Any]) -> str:

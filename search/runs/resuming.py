@@ -29,6 +29,8 @@ RESUMABLE = (
     "ensemble.min_votes",
     "ensemble.race",
     "ensemble.tta",
+    "ensemble.seeds",
+    "ensemble.refit",
     "ensemble.time_limit",
     "data.columns",
 )

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
@@ -19,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from foldtune.errors import RunCorrupt, TrialFailed, WorkError
-from foldtune.results.runs.ensemble_dir import EnsembleDir
+from foldtune.results.runs.ensemble_dir import ALL_ROWS, EnsembleDir
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import FitDir
 from foldtune.results.storage.files import copy_whole, is_file, read_locally, remove_file, save_file
 from foldtune.results.storage.paths import StorePath, address, as_path
 from foldtune.search.data.dataset import open_once
-from foldtune.search.workers.training import TrialWork, agrees, has_labels, is_made_of, settings_digest, train_fold
-from foldtune.search.workers.unlabelled import Unlabelled
+from foldtune.search.workers.fold_job import FoldJob, FoldModelStatus, FoldOutcome, FoldWork
+from foldtune.search.workers.training import agrees, has_labels, is_made_of, settings_digest, train_all, train_fold
 from foldtune.trainers.fitting.evaluator import Evaluator
 from foldtune.trainers.images.cache import ImageSource
 from foldtune.trainers.inference.predictor import InferenceOptions
@@ -42,73 +41,6 @@ PREDICT_BATCH = 256
 
 
 @dataclass(frozen=True)
-class FoldWork:
-    """What all folds of one run's members share.
-
-    Attributes:
-        trial: rows and settings of the run's trainings.
-        test: rows to submit, None where there are none.
-        home: address of the ensemble's folder, which need not be the run's own.
-        tta: test-time views of every model, None for each configuration's own.
-        epochs: length of the schedule of models that are trained, None for the run's own.
-        as_searched: whether a trial that was stopped stands for its fold with the model that it has.
-    """
-
-    trial: TrialWork
-    test: Unlabelled | None
-    home: str
-    tta: str | None = None
-    epochs: int | None = None
-    as_searched: bool = False
-
-
-@dataclass(frozen=True)
-class FoldJob:
-    """One fold's model of one member.
-
-    Attributes:
-        member: id of the member in the ensemble.
-        run: name of the run whose trial it is.
-        fold: number of the fold, from 0.
-        model: whether the model itself is wanted; a race needs its validation scores alone.
-        test: whether its test scores are wanted.
-    """
-
-    member: str
-    run: str
-    trial_id: str
-    fold: int
-    model: bool = True
-    test: bool = True
-
-
-@dataclass(frozen=True)
-class FoldOutcome:
-    """A finished fold model, or the reason of its failure.
-
-    Attributes:
-        value: the run's metric on the fold's validation rows, None where it failed.
-        reused: whether the model is the search's own.
-        seconds: that it took in its worker, without the worker's start.
-    """
-
-    member: str
-    fold: int
-    value: float | None
-    reused: bool = False
-    error: str | None = None
-    seconds: float = field(default=0.0, compare=False)
-
-
-class FoldModelStatus(Enum):
-    """What `ensure_trained` has yet to do for a fold model."""
-
-    TO_TRAIN = "to train"
-    TO_REUSE = "to reuse"
-    TO_PREDICT = "to predict"
-
-
-@dataclass(frozen=True)
 class _Reusable:
     """A finished model of the same fold elsewhere: its scores, its weights, and the marker of a copy of it."""
 
@@ -121,9 +53,10 @@ class _Reusable:
 
 
 class _FoldModel:
-    """Paths of one fold model and what exists of it.
+    """Paths of one model and what exists of it.
 
     Attributes:
+        held_out: whether there are rows that it is not trained on, whose scores are stored.
         directory: scores under the configuration's own views, and the marker.
         views_directory: scores under the views of `FoldWork.tta`; the same folder where these are its own.
         result: content of the marker, None where the model has to be made.
@@ -138,16 +71,22 @@ class _FoldModel:
             raise TrialFailed(f"trial {job.trial_id} has no configuration on disk")
         self._record = record
         self.settings = parse_settings(record.config, work.trial.labelled.task)
-        self.weights, self.directory = home.weights_path(job.member, job.fold), home.member(job.member, job.fold)
+        self.held_out = job.fold != ALL_ROWS
+        self.weights = home.weights_path(job.member, job.fold, job.seed)
+        self.directory = home.member(job.member, job.fold, job.seed)
         self.views_directory = self.directory.with_tta(views_of(work.tta, self.settings))
         self.test = work.test if job.test else None
-        self._made_of = settings_digest(work.trial, record.config)
-        self._trial = work.trial
+        self._trial = replace(work.trial, seed=work.trial.seed + job.seed)
+        self._made_of = self._digest()
         self.result = self._stored_result()
         if self.result is None and work.epochs is not None and not any(each.exists() for each in self.find_reusable()):
-            self._trial = replace(work.trial, epochs=work.epochs)
-            self._made_of = settings_digest(self._trial, record.config)
+            self._trial = replace(self._trial, epochs=work.epochs)
+            self._made_of = self._digest()
             self.result = self._stored_result()
+
+    def _digest(self) -> str:
+        digest = settings_digest(self._trial, self._record.config)
+        return digest if self.held_out else f"{digest}, {self._job.epochs} epochs"
 
     def _stored_result(self) -> dict[str, Any] | None:
         """Content of the marker of a whole model; of a damaged one a line is logged, and it is made again."""
@@ -162,7 +101,7 @@ class _FoldModel:
         result = self.directory.result()
         if result is None or not self._is_made_of(result):
             return None
-        if not is_file(self.directory.scores_path):
+        if self.held_out and not is_file(self.directory.scores_path):
             return None
         self.directory.read_scores()  # raises where they are damaged
         if is_file(self.weights):
@@ -179,7 +118,8 @@ class _FoldModel:
     @property
     def has_predictions(self) -> bool:
         """All wanted scores are stored."""
-        return is_file(self.views_directory.scores_path) and self.has_test_predictions
+        scored = not self.held_out or is_file(self.views_directory.scores_path)
+        return scored and self.has_test_predictions
 
     @property
     def has_test_predictions(self) -> bool:
@@ -197,21 +137,25 @@ class _FoldModel:
         return result
 
     def _train(self) -> dict[str, Any]:
-        value = train_fold(self._trial, self.settings, self._job.fold, self.directory, self.weights)
-        return {"value": value, "reused": False}
+        job, files = self._job, (self.directory, self.weights)
+        if job.epochs is not None:
+            train_all(self._trial, self.settings, job.epochs, *files)
+            return {"value": None, "reused": False, "epochs": job.epochs}
+        return {"value": train_fold(self._trial, self.settings, job.fold, *files), "reused": False}
 
     def find_reusable(self) -> Iterator[_Reusable]:
         """Give the search's own model of this fold, then that of the run's own ensemble."""
         trial_id, fold, metric = self._record.trial_id, self._job.fold, self._work.trial.metric
         # A stopped trial's model has not seen the end of its lr schedule; its other folds will.
-        if fold == self._work.trial.fold and (self._record.status == "COMPLETE" or self._work.as_searched):
+        own = fold == self._work.trial.fold and self._job.seed == 0
+        if own and (self._record.status == "COMPLETE" or self._work.as_searched):
             trial = self._store.trial(trial_id)
             if is_made_of(trial.made_of(), self._work.trial, self._record.config):
                 yield _Reusable(trial, trial.weights_path, {"value": self._record.value(metric), "reused": True})
-        other = self._store.ensemble.member(trial_id, fold)
+        other = self._store.ensemble.member(trial_id, fold, self._job.seed)
         result = None if address(other.root) == address(self.directory.root) else other.result()
         if result is not None and self._is_made_of(result):
-            weights = self._store.ensemble.weights_path(trial_id, fold)
+            weights = self._store.ensemble.weights_path(trial_id, fold, self._job.seed)
             yield _Reusable(other, weights, {"value": result["value"], "reused": result["reused"]})
 
     def _reuse(self, model: _Reusable) -> bool:
@@ -268,9 +212,9 @@ def ensure_trained(work: FoldWork, job: FoldJob) -> FoldOutcome:
 def _outcome(work: FoldWork, job: FoldJob, model: _FoldModel, result: Mapping[str, Any]) -> FoldOutcome:
     """The value under the wanted views; the scores under these are stored where they are missing."""
     value = result["value"]
-    if model.views_directory is not model.directory:
+    if model.held_out and model.views_directory is not model.directory:
         value = _value_under_views(work, job.fold, model)
-    return FoldOutcome(job.member, job.fold, value, reused=bool(result["reused"]))
+    return FoldOutcome(job.member, job.fold, value, reused=bool(result["reused"]), seed=job.seed)
 
 
 def views_of(tta: str | None, settings: TrialSettings) -> str | None:

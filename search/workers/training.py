@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from foldtune.errors import CheckpointError, FoldtuneError, MemoryExhausted, ProcessLost, TrialFailed
 from foldtune.redaction import redacted, without_colours
 from foldtune.results.records.trials import EpochRow, Scores
-from foldtune.results.runs.ensemble_dir import FoldDir
+from foldtune.results.runs.ensemble_dir import ALL_ROWS, FoldDir
 from foldtune.results.runs.store import RunStore
 from foldtune.results.runs.trial_dir import FitDir, TrialDir
 from foldtune.results.storage.files import json_text, read_locally, save_file
@@ -187,8 +187,18 @@ ATTEMPTS = 4
 """Attempts at a fold whose training loses a process."""
 
 
-def train_fold(work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath) -> float:
+def train_fold(
+    work: TrialWork,
+    settings: TrialSettings,
+    fold: int,
+    directory: FoldDir,
+    weights: StorePath,
+    until: int | None = None,
+) -> float:
     """Train one fold's model, from its checkpoint where there is one; gives the metric of the epoch that is kept.
+
+    Args:
+        until: epoch that ends the training and is kept, with no scores; None keeps the best epoch.
 
     Raises:
         TrialFailed: the training cannot work; other errors of the trainer pass through.
@@ -196,7 +206,7 @@ def train_fold(work: TrialWork, settings: TrialSettings, fold: int, directory: F
     halvings = lost = 0
     while True:
         try:
-            return _trained(work, settings, fold, directory, weights, halvings)
+            return _trained(work, settings, fold, directory, weights, halvings, until)
         except MemoryExhausted:  # from the last checkpoint, in smaller parts
             halvings += 1
         except ProcessLost:  # from the last checkpoint again
@@ -205,22 +215,38 @@ def train_fold(work: TrialWork, settings: TrialSettings, fold: int, directory: F
                 raise
 
 
+def train_all(work: TrialWork, settings: TrialSettings, epochs: int, directory: FoldDir, weights: StorePath) -> None:
+    """Train the model of all rows, until an epoch whose weights are kept: no row is held out to choose another by.
+
+    Raises:
+        TrialFailed: as `train_fold`.
+    """
+    train_fold(work, replace(settings, patience=0), ALL_ROWS, directory, weights, epochs)
+
+
 def _trained(
-    work: TrialWork, settings: TrialSettings, fold: int, directory: FoldDir, weights: StorePath, halvings: int
+    work: TrialWork,
+    settings: TrialSettings,
+    fold: int,
+    directory: FoldDir,
+    weights: StorePath,
+    halvings: int,
+    until: int | None,
 ) -> float:
     with (
         worker_pool(work) or nullcontext() as pool,
         closing(resumed_fit(work, settings, fold, directory.checkpoint_path, pool, halvings)) as fit,
     ):
-        while not fit.done:
+        while not fit.done and fit.epoch != until:
             fit.step()
             if not fit.done:
                 save_file(directory.checkpoint_path, fit.save)
         best = fit.best
         if best is None:
             raise TrialFailed("no epoch was run")
-        save_file(weights, partial(save_weights, fit.best_weights()))
-        store_scores(directory, fit, best.epoch)
+        save_file(weights, partial(save_weights, fit.best_weights() if until is None else fit.weights()))
+        if until is None:
+            store_scores(directory, fit, best.epoch)
         return best.value
 
 

@@ -319,6 +319,8 @@ def test_unreadable_images_to_submit_are_set_apart(
         ({"voting": "hard", "min_votes": 4}, "--min-votes 4: each of 3 configurations"),
         ({"voting": "soft", "min_votes": 2}, "--min-votes: only a hard vote"),
         ({"tta": "flip"}, "--tta: unknown views 'flip'; did you mean '"),
+        ({"refit": "folds"}, "--refit: unknown rows 'folds'; valid: all"),
+        ({"seeds": 101}, "--seeds 101: give 1 to 100"),
         ({"folds": 2, "race": True}, "--race: with --folds 2 there is nothing to save"),
     ],
 )

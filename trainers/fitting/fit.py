@@ -90,6 +90,10 @@ class Fit:
         self._require_best()
         return dict(self._best_weights)
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return the last epoch's state dict, on the CPU: the average of weights where ``ema_decay`` is on."""
+        return _copy_to_cpu(self._between_epochs().eval_model)
+
     def halve_micro_batch(self) -> None:
         """Compute a batch in smaller parts from now on; the batch and its gradient stay the same."""
         self._between_epochs().micro.halve()

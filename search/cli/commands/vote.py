@@ -133,6 +133,24 @@ def ensemble(
             "--race/--no-race",
         ),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        option(
+            "N",
+            "Train each fold's models by N seeds and average their scores; what is trained is taken over. The spread "
+            "over the seeds is shown.",
+            min=1,
+        ),
+    ] = None,
+    refit: Annotated[
+        str | None,
+        option(
+            "all",
+            "Train one model a configuration on all rows, too, to the median epoch of its fold models. It predicts, "
+            "in the submission and in `foldtune predict`; the estimate is of the fold models, as no row is held out "
+            "of it.",
+        ),
+    ] = None,
     time_limit: TimeLimit = None,
     file: Annotated[Path | None, to_file("The submission; RUN/ensemble/submission.csv by default.")] = None,
     format: ReportFormat = TableOrJson.table,
@@ -148,15 +166,17 @@ def ensemble(
     shown is cross-fitted: no row is evaluated by a fit that used it.
 
     With --time-limit, what does not fit by the forecast gives way, each cut a line: views, finalists down to 3, folds
-    down to 3, finalists and folds down to 2, then one configuration, then epochs down to a third.
+    down to 3, finalists and folds down to 2, then one configuration, then epochs down to a third. Further seeds, and
+    models of all rows, train in what is left.
 
     foldtune ensemble skin --top 5 --folds 5 --voting soft -o submission.csv
     foldtune ensemble skin skin_convnext --top 8 --voting auto --tta hflip
     foldtune ensemble skin --top 5 --voting hard --min-votes 3 --no-race
+    foldtune ensemble skin --seeds 3 --refit all
     """
     from foldtune.search.cli.handlers.vote.ensemble import EnsembleOptions, EnsembleRequest, make_ensemble
 
-    options = EnsembleOptions(top, folds, voting, min_votes, tta, race, seconds(time_limit))
+    options = EnsembleOptions(top, folds, voting, min_votes, tta, race, seconds(time_limit), seeds, refit)
     make_ensemble(EnsembleRequest(tuple(runs), storage, options, file, address, data), format)
 
 

@@ -15,13 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from foldtune.results.records.trials import TrialRecord
+from foldtune.results.runs.ensemble_dir import model_name
 from foldtune.results.tables.formatting import duration_text
 from foldtune.results.tables.leaderboard_table import STATUS_STYLES
 from foldtune.search.cli.terminal import note
-from foldtune.search.ensemble.build import Watcher
+from foldtune.search.ensemble.fold_training import Watcher
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.tuning.monitor import Observer, SearchState
-from foldtune.search.workers.fold_model import FoldOutcome
+from foldtune.search.workers.fold_job import FoldOutcome
 
 
 def headline(state: SearchState) -> Text:
@@ -157,18 +158,24 @@ def live(console: Console, view: RenderableType) -> Iterator[None]:
 
 
 class FoldTable:
-    """Members in rows, folds in columns: waiting, dropped, or the value of the finished fold model."""
+    """Members in rows, folds in columns: waiting, dropped, or the value of the first seed's finished fold model.
 
-    def __init__(self, members: Sequence[str], folds: int, expected_s: float | None = None) -> None:
+    Args:
+        members, folds, expected_s, models: as for `show_folds`.
+    """
+
+    def __init__(
+        self, members: Sequence[str], folds: int, expected_s: float | None = None, models: int | None = None
+    ) -> None:
         self._members = list(members)
-        self._folds, self._expected_s = folds, expected_s
-        self._outcomes: dict[tuple[str, int], FoldOutcome] = {}
+        self._folds, self._expected_s, self._models = folds, expected_s, models or folds
+        self._outcomes: dict[tuple[str, int, int], FoldOutcome] = {}
         self._dropped: dict[str, Dropped] = {}
         self._started_s = time.monotonic()
 
     def on_outcome(self, outcome: FoldOutcome) -> None:
         """Add a fold model that is ready or failed."""
-        self._outcomes[outcome.member, outcome.fold] = outcome
+        self._outcomes[outcome.member, outcome.fold, outcome.seed] = outcome
 
     def on_dropped(self, dropped: Sequence[Dropped]) -> None:
         """Add members that are dropped from the race."""
@@ -176,7 +183,7 @@ class FoldTable:
 
     def has(self, outcome: FoldOutcome) -> bool:
         """Return whether the table holds that fold model."""
-        return (outcome.member, outcome.fold) in self._outcomes
+        return (outcome.member, outcome.fold, outcome.seed) in self._outcomes
 
     @property
     def ready(self) -> int:
@@ -186,8 +193,8 @@ class FoldTable:
     @property
     def total(self) -> int:
         """Number of fold models in all; of dropped members those of the race alone."""
-        raced = sum(member in self._dropped for member, _ in self._outcomes)
-        return (len(self._members) - len(self._dropped)) * self._folds + raced
+        raced = sum(member in self._dropped for member, *_ in self._outcomes)
+        return (len(self._members) - len(self._dropped)) * self._models + raced
 
     def __rich__(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -212,7 +219,7 @@ class FoldTable:
         return lines
 
     def _cell(self, member: str, fold: int) -> Text:
-        outcome = self._outcomes.get((member, fold))
+        outcome = self._outcomes.get((member, fold, 0))
         if outcome is None:
             return Text("out" if member in self._dropped else "…", style="dim")
         if outcome.value is None:
@@ -247,20 +254,27 @@ class FoldLines:
 
 def fold_line(outcome: FoldOutcome, ready: int, total: int) -> str:
     """Return a fold model that is ready or failed in one line."""
-    result = outcome.error or f"{outcome.value:.4f}" + (" (the search's own model)" if outcome.reused else "")
-    return f"[{ready}/{total}] trial {outcome.member} fold {outcome.fold}: {result}"
+    value = "trained, no row held out" if outcome.value is None else f"{outcome.value:.4f}"
+    result = outcome.error or value + (" (the search's own model)" if outcome.reused else "")
+    name = model_name(outcome.fold, outcome.seed).replace("_", " ")
+    return f"[{ready}/{total}] trial {outcome.member} {name}: {result}"
 
 
 @contextmanager
 def show_folds(
-    console: Console, members: Sequence[str], folds: int, expected_s: float | None = None
+    console: Console,
+    members: Sequence[str],
+    folds: int,
+    expected_s: float | None = None,
+    models: int | None = None,
 ) -> Iterator[Watcher]:
     """Yield a watcher of fold models: a live table in a terminal, one line a fold model elsewhere.
 
     Args:
         expected_s: forecast of the seconds of all of it, None where there is none.
+        models: models a member, `folds` by default.
     """
-    table = FoldTable(members, folds, expected_s)
+    table = FoldTable(members, folds, expected_s, models)
     if not console.is_terminal:
         yield FoldLines(console, table)
         return

@@ -112,6 +112,14 @@ def test_a_member_that_the_search_had_stopped_is_marked(lines: Lines) -> None:
     ]
 
 
+def test_seeds_and_models_of_all_rows_are_named_beside_the_interval(lines: Lines) -> None:
+    members = [{**member, "refit_epochs": 3} for member in ENSEMBLE["members"]]
+    shown = {**ENSEMBLE, "members": members, "seed_values": [0.8, 0.82, 0.81], "refit": "all"}
+    text = " ".join("\n".join(lines(ensemble_table(shown, width=200), 200)).split())
+    assert "3 seeds, each alone: 0.8100 ± 0.010, 0.8000 to 0.8200; the interval is of the rows" in text
+    assert "models of all rows predict (to epoch 3, 3): no row is held out of them" in text
+
+
 def test_a_lower_error_is_better(lines: Lines) -> None:
     error = {"metric": "mae", "mode": "min", "estimate": {"mae": 0.5}, "gain": -0.1}
     text = "\n".join(lines(ensemble_table({**ENSEMBLE, **error, "compared": {"soft": 0.5, "hard": 0.6}}), 100))

@@ -10,7 +10,7 @@ from foldtune.search.cli.display.live import FoldTable, fold_line, show_folds
 from foldtune.search.cli.terminal import note
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.voting.bootstrap import Interval
-from foldtune.search.workers.fold_model import FoldOutcome
+from foldtune.search.workers.fold_job import FoldOutcome
 
 READY = FoldOutcome("0004", 0, 0.9123, reused=True)
 TRAINED = FoldOutcome("0004", 1, 0.9)

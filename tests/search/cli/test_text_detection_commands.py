@@ -33,7 +33,8 @@ from foldtune.search.runs.validation import check_run
 from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Member, estimate
 from foldtune.search.voting.evaluation import Objective
-from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, ensure_trained
+from foldtune.search.workers.fold_job import FoldJob, FoldOutcome, FoldWork
+from foldtune.search.workers.fold_model import ensure_trained
 from foldtune.search.workers.training import TrialWork, open_fit, store_epoch
 from foldtune.trainers.data.readers import ReadOptions
 from foldtune.trainers.detection.polygons import pad

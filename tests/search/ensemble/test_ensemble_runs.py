@@ -30,9 +30,10 @@ from foldtune.search.cli.handlers.vote.compare import score_run
 from foldtune.search.cli.main import run as foldtune
 from foldtune.search.cli.options import TableOrJson
 from foldtune.search.config.loading import check
-from foldtune.search.ensemble.build import Ensemble, Terms, Train, build_ensemble
+from foldtune.search.ensemble.build import Ensemble, build_ensemble
 from foldtune.search.ensemble.fit_time import fit_into
 from foldtune.search.ensemble.fold_tasks import Missing, ensure_all_trained
+from foldtune.search.ensemble.fold_training import Terms, Train
 from foldtune.search.ensemble.plan import EnsembleOptions, check_runs, choose_finalists, plan_ensemble
 from foldtune.search.ensemble.racing import Dropped
 from foldtune.search.ensemble.sources import check_sources, open_source
@@ -40,14 +41,8 @@ from foldtune.search.ensemble.standing import StandingSubmission
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble, find_images
 from foldtune.search.runs.run import Run, new_store, start_run
 from foldtune.search.runs.validation import check_run
-from foldtune.search.workers.fold_model import (
-    FoldJob,
-    FoldModelStatus,
-    FoldOutcome,
-    FoldWork,
-    ensure_trained,
-    status,
-)
+from foldtune.search.workers.fold_job import FoldJob, FoldModelStatus, FoldOutcome, FoldWork
+from foldtune.search.workers.fold_model import ensure_trained, status
 from foldtune.search.workers.training import TrialWork, made_of, open_fit, store_epoch
 from tests.images import decode
 

@@ -20,7 +20,8 @@ from foldtune.search.runs.run import Run, open_run
 from foldtune.search.voting.bootstrap import Bootstrap
 from foldtune.search.voting.estimate import Estimate, Member, estimate
 from foldtune.search.voting.evaluation import Objective
-from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, ensure_trained
+from foldtune.search.workers.fold_job import FoldJob, FoldOutcome
+from foldtune.search.workers.fold_model import ensure_trained
 from foldtune.trainers.networks.weights import save_weights
 
 SKILLS = {"0000": 2.5, "0001": 0.5, "0003": -1.0}

@@ -18,7 +18,8 @@ from foldtune.search.ensemble.plan import EnsembleOptions, choose_finalists, pla
 from foldtune.search.ensemble.sources import open_source
 from foldtune.search.runs.resuming import check_same
 from foldtune.search.runs.run import Run, open_run
-from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork, status
+from foldtune.search.workers.fold_job import FoldJob, FoldOutcome, FoldWork
+from foldtune.search.workers.fold_model import status
 
 STORED = Path(__file__).resolve().parents[2] / "stored_runs"
 

@@ -15,7 +15,8 @@ from foldtune.results.storage.files import save_file
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.ensemble.fold_tasks import Missing
 from foldtune.search.runs.run import open_run, reopen_labelled
-from foldtune.search.workers.fold_model import FoldJob, FoldModelStatus, FoldOutcome, FoldWork, ensure_trained, status
+from foldtune.search.workers.fold_job import FoldJob, FoldModelStatus, FoldOutcome, FoldWork
+from foldtune.search.workers.fold_model import ensure_trained, status
 from foldtune.search.workers.training import TrialWork
 from foldtune.search.workers.training import made_of as digests
 from foldtune.search.workers.unlabelled import completed

@@ -18,7 +18,8 @@ from foldtune.results.storage.files import remove_tree
 from foldtune.search.data.dataset import Labelled
 from foldtune.search.runs.run import open_run, reopen_labelled
 from foldtune.search.workers import training
-from foldtune.search.workers.fold_model import FoldJob, FoldWork, ensure_trained
+from foldtune.search.workers.fold_job import FoldJob, FoldWork
+from foldtune.search.workers.fold_model import ensure_trained
 from foldtune.search.workers.training import TrialWork, store_epoch
 from foldtune.trainers.files import write_whole
 from foldtune.trainers.fitting.fit_types import EpochReport

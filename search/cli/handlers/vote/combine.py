@@ -29,7 +29,7 @@ from foldtune.search.planning.budget import Budget
 from foldtune.search.planning.fold_time import FoldTime
 from foldtune.search.runs.run import Run
 from foldtune.search.voting.combiner import EnsembleCombiner
-from foldtune.search.workers.fold_model import FoldJob, FoldOutcome, FoldWork
+from foldtune.search.workers.fold_job import FoldJob, FoldOutcome, FoldWork
 
 RAY_START_S = 10.0
 """Seconds of the start of an embedded Ray."""
@@ -115,9 +115,11 @@ def _build(
             yield outcome
 
     terms = timed.terms if budget.is_limited else None
-    members = [each.id for each in timed.chosen]
+    members, folds = [each.id for each in timed.chosen], timed.plan.folds
+    models = folds * timed.plan.seeds + (timed.plan.refit is not None)
+    expected_s = None if timed.expected_s is None else timed.expected_s * models / folds
     try:
-        with ray.ending_workers(), show_folds(console, members, timed.plan.folds, timed.expected_s) as watcher:
+        with ray.ending_workers(), show_folds(console, members, folds, expected_s, models) as watcher:
             built = build_ensemble(sources, timed.plan, timed.chosen, train, watcher, terms)
     except KeyboardInterrupt:
         note("stopped; what is trained is kept: the same command goes on from there")
