@@ -178,7 +178,7 @@ def _target(roles: Roles, stated: Stated, ids: Sequence[str]) -> tuple[str, ...]
     target = (
         tuple(_known(train, name, "--target", f"column of {train.path.name}:") for name in stated.target)
         or (("label",) if train.brings_target else ())
-        or _of_sample(roles, ids)
+        or _of_sample(roles, [*ids, *filter(None, (stated.case, stated.group, _case_of_sample(roles)))])
     )
     if target:
         return target
@@ -188,12 +188,25 @@ def _target(roles: Roles, stated: Stated, ids: Sequence[str]) -> tuple[str, ...]
     return choose_target(frame, label_columns(frame, known, [] if roles.test is roles.sample else shown), known)
 
 
-def _of_sample(roles: Roles, ids: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of labels that a sample submission names, or whose labels are its columns."""
+def _case_of_sample(roles: Roles) -> str | None:
+    """Return the column that a sample submission begins with where that names no pictures: it has a row a case."""
+    if roles.sample is None or roles.sample.ids:
+        return None
+    name = str(roles.sample.frame.columns[0])
+    has_names = name in roles.train.frame and (roles.test is None or name in roles.test.frame)
+    return name if has_names else None
+
+
+def _of_sample(roles: Roles, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of labels that a sample submission names, or whose labels are its columns.
+
+    Args:
+        known: columns that are something else.
+    """
     if roles.sample is None:
         return ()
     frame = roles.train.frame
-    others = [str(name) for name in roles.sample.frame.columns if name not in {*ids, *roles.sample.ids}]
+    others = [str(name) for name in roles.sample.frame.columns if name not in {*known, *roles.sample.ids}]
     named = tuple(name for name in others if name in frame)
     if named:
         return named
@@ -207,6 +220,8 @@ def _groups(roles: Roles, stated: Stated, others: Sequence[str]) -> list[Finding
     train, frame = roles.train, roles.train.frame
     if stated.case:
         return [Finding("data.case", _known(train, stated.case, "--case"), "its images are judged as one")]
+    if not stated.group and (name := _case_of_sample(roles)) and name not in others:
+        return [Finding("data.case", name, "the sample submission has a row for each of its values")]
     if len(train.ids) > 1 and not stated.group and (names := _case_names(roles, others)):
         return [Finding("data.case", names, "the names of the cases, of which each row is one")]
     if stated.group:

@@ -55,6 +55,8 @@ def find_roles(tables: Sequence[TableFound], stated: Stated, skipped: Sequence[s
     rest = [table for table in rest if table not in (valid, test)]
     others = [table for table in rest if not (_TEST.search(_stem(table)) or _VALID.search(_stem(table)))]
     train = _stated(by_path, stated.train) or _training(others or rest)
+    if valid is not None and stated.valid is None and _is_selection(valid, train):
+        valid = None
     if test is None:
         test = _first([t for t in rest if t is not train], lambda t: bool(t.ids) and _lacks_labels(t, train))
     fault = ""
@@ -79,6 +81,13 @@ def find_roles(tables: Sequence[TableFound], stated: Stated, skipped: Sequence[s
     used = {id(each) for each in (train, valid, test, sample)}
     unused = [_unused(table, train) for table in tables if id(table) not in used]
     return Roles(train, valid, test, sample, tuple(findings), (*skipped, *unused))
+
+
+def _is_selection(table: TableFound, train: TableFound) -> bool:
+    """Whether all pictures of a table are training rows: whatever it is called, it is no validation part."""
+    if not (table.ids and table.path.is_file() and train.path.is_file()):
+        return False  # folders hold pictures of their own, which may have the same names
+    return len(match_ids(table.pictures, train.pictures)) == len(table.pictures)
 
 
 def _no_rows_to_submit(sample: TableFound, train: TableFound, stated: Sequence[str]) -> str:
@@ -132,7 +141,9 @@ def _unused(table: TableFound, train: TableFound) -> str:
         return line
     shared = len(match_ids(table.pictures, train.pictures))
     more = [name for name in table.beside_ids if name not in train.frame]
-    if shared and more:
+    if shared and not more:
+        return f"{line}: {shared:,} of its pictures are training rows of {train.path.name}, too"
+    if shared:
         of_rows = f"it has {first_few(more)} of {shared:,} of the pictures of {train.path.name}"
         return f"{line}: {of_rows}; joined to these rows by {table.ids[0]!r} they can be data.group or data.columns"
     if not shared and set(train.frame.columns) == set(table.frame.columns):

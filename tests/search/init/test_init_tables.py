@@ -249,3 +249,19 @@ def test_weights_that_add_up_to_1_are_named_as_a_choice(tmp_path: Path, foldtune
     config, said = written(foldtune, folder)
     assert (config["task"], "--task multiclass" in said) == ("multilabel", True)
     assert written(foldtune, folder, "--force", "--task", "multiclass")[0]["task"] == "multiclass"
+
+
+def test_a_sample_with_a_row_a_case_names_the_case_and_not_the_target(tmp_path: Path, foldtune: Command) -> None:
+    folder = tmp_path / "d"
+    pictures(folder / "img", NAMES)
+    lesions = [f"L{row // 2}" for row in range(24)]
+    rows = {"image": NAMES, "lesion": lesions, "dx": [("nv", "mel", "bkl")[row // 2 % 3] for row in range(24)]}
+    table(folder / "train.csv", {name: cells[:16] for name, cells in rows.items()})
+    table(folder / "val.csv", {name: cells[4:8] for name, cells in rows.items()})
+    table(folder / "test.csv", {name: rows[name][16:] for name in ("image", "lesion")})
+    table(folder / "sample.csv", {"lesion": ["L8", "L9", "L10", "L11"], "dx": ["nv"] * 4})
+    config, said = written(foldtune, folder)
+    assert (config["data"]["case"], config["data"]["target"]) == ("lesion", "dx")
+    assert "data.case: lesion (the sample submission has a row for each of its values)" in said
+    assert "valid" not in config["data"]
+    assert "val.csv: 4 of its pictures are training rows of train.csv, too" in said
