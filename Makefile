@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE ?= 1
 # Images of containers often set it; without bytecode each process compiles all that it imports anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart test test-slow lint types imports doctest suite coverage docs faults fuzz mutants bench soak scale clean
+.PHONY: help setup quickstart test test-slow lint types imports doctest suite coverage docs faults fuzz mutants bench gpu soak scale clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -86,6 +86,10 @@ mutants: $(INSTALLED)  ## faults put into the core one by one, which the nearest
 bench: $(INSTALLED)  ## the benchmarks of benchmarks/, as a table; a quarter of an hour
 	$(BIN)/python -m pytest -m bench
 	$(BIN)/python -m benchmarks
+
+# Without a GPU it names what it leaves out. PYTHON=… takes an environment that is there already in the place of .venv.
+gpu: $(if $(filter file,$(origin PYTHON)),$(INSTALLED))  ## what no CPU can check, on a GPU; five minutes at most
+	$(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu
 
 soak: $(INSTALLED)  ## 200 trials while workers and nodes are killed
 	$(BIN)/python -m benchmarks.soak

@@ -96,3 +96,44 @@ def test_overhead_compares_the_three_ways(tmp_path: Path) -> None:
     ratio = values["plain Ray Tune"] / values["foldtune search"]
     assert values["trials an hour over plain Ray Tune, warm"] == pytest.approx(ratio)
     assert report.table(figures, overhead.TITLE, "a machine").row_count == len(figures)
+
+
+def test_the_checks_of_a_gpu_name_what_they_leave_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import gpu
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert gpu.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [["left out", name] for name in gpu.CHECKS]
+    assert lines[0].endswith("it needs a GPU; torch finds none here")
+    assert lines[-1].endswith("it needs 2 GPUs; torch finds none here")
+
+
+def test_a_check_of_a_gpu_that_does_not_hold_ends_with_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import gpu
+
+    def wrong() -> str:
+        raise AssertionError("the micro-batch is not halved")
+
+    def absent() -> str:
+        raise ModuleNotFoundError("No module named 'ray'", name="ray")
+
+    monkeypatch.setattr(gpu, "count_gpus", lambda: 1)
+    checks = {"speed": gpu.Check(1.0, lambda: "9 images/s"), "memory": gpu.Check(1.0, wrong)}
+    checks |= {
+        "two": gpu.Check(1.0, absent),
+        "long": gpu.Check(99.0, lambda: ""),
+        "both": gpu.Check(1.0, wrong, gpus=2),
+    }
+    assert gpu.main(checks, total_s=50.0) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "holds: speed: 9 images/s",
+        "does not hold: memory: AssertionError: the micro-batch is not halved",
+        f"left out: two: ray is not installed in {sys.executable}",
+        "left out: long: 50 s are left of 50, and it takes about 99",
+        "left out: both: it needs 2 GPUs; 1 here",
+    ]
