@@ -109,7 +109,15 @@ class Space:
         Without a `default:` of its own, a choice takes its first value and a range its middle (for log kinds
         the geometric mean), rounded to few digits.
         """
-        return self._complete({})
+        return self.completed({})
+
+    def completed(self, chosen: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Return flat parameters with the values in `chosen`, where they are active, and defaults for the others."""
+        values: dict[str, Scalar] = {}
+        for parameter in self.parameters:
+            if parameter.location.active(values):
+                values[parameter.name] = chosen.get(parameter.name, parameter.domain.default)
+        return values
 
     def grid(self) -> Iterator[dict[str, Scalar]]:
         """Yield the flat parameters of every combination of the domains' `grid_values`; a later parameter varies first.
@@ -155,7 +163,7 @@ class Space:
         yield "", self.default()
         for parameter in self.parameters:
             for value in parameter.domain.corners():
-                case = self._complete({**dict(parameter.location.conditions), parameter.name: value})
+                case = self.completed({**dict(parameter.location.conditions), parameter.name: value})
                 if (key := frozenset(case.items())) not in seen:
                     seen.add(key)
                     yield parameter.name, case
@@ -180,13 +188,6 @@ class Space:
             else ParameterRow(entry.name, "constant", entry.describe(), entry.location.condition())
             for entry in self.entries
         )
-
-    def _complete(self, chosen: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        values: dict[str, Scalar] = {}
-        for parameter in self.parameters:
-            if parameter.location.active(values):
-                values[parameter.name] = chosen.get(parameter.name, parameter.domain.default)
-        return values
 
     def _validated(self, params: Mapping[str, object]) -> dict[str, Scalar]:
         values: dict[str, Scalar] = {}

@@ -22,7 +22,7 @@ def with_grid(config: RunConfig, space: Space) -> tuple[RunConfig, tuple[str, ..
     ranges = [(each.name, each.domain) for each in space.parameters if not isinstance(each.domain, Choice)]
     if config.search.algorithm != "grid":
         unused = [f"space.{name}" for name, domain in ranges if domain.grid]
-        note = f"the grid of {first_few(unused)} counts with search.algorithm: grid alone" if unused else ""
+        note = f"the grid of {first_few(unused)} counts in ablate, and with search.algorithm: grid" if unused else ""
         return config, (note,) if note else ()
     if endless := [f"space.{name}: {_example(domain)}" for name, domain in ranges if not domain.grid_values()]:
         raise InputError(endless)

@@ -45,7 +45,7 @@ class Group:
 
 FAMILIES: Mapping[str, Sequence[Function]] = {
     "Prepare": (prepare.init, prepare.validate, prepare.audit, prepare.preview),
-    "Search": (search.run, search.search, search.logs, search.stop),
+    "Search": (search.run, search.search, search.ablate, search.logs, search.stop),
     "Look at results": (look.results, look.leaderboard, look.report),
     "Vote": (vote.thresholds, vote.ensemble, vote.compare, vote.score),
     "Use": (use.predict, use.gate, use.promote),

@@ -66,7 +66,7 @@ def build_ensemble(
     """
     home = sources[0].run
     training = Training(sources, plan, train, watcher, terms or Terms())
-    dropped = _race(training, chosen) if plan.race else []
+    dropped = race_finalists(training, chosen) if plan.race else []
     out = {each.member for each in dropped}
     staying = [candidate for candidate in chosen if candidate.id not in out]
     values = training.run(training.fold_jobs(staying, range(1)))
@@ -82,7 +82,7 @@ def build_ensemble(
     return built
 
 
-def _race(training: Training, chosen: Sequence[Candidate]) -> list[Dropped]:
+def race_finalists(training: Training, chosen: Sequence[Candidate]) -> list[Dropped]:
     """Train the first folds of all and return the eliminated candidates; deterministic."""
     plan, first = training.plan, training.sources[0]
     at_least = max(MIN_FINALISTS, plan.min_votes or 0)

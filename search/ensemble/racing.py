@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.stats import studentized_range
 
 from foldtune.results.records.ranking import Goal
-from foldtune.search.voting.bootstrap import Bootstrap, Interval, paired_interval
+from foldtune.search.voting.bootstrap import Answers, Bootstrap, Interval, paired_interval
 from foldtune.search.voting.evaluation import Objective
 from foldtune.trainers.tasks import Task
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions
@@ -89,21 +89,13 @@ def drop_weak(
         at_least: finalists that must go on.
         fixed: the post-processing that the user fixed, None to fit it.
     """
-    answers = {
-        name: (
-            each,
-            cross_fitted_predictions(task, each, targets, goal.metric, folds)
-            if fixed is None
-            else task.predict(each, fixed),
-        )
-        for name, each in scores.items()
-    }
+    objective = Objective(task, goal.metric, targets)
+    answers = {name: cross_fitted_answers(objective, each, folds, fixed) for name, each in scores.items()}
     values = {name: task.evaluate(*answer, targets)[goal.metric] for name, answer in answers.items()}
     ranked = _ranked(values, goal)
     leader = ranked[0]
     stay = max(MIN_FINALISTS, -(-len(ranked) // 3), at_least)
     reach = tukey_hsd(len(ranked))
-    objective = Objective(task, goal.metric, targets)
     bootstrap = Bootstrap(groups, samples=SAMPLES, level=_ONE_SD)
     dropped = []
     for name in ranked[stay:]:
@@ -113,6 +105,21 @@ def drop_weak(
         if gap.high < 0 if goal.mode == "max" else gap.low > 0:
             dropped.append(Dropped(name, values[name], leader, gap, goal.metric))
     return dropped
+
+
+def cross_fitted_answers(
+    objective: Objective, scores: Array, folds: npt.NDArray[np.int64], fixed: Mapping[str, Any] | None
+) -> Answers:
+    """Return out-of-fold scores (N, ...) with their predictions, each fold's post-processing fitted on the others.
+
+    Args:
+        folds: (N,) fold of each row.
+        fixed: the post-processing that the user fixed, None to fit it.
+    """
+    task = objective.task
+    if fixed is not None:
+        return scores, task.predict(scores, fixed)
+    return scores, cross_fitted_predictions(task, scores, objective.targets, objective.metric, folds)
 
 
 def tukey_hsd(count: int) -> float:

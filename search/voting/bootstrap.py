@@ -8,7 +8,7 @@ was drawn. Where that would take long, m of n units are drawn instead and the de
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -75,11 +75,18 @@ def paired_interval(
 
     What is hard for both cancels out. For a metric of mode "min" a difference below 0 is in favour of `first`.
     """
+    return mean_paired_interval(objective, [(first, second)], bootstrap)
+
+
+def mean_paired_interval(
+    objective: Objective, pairs: Sequence[tuple[Answers, Answers]], bootstrap: Bootstrap | None = None
+) -> Interval:
+    """Return the mean difference of several pairs, such as those of several seeds, as `paired_interval` does of one."""
 
     def difference(rows: Array) -> float:
-        return objective.value(*first, rows) - objective.value(*second, rows)
+        return sum(objective.value(*a, rows) - objective.value(*b, rows) for a, b in pairs) / len(pairs)
 
-    return _interval(difference, first[0], bootstrap or Bootstrap())
+    return _interval(difference, pairs[0][0][0], bootstrap or Bootstrap())
 
 
 @dataclass(frozen=True)

@@ -287,3 +287,33 @@ def test_a_grid_ends_with_its_last_combination_and_another_search_goes_on_from_i
     best = [{"lr": row.params_lr, "drop_rate": row.params_drop_rate} for row in board.head(3).itertuples()]
     expected = [combined[0], *(each for each in best if each != combined[0])]
     assert trials("after") == expected[:3]
+
+
+@pytest.mark.slow
+def test_an_ablation_is_a_run_that_goes_on_and_whose_choices_vote(
+    foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]
+) -> None:
+    space = {"lr": {"loguniform": [0.001, 0.03]}, "loss": {"choice": ["cross_entropy", "focal"]}}
+    file = write_search("plain", space, search={"max_epochs": 1, "num_samples": 2}, top=2)
+    foldtune_in(foldtune.folder, "search", file)
+    best = pd.read_csv(foldtune.folder / "runs/plain/leaderboard.csv").iloc[0]
+    arguments = ("ablate", file, "--vary", "loss", "--folds", "2", "--output", "table.csv")
+    ended = foldtune_in(foldtune.folder, *arguments, "--from", "plain")
+    assert "base: trial " in ended.stderr
+    table = pd.read_csv(foldtune.folder / "table.csv")
+    assert table["effect"].tolist()[0] == "base"
+    assert table["choice"].tolist()[0] == f"loss={best.params_loss}"
+    assert sorted(table["choice"]) == ["loss=cross_entropy", "loss=focal"]
+    configs = (foldtune.folder / "runs/plain-ablation").glob("trials/*/config.json")
+    assert {json.loads(path.read_text())["params"]["lr"] for path in configs} == {best.params_lr}
+
+    marker = foldtune.folder / "runs/plain-ablation/ensemble/members/0001/fold_1/done.json"
+    written_ns = marker.stat().st_mtime_ns
+    foldtune_in(foldtune.folder, *arguments, "--resume", "--seeds", "2")
+    assert marker.stat().st_mtime_ns == written_ns, "nothing is trained again"
+    again = pd.read_csv(foldtune.folder / "table.csv")
+    assert again["seeds"].tolist() == [2, 2]
+    assert "0001" in foldtune_in(foldtune.folder, "results", "plain-ablation").stdout
+    foldtune_in(foldtune.folder, "ensemble", "plain-ablation", "--folds", "2")
+    ended = foldtune_in(foldtune.folder, *arguments, "--resume", "--vary", "lr", code=2)
+    assert "lr: 0.001 to 0.03 has no end of values" in ended.stderr

@@ -1,4 +1,4 @@
-"""Commands of a search: run, search, logs, stop."""
+"""Commands of a search: run, search, ablate, logs, stop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from foldtune.search.cli.options import (
+    Address,
     AllowNoToken,
     AnyAddress,
     ConfigFile,
@@ -139,6 +140,56 @@ def run(
         from_runs=tuple(from_runs or ()),
     )
     run_chain_command(RunRequest(search_part, time_limit, deadline, file, dry_run))
+
+
+def ablate(
+    config: ConfigFile,
+    vary: Annotated[
+        list[str], option("KEY", "Parameter of the space of which each choice is tried; may be given often.", "--vary")
+    ],
+    from_run: Annotated[
+        str | None, option("RUN", "Take the best trial of this run as the base; the default configuration.", "--from")
+    ] = None,
+    folds: Annotated[int | None, option("K", "Folds that each choice is trained on; 3 by default.", min=2)] = None,
+    seeds: Annotated[int, option("N", "Trainings of each fold, with seeds of their own.", min=1)] = 1,
+    file: Annotated[Path | None, to_file("The table as a CSV, too.")] = None,
+    override: Overrides = None,
+    name: Annotated[str | None, option("NAME", "Name of its run; the file's with -ablation by default.")] = None,
+    storage: StorageOverride = None,
+    address: Address = None,
+    allow_no_token: AllowNoToken = False,
+    resume: Resume = False,
+    data: DataRoot = None,
+) -> None:
+    """Compare each choice of a parameter with a base configuration, all else equal, on the same folds and seeds.
+
+    The choices race: after two folds those that are clearly weaker drop out. Of each one: its cross-fitted value, the
+    difference from the base on the same rows with its 95% interval (whole groups of rows are drawn), time and size.
+    An interval that contains 0 is no clear difference. Of several targets it is one table.
+
+    Its run is one as of a search, in which `results` and `ensemble` work.
+
+    foldtune ablate skin.yaml --vary loss --vary augmentation --folds 5 --seeds 2 -o ablation.csv
+    foldtune ablate skin.yaml --vary loss --from skin
+    """
+    from foldtune.search.cli.handlers.search.ablate import AblationRequest, run_ablation
+
+    request = AblationRequest(
+        config,
+        tuple(override or ()),
+        name,
+        storage,
+        address=address,
+        allow_no_token=allow_no_token,
+        resume=resume,
+        data=data,
+        from_runs=() if from_run is None or resume else (from_run,),
+        vary=tuple(vary),
+        folds=folds,
+        seeds=seeds,
+        file=file,
+    )
+    run_ablation(request)
 
 
 def _check_resume(resume: bool, retry_failed: bool, from_runs: list[str] | None) -> None:

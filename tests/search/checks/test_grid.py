@@ -28,7 +28,11 @@ def test_a_domain_without_an_end_is_named_with_a_grid(project: Any, foldtune: Ca
         ({"search.num_samples": 9}, 4, "the grid has 4 combinations, each a trial"),
         ({"search.num_samples": 4}, 4, "the grid has 4 combinations, each a trial"),
         ({"search.num_samples": 3}, 3, "the grid has more combinations than search.num_samples, 3"),
-        ({"search.num_samples": 9, "search.algorithm": "tpe"}, 9, "the grid of space.lr counts with search.algorithm"),
+        (
+            {"search.num_samples": 9, "search.algorithm": "tpe"},
+            9,
+            "the grid of space.lr counts in ablate, and with",
+        ),
     ],
 )
 def test_a_grid_has_as_many_trials_as_combinations_or_num_samples(

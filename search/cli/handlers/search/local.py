@@ -16,6 +16,7 @@ from foldtune.results.records.clock_file import RunClock
 from foldtune.results.records.measured_file import Measured, read_measured, write_measured
 from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.driver_file import write_driver
+from foldtune.results.storage.paths import StorePath
 from foldtune.results.tables.formatting import counted
 from foldtune.search.audit.cheap import shared_notes
 from foldtune.search.checks.grid import limited
@@ -77,7 +78,13 @@ class Chain(Protocol):
         """Called after each epoch (None), and with each finished trial."""
 
 
-def search_here(config: Path, request: SearchRequest, resume_command: str, chain: Chain | None = None) -> None:
+Begin = Callable[[Sequence[str], StorePath | str], Earlier]
+"""Returns what new runs start from, by the names of earlier ones and their storage."""
+
+
+def search_here(
+    config: Path, request: SearchRequest, resume_command: str, chain: Chain | None = None, begin: Begin = Earlier
+) -> None:
     """Search a new run or a resumed one; of several targets one after the other.
 
     Args:
@@ -90,14 +97,14 @@ def search_here(config: Path, request: SearchRequest, resume_command: str, chain
     own = nullcontext(chain.ray) if chain else RaySession(request.address, allow_no_token=request.allow_no_token)
     with own as ray:
         if file.targets is not None:
-            _search_targets(file, file.targets, ray, request, resume_command, chain)
+            _search_targets(file, file.targets, ray, request, resume_command, chain, begin)
         elif request.resume:
             given = check(file.raw, file.folder)
             _search(partial(_resume, given, request), ray, True, resume_command, chain)
         else:
             checked = check_raw(file.raw, file.folder)
-            earlier = Earlier(request.from_runs, checked.config.storage)
-            earlier.check({None: checked.config})
+            earlier = begin(request.from_runs, checked.config.storage)
+            checked = earlier.adjusted({None: checked})[None]
             if chain is not None:
                 chain.check([checked])
             start = partial(_start, checked, ray, partial(earlier.take_over, None))
@@ -111,6 +118,7 @@ def _search_targets(
     request: SearchRequest,
     resume_command: str,
     chain: Chain | None,
+    begin: Begin,
 ) -> None:
     """Search each target in the order of the file; a target whose search fails does not stop those after it.
 
@@ -119,8 +127,8 @@ def _search_targets(
     checked = None if request.resume else check_targets(file)
     names: Sequence[str] = ()
     if checked is not None:
-        earlier = Earlier(request.from_runs, next(iter(checked.targets.values())).config.storage)
-        earlier.check({target: each.config for target, each in checked.targets.items()})
+        earlier = begin(request.from_runs, next(iter(checked.targets.values())).config.storage)
+        earlier.adjusted(checked.targets)  # refuses what it does not fit
         names = earlier.addresses
         if chain is not None:
             chain.check(list(checked.targets.values()))
@@ -129,8 +137,9 @@ def _search_targets(
             find_weights(each.space)
     failed = []
     with _reopened(file) if checked is None else starting_group(checked, names) as group:
-        earlier = Earlier(group.earlier, group.root.parent)
+        earlier = begin(group.earlier, group.root.parent)
         fresh = dict(checked.targets) if checked is not None else _check_resumed(file, group, request)
+        fresh = earlier.adjusted(fresh)
         budget = None if chain else group_budget(group, whole.raw)
         for place, target in enumerate(group.runs):
             resumed = target not in fresh
