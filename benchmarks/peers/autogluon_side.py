@@ -17,7 +17,7 @@ FIT_SHARE = 0.9
 def predictor(table, label, problem, metric, size, seconds):
     found = MultiModalPredictor(label=label, problem_type=problem, eval_metric=metric, path=tempfile.mkdtemp())
     settings = {
-        "model.timm_image.checkpoint_name": tune.choice(["test_byobnet", "test_resnet"]),
+        "model.timm_image.checkpoint_name": "mobilenetv3_small_050",
         "model.timm_image.pretrained": False,
         "model.timm_image.train_transforms": ["resize_to_square", "random_horizontal_flip"],
         "model.timm_image.image_size": size,

@@ -107,7 +107,7 @@ def main(train_csv, test_csv, images, out, kind, target, size, seconds):
     data = (pixels, texts, order[cut:], order[:cut], kind, classes)
     ray.init(address="local", num_cpus=2)
     space = {
-        "model": tune.choice(["test_byobnet", "test_resnet"]),
+        "model": "mobilenetv3_small_050",
         "lr": tune.loguniform(1e-3, 1e-2),
         "weight_decay": tune.loguniform(1e-3, 1e-1),
         "drop_rate": tune.uniform(0, 0.4),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from foldtune.files import scratch_folder
 from foldtune.search.audit.findings import BROKEN, ONE_COLOUR, TRUNCATED, Finding
 from foldtune.search.audit.hashing import SIDE
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.data.dataset import ImagePlan
 from foldtune.trainers.data.contents import read_contents
 from foldtune.trainers.images.cache import ImageSource

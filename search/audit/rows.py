@@ -15,8 +15,8 @@ import pandas as pd
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError
 from foldtune.search.assess.preview import label_texts
-from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.data.dataset import read_labelled, read_labels, read_unlabelled
 from foldtune.search.data.given_splits import split_rows, with_given_number
 from foldtune.search.data.rows import read_rows

@@ -12,7 +12,7 @@ from foldtune.results.exports.submission import is_echoed, read_sample
 from foldtune.results.tables.formatting import counted
 from foldtune.search.checks.submission_columns import Content, SubmissionForm
 from foldtune.search.checks.submission_form import id_column_of, submission_form
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import Task
 from foldtune.wording import shortened, unknown

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from foldtune.errors import InputError
-from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.spaces import Space
 from foldtune.spaces.presets import list_presets, merge_presets, preset_of, tasks_of
 from foldtune.trainers.postprocess.case_scores import CASE_REDUCE

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from foldtune.redaction import redacted
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.config.section import Section
+from foldtune.search.config.sections.section import Section
 from foldtune.wording import close_matches, unknown
 
 NOUNS: Mapping[object, str] = {int: "an integer", float: "a number", dict: "a mapping of keys"}

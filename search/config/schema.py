@@ -19,10 +19,10 @@ from foldtune.redaction import has_raw_password
 from foldtune.results.records.stored_json import MAX_SEEDS
 from foldtune.results.runs.names import check_name
 from foldtune.results.storage.paths import as_path
-from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.metric_file import FORM, metric_file, resolved_file, resolved_metric
 from foldtune.search.config.secrets import RAW_PASSWORD, masked
-from foldtune.search.config.section import Section, stated, usable_path
+from foldtune.search.config.sections.data_section import DataConfig
+from foldtune.search.config.sections.section import Section, stated, usable_path
 from foldtune.trainers.loading.tta import views
 from foldtune.wording import shortened
 

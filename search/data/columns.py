@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from foldtune.canonical import Spellings, canonical_text
 from foldtune.errors import DataError, InputError
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.data.rows import read_rows
 from foldtune.search.voting.columns import Columns, Kind
 from foldtune.trainers.data.table import group_names

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from foldtune.canonical import canonical_text
 from foldtune.csv_files import REPEATED
 from foldtune.errors import DataError, InputError
-from foldtune.search.config.data_section import TASK_OPTIONS, DataConfig
+from foldtune.search.config.sections.data_section import TASK_OPTIONS, DataConfig
 from foldtune.search.data.extra import extra_notes, with_extra
 from foldtune.search.data.given_splits import given_by, named_by_key
 from foldtune.search.data.label_forms import label_reading, named_by_target, target_form

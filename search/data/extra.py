@@ -8,8 +8,8 @@ import numpy as np
 
 from foldtune.errors import DataError
 from foldtune.results.tables.formatting import counted
-from foldtune.search.config.data_section import DataConfig
-from foldtune.search.config.extra_section import ExtraRows, prefix_of
+from foldtune.search.config.sections.data_section import DataConfig
+from foldtune.search.config.sections.extra_section import ExtraRows, prefix_of
 from foldtune.search.data.label_forms import label_reading
 from foldtune.search.data.marks import marked_rows
 from foldtune.search.data.rows import layout_of, read_rows

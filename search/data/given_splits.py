@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from foldtune.errors import DataError, InputError
 from foldtune.results.tables.formatting import counted
-from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.trainers.data.folds import assign_folds
 from foldtune.trainers.data.given_folds import TO_ASSIGN, TRAIN_ONLY, complete_folds
 from foldtune.trainers.data.table import Table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.data.marks import marked_rows
 from foldtune.trainers.data.labels import RareLabels
 from foldtune.trainers.data.target_forms.label_text import SEPARATORS, LabelReading, TargetForm

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from foldtune.canonical import canonical_text
 from foldtune.errors import DataError, InputError
 from foldtune.results.tables.formatting import counted
-from foldtune.search.config.data_section import DataConfig
-from foldtune.search.config.extra_section import prefix_of
+from foldtune.search.config.sections.data_section import DataConfig
+from foldtune.search.config.sections.extra_section import prefix_of
 from foldtune.search.data.rows import read_rows
 from foldtune.trainers.data.exclude import Marked, read_marked
 from foldtune.trainers.data.readers import Part

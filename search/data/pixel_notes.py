@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foldtune.results.tables.formatting import counted
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.trainers.images.cache import Prepared
 from foldtune.wording import first_few
 

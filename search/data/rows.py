@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from foldtune.search.config.data_section import DataConfig, default_cache_dir
+from foldtune.search.config.sections.data_section import DataConfig, default_cache_dir
 from foldtune.trainers.data.cases import one_row_an_image
 from foldtune.trainers.data.readers import Part, ReadOptions, Source
 from foldtune.trainers.data.table import TableLayout

@@ -13,7 +13,7 @@ import pandas as pd
 
 from foldtune.errors import InputError
 from foldtune.results.exports.submission import arrange_submission, is_echoed
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.predict.new_images import NewImages
 from foldtune.search.predict.tables import image_size
 from foldtune.trainers.data.readers import ReadOptions

@@ -18,7 +18,7 @@ from foldtune.ids import match_ids
 from foldtune.paths import check_not_read, is_inside, leads_out
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.checks.submission_form import id_column_of
-from foldtune.search.config.data_section import default_cache_dir
+from foldtune.search.config.sections.data_section import default_cache_dir
 from foldtune.search.data.columns import columns_of, names_any
 from foldtune.search.predict.case_columns import CaseColumns
 from foldtune.search.voting.columns import Columns, Kind

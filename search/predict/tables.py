@@ -13,7 +13,7 @@ import pandas as pd
 from foldtune.errors import BrokenImage
 from foldtune.results.exports.submission import read_sample
 from foldtune.search.checks.sample import form_of
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.data.dataset import read_unlabelled
 from foldtune.trainers.images.reading import picture_size
 from foldtune.trainers.tasks import Task

@@ -25,9 +25,9 @@ from foldtune.results.runs.store import RunStore
 from foldtune.results.storage.files import names_in, read_json
 from foldtune.results.storage.paths import StorePath, as_path
 from foldtune.search.checks.limits import is_limited, within_limits
-from foldtune.search.config.data_section import DATA_PATHS, DataConfig
 from foldtune.search.config.loading import check
 from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.sections.data_section import DATA_PATHS, DataConfig
 from foldtune.search.data.dataset import Labelled, Progress, image_plan, read_labels
 from foldtune.search.data.given_splits import drawn_again, split_rows
 from foldtune.search.data.pixel_notes import pixel_notes

@@ -13,8 +13,8 @@ from foldtune.errors import InputError
 from foldtune.results.records.ranking import Goal
 from foldtune.results.runs.store import RunStore
 from foldtune.search.assess.scoring import score_ensemble
-from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import RunConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.runs.run import Run
 from foldtune.trainers.tasks.multiclass import Multiclass
 

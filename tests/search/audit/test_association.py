@@ -10,7 +10,7 @@ import pytest
 from foldtune.search.audit.association import class_shares, coded, explained
 from foldtune.search.audit.columns import leak_notes, measure_shift, seen_shift_notes, shift_notes
 from foldtune.search.audit.rows import AuditRows
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.trainers.tasks import get_task
 
 N = 400

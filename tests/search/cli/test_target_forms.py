@@ -13,8 +13,8 @@ import pytest
 
 from foldtune.errors import InputError
 from foldtune.results.exports.submission import arrange_submission
-from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.loading import load_config
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.predict.tables import submission_frame
 from foldtune.search.runs.run import new_store, open_run, reopen_labelled, start_run
 from foldtune.search.runs.validation import Checked, check_run

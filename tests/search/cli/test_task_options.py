@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from foldtune.errors import InputError
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.data.dataset import read_labelled
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from foldtune.search.config.data_section import DataConfig
 from foldtune.search.config.schema import ResourcesConfig, SearchConfig
+from foldtune.search.config.sections.data_section import DataConfig
 
 
 @pytest.mark.parametrize(("max_epochs", "grace"), [(1, 1), (2, 1), (3, 1), (4, 2), (12, 4), (100, 34)])

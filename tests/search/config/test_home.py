@@ -13,7 +13,7 @@ import pytest
 from foldtune.cluster.access.tokens import has_token
 from foldtune.errors import InputError
 from foldtune.home import expanded, user_cache_folder
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 
 
 @pytest.fixture

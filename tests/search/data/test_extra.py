@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from foldtune.search.audit.findings import EXTRA, TRAIN_TEST, scope_of
 from foldtune.search.audit.rows import joined_rows, rows_of_config, without_extra
-from foldtune.search.config.data_section import DataConfig
+from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.data.dataset import Labelled, image_plan
 from foldtune.search.data.given_splits import split_rows
 from foldtune.search.runs.resuming import check_same

@@ -15,7 +15,7 @@ from foldtune.results.storage.files import tree_size
 from foldtune.results.tables.formatting import counted
 from foldtune.search.cli.options import Format
 from foldtune.search.cli.terminal import note, output, print_frame
-from foldtune.search.config.data_section import default_cache_dir
+from foldtune.search.config.sections.data_section import default_cache_dir
 from foldtune.trainers.images.cache_listing import clear_caches, list_caches
 
 DAY_S = 86_400.0

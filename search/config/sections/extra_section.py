@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from foldtune.search.config.label_maps import label_map
-from foldtune.search.config.section import Section, usable_path
+from foldtune.search.config.sections.label_maps import label_map
+from foldtune.search.config.sections.section import Section, usable_path
 
 MAX_WEIGHT = 100.0
 

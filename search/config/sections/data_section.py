@@ -11,10 +11,10 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from foldtune.errors import SettingsError
 from foldtune.home import expanded, user_cache_folder
-from foldtune.search.config.extra_section import ExtraRows
-from foldtune.search.config.label_maps import label_map
-from foldtune.search.config.section import Section, stated, usable_path
-from foldtune.search.config.target_columns import columns_of_labels, name_of_columns
+from foldtune.search.config.sections.extra_section import ExtraRows
+from foldtune.search.config.sections.label_maps import label_map
+from foldtune.search.config.sections.section import Section, stated, usable_path
+from foldtune.search.config.sections.target_columns import columns_of_labels, name_of_columns
 from foldtune.trainers.data.cases import CASE
 from foldtune.trainers.images.deep_pixels import MAX_MEGAPIXELS, PixelLimits, parse_window, window_to_plain
 from foldtune.trainers.images.preprocess import Step, parse_steps, steps_to_list

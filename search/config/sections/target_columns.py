@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foldtune.search.config.section import stated
+from foldtune.search.config.sections.section import stated
 from foldtune.trainers.data.target_forms.columns import is_pattern
 
 _SHOWN = 3

@@ -1,0 +1,1 @@
+"""The sections of the configuration: what `data` holds, and what all sections share."""
