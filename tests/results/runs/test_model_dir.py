@@ -22,8 +22,8 @@ def put(model: ModelDir, content: str) -> Path | None:
     source.mkdir(exist_ok=True)
     weights = {}
     for fold in range(2):
-        weights["r/0001", fold] = source / f"{fold}"
-        weights["r/0001", fold].write_text(content)
+        weights["r/0001", (fold, 0)] = source / f"{fold}"
+        weights["r/0001", (fold, 0)].write_text(content)
     with model.lock():
         model.recover()
         return model.put({"content": content}, {"ids": np.array([content])}, weights, {"name": content})

@@ -75,6 +75,8 @@ def test_own_keys_stand_over_shared_ones(several: Any) -> None:
         "model_name": "test_resnet",
         "lr": 0.01,
         "drop_rate": {"uniform": [0.0, 0.5]},
+        "amp": "off",
+        "channels_last": True,
     }
     assert checked["sick"].config.search.num_samples == checked["label"].config.search.num_samples == 2
     assert checked["sick"].config.data.target == "label"
