@@ -167,12 +167,13 @@ def choose_format(timed: ModelFormats, amp: str = AUTO, channels_last: bool | st
 
 def format_notes(timed: Sequence[ModelFormats]) -> Iterator[str]:
     """Yield a line on each model that trains in another format than the default, and one on the others."""
-    same: dict[Format, list[str]] = {}
+    same: dict[tuple[Format, str], list[str]] = {}
     for each in timed:
         chosen, default = choose_format(each), Format(each.default_amp)
         speeds = {Format(one.amp, one.channels_last): one.images_per_s for one in each.speeds}
         if chosen == default:
-            same.setdefault(default, []).append(each.model)
+            reason = "no format is faster here" if speeds else "no format could be timed"
+            same.setdefault((default, reason), []).append(each.model)
             continue
         compared = f" against {speeds[default]:,.0f} in {default}" if default in speeds else ""
         height, width = each.size
@@ -180,5 +181,5 @@ def format_notes(timed: Sequence[ModelFormats]) -> Iterator[str]:
             f"{each.model} trains in {chosen}: {speeds[chosen]:,.0f} images/s{compared} at {height}x{width} px "
             f"({each.device})"
         )
-    for default, models in same.items():
-        yield f"{', '.join(models)} {'trains' if len(models) == 1 else 'train'} in {default}: no format is faster here"
+    for (default, reason), models in same.items():
+        yield f"{', '.join(models)} {'trains' if len(models) == 1 else 'train'} in {default}: {reason}"

@@ -18,6 +18,8 @@ MIN_GAIN = 1.1
 """Images a second, over those of the default, from which on another format is taken."""
 ROUNDS, TIMED_S = 2, 0.25
 """Times that each format is timed, in turns, since other work of the machine comes and goes; and seconds of one."""
+CLOSE = 0.8
+"""Images a second, over those of the fastest so far, below which a format is not timed again."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ def time_formats(spec: TrainSpec, formats: Sequence[Format], device: str | None)
     """
     speeds: dict[Format, float] = {}
     for each in [*formats] * ROUNDS:
+        if each in speeds and speeds[each] < CLOSE * max(speeds.values()):
+            continue
         settings = replace(spec.settings, amp=each.amp, channels_last=each.channels_last)
         with suppress(FoldtuneError, RuntimeError, ValueError):
             timing = time_training(replace(spec, settings=settings), device, min_s=TIMED_S)
