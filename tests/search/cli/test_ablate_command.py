@@ -21,7 +21,7 @@ CHOICE = {"space.lr": {"choice": [0.001, 0.01]}, "space.pretrained": False}
         (["--vary", "model_name"], "--vary model_name: it is a constant of the space"),
         (["--vary", "lr", "--folds", "4"], "--folds 4: ensemble.folds is 2: give at most that"),
         (["--vary", "lr", "--from", "nothing"], "no run 'nothing'"),
-        (["--vary", "lr", "--seeds", "99999"], "ensemble.seeds: must be at most"),
+        (["--vary", "lr", "--seeds", "99999"], "ensemble.seeds: must be an integer >= 1 and <= 100"),
         (["--vary", "lr", "--seeds", "0"], "Invalid value for '--seeds'"),
         ([], "Missing option '--vary'"),
     ],
