@@ -16,7 +16,7 @@ COLUMNS = (
     *("folds", "seeds", "fit_time_s", "params_m", "error"),
 )
 BASE, BETTER, WORSE, UNCLEAR = "base", "better", "worse", "unclear"
-_NOTHING = (Text(DASH), Text(DASH), Text(""))
+_NOTHING = (Text(DASH), Text(DASH), Text(DASH), Text(""))
 _STYLES = {BETTER: "green", WORSE: "red", UNCLEAR: "yellow", BASE: "bold"}
 
 
@@ -26,26 +26,25 @@ def ablation_table(frame: pd.DataFrame, targets: Sequence[str | None], width: in
     columns = [Column("choice", tuple(map(Text, choices)), 0, right=False, limit=60)]
     for target in targets:
         own = frame[frame["target"].isna() if target is None else frame["target"] == target].set_index("choice")
-        cells = [
-            _cells(own.loc[choice]) if choice in own.index else (Text(DASH), Text(DASH), Text("")) for choice in choices
-        ]
-        value, gap, effect = zip(*cells, strict=True)
+        cells = [_cells(own.loc[choice]) if choice in own.index else _NOTHING for choice in choices]
+        value, change, bounds, effect = zip(*cells, strict=True)
         columns += [
             Column(f"{target} {own['metric'].iloc[0]}" if target else str(own["metric"].iloc[0]), value, 0),
-            Column("from the base", gap, 0, limit=40),
+            Column("change", change, 0),
+            Column("95%", bounds, 1),
             Column("", effect, 0, right=False),
         ]
     cost = [_cost(frame[frame["choice"] == choice]) for choice in choices]
     headers = ("folds x seeds", "time a fold", "parameters")
     columns += [
         Column(header, tuple(map(Text, each)), place)
-        for place, (header, each) in enumerate(zip(headers, zip(*cost, strict=True), strict=True), 1)
+        for place, (header, each) in enumerate(zip(headers, zip(*cost, strict=True), strict=True), 2)
     ]
     return fitted_table(columns, width, "--output", _notes(frame))
 
 
 def _notes(frame: pd.DataFrame) -> list[str]:
-    lines = ["from the base: on the same rows, with 95% of paired bootstrap samples of them"]
+    lines = ["change: from the base, on the same rows; 95% of paired bootstrap samples of them"]
     for target, rows in frame[frame["effect"] == UNCLEAR].groupby("target", dropna=False, sort=False):
         of = f"{target!s}: " if isinstance(target, str) else ""
         lines.append(f"{of}no clear difference from the base on these rows and seeds: {', '.join(rows['choice'])}")
@@ -53,11 +52,15 @@ def _notes(frame: pd.DataFrame) -> list[str]:
     return lines + [f"{choice}: {error}" for choice, error in zip(failed["choice"], failed["error"], strict=True)]
 
 
-def _cells(row: pd.Series) -> tuple[Text, Text, Text]:
+def _cells(row: pd.Series) -> tuple[Text, Text, Text, Text]:
+    """Return value, change, interval and effect of a choice."""
     if pd.notna(row["error"]):
-        return Text(DASH), Text(DASH), Text("failed", style="red")
-    gap = DASH if pd.isna(row["difference"]) else f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
-    return Text(metric_text(row["value"])), Text(gap), Text(row["effect"], style=_STYLES[row["effect"]])
+        return (*_NOTHING[:3], Text("failed", style="red"))
+    is_base = pd.isna(row["difference"])
+    change = DASH if is_base else f"{row['difference']:+.4f}"
+    bounds = DASH if is_base else f"{row['low']:+.4f}, {row['high']:+.4f}"
+    effect = Text(row["effect"], style=_STYLES[row["effect"]])
+    return Text(metric_text(row["value"])), Text(change), Text(bounds), effect
 
 
 def _cost(rows: pd.DataFrame) -> tuple[str, str, str]:

@@ -62,10 +62,10 @@ def test_the_table_has_each_choice_and_names_what_is_unclear_and_what_failed() -
         ],
         [None],
     )
-    assert "a 0.5000 – base 3 x 2 1m 30s 5.25 M" in text
-    assert "b 0.5200 +0.0200 [-0.0100, +0.0500] unclear 3 x 2" in text
-    assert "c 0.4000 -0.1000 [-0.1500, -0.0500] worse 2 x 1" in text
-    assert "d – – failed –" in text
+    assert "a 0.5000 – – base 3 x 2 1m 30s 5.25 M" in text
+    assert "b 0.5200 +0.0200 -0.0100, +0.0500 unclear 3 x 2" in text
+    assert "c 0.4000 -0.1000 -0.1500, -0.0500 worse 2 x 1" in text
+    assert "d – – – failed –" in text
     assert "no clear difference from the base on these rows and seeds: b" in text
     assert "d: nan" in text
 
@@ -73,8 +73,20 @@ def test_the_table_has_each_choice_and_names_what_is_unclear_and_what_failed() -
 def test_several_targets_are_one_table() -> None:
     rows = [row("a", "age", **BASE), row("b", "age", **UNCLEAR), row("a", "sex", **BASE)]
     text = shown([*rows, row("c", "sex", **WORSE)], ["age", "sex"])
-    assert "choice age qwk from the base sex qwk from the base" in text
-    assert "a 0.5000 – base 0.5000 – base" in text
-    assert "b 0.5200 +0.0200 [-0.0100, +0.0500] unclear – –" in text
-    assert "c – – 0.4000 -0.1000 [-0.1500, -0.0500] worse" in text
+    assert "choice age qwk change 95% sex qwk change 95%" in text
+    assert "a 0.5000 – – base 0.5000 – – base" in text
+    assert "b 0.5200 +0.0200 -0.0100, +0.0500 unclear – – –" in text
+    assert "c – – – 0.4000 -0.1000 -0.1500, -0.0500 worse" in text
     assert "age: no clear difference from the base on these rows and seeds: b" in text
+
+
+def test_a_narrow_window_keeps_the_changes_of_two_targets() -> None:
+    rows = [
+        row(f"augmentation={name}", target, **values)
+        for target in ("grade", "sick")
+        for name, values in (("a", BASE), ("b", WORSE))
+    ]
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(ablation_table(pd.DataFrame(rows), ["grade", "sick"], 80))
+    assert "augmentation=b 0.4000 -0.1000 worse 0.4000 -0.1000 worse" in " ".join(capture.get().split())
