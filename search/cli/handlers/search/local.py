@@ -13,48 +13,34 @@ from typing import Protocol
 from foldtune.errors import ClusterError, InputError, TimeTooShort, WorkError
 from foldtune.files import sweep_scratch
 from foldtune.results.records.clock_file import RunClock
-from foldtune.results.records.measured_file import Measured, read_measured, write_measured
 from foldtune.results.records.trials import TrialRecord
 from foldtune.results.runs.driver_file import write_driver
 from foldtune.results.storage.paths import StorePath
-from foldtune.results.tables.formatting import counted
-from foldtune.search.audit.cheap import shared_notes
-from foldtune.search.checks.grid import limited
-from foldtune.search.checks.pretrained import find_weights, weight_notes
+from foldtune.search.checks.pretrained import find_weights
 from foldtune.search.cli.display.live import show_search
 from foldtune.search.cli.display.progress import progress_bar
 from foldtune.search.cli.handlers.search.earlier import Earlier
 from foldtune.search.cli.handlers.search.limits import group_budget, plan_search, search_budget
-from foldtune.search.cli.handlers.search.measure import timed_formats
 from foldtune.search.cli.handlers.search.outcome import note_time_limit, print_result
 from foldtune.search.cli.handlers.search.search import SearchRequest
+from foldtune.search.cli.handlers.search.starting import new_run, resumed_run, with_request
 from foldtune.search.cli.processes import decoder_processes
 from foldtune.search.cli.ray_session import RaySession
-from foldtune.search.cli.terminal import errors, note, output
+from foldtune.search.cli.terminal import errors, output
 from foldtune.search.config.loading import check
 from foldtune.search.config.packaging import this_driver
 from foldtune.search.config.schema import RunConfig
-from foldtune.search.config.secrets import expanded
 from foldtune.search.config.targets import TARGETS, ConfigFile, TargetsFile, read_config_file
 from foldtune.search.data.dataset import Labelled, image_plan
 from foldtune.search.planning.budget import Budget
 from foldtune.search.planning.search_time import Reserve
-from foldtune.search.runs.formats import format_notes
 from foldtune.search.runs.group import RunGroup, reopen_group, starting_group
-from foldtune.search.runs.pretrained import check_same_files, store_weights
-from foldtune.search.runs.resuming import check_same, check_same_metrics, extend
-from foldtune.search.runs.run import Run, new_store, open_run, reopen_labelled, start_run, with_data, with_paths
+from foldtune.search.runs.resuming import check_same, check_same_metrics
+from foldtune.search.runs.run import Run, open_run, reopen_labelled
 from foldtune.search.runs.target_checks import check_target, check_targets
 from foldtune.search.runs.validation import Checked, check_raw
 from foldtune.search.tuning.preflight import require_ready_nodes
-from foldtune.search.tuning.recorder import reopen_failed
-from foldtune.search.tuning.study import require_free_study
 from foldtune.search.tuning.tuner import Search
-from foldtune.trainers.data.labels import described
-
-MAX_NAMED_IMAGES = 5
-"""Images left out that a message names."""
-MAX_NAMED_TRIALS = 10
 
 Prepare = Callable[[ExitStack], tuple[Run, Labelled]]
 """Opens a run and its rows; the stack holds the run's lock."""
@@ -100,14 +86,14 @@ def search_here(
             _search_targets(file, file.targets, ray, request, resume_command, chain, begin)
         elif request.resume:
             given = check(file.raw, file.folder)
-            _search(partial(_resume, given, request), ray, True, resume_command, chain)
+            _search(partial(resumed_run, given, request), ray, True, resume_command, chain)
         else:
             checked = check_raw(file.raw, file.folder)
             earlier = begin(request.from_runs, checked.config.storage)
             checked = earlier.adjusted({None: checked})[None]
             if chain is not None:
                 chain.check([checked])
-            start = partial(_start, checked, ray, partial(earlier.take_over, None))
+            start = partial(new_run, checked, ray, partial(earlier.take_over, None))
             _search(start, ray, False, resume_command, chain)
 
 
@@ -144,9 +130,9 @@ def _search_targets(
         for place, target in enumerate(group.runs):
             resumed = target not in fresh
             if resumed:
-                prepare = partial(_resume, file.config(target)[0], request)
+                prepare = partial(resumed_run, file.config(target)[0], request)
             else:
-                prepare = partial(_start, fresh[target], ray, partial(earlier.take_over, target))
+                prepare = partial(new_run, fresh[target], ray, partial(earlier.take_over, target))
             output().print(f"target {target}: run {group.runs[target]}", style="bold", soft_wrap=True)
             part = budget and budget.part(1 / (len(group.runs) - place), file.config(target)[0].search.time_limit)
             try:
@@ -192,11 +178,7 @@ def _check_unchanged(given: RunConfig, stored: Run, request: SearchRequest) -> N
         check_same(given, stored.config)
         stored = check_same_metrics(given, stored)
         with progress_bar("decoding images") as progress:
-            reopen_labelled(_with_request(given, stored, request), decoder_processes(), progress)
-
-
-def _with_request(given: RunConfig, stored: Run, request: SearchRequest) -> Run:
-    return with_paths(stored, given.data) if request.data is None else with_data(stored, request.data)
+            reopen_labelled(with_request(given, stored, request), decoder_processes(), progress)
 
 
 def _open_all_images(targets: Mapping[str, Checked]) -> None:
@@ -258,59 +240,3 @@ def _search(
         if end.timed_out:
             note_time_limit(run, alone=chain is None)
         print_result(run, resume_command if end.interrupted else None, end.stop_reason)
-
-
-def _start(
-    checked: Checked, ray: RaySession, take_over: Callable[[Run, Labelled], None], stack: ExitStack
-) -> tuple[Run, Labelled]:
-    if ray.joins:  # before anything is decoded or written: a folder of this machine alone would be the wrong one
-        ray.connect(checked.config.resources, "joining the cluster …")
-        require_ready_nodes(checked.config, checked.table.paths)
-    if url := checked.config.search.study_storage:
-        require_free_study(checked.config.name, expanded(url, "search.study_storage"))
-    found = find_weights(checked.space)
-    store = stack.enter_context(new_store(checked.config))
-    formats = timed_formats(checked, ray)
-    store_weights(found, store.pretrained)
-    write_measured(store.root, Measured(formats, checked.figures))
-    with progress_bar("decoding images") as progress:
-        run, labelled = start_run(checked, store, decoder_processes(), progress, take_over)
-    kept = set(labelled.table.ids)
-    if left_out := [name for name in checked.table.ids if name not in kept]:
-        shown = ", ".join(left_out[:MAX_NAMED_IMAGES]) + (", …" if len(left_out) > MAX_NAMED_IMAGES else "")
-        note(f"{len(left_out)} images cannot be read and are left out: {shown}")
-    _note_left_out(labelled)
-    lines = (*checked.notes, *weight_notes(found), *format_notes(formats))
-    for text in (*lines, *shared_notes(run, labelled, checked.test)):
-        note(text)
-    return run, labelled
-
-
-def _resume(given: RunConfig, request: SearchRequest, stack: ExitStack) -> tuple[Run, Labelled]:
-    stored = open_run(given.name, given.storage)
-    stack.enter_context(stored.store.lock())
-    check_same(given, stored.config)
-    stored = check_same_metrics(given, stored)
-    weights = stored.store.pretrained.read()
-    check_same_files(given.space, weights)
-    run = _with_request(given, stored, request)
-    with progress_bar("decoding images") as progress:
-        labelled = reopen_labelled(run, decoder_processes(), progress)
-    if again := reopen_failed(run.store, every=request.retry_failed):
-        why = "that failed" if request.retry_failed else "whose surroundings failed"
-        note(f"{counted(len(again), 'trial')} {why}: tried again ({', '.join(again[:MAX_NAMED_TRIALS])})")
-    run = extend(run, given, request.further_trials)  # only now, since the data that it names are proved to be the same
-    if request.further_trials and (text := limited(run.config.search, run.space)[1]):
-        note(text)
-    _note_left_out(labelled)
-    measured = read_measured(run.store.root) or Measured()
-    for text in (*weight_notes(weights or ()), *format_notes(measured.formats)):
-        note(text)
-    return run, labelled
-
-
-def _note_left_out(labelled: Labelled) -> None:
-    if rows := labelled.table.left_out:
-        note(f"{sum(rows.values())} rows are left out: {described(rows)}")
-    for warning in (*labelled.notes, *labelled.task.label_warnings):
-        note(warning)
