@@ -263,6 +263,7 @@ def test_a_file_of_weights_reaches_every_trial_and_fold(
     assert store.trial("0000").record().config["pretrained"] in kept
 
 
+@pytest.mark.slow
 def test_a_grid_ends_with_its_last_combination_and_another_search_goes_on_from_it(
     foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str]
 ) -> None:

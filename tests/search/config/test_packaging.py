@@ -83,3 +83,11 @@ def test_a_sent_command_does_not_stay_where_its_folder_may_be_replaced(
 def test_trials_are_added_only_where_the_search_is_resumed() -> None:
     assert list(search_arguments("c.yaml", resume=False, further_trials=9)) == ["search", "c.yaml", "--address", "auto"]
     assert list(search_arguments("c.yaml", resume=True, further_trials=9))[4:] == ["--resume", "--trials", "9"]
+
+
+def test_earlier_runs_are_named_as_the_cluster_reaches_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name is one under the storage; a folder of this machine, which every node mounts, has its absolute path."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/old").mkdir(parents=True)
+    sent = search_arguments("config.yaml", resume=False, further_trials=None, from_runs=("skin", "runs/old"))
+    assert sent[2:] == ["--address", "auto", "--from", "skin", "--from", str(tmp_path / "runs/old")]

@@ -75,6 +75,7 @@ def test_what_does_not_fit_is_left_out_by_name(project: Any, old: Run, capsys: p
     assert [each.params["lr"] for each in stored.known] == [], "none had this dropout"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -94,11 +95,13 @@ def test_values_of_another_search_are_not_compared(
     assert capsys.readouterr().err.splitlines()[-1] == f"from run old: no values for TPE, which differ by {reason}"
 
 
+@pytest.mark.slow
 def test_trials_with_other_constants_are_not_compared(project: Any, old: Run) -> None:
     run = started(project, {"name": "new", **SPACE, "space.batch_size": 8}, "old")
     assert read_proposals(run.store.root).known == []
 
 
+@pytest.mark.slow
 def test_a_run_without_trials_gives_nothing_and_without_from_nothing_is_stored(
     project: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,27 +112,23 @@ def test_a_run_without_trials_gives_nothing_and_without_from_nothing_is_stored(
     assert capsys.readouterr().err == "from run bare: nothing, since no trial of it has finished\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (["--from", "olt"], "no run 'olt'; did you mean 'old'?"),
-        (["--from", "old", "--resume"], "it is for a new run: what one takes over is stored in it"),
-        (
-            ["--from", "old", "--set", "search.algorithm=grid", "--set", "space.lr={choice: [0.01, 0.1]}"],
-            "search.algorithm: grid has all",
-        ),
-    ],
-)
 def test_what_cannot_be_taken_over_is_refused_before_anything_is_written(
-    project: Any, old: Run, foldtune: Callable[..., Any], arguments: list[str], problem: str
+    project: Any, old: Run, foldtune: Callable[..., Any]
 ) -> None:
     config = project.config({"name": "new", **SPACE, "space.loss": "cross_entropy"})
-    code, _, err = foldtune("search", config, *arguments)
-    assert code == 2
-    assert problem in " ".join(err.replace("│", " ").split())
-    assert not (project.folder / "runs/new").exists()
+    grid = ["--set", "search.algorithm=grid", "--set", "space.lr={choice: [0.01, 0.1]}"]
+    for arguments, problem in (
+        (["--from", "olt"], "no run 'olt'; did you mean 'old'?"),
+        (["--from", "old", "--resume"], "it is for a new run: what one takes over is stored in it"),
+        (["--from", "old", *grid], "search.algorithm: grid has all"),
+    ):
+        code, _, err = foldtune("search", config, *arguments)
+        assert code == 2
+        assert problem in " ".join(err.replace("│", " ").split())
+        assert not (project.folder / "runs/new").exists()
 
 
+@pytest.mark.slow
 def test_the_earlier_run_may_be_gone_afterwards(project: Any, old: Run) -> None:
     started(project, {"name": "new", **SPACE}, "old")
     old.store.root.rename(project.folder / "gone")

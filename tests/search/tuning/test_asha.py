@@ -145,12 +145,13 @@ def test_brackets_have_hyperbands_shares_by_the_runs_seed_and_the_trials_number(
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
     asha, other = resumable(brackets=4, seed=1), resumable(brackets=4, seed=2)
-    drawn = [asha.bracket(f"{number:04d}") for number in range(4000)]
-    assert drawn == [resumable(brackets=4, seed=1).bracket(f"{number:04d}") for number in range(4000)]
-    assert drawn != [other.bracket(f"{number:04d}") for number in range(4000)]
+    drawn = [asha.bracket(f"{number:04d}") for number in range(1000)]
+    again = resumable(brackets=4, seed=1)
+    assert drawn == [again.bracket(f"{number:04d}") for number in range(1000)]
+    assert drawn != [other.bracket(f"{number:04d}") for number in range(1000)]
     assert (np.random.get_state()[1] == before).all()
     expected = np.array([4 / (s + 1) * 3.0**s for s in (3, 2, 1, 0)])
-    np.testing.assert_allclose(np.bincount(drawn) / 4000, expected / expected.sum(), atol=0.025)
+    np.testing.assert_allclose(np.bincount(drawn) / 1000, expected / expected.sum(), atol=0.05)
     assert {resumable().bracket(f"{number:04d}") for number in range(9)} == {0}
 
 
