@@ -188,7 +188,7 @@ def groups_by_id(run: Run) -> dict[str, str] | None:
         InputError: the table is gone or wrong.
     """
     data = run.config.data
-    if data.group is None:
+    if data.group is None and data.case_column is None:
         return None
     try:
         table = read_labels(data, run.task, merge=False)

@@ -153,8 +153,14 @@ class StoredMembers:
         keep: npt.NDArray[np.bool_],
         options: PredictOptions,
         progress: SubtaskProgress,
-    ) -> npt.NDArray[Any]:
-        """Return mean scores (N, ...) of a member's models on the images of the mask `keep`."""
+        *,
+        each_model: bool = False,
+    ) -> list[npt.NDArray[Any]]:
+        """Return the scores (N, ...) of a member on the images of the mask `keep`: the mean of its models'.
+
+        Args:
+            each_model: whether to return those of each model instead, as cases need, which are reduced before the mean.
+        """
         settings = parse_settings(member["config"], self.task)
         inference = replace(
             InferenceOptions.of_settings(self.task, settings),
@@ -179,7 +185,7 @@ class StoredMembers:
                 )
             added = np.asarray(_offset(member, *model), dtype=logits.dtype)
             model_scores.append(self.task.scores(logits + added if added.any() else logits))
-        return mean_scores(model_scores)
+        return model_scores if each_model else [mean_scores(model_scores)]
 
 
 def _offset(member: Mapping[str, Any], fold: int, seed: int) -> Any:

@@ -39,6 +39,7 @@ from foldtune.search.runs.stored_task import read_task
 from foldtune.search.voting.columns import Columns, Kind
 from foldtune.search.voting.combiner import EnsembleCombiner
 from foldtune.trainers.arrays.lazy import sum_rows
+from foldtune.trainers.arrays.voting import mean_scores
 from foldtune.trainers.loading.tta import TTA
 from foldtune.trainers.postprocess.case_scores import Cases
 from foldtune.trainers.tasks import Task
@@ -276,26 +277,38 @@ class StoredEnsemble:
             reasons = {row: reason for prepared in decoded.values() for row, reason in unreadable_images(prepared)}
             if not len(rows):
                 return pd.DataFrame(), of_units(reasons, units, rows)
-            voter_scores = {
-                name: self.members.scores(member, decoded[self.members.preprocessing(member)], keep, options, progress)
+            model_scores = {
+                name: self.members.scores(
+                    member,
+                    decoded[self.members.preprocessing(member)],
+                    keep,
+                    options,
+                    progress,
+                    each_model=units is not None,
+                )
                 for name, member in self.members.voters.items()
             }
-        finite = np.logical_and.reduce([finite_rows(self.task, scores) for scores in voter_scores.values()])
+        finite = np.logical_and.reduce([finite_rows(self.task, each) for own in model_scores.values() for each in own])
         if not finite.all():
             reasons |= dict.fromkeys(rows[~finite].tolist(), NOT_FINITE)
             rows = rows[finite]
-            voter_scores = {name: scores[finite] for name, scores in voter_scores.items()}
+            model_scores = {name: [each[finite] for each in own] for name, own in model_scores.items()}
             if not len(rows):
                 return pd.DataFrame(), of_units(reasons, units, rows)
         files = [paths[row] for row in rows.tolist()]
         reasons = of_units(reasons, units, rows)
         if units is not None:
             cases = Cases.of(units[rows].astype(str))
-            voter_scores = {
-                name: cases.reduce(scores, self.members.case_reduce(name), exclusive=self.task.exclusive_classes)
-                for name, scores in voter_scores.items()
+            # As the ensemble's own scores of cases: those of each model are reduced, then averaged.
+            model_scores = {
+                name: [
+                    cases.reduce(each, self.members.case_reduce(name), exclusive=self.task.exclusive_classes)
+                    for each in own
+                ]
+                for name, own in model_scores.items()
             }
             rows, files = cases.names.astype(np.int64), [files[row] for row in cases.first.tolist()]
+        voter_scores = {name: own[0] if len(own) == 1 else mean_scores(own) for name, own in model_scores.items()}
         one = next(iter(voter_scores.values()))
         unweighted = np.broadcast_to(np.zeros((), dtype=one.dtype), one.shape)  # a member of weight 0 changes nothing
         scores = [voter_scores.get(member_id(member), unweighted) for member in self.description["members"]]

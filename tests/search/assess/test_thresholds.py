@@ -18,6 +18,8 @@ from foldtune.search.assess.refit import refit
 from foldtune.search.cli.main import run as foldtune
 from foldtune.search.runs.run import open_run
 from foldtune.trainers.data.folds import make_splits
+from foldtune.trainers.fitting.evaluator import Evaluator
+from foldtune.trainers.fitting.fit_types import FoldData
 from foldtune.trainers.tasks.crossfit import cross_fitted_predictions, cross_fitted_score
 from foldtune.trainers.tasks.multiclass import Multiclass
 
@@ -25,7 +27,9 @@ Array = npt.NDArray[np.float64]
 TASK = Multiclass("label", ("a", "b", "c"), (60, 30, 10))
 
 
-def write_trial(store: RunStore, number: int, strength: float, postprocess: object = None) -> Array:
+def write_trial(
+    store: RunStore, number: int, strength: float, postprocess: object = None, cases: npt.NDArray[np.str_] | None = None
+) -> Array:
     """A finished trial whose logits indicate the class by `strength` and are biased towards the frequent class."""
     rng = np.random.default_rng(number)
     targets = np.repeat([0, 1, 2], [60, 30, 10])
@@ -33,9 +37,8 @@ def write_trial(store: RunStore, number: int, strength: float, postprocess: obje
     trial = store.trial(f"{number:04d}")
     config = {"model_name": "test_resnet"} | ({} if postprocess is None else {"postprocess": postprocess})
     trial.write_config(number=number, params={}, config=config)
-    trial.write_scores(
-        ids=np.array([f"i{row}" for row in range(100)]), logits=logits.astype(np.float32), targets=targets, epoch=1
-    )
+    ids = np.array([f"i{row}" for row in range(100)])
+    trial.write_scores(ids=ids, logits=logits.astype(np.float32), targets=targets, epoch=1, cases=cases)
     metrics = {"macro_f1": float(strength)}
     trial.append_epoch(EpochRow(1, metrics, 1, metrics, 1.0, 1.0, 0.1, 8, 0.1))
     trial.finish("COMPLETE")
@@ -105,6 +108,27 @@ def test_rows_of_a_group_are_never_on_both_sides(store: RunStore, tmp_path: Path
     groups = np.array([f"g{row // 4}" for row in range(100)])
     splits = make_splits(TASK.strata(stored.targets), groups)
     expected = cross_fitted_score(TASK, TASK.scores(stored.logits), stored.targets, "macro_f1", splits)
+    assert refit(open_run("r", tmp_path))[0].tuned == pytest.approx(expected)
+
+
+def test_cases_are_split_as_the_training_split_them(store: RunStore, tmp_path: Path) -> None:
+    """Their rows stand apart in the table, and their names in another order than their first rows."""
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    cases = np.array([f"c{label}{7 * row % (40 - 15 * label)}" for row, label in enumerate(labels)])
+    logits = write_trial(store, 0, 1.0, cases=cases).astype(np.float32)
+    names = [f"i{row}" for row in range(100)]
+    lines = [f"{name},{'abc'[label]},{case}" for name, label, case in zip(names, labels, cases, strict=True)]
+    (tmp_path / "train.csv").write_text("image,label,eye\n" + "\n".join(lines))
+    for name in names:
+        (tmp_path / name).touch()
+    config = store.read_config()
+    config["data"] |= {"case": "eye", "images": str(tmp_path)}
+    store.write_config(config)
+    rows = np.arange(100)
+    pixels = np.zeros((100, 1, 1, 3), np.uint8)  # never read
+    data = FoldData(pixels, labels, np.array(names), rows[:0], rows, groups=cases, cases=cases)  # type: ignore[arg-type]
+    evaluator = Evaluator(TASK, data, "macro_f1", {})
+    expected = evaluator.tuned(logits, evaluator.metrics(logits, 1))
     assert refit(open_run("r", tmp_path))[0].tuned == pytest.approx(expected)
 
 

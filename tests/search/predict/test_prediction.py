@@ -22,6 +22,7 @@ from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.search.checks.submission_form import submission_form
 from foldtune.search.predict import members as fold_models
 from foldtune.search.predict import stored_ensemble as prediction
+from foldtune.search.predict.case_columns import CaseColumns
 from foldtune.search.predict.new_images import NewImages, find_images
 from foldtune.search.predict.stored_ensemble import PredictOptions, StoredEnsemble
 from foldtune.trainers.images.preprocess import Clahe
@@ -87,6 +88,11 @@ def predict(stored: StoredEnsemble, images: NewImages, **changes: Any) -> pd.Dat
 
 def by_hand(root: Path, paths: list[Path], offsets: npt.ArrayLike = 0.0) -> npt.NDArray[np.float64]:
     """Member scores (M, N, 3) in plain timm and torch, with offsets (M, FOLDS, 3) of the logits."""
+    return of_models(root, paths, offsets).mean(axis=1)
+
+
+def of_models(root: Path, paths: list[Path], offsets: npt.ArrayLike = 0.0) -> npt.NDArray[np.float64]:
+    """Scores (M, FOLDS, N, 3) of the models, as `by_hand`."""
     offsets = torch.from_numpy(np.broadcast_to(offsets, (MEMBERS, FOLDS, 3)).copy())
     from safetensors.torch import load_file
 
@@ -102,7 +108,7 @@ def by_hand(root: Path, paths: list[Path], offsets: npt.ArrayLike = 0.0) -> npt.
             with torch.no_grad():
                 logits = model((batch - mean) / std).double() + offsets[member, fold]
                 folds.append(torch.softmax(logits, dim=1).numpy())
-        members.append(np.mean(folds, axis=0))
+        members.append(folds)
     return np.stack(members)
 
 
@@ -134,6 +140,24 @@ def test_each_fold_model_has_its_own_offset_of_the_logits(root: Path, images: Pa
     scores = predict(copy, found)[["score_ash", "score_birch", "score_Ölbaum"]].to_numpy(dtype=float)
     np.testing.assert_allclose(scores, by_hand(root, list(found.paths), offsets).mean(axis=0), atol=1e-5)
     assert np.abs(scores - by_hand(root, list(found.paths)).mean(axis=0)).max() > 0.01
+
+
+def test_a_case_is_reduced_by_each_model_and_then_averaged(root: Path, images: Path, tmp_path: Path) -> None:
+    members = (EnsembleDir(root).read() or {})["members"]
+    reduced = [{**member, "case_reduce": "max"} for member in members]
+    copy = StoredEnsemble.open(damaged(root, tmp_path, members=reduced))
+    table = tmp_path / "cases.csv"
+    eyes = ["left", "right", "left", "left", "right"]
+    pd.DataFrame({"image": NAMES, "eye": eyes}).to_csv(table, index=False)
+    found = find_images(table, images, "image", case=CaseColumns(("image",), "eye"))
+    frame = predict(copy, found)
+    frame = frame.set_index(frame.columns[0])
+    scores = of_models(root, [images / name for name in NAMES])
+    for eye in ("left", "right"):
+        best = scores[:, :, [place for place, each in enumerate(eyes) if each == eye]].max(axis=2)
+        expected = (best / best.sum(axis=-1, keepdims=True)).mean(axis=(0, 1))
+        shown = frame.loc[eye, ["score_ash", "score_birch", "score_Ölbaum"]].to_numpy(dtype=float)
+        np.testing.assert_allclose(shown, expected, atol=1e-5)
 
 
 def test_new_images_are_preprocessed_as_the_training_images_were(root: Path, images: Path, tmp_path: Path) -> None:
