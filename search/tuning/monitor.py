@@ -63,7 +63,9 @@ class SearchState:
 
     def consider(self, trial_id: str, value: float) -> None:
         """Take a value as the best where it is."""
-        if self.best is None or self.goal.better(value, self.best[1]):
+        # Of equal values the first trial's, as in the leaderboard, whichever ended first.
+        ties = self.best is not None and value == self.best[1] and trial_id < self.best[0]
+        if self.best is None or ties or self.goal.better(value, self.best[1]):
             self.best = (trial_id, value)
 
     def remaining_s(self) -> float | None:

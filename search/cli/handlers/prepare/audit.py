@@ -84,7 +84,8 @@ def _subjects(source: str, override: Sequence[str], storage: str, data: Path | N
         if override:
             raise InputError("--set: is for a configuration; a run keeps the one that it was started with")
         for target, run in open_targets(source, storage, data).items():
-            yield Subject(target, run.store.name, rows_of_stored(run), run)
+            name = run.store.name if target is None else run.store.name.removesuffix(f".{target}")
+            yield Subject(target, name, rows_of_stored(run), run)
         return
     file = read_config_file(Path(source), override)
     if file.targets is None:
