@@ -148,7 +148,7 @@ def ablate(
         list[str], option("KEY", "Parameter of the space of which each choice is tried; may be given often.", "--vary")
     ],
     from_run: Annotated[
-        str | None, option("RUN", "Take the best trial of this run as the base; the default configuration.", "--from")
+        str | None, option("RUN", "Take the best trial of this run as the base, in the place of the default.", "--from")
     ] = None,
     folds: Annotated[int | None, option("K", "Folds that each choice is trained on; 3 by default.", min=2)] = None,
     seeds: Annotated[int, option("N", "Trainings of each fold, with seeds of their own.", min=1)] = 1,
