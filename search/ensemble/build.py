@@ -14,7 +14,7 @@ from foldtune.results.records.ranking import finalists
 from foldtune.search.config.schema import EnsembleConfig
 from foldtune.search.data.columns import labelled_columns
 from foldtune.search.ensemble.fold_training import Terms, Train, Training, Values, Watcher
-from foldtune.search.ensemble.metadata import describe
+from foldtune.search.ensemble.metadata import describe, describe_finalists
 from foldtune.search.ensemble.plan import RACE_FOLDS, Candidate
 from foldtune.search.ensemble.racing import MIN_FINALISTS, Dropped, drop_weak
 from foldtune.search.ensemble.sources import Source
@@ -161,11 +161,10 @@ def _vote(
             members,
             judged,
             targets,
-            ranked_first=chosen[0],
             fixed=fixed,
-            dropped=[(by_id[each.member], each) for each in dropped],
             data={"train": labelled.digest, "test": "" if test is None else test.digest},
         )
+        | describe_finalists(chosen[0], [(by_id[each.member], each) for each in dropped])
     )
     oof: dict[str, Array] = {
         "ids": ids,

@@ -26,9 +26,7 @@ def describe(
     judged: Estimate,
     targets: npt.NDArray[Any],
     *,
-    ranked_first: Candidate,
     fixed: Mapping[str, Any] | None,
-    dropped: Sequence[tuple[Candidate, Dropped]] = (),
     data: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The description of an ensemble, as JSON.
@@ -37,9 +35,7 @@ def describe(
         runs: whose trials stood for it; the first is the one that it belongs to.
         stored: where each member comes from, in the order of `members`.
         targets: (N, ...) of the rows of the estimate.
-        ranked_first: the candidate that the search ranked first.
         fixed: the post-processing that the user fixed, None where it is fitted.
-        dropped: who raced and went no further.
         data: digests of the labelled rows and of the rows to submit.
     """
     home = runs[0]
@@ -85,10 +81,8 @@ def describe(
             )
         ],
         "race": plan.race,
-        "dropped": [_dropped(candidate, each) for candidate, each in dropped],
         "estimate": judged.metrics,
         "score_metrics": [name for name in home.task.metrics if name not in home.task.tunable_metrics],
-        "ranked_first": ranked_first.id,
         "best_single": {"trial_id": single_id, "value": single_value},
         "test_single": single_id,
         "fixed_postprocess": None if fixed is None else dict(fixed),
@@ -97,6 +91,11 @@ def describe(
         "gain_interval": [judged.gain.low, judged.gain.high],
         "per_class": home.task.per_class(judged.predictions, targets),
     }
+
+
+def describe_finalists(ranked_first: Candidate, dropped: Sequence[tuple[Candidate, Dropped]]) -> dict[str, Any]:
+    """The candidate that the search ranked first, and those who raced and went no further, as JSON."""
+    return {"ranked_first": ranked_first.id, "dropped": [_dropped(candidate, each) for candidate, each in dropped]}
 
 
 def _further(member: StoredMember, plan: EnsembleConfig) -> dict[str, Any]:
