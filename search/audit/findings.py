@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from foldtune.search.audit.rows import AuditRows
+from foldtune.trainers.data.exclude import OF_LABELS
 
 BROKEN, TRUNCATED, ONE_COLOUR = "broken", "truncated", "one_colour"
 COPY, NEAR = "copy", "near_duplicate"
-ALIKE, DOUBTFUL = "alike", "doubtful_label"
+ALIKE, DOUBTFUL = "alike", OF_LABELS
 TRAIN_TEST, TWO_FOLDS, EXTRA, TWO_GROUPS = "train and test", "two folds", "extra and fold", "two groups"
 ONE_GROUP, ONE_FOLD, TEST = "one group", "one fold", "test"
 SCOPES = (TRAIN_TEST, TWO_FOLDS, EXTRA, TWO_GROUPS, ONE_FOLD, ONE_GROUP, TEST)

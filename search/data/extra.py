@@ -57,8 +57,7 @@ def _read(data: DataConfig, task: Task, entry: ExtraRows, prefix: str, *, merge:
     source = read_rows(data, task, entry.table)
     group, case = (name if name in source.frame else None for name in (data.group, data.case_column))
     layout = replace(layout_of(data, source, group), case_column=case, split_column=source.split_column)
-    marked = frozenset(name.removeprefix(prefix) for name in marked_rows(data).rows if name.startswith(prefix))
-    reading = replace(label_reading(data, task), rare=None, marked=marked)
+    reading = replace(label_reading(data, task), rare=None, marked=marked_rows(data).under(prefix))
     if entry.target_map is not None:
         reading = replace(reading, mapping=entry.target_map)
         text = reading.text(reading.unmarked(source.frame, entry.table)[0], entry.table)

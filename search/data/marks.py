@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def marked_rows(data: DataConfig) -> Marked:
 
 
 def marks_notes(data: DataConfig, task: Task, trained: pd.DataFrame) -> tuple[str, ...]:
-    """Return lines on marks of rows to submit, which stay, and on marks that no row has.
+    """Return lines on marks of labels of cases, of rows to submit, which stay, and on marks that no row has.
 
     Args:
         trained: labelled rows of `data.train`.
@@ -50,15 +51,16 @@ def marks_notes(data: DataConfig, task: Task, trained: pd.DataFrame) -> tuple[st
     marked = marked_rows(data)
     if not len(marked):
         return ()
-    labelled = _names(data, trained)
+    own = [(trained, "")]
     if data.valid is not None:
-        labelled |= _names_in(data, task, data.valid, "valid")
-    for number, entry in enumerate(data.extra, start=1):
-        labelled |= {prefix_of(number) + name for name in _names_in(data, task, entry.table, "train")}
-    submitted = set() if data.test is None else _names_in(data, task, data.test, "test")
+        own.append((_rows(data, task, data.valid, "valid"), ""))
+    extra = enumerate(data.extra, start=1)
+    own += [(_rows(data, task, entry.table, "train"), prefix_of(number)) for number, entry in extra]
+    labelled = {prefix + name for frame, prefix in own for name in _names(data, frame)}
+    submitted = set() if data.test is None else _names(data, _rows(data, task, data.test, "test"))
     staying = sorted(marked.submitted | ((marked.rows - labelled) & submitted))
     strange = sorted(marked.rows - labelled - submitted)
-    lines = []
+    lines = _of_cases(data, marked, own)
     if staying:
         lines.append(f"{counted(len(staying), 'mark')} of rows to submit, which stay: {first_few(staying)}")
     if strange:
@@ -67,11 +69,28 @@ def marks_notes(data: DataConfig, task: Task, trained: pd.DataFrame) -> tuple[st
     return tuple(f"data.exclude: {data.exclude}: {line}" for line in lines)
 
 
-def _names_in(data: DataConfig, task: Task, path: Path, part: Part) -> set[str]:
+def _of_cases(data: DataConfig, marked: Marked, tables: Sequence[tuple[pd.DataFrame, str]]) -> list[str]:
+    """Return the line on cases that are left out whole, none without them; of each table with the prefix of its ids."""
+    names: list[str] = []
+    for frame, prefix in tables:
+        if data.image_column in frame and data.case_column in frame:
+            rows = marked.under(prefix).of_cases(frame, data.image_column, data.case_column)
+            names.extend(canonical_text(str(name)) for name in frame[data.case_column][rows])
+    if not names:
+        return []
+    cases = sorted(set(names))
+    whole = f"{counted(len(cases), 'case')} of {counted(len(names), 'row')}"
+    return [f"{whole} left out whole, since a doubtful label is that of its case: {first_few(cases)}"]
+
+
+def _rows(data: DataConfig, task: Task, path: Path, part: Part) -> pd.DataFrame:
+    """Return the rows of a table, none where it cannot be read, which the check of that table words."""
+    import pandas as pd
+
     try:
-        return _names(data, read_rows(data, task, path, part).frame)
-    except DataError:  # which the check of that table words
-        return set()
+        return read_rows(data, task, path, part).frame
+    except DataError:
+        return pd.DataFrame()
 
 
 def _names(data: DataConfig, frame: pd.DataFrame) -> set[str]:

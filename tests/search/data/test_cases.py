@@ -116,3 +116,24 @@ def test_a_trial_is_judged_by_cases(project: Any) -> None:
         assert np.allclose(judged.scores(how), of_cases)
     tuned = Evaluator(task, data, "macro_f1", "tuned")
     assert 0 <= tuned.metrics(logits, 1)["macro_f1"] <= 1
+
+
+def test_a_doubtful_label_leaves_out_its_whole_case(project: Any, foldtune: Command) -> None:
+    """Marks of images, and of tables that name no finding, leave out one image; k2 loses both, k4 and k7 one each."""
+    frame = cases_table(project)
+    marks = [("x", "doubtful_label", frame.one[2]), ("x", "broken", frame.two[4]), ("", "doubtful_label", frame.one[5])]
+    marks += [("x", "near_duplicate", frame.one[7]), ("x", "doubtful_label", frame.one[3])]
+    pd.DataFrame(marks, columns=["exclude", "finding", "image"]).to_csv(project.folder / "marks.csv", index=False)
+    changes = {"data.train": "cases.csv", "data.id": ["one", "two"], "data.case": "id", "data.exclude": "marks.csv"}
+    table = check_file(Path(project.config(changes))).table
+    assert table.cases is not None
+    left = {name: (table.cases == name).sum() for name in ("k2", "k3", "k4", "k5", "k7")}
+    assert left == {"k2": 0, "k3": 0, "k4": 1, "k5": 2, "k7": 1}
+    assert table.left_out == {"a mark in data.exclude": 5}
+    code, out, err = foldtune("validate", project.config(changes))
+    assert (code, err) == (0, "")
+    text = " ".join(out.split())
+    assert "(5 rows left out: 5 with a mark in data.exclude)" in text
+    assert "2 cases of 3 rows left out whole, since a doubtful label is that of its case: k2, k3" in text
+    pd.DataFrame(marks, columns=["exclude", "f", "image"]).to_csv(project.folder / "marks.csv", index=False)
+    assert check_file(Path(project.config(changes))).table.left_out == {"a mark in data.exclude": 4}

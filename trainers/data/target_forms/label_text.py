@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from foldtune.errors import DataError
-from foldtune.trainers.data.exclude import without_marked
+from foldtune.trainers.data.exclude import Marked, without_marked
 from foldtune.trainers.data.labels import LabelRules, RareLabels
 from foldtune.trainers.data.target_forms.columns import (
     Uncertain,
@@ -159,19 +159,21 @@ class LabelReading:
     Attributes:
         form: how the table holds them.
         mapping, on_missing, rare: rules for them, as of `LabelRules`.
-        marked: ids, in their canonical form, of rows that are left out whatever their labels.
+        marked: rows that are left out whatever their labels.
+        id_column, case_column: columns by which they are found; None without cases.
     """
 
     form: TargetForm
     mapping: Mapping[str, str | None] | None = None
     on_missing: str = "error"
     rare: RareLabels | None = None
-    marked: frozenset[str] = frozenset()
+    marked: Marked = field(default_factory=Marked)
     id_column: str = "image"
+    case_column: str | None = None
 
     def unmarked(self, frame: pd.DataFrame, source: Path | str) -> tuple[pd.DataFrame, dict[str, int]]:
         """The rows that are not marked, and how many are, by reason. Raises DataError."""
-        return without_marked(frame, self.id_column, self.marked, source)
+        return without_marked(frame, self.id_column, self.marked, source, self.case_column)
 
     def text(self, frame: pd.DataFrame, source: Path | str) -> LabelText:
         """The table with its labels as text; raises DataError for labels that are not in that form."""
