@@ -33,6 +33,5 @@ def label_reading(data: DataConfig, task: type[Task] | Task) -> LabelReading:
     """Return the steps from the labels of a table to what the task encodes."""
     known = task.trained_names if isinstance(task, Task) else None
     rare = RareLabels(data.min_rows, known) if data.min_rows > 1 else None
-    columns = {"id_column": data.image_column, "case_column": data.case_column}
     form, marked = target_form(data, task), marked_rows(data)
-    return LabelReading(form, data.target_map, data.on_missing, rare, marked, **columns)
+    return LabelReading(form, data.target_map, data.on_missing, rare, marked, data.image_column, data.case_column)

@@ -214,6 +214,8 @@ def score(
 ) -> None:
     """Score an ensemble's test predictions by labels that were held back, beside the best single trial's.
 
+    Both are decided by post-processing that is fitted to out-of-fold scores, where the space does not fix it.
+
     foldtune score skin --labels test_labels.csv
     """
     from foldtune.search.cli.handlers.vote.compare import score_run

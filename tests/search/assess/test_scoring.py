@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit
 from sklearn.metrics import f1_score
 
 from foldtune.errors import InputError
@@ -16,6 +18,7 @@ from foldtune.search.assess.scoring import score_ensemble
 from foldtune.search.config.schema import RunConfig
 from foldtune.search.config.sections.data_section import DataConfig
 from foldtune.search.runs.run import Run
+from foldtune.trainers.tasks.binary import Binary
 from foldtune.trainers.tasks.multiclass import Multiclass
 
 TASK = Multiclass("dx", ("a", "b", "c"), (10, 10, 10))
@@ -95,3 +98,28 @@ def test_a_run_without_an_ensemble(run: Run, tmp_path: Path) -> None:
     run.store.ensemble.test_path.unlink()
     with pytest.raises(InputError, match="foldtune ensemble makes one"):
         score_ensemble(run, write(tmp_path / "labels.csv"))
+
+
+def test_the_single_trial_is_decided_as_the_ensemble_by_a_fitted_threshold(run: Run, tmp_path: Path) -> None:
+    """Its rows of fold 0 are scored lower by 1 in logits, by which they were aligned before the fit."""
+    truth = np.arange(300) % 3 == 0
+    scores = np.where(truth, 0.3, 0.1) + np.linspace(0, 0.01, 300)
+    of_fold = expit(logit(scores) - 1)
+    raw = np.zeros(300, dtype=np.int64)
+    ids = np.array([f"{row}.png" for row in range(300)])
+    answers = {"predictions": truth.astype(np.int64), "single_predictions": raw}
+    run.store.ensemble.write_test({"ids": ids, "scores": scores, "single_scores": of_fold, **answers})
+    member = {"trial_id": "0004", "id": "0004", "fold_offsets": [[1.0], [0.0]]}
+    run.store.ensemble.write({"members": [{"trial_id": "0003"}, member], "test_single": "0004", "metric": "f1"})
+    labels = write(tmp_path / "labels.csv", tuple(ids.tolist()), tuple("ab"[int(each)] for each in truth))
+    binary = replace(run, task=Binary("dx", ("a", "b")), goal=Goal("f1", "max"))
+    notes: list[str] = []
+    assert [each["f1"] for each in score_ensemble(binary, labels, notes.append).values()] == [1.0, 0.0]
+    assert notes == [
+        "trial 0004 is decided by its configuration's post-processing, not by a fitted one as the ensemble is: no "
+        "out-of-fold scores of it are stored to fit one to"
+    ]
+    of_members = np.stack([1 - scores, scores])
+    run.store.ensemble.write_oof({"member_scores": of_members, "targets": truth.astype(np.int64)})
+    assert [each["f1"] for each in score_ensemble(binary, labels, notes.append).values()] == [1.0, 1.0]
+    assert len(notes) == 1

@@ -40,7 +40,7 @@ def score_run(name: str, storage: str, labels: Path, format: TableOrJson) -> Non
         InputError: labels that do not fit, or images that have changed since they were predicted.
     """
     runs = open_targets(name, storage, whole=True)
-    figures = {target: score_ensemble(run, labels) for target, run in runs.items()}
+    figures = {target: score_ensemble(run, labels, note) for target, run in runs.items()}
     for text in dict.fromkeys(check_test_images(run, None) for run in runs.values()):
         if text is not None:
             note(text)
