@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -92,4 +92,16 @@ def of_units(
     for row, reason in sorted(reasons.items()):
         if (unit := int(units[row])) not in judged:
             found.setdefault(unit, reason)
+    return found
+
+
+def partly_read(
+    reasons: Mapping[int, str], units: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], paths: Sequence[Path]
+) -> dict[int, str]:
+    """Return the first of the images without scores, and why, by unit of those that others of `rows` belong to."""
+    judged = set(units[rows].tolist())
+    found: dict[int, str] = {}
+    for row, reason in sorted(reasons.items()):
+        if (unit := int(units[row])) in judged:
+            found.setdefault(unit, f"{paths[row].name}: {reason}")
     return found

@@ -92,12 +92,15 @@ class PredictOptions:
         device: torch's name, None for a GPU where there is one.
         decoders: processes that decode, >= 1.
         on_one_colour: called with the files whose pixels are all alike, a part at a time.
+        on_partly_read: called with the first image without scores, and why, of each case that is predicted from others,
+            by its place in `NewImages.judged`, a part at a time.
     """
 
     batch_size: int
     device: str | None
     decoders: int
     on_one_colour: Callable[[Sequence[Path]], None] | None = None
+    on_partly_read: Callable[[Mapping[int, str]], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from foldtune.results.records.stored_json import require
 from foldtune.results.runs.ensemble_dir import EnsembleDir
 from foldtune.results.storage.paths import StorePath
 from foldtune.search.checks.submission_columns import SubmissionForm
-from foldtune.search.predict.case_columns import of_units, whole_cases
+from foldtune.search.predict.case_columns import of_units, partly_read, whole_cases
 from foldtune.search.predict.description import (
     REQUIRED,
     REQUIRED_TO_PREDICT,
@@ -296,6 +296,8 @@ class StoredEnsemble:
             if not len(rows):
                 return pd.DataFrame(), of_units(reasons, units, rows)
         files = [paths[row] for row in rows.tolist()]
+        if units is not None and options.on_partly_read is not None:
+            options.on_partly_read(partly_read(reasons, units, rows, paths))
         reasons = of_units(reasons, units, rows)
         if units is not None:
             cases = Cases.of(units[rows].astype(str))

@@ -262,3 +262,31 @@ def test_pictures_of_one_colour_are_counted_and_named(
     code, _, err = foldtune("predict", "r", "images", "-o", "pred.csv", *arguments)
     assert code == 0
     assert "1 picture of one colour alone: a.png" in err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--submission", "sample.csv")])
+def test_cases_that_are_read_in_part_are_counted_and_named(
+    ensemble: EnsembleDir, foldtune: Command, arguments: tuple[str, ...]
+) -> None:
+    """k1 has its other image, k2 both, k3 none."""
+    description = ensemble.read()
+    ensemble.write({**(description or {}), "case": {"column": "eye", "images": ["image"]}})
+    Path("images/b.png").write_bytes(b"no picture")
+    rows = [("a.png", "k1"), ("b.png", "k1"), ("c d.png", "k2"), ("sub/e.png", "k2"), ("gone.png", "k3")]
+    pd.DataFrame(rows, columns=["image", "eye"]).to_csv("new.csv", index=False)
+    pd.DataFrame({"eye": ["k1", "k2", "k3"], "label": "x"}).to_csv("sample.csv", index=False)
+    code, _, err = foldtune("predict", "r", "new.csv", "--images", "images", "-o", "pred.csv", *arguments)
+    assert code == 0
+    text = " ".join(err.split())
+    assert "1 case predicted from a part of the images alone (first: k1: b.png: " in text
+    if not arguments:
+        frame = pd.read_csv("pred.csv").set_index("eye")
+        assert frame["error"].notna().tolist() == [False, False, True]
+        alone = expected_of(ensemble, "a.png")
+        assert frame.loc["k1", "score_ash"] == pytest.approx(alone["score_ash"], abs=1e-5)
+
+
+def expected_of(ensemble: EnsembleDir, name: str) -> pd.Series:
+    Path("one.csv").write_text(f"image,eye\n{name},k\n")
+    images = find_images(Path("one.csv"), Path("images"), "image")
+    return StoredEnsemble.open(ensemble.root).predict(images, OPTIONS, lambda done, total: None).iloc[0]

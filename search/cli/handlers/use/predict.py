@@ -59,15 +59,17 @@ class PredictRequest:
     device: str | None
     columns: Path | None = None
     one_colour: dict[Path, None] = field(default_factory=dict)
+    partly_read: dict[int, str] = field(default_factory=dict)
 
     @property
     def options(self) -> PredictOptions:
-        """How images are decoded and predicted; those of one colour come to be known on the way."""
+        """How images are decoded and predicted; what is of one colour or partly read comes to be known on the way."""
         return PredictOptions(
             self.batch_size,
             self.device,
             decoder_processes(),
             lambda paths: self.one_colour.update(dict.fromkeys(paths)),
+            self.partly_read.update,
         )
 
     def check(self) -> None:
@@ -127,6 +129,7 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
     unread = f", {broken} could not be read" if broken else ""
     what = "image" if images.cases is None else "case"
     note(f"{counted(len(frame) - broken, what)} predicted in {request.file}{unread}")
+    _note_partly_read(images, request)
     if images.left_out:
         note(f"left out: {', '.join(f'{number} {reason}' for reason, number in images.left_out.items())}")
     if drawing is not None:
@@ -137,6 +140,14 @@ def _write_table(ensembles: Ensembles, request: PredictRequest) -> None:
         raise WorkError(
             f"none of {counted(broken, 'image')} could be predicted (first: {first}); {request.file} has why"
         )
+
+
+def _note_partly_read(images: NewImages, request: PredictRequest) -> None:
+    """Print the line on cases whose scores are of some of their images alone."""
+    if request.partly_read:
+        first = min(request.partly_read)
+        named = f"first: {images.judged[first]}: {request.partly_read[first]}"
+        note(f"{counted(len(request.partly_read), 'case')} predicted from a part of the images alone ({named})")
 
 
 def _with_columns(images: NewImages, ensembles: Ensembles, request: PredictRequest) -> NewImages:
@@ -233,6 +244,7 @@ def _write_submission(ensembles: Ensembles, request: PredictRequest, sample: Pat
     write_submission(submitted, request.file, sample, **named)
     what = "image" if images.cases is None else "case"
     note(f"{counted(len(images.judged), what)} predicted in {request.file}, in the form of {sample}")
+    _note_partly_read(images, request)
     if broken:
         first = next(iter(broken))
         note(f"{counted(len(broken), what)} cannot be read: scored by the mean of the others")
