@@ -128,6 +128,8 @@ def _mappings(task: Task, cells: Sequence[str], id_column: str, column: str) -> 
         )
     style = "json" if any('"' in cell for cell in given) else "python"
     lines = [f"the probabilities of {first_few(strange)} are 0: no training row has such a label"] if strange else []
+    if keys and (lacking := [label for label in task.label_names if label not in keys.values()]):
+        lines.append(f"the sample's mappings lack {first_few(lacking)}: their probabilities are left out")
     classes = keys or {label: label for label in task.label_names}
     text = LabelText(separator=style)
     return SubmissionForm(id_column, (column,), Content.MAPPINGS, classes, text, notes=tuple(lines))

@@ -59,7 +59,14 @@ def split(task: Task, table: Table, n_splits: int, seed: int) -> npt.NDArray[np.
         reason = "where data.valid, data.fold or data.split give no split"
         raise InputError(f"ensemble.folds: must be an integer >= 2 and <= 50, not {n_splits}, {reason}")
     try:
-        return assign_folds(task.strata(table.targets), table.groups, n_splits, seed, label_names=task.trained_names)
+        return assign_folds(
+            task.strata(table.targets),
+            table.groups,
+            n_splits,
+            seed,
+            label_names=task.trained_names,
+            by_weight=np.asarray(table.targets).dtype.kind == "f",
+        )
     except DataError as error:
         raise InputError([f"ensemble.folds: {text}" for text in error.problems]) from None
 

@@ -16,6 +16,7 @@ from foldtune.search.data.dataset import read_labelled
 from foldtune.search.init.findings import Finding, raw_of
 from foldtune.trainers.data.folds import units_of_classes
 from foldtune.trainers.data.given_folds import TO_ASSIGN
+from foldtune.trainers.data.labels import OTHERS
 from foldtune.trainers.data.table import Table
 from foldtune.trainers.tasks import Task
 from foldtune.wording import first_few, shortened
@@ -56,10 +57,11 @@ class _Support:
 
 
 def fold_findings(findings: Sequence[Finding], folder: Path) -> list[Finding]:
-    """Return `ensemble.folds`, and `data.min_rows` of the tasks that have classes of a single row or group.
+    """Return `ensemble.folds`, and what leaves classes of a single row or group out of the tasks that have such.
 
-    The folds are those of the rarest class, five at most; none are named where a column gives them all. What cannot be
-    read is left to the check of the whole.
+    That is `data.min_rows`, or `data.target_map` where a number of rows would leave out more. The folds are those of
+    the rarest class, five at most; none are named where a column gives them all. What cannot be read is left to the
+    check of the whole.
 
     Args:
         folder: folder of the YAML, to which its paths are relative.
@@ -72,7 +74,7 @@ def fold_findings(findings: Sequence[Finding], folder: Path) -> list[Finding]:
         for target, raw in raws.items():
             support, lines = _fitting(raw, folder)
             prefix = f"targets.{target}." if target else ""
-            found += [Finding(f"{prefix}data.min_rows", rows, line) for rows, line in lines]
+            found += [Finding(f"{prefix}data.{key}", value, line) for key, value, line in lines]
             if support is None:
                 return found
             if support.folds < folds:
@@ -82,24 +84,28 @@ def fold_findings(findings: Sequence[Finding], folder: Path) -> list[Finding]:
     return [*found, Finding("ensemble.folds", folds, why)]
 
 
-def _fitting(raw: Mapping[str, Any], folder: Path) -> tuple[_Support | None, list[tuple[int, str]]]:
+def _fitting(raw: Mapping[str, Any], folder: Path) -> tuple[_Support | None, list[tuple[str, Any, str]]]:
     """Return what folds are made of once the rarest classes are left out, None where all folds are given.
 
-    Beside it the rows that a class needs, with the reason; none where all classes stay.
+    Beside it the key of `data` that leaves them out, its value and the reason; none where all classes stay.
     """
-    needed, left_out = 1, dict[str, int]()
+    option, left_out, rows = dict[str, Any](), dict[str, int](), dict[str, int]()
     while True:
-        config = check({**raw, "data": {**raw["data"], "min_rows": needed}}, folder)
+        config = check({**raw, "data": {**raw["data"], **option}}, folder)
         task, table = read_labelled(config.data, config.task)
         what = "groups" if config.data.group else "rows" if config.data.case_column is None else "cases"
         support = _support(task, table, what)
-        if support is None or not support.rare:
+        if support is None or not support.rare or ("target_map" in option and left_out.keys() >= set(support.rare)):
             break
         left_out |= {name: support.units[name] for name in support.rare}
-        needed = max(needed + 1, 1 + max(support.rows[name] for name in support.rare))
+        rows = {**support.rows, **rows}
+        needed = 1 + max(option.get("min_rows", 0), *(rows[name] for name in left_out))
+        alone = all(number >= needed for name, number in rows.items() if name not in left_out)
+        option = {"min_rows": needed} if alone else {"target_map": {**dict.fromkeys(left_out), OTHERS: OTHERS}}
     shown = first_few([f"{shortened(name)} ({number})" for name, number in left_out.items()])
-    reason = f"classes that two folds cannot share, by their {what}: {shown}; labels of fewer rows are left out"
-    return support, [(needed, reason)] if left_out else []
+    reason = f"classes that two folds cannot share, by their {what}: {shown}; "
+    reason += "labels of fewer rows are left out" if "min_rows" in option else "they alone are left out"
+    return support, [(key, value, reason) for key, value in option.items()]
 
 
 def _support(task: Task, table: Table, what: str) -> _Support | None:

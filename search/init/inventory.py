@@ -30,7 +30,7 @@ class Inventory:
     """Files of interest below the named places.
 
     Attributes:
-        root: folder that holds all of them.
+        root: folder that holds all named places.
         tables: files that may be tables, and folders of ICDAR's text files, by path.
         named: folders that the user named.
         pictures: folder → names of the pictures that lie directly in it, sorted.
@@ -63,8 +63,11 @@ class Inventory:
         return within or files
 
 
-def take_inventory(places: Sequence[Path]) -> Inventory:
+def take_inventory(places: Sequence[Path], images: Path | None = None) -> Inventory:
     """List files and folders; hidden ones, and what runs of foldtune consist of, are left out.
+
+    Args:
+        images: folder whose pictures come before those of the same name elsewhere; what else it holds is not listed.
 
     Raises:
         InputError: a place that does not exist, or neither a table nor a picture anywhere.
@@ -72,10 +75,9 @@ def take_inventory(places: Sequence[Path]) -> Inventory:
     tables: list[Path] = []
     left_out: list[str] = []
     pictures: dict[Path, tuple[str, ...]] = {}
-    for place in dict.fromkeys(each.resolve() for each in places):
-        if not place.exists():
-            beside = sorted(each.name for each in place.parent.iterdir()) if place.parent.is_dir() else []
-            raise InputError(f"{place}: no such file or folder{did_you_mean(place.name, beside)}")
+    if images is not None:
+        _walk(_existing(images), [], pictures, [])
+    for place in dict.fromkeys(map(_existing, places)):
         if place.is_file():
             tables.append(place)
         else:
@@ -89,6 +91,14 @@ def take_inventory(places: Sequence[Path]) -> Inventory:
         raise InputError(f"{', '.join(map(str, places))}: neither a table nor a picture there")
     named = tuple(each.resolve() for each in places if each.is_dir())
     return Inventory(root, tuple(dict.fromkeys(tables)), pictures, named, tuple(left_out))
+
+
+def _existing(place: Path) -> Path:
+    path = place.resolve()
+    if not path.exists():
+        beside = sorted(each.name for each in path.parent.iterdir()) if path.parent.is_dir() else []
+        raise InputError(f"{path}: no such file or folder{did_you_mean(path.name, beside)}")
+    return path
 
 
 def _may_be_table(name: str) -> bool:

@@ -31,7 +31,7 @@ def write_page(title: str, findings: Sequence[Finding]) -> str:
         lines += ["  " * depth + f"{flow(parts[depth])}:" for depth in range(shared, len(parts))]
         open_parts = parts
         text = "  " * len(parts) + f"{flow(key)}: {flow(finding.value)}"
-        lines.append(f"{text:<{_COLUMN}}# {finding.why}" if finding.why else text)
+        lines.append(f"{text:<{_COLUMN - 1}} # {finding.why}" if finding.why else text)
     return "\n".join(lines) + "\n"
 
 

@@ -63,7 +63,7 @@ def propose(places: Sequence[Path], stated: Stated, folder: Path) -> Proposal:
     if stated.task is not None and stated.task not in TASKS:
         raise InputError(f"--task: {unknown('task', stated.task, TASKS)}")
     given = [each for each in (stated.train, stated.valid, stated.test, stated.sample) if each is not None]
-    inventory = take_inventory([*places, *given])
+    inventory = take_inventory([*places, *given], stated.images)
     paths = [*inventory.tables, *(each.resolve() for each in given if each.is_dir())]
     tables, skipped = read_tables(inventory, list(dict.fromkeys(paths)), stated.encoding)
     skipped = [*inventory.left_out, *skipped]

@@ -177,8 +177,8 @@ def picture_findings(
     found = _found(inventory, train.frame, ids)
     if not found:
         cell = str(next(iter(train.frame[ids[0]].dropna()), ""))
-        hint = zeros_hint(inventory, cell) or "; name the folder of the pictures, too"
-        raise InputError(f"{train.path}: no picture {cell!r} below {root}{hint}")
+        hint = zeros_hint(inventory, cell) or ("" if stated.images else "; name the folder of the pictures, too")
+        raise InputError(f"{train.path}: no picture {cell!r} below {stated.images or root}{hint}")
     folder = stated.images.resolve() if stated.images else _common(found, train.frame, ids)
     folders = len({path.parent for path in found})
     why = f"{len(found):,} pictures" + (f" in {folders} folders" if folders > 1 else "")

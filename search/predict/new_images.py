@@ -217,7 +217,8 @@ def sample_images(sample: Path, folder: Path, id_column: str = "image", encoding
     names = frame[id_column_of(list(frame.columns), id_column)].tolist()
     repeated = sorted({name for name, times in Counter(names).items() if times > 1})
     if repeated:
-        raise InputError(f"{sample}: {len(repeated)} images are in it more than once (first: {repeated[0]})")
+        are = "1 image is" if len(repeated) == 1 else f"{len(repeated)} images are"
+        raise InputError(f"{sample}: {are} in it more than once (first: {repeated[0]})")
     paths = _numbered(folder, names, _files(sample, folder, names))
     check_inside(NewImages(tuple(names), paths), folder, sample)
     missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]

@@ -41,9 +41,8 @@ def one_row_an_image(
     if not named.any(axis=1).all():
         rows = np.flatnonzero(~named.any(axis=1)) + 1
         listed = ", ".join(image_columns)
-        raise DataError(
-            [f"{source}: {len(rows)} cases have no image in columns {listed} (data rows {first_few(rows)})"]
-        )
+        have = "1 case has" if len(rows) == 1 else f"{len(rows)} cases have"
+        raise DataError([f"{source}: {have} no image in columns {listed} (data rows {first_few(rows)})"])
     row, column = np.nonzero(named)
     if repeated := _repeated(
         images.to_numpy(dtype=object)[row, column], row, [image_columns[int(each)] for each in column]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,8 @@ def rarest_label(strata: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 _GROUPED_ATTEMPTS = 10
 _SHOWN = 20
+_MAX_MAPPING = 800
+"""Characters of a mapping in a message."""
 
 Folds = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
@@ -58,6 +61,7 @@ def assign_folds(
     seed: int,
     *,
     label_names: Sequence[str] | None = None,
+    by_weight: bool = False,
 ) -> Folds:
     """Return the fold (N,) int64, 0 to n_splits-1, of each row; the same for the same seed.
 
@@ -65,16 +69,18 @@ def assign_folds(
         strata: class indices (N,), or 0/1 indicators (N, L) of each row's labels.
         groups: (N,) rows with the same value share a fold; None without groups.
         n_splits: number of folds, >= 2.
+        by_weight: whether labels have weights; then `data.min_rows` counts other rows than strata do.
 
     Raises:
-        DataError: classes that have fewer rows, or groups, than there are folds.
+        DataError: classes that have fewer rows, or groups, than there are folds, with what leaves them out.
     """
     strata = np.asarray(strata)
     if n_splits < 2:
         raise ValueError(f"n_splits must be at least 2, not {n_splits}")
     units, counts = _unit_counts(strata, groups)
     names = _names(strata, label_names)
-    _check_enough(counts, names, n_splits, "rows" if groups is None else "groups")
+    what = "rows" if groups is None else "groups"
+    _check_enough(counts, names, n_splits, what, counts_rows=groups is None and not by_weight)
     if strata.ndim == 2:
         sizes = np.bincount(units)
         return _iterative_stratification(counts, sizes, n_splits, np.random.default_rng(seed))[units]
@@ -130,17 +136,22 @@ def _count_by_unit(units: npt.NDArray[np.int64], indicators: Counts) -> Counts:
     return counts
 
 
-def _check_enough(counts: Counts, names: Sequence[str], n_splits: int, what: str) -> None:
+def _check_enough(counts: Counts, names: Sequence[str], n_splits: int, what: str, *, counts_rows: bool) -> None:
     if len(counts) < n_splits:
         raise DataError([f"{len(counts)} {what} cannot be split into {n_splits} folds"])
     having = (counts > 0).sum(axis=0)
-    few = [f"{shortened(name)} ({n})" for name, n in zip(names, having, strict=True) if 0 < n < n_splits]
+    few = {name: n for name, n in zip(names, having.tolist(), strict=True) if 0 < n < n_splits}
     if few:
-        shown = ", ".join(few[:_SHOWN]) + (f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else "")
+        shown = ", ".join(f"{shortened(name)} ({n})" for name, n in list(few.items())[:_SHOWN])
+        shown += f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else ""
+        have = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
+        # A mapping leaves out what it names; `data.min_rows` counts rows of any weight, whatever their groups.
+        mapping = json.dumps({**dict.fromkeys(few), "*": "*"}, ensure_ascii=False)
+        option = "data.min_rows" if counts_rows else f"data.target_map: {shortened(mapping, _MAX_MAPPING)}"
         raise DataError(
             [
-                f"{len(few)} classes have fewer {what} than the {n_splits} folds: {shown}; "
-                "use fewer folds, merge these classes, or leave them out (data.min_rows)"
+                f"{have} fewer {what} than the {n_splits} folds: {shown}; "
+                f"use fewer folds, merge classes, or leave rare ones out ({option})"
             ]
         )
 

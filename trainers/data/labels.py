@@ -127,8 +127,8 @@ class LabelRules:
             return ()
         assert self.rare is not None
         named = first_few([f"{shortened(label)} ({rows})" for label, rows in sorted(few.items())], 10)
-        what = "label has" if len(few) == 1 else "labels have"
-        return (f"{len(few)} {what} fewer than {self.rare.min_rows} rows and are left out (data.min_rows): {named}",)
+        has, are = ("1 label has", "is") if len(few) == 1 else (f"{len(few)} labels have", "are")
+        return (f"{has} fewer than {self.rare.min_rows} rows and {are} left out (data.min_rows): {named}",)
 
     def check_names(self, frame: pd.DataFrame, source: Path | str) -> None:
         """Refuse a name of the mapping that is a slip of a label that would then stay as it is.

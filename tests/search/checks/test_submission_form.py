@@ -76,9 +76,10 @@ CASES = [
         "loss",
         "id,p\na,\"{'NV': .5, 'mel': .5}\"\nb,{}\n",
         "id,p\na,\"{'NV': 0.3, 'mel': 0.5}\"\nb,\"{'NV': 0.6, 'mel': 0.3}\"\n",
-        "",
+        "the sample's mappings lack bkl: their probabilities are left out",
     ),
-    (TAGS, "map", 'id,p\na,"{""owl"": 1}"\nb,{}\n', 'id,p\na,"{""owl"": 0.3}"\nb,"{""owl"": 0.6}"\n', ""),
+    (TAGS, "map", 'id,p\na,"{""owl"": 1}"\nb,{}\n', 'id,p\na,"{""owl"": 0.3}"\nb,"{""owl"": 0.6}"\n', "lack cat, dog:"),
+    (SICK, "f1", "id,p\na,{}\nb,{}\n", "id,p\na,\"{'no': 0.25, 'yes': 0.75}\"\nb,\"{'no': 0.75, 'yes': 0.25}\"\n", ""),
     # One-hot and multi-hot
     (SKIN, "accuracy", "id,NV,MEL,DF,BKL\na,1,0,0,0\nb,0,0,1,0\n", "id,NV,MEL,DF,BKL\na,0,1,0,0\nb,1,0,0,0\n", "DF"),
     (

@@ -66,7 +66,7 @@ def test_a_class_with_one_image_is_named(project: Any, foldtune: Command) -> Non
     table = project.table([*project.rows[:-1], (project.rows[-1][0], "c3")])
     code, _, err = foldtune("validate", project.config({"data.train": table}))
     assert code == 2
-    assert "1 classes have fewer rows than the 2 folds: c3 (1); use fewer folds, merge these classes" in err
+    assert "1 class has fewer rows than the 2 folds: c3 (1); use fewer folds, merge classes" in err
 
 
 def test_one_class_is_no_problem_to_learn(project: Any, foldtune: Command) -> None:

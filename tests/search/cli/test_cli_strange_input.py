@@ -82,5 +82,5 @@ def test_one_strange_label_does_not_flood_the_message(project: Any, foldtune: Co
     table = project.table([*project.rows[:-1], (project.rows[-1][0], label)])
     code, _, err = foldtune("validate", project.config({"data.train": table}))
     assert code == 2
-    assert "1 classes have fewer rows than the 2 folds" in err
+    assert "1 class has fewer rows than the 2 folds" in err
     assert len(err) < 1500

@@ -134,7 +134,7 @@ def test_an_image_that_cannot_be_read_has_the_mean_of_the_others(ensemble: Ensem
         ("image,label\na.png,0\n", "images/a.png", ["--submission", "the folder that holds the images"]),
         ("image,x,y\na.png,0,0\n", "images", ["columns image, x, y", "one a class"]),
         ("image,label\n", "images", ["has no rows"]),
-        ("image,label\na.png,0\na.png,0\n", "images", ["more than once"]),
+        ("image,label\na.png,0\na.png,0\n", "images", ["1 image is in it more than once"]),
     ],
 )
 def test_a_sample_that_does_not_serve(

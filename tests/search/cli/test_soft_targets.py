@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,21 @@ def test_weights_are_soft_targets_of_classes(project: Any, foldtune: Any) -> Non
     write(project, weights(project))
     out = valid(foldtune, project.config())
     assert "losses take them as soft targets, folds and metrics the likeliest label" in out
+
+
+def test_the_mapping_that_is_advised_leaves_the_rare_class_out(project: Any, foldtune: Any) -> None:
+    """Rows of any weight, which `data.min_rows` counts, are more than those of the likeliest label."""
+    cells = weights(project)
+    cells[0], cells[1], cells[2] = (
+        str({"rare": 0.6, "c0": 0.4}),
+        str({"c1": 0.6, "rare": 0.4}),
+        str({"c2": 1, "rare": 0}),
+    )
+    write(project, cells)
+    out = refusal(foldtune, project.config({"data.min_rows": 2}))
+    assert "1 class has fewer rows than the 2 folds: rare (1)" in out
+    (advised,) = re.findall(r"data\.target_map: (\{.*?\})", out)
+    valid(foldtune, project.config({"data.target_map": json.loads(advised)}))
 
 
 def test_a_stored_run_of_weights_is_opened_as_it_was(project: Any) -> None:

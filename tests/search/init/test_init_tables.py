@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from foldtune.errors import InputError
-from foldtune.search.init.findings import Proposal, Stated, Undecided, raw_of
+from foldtune.search.init.findings import Finding, Proposal, Stated, Undecided, raw_of
 from foldtune.search.init.inventory import take_inventory
+from foldtune.search.init.page import write_page
 from foldtune.search.init.propose import propose
 from foldtune.search.init.tables import read_table
 from foldtune.search.runs import validation
@@ -176,10 +177,49 @@ def test_weights_of_a_label_that_no_two_folds_can_share(tmp_path: Path, foldtune
     assert "b: 12, a: 11, c: 1" in out
 
 
+def test_a_label_of_one_case_leaves_no_frequent_ones_out(tmp_path: Path, foldtune: Command) -> None:
+    """Of weights a number of rows that leaves the rare label out would leave frequent ones out, too."""
+    rows = [{"a": 0.6, "b": 0.4} if row % 2 else {"b": 0.9, "a": 0.1} for row in range(24)]
+    for row in range(12):
+        rows[row] = rows[row] | {"c": 0.3}
+    rows[12], rows[13] = {"d": 1.0}, {"d": 0.9, "b": 0.1}
+    rows[14] = {"c": 1.0}
+    found, out = written(foldtune, labels(tmp_path / "d", label=weights(rows)), "--task", "multiclass")
+    assert found["data"]["target_map"] == {"c": None, "*": "*"}
+    assert "min_rows" not in found["data"]
+    assert found["ensemble"]["folds"] == 2, "d has two rows"
+    assert "by their rows: c (1); they alone are left out" in out
+
+
+def test_a_long_value_stays_apart_from_its_reason() -> None:
+    page = write_page("first", [Finding("data.train", "x" * 80, "all rows")])
+    assert yaml.safe_load(page) == {"data": {"train": "x" * 80}}
+    assert page.endswith(" # all rows\n")
+
+
+def test_pictures_of_a_folder_that_is_stated_alone(tmp_path: Path, foldtune: Command) -> None:
+    folder = table(tmp_path / "d" / "train.csv", {"file": NAMES, "dx": DX}).parent
+    pictures(tmp_path / "elsewhere", NAMES)
+    pictures(folder / "thumbnails", NAMES, (8, 6))
+    table(tmp_path / "elsewhere" / "train_labels.csv", {"file": NAMES, "dx": DX})
+    found, _ = written(foldtune, folder, "--images", str(tmp_path / "elsewhere"))
+    assert (found["data"]["root"], found["data"]["images"]) == ("d", "../elsewhere")
+    assert (found["data"]["id"], found["data"]["image_size"]) == ("file", 32)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no picture 'p00.png' below .*empty$"):
+        propose(
+            [table(tmp_path / "e" / "train.csv", {"file": NAMES, "dx": DX})],
+            Stated(id=("file",), images=tmp_path / "empty"),
+            tmp_path,
+        )
+    with pytest.raises(InputError, match="elsewere: no such file or folder; did you mean 'elsewhere'"):
+        proposed(folder, images=tmp_path / "elsewere")
+
+
 def test_a_class_of_one_row_and_a_column_of_folds(tmp_path: Path, foldtune: Command) -> None:
     found, out = written(foldtune, labels(tmp_path / "d", label=["a"] * 12 + ["b"] * 8 + ["c"] * 3 + ["d"]))
     assert (found["data"]["min_rows"], found["ensemble"]["folds"]) == (2, 3)
-    assert "1 label has fewer than 2 rows and are left out (data.min_rows): d (1)" in out
+    assert "1 label has fewer than 2 rows and is left out (data.min_rows): d (1)" in out
     given = raw_of(proposed(labels(tmp_path / "e", label=DX, fold=[0, 1, 2, 3] * 6)).findings)
     assert (given["data"]["fold"], "folds" in given["ensemble"]) == ("fold", False)
 

@@ -40,7 +40,7 @@ def test_a_row_of_several_images_becomes_a_row_each() -> None:
 
 def test_a_case_without_an_image_is_named() -> None:
     frame = SCIN.assign(image_2_path=["b.png", "", " "])
-    with pytest.raises(DataError, match=r"t.csv: 1 cases have no image in columns .* \(data rows 3\)"):
+    with pytest.raises(DataError, match=r"t.csv: 1 case has no image in columns .* \(data rows 3\)"):
         one_row_an_image(frame, COLUMNS, None, "t.csv")
     with pytest.raises(DataError, match="unknown column 'image_3_path'"):
         one_row_an_image(frame, [*COLUMNS, "image_3_path"], None, "t.csv")

@@ -127,3 +127,13 @@ def test_wrong_arguments_are_refused() -> None:
         assign_folds(np.zeros(10), np.zeros(9), 2, seed=0)
     with pytest.raises(DataError, match="3 rows cannot be split into 5 folds"):
         assign_folds(np.zeros(3), None, 5, seed=0)
+
+
+@pytest.mark.parametrize(("groups", "by_weight"), [(["p", "p", "q", "r", "s"], False), (None, True)])
+def test_what_leaves_a_rare_class_out_of_groups_and_weights_is_a_mapping(groups: Any, by_weight: bool) -> None:
+    classes, units = np.array([0, 0, 1, 1, 1]), None if groups is None else np.array(groups)
+    with pytest.raises(DataError) as caught:
+        assign_folds(classes, units, 3, 0, label_names=["a b", "c"], by_weight=by_weight)
+    text = str(caught.value)
+    assert text.startswith("1 class has fewer")
+    assert text.endswith('or leave rare ones out (data.target_map: {"a b": null, "*": "*"})')

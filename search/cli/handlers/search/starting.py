@@ -63,7 +63,10 @@ def new_run(
     kept = set(labelled.table.ids)
     if left_out := [name for name in checked.table.ids if name not in kept]:
         shown = ", ".join(left_out[:MAX_NAMED_IMAGES]) + (", …" if len(left_out) > MAX_NAMED_IMAGES else "")
-        note(f"{len(left_out)} images cannot be read and are left out: {shown}")
+        what = (
+            "1 image cannot be read and is" if len(left_out) == 1 else f"{len(left_out)} images cannot be read and are"
+        )
+        note(f"{what} left out: {shown}")
     _note_left_out(labelled)
     lines = (*checked.notes, *weight_notes(found), *format_notes(formats))
     for text in (*lines, *shared_notes(run, labelled, checked.test)):
@@ -97,6 +100,7 @@ def resumed_run(given: RunConfig, request: SearchRequest, stack: ExitStack) -> t
 
 def _note_left_out(labelled: Labelled) -> None:
     if rows := labelled.table.left_out:
-        note(f"{sum(rows.values())} rows are left out: {described(rows)}")
+        number = sum(rows.values())
+        note(f"{counted(number, 'row')} {'is' if number == 1 else 'are'} left out: {described(rows)}")
     for warning in (*labelled.notes, *labelled.task.label_warnings):
         note(warning)
