@@ -295,8 +295,9 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str
 def _ragged_reason(ragged: list[tuple[int, int]], header: int, delimiter: str) -> str:
     name = {",": "comma", ";": "semicolon", "\t": "tab"}.get(delimiter, f"'{delimiter}'")
     shown = first_few([f"line {line}: {cells}" for line, cells in ragged], _SHOWN)
+    have = "1 row has" if len(ragged) == 1 else f"{len(ragged)} rows have"
     return (
-        f"{len(ragged)} rows have more cells than the {header} columns of the header ({shown}); is there a {name} too "
+        f"{have} more cells than the {header} columns of the header ({shown}); is there a {name} too "
         f"many, a text with a {name} that lacks its quotes, or no header at all?"
     )
 

@@ -61,7 +61,7 @@ def test_packed_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        (PLAIN.replace("a.png,", "a.png,,"), "1 rows have more cells than the 3 columns of the header (line 2: 4)"),
+        (PLAIN.replace("a.png,", "a.png,,"), "1 row has more cells than the 3 columns of the header (line 2: 4)"),
         (PLAIN.replace("dog", "dog, black"), "a text with a comma that lacks its quotes"),
         ("image\na.png,cat\nb.png,dog\n", "no header at all"),
         (PLAIN.replace(",", ";").replace("cat", "cat;x"), "is there a semicolon too many"),

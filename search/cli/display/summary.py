@@ -29,7 +29,7 @@ def summary(checked: Checked) -> Group:
         f"then the best {config.ensemble.top} on {config.ensemble.folds} folds, {config.ensemble.voting} voting"
     )
     if table.left_out:
-        head.append(f" ({sum(table.left_out.values())} rows left out: {described(table.left_out)})")
+        head.append(f" ({counted(sum(table.left_out.values()), 'row')} left out: {described(table.left_out)})")
     for warning in checked.task.label_warnings:
         head.append(f"\n{warning}")
     notes = [Text(f"note: {note}") for note in checked.notes]

@@ -115,7 +115,7 @@ def test_marked_rows_are_left_out_and_marks_are_kept(photos: Any, foldtune: Comm
     code, out, err = foldtune("validate", config)
     assert code == 0, err
     assert "23 rows, 0 to submit" in out
-    assert "(1 rows left out: 1 with a mark in data.exclude)" in " ".join(out.split())
+    assert "(1 row left out: 1 with a mark in data.exclude)" in " ".join(out.split())
     code, _, err = foldtune("audit", config)
     assert code == 2
     assert "audit.csv has 1 marked images, which would be lost; name another folder" in " ".join(err.split())

@@ -126,7 +126,7 @@ def test_a_row_without_weights_is_left_out_where_asked_for(project: Any, foldtun
     cells = weights(project)
     cells[2] = "{}"
     write(project, cells)
-    assert "1 rows left out: 1 with no label" in valid(foldtune, project.config({"data.on_missing": "skip"}))
+    assert "1 row left out: 1 with no label" in valid(foldtune, project.config({"data.on_missing": "skip"}))
 
 
 def test_other_tasks_refuse_weights_in_a_line(project: Any, foldtune: Any) -> None:
