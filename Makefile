@@ -62,7 +62,7 @@ suite: $(INSTALLED)  ## the tests alone
 
 test-slow: $(INSTALLED)  ## kills, fresh processes, the built distribution, pages, outside services; half an hour at most
 	$(BIN)/python -m pytest -m "slow and not integration and not faults" --timeout 1200 --numprocesses auto --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m "slow and integration and not faults" --timeout 1200
+	$(BIN)/python -m pytest -m "slow and integration and not faults" --timeout 1200 --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest --quiet --hypothesis-profile thorough -m "not fuzz" $$(grep -Rl --include='*.py' '^@given' tests)
 
 coverage: $(INSTALLED)  ## lines and branches that the quick tests run, as a table and in build/coverage

@@ -68,6 +68,7 @@ class RunFiles:
         ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_then_resume_and_extend_equals_a_search_that_ran_through(
     foldtune: Any, foldtune_in: Callable[..., Any], write_search: Callable[..., str], wait_for: Callable[..., Any]
 ) -> None:

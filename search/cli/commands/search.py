@@ -161,7 +161,9 @@ def ablate(
     resume: Resume = False,
     data: DataRoot = None,
 ) -> None:
-    """Compare each choice of a parameter with a base configuration, all else equal, on the same folds and seeds.
+    """Compare each choice of a parameter with a base, on the same folds and seeds.
+
+    All else is as in the base configuration.
 
     The choices race: after two folds those that are clearly weaker drop out. Of each one: its cross-fitted value, the
     difference from the base on the same rows with its 95% interval (whole groups of rows are drawn), time and size.

@@ -42,6 +42,7 @@ def test_a_moved_file_is_at_one_of_its_places(disk: Disk) -> None:
         assert {path.read_bytes() for path in (source, target) if path.exists()} == {b"scores"}
 
 
+@pytest.mark.slow
 def test_an_ensemble_exchanged_for_another_is_whole_or_absent(disk: Disk) -> None:
     ensemble = EnsembleDir(disk.root / "ensemble")
 

@@ -121,7 +121,8 @@ def test_help_teaches_and_imports_nothing_heavy() -> None:
         assert not re.findall(r"<[a-z].*>", shown), f"{command}: a type of Python in the place of a word"
 
 
-@pytest.mark.parametrize("form", ["table", *(pytest.param(form, marks=pytest.mark.slow) for form in ("csv", "json"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_nothing_is_written_to_a_closed_pipe(project: Any, form: str) -> None:
     project.stored_run()
     reader, writer = os.pipe()

@@ -269,6 +269,7 @@ def _counted(line: str) -> list[tuple[str, str]]:
     return [(number, kind) for number, kind in parts]
 
 
+@pytest.mark.slow
 def test_predict_holds_the_maps_of_a_part_alone(pages: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("foldtune.search.predict.stored_ensemble.MAPS", 2)
     size = (320, 256)

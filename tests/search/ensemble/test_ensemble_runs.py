@@ -225,6 +225,7 @@ def test_views_do_not_mix_with_the_models_own_scores(one: Run) -> None:
     assert one.store.ensemble.submission_path.read_bytes() == first[2]
 
 
+@pytest.mark.slow
 def test_without_a_fit_the_post_processing_that_the_space_fixes_predicts(home: Path) -> None:
     """Log loss is a metric of scores: nothing is fitted, and trials were not evaluated by the default."""
     fixed = {"offsets": {"c1": 50.0}}
@@ -400,6 +401,7 @@ def test_a_run_is_named_once(one: Run) -> None:
         check_runs([one, one])
 
 
+@pytest.mark.slow
 def test_replaced_images_to_submit_are_predicted_again_and_nothing_is_trained(home: Path) -> None:
     run = searched(home, "replaced", 1)
     ensemble([run])
@@ -440,6 +442,7 @@ def test_a_model_of_the_search_is_taken_over_only_as_long_as_it_was_made_of_the_
         assert [each.reused for each in watch.outcomes if each.fold == 0] == [reused]
 
 
+@pytest.mark.slow
 def test_scores_of_other_labels_are_not_taken_over(home: Path) -> None:
     """Those of a search of before, which has no digests."""
     run = searched(home, "relabelled", 1)

@@ -149,6 +149,7 @@ def test_outputs_of_a_fold_are_mapped_from_a_file() -> None:
     assert most < 0.75 * count * side * side  # bytes; a batch is in float32 for a moment
 
 
+@pytest.mark.slow
 def test_what_is_stored_of_rows_is_what_the_rows_are(tmp_path: Path) -> None:
     targets = stored(tmp_path, FEW)
     own = members(tmp_path)

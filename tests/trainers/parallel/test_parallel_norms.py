@@ -78,6 +78,7 @@ def group(tmp_path: Path) -> Iterator[ProcessGroup]:
     group.close()
 
 
+@pytest.mark.slow
 def test_the_micro_batch_is_found_before_processes_exchange_and_later_none_is_tried_again(
     task: Multiclass, settings: Callable[..., TrialSettings], group: ProcessGroup
 ) -> None:
