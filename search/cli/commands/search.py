@@ -171,7 +171,7 @@ def ablate(
 
     Its run is one as of a search, in which `results` and `ensemble` work.
 
-    foldtune ablate skin.yaml --vary loss --vary augmentation --folds 5 --seeds 2 -o ablation.csv
+    foldtune ablate skin.yaml --vary loss --vary augmentation -o ablation.csv
     foldtune ablate skin.yaml --vary loss --from skin
     """
     from foldtune.search.cli.handlers.search.ablate import AblationRequest, run_ablation
