@@ -1,0 +1,5 @@
+"""`python -m benchmarks.folds`."""
+
+from benchmarks.folds.replay import main
+
+main()
