@@ -96,7 +96,8 @@ class Policy:
 
     Attributes:
         name: as the table shows it.
-        folds: function from recording, what was spent and a configuration's turn to whether the budget lasts.
+        step: function from recording, what was spent, a configuration and its turn to whether the budget lasts.
+        corrected: whether values count less the effects of their folds.
     """
 
     name: str
@@ -151,15 +152,9 @@ def promoted(asha: bool, ties: bool = False) -> Policy:
     """Fold 0 first; a trial in the upper third of those with as many folds earns the next one."""
 
     def step(recording: Recording, spent: Spent, config: int, turn: int) -> bool:
-        for fold in range(recording.values.shape[1]):
-            # Early stopping within a fold is for those that have earned nothing yet.
-            if not train(recording, spent, config, fold, asha and fold == 0, ties, "first"):
-                return False
-            if fold not in spent.seen.get(config, {}):
-                return True
-            if not spent.passes(("folds", fold), float(np.mean(list(spent.seen[config].values())))):
-                return True
-        return True
+        return _fold_after_fold(
+            recording, spent, config, asha, ties, lambda fold, own: spent.passes(("folds", fold), _mean(own))
+        )
 
     return Policy("the best earn further folds" + _suffix(asha, ties), step)
 
@@ -168,17 +163,13 @@ def raced(asha: bool, ties: bool = False) -> Policy:
     """Fold after fold while the mean is not below the incumbent's on the same folds (Bergman et al., AutoML 2024)."""
 
     def step(recording: Recording, spent: Spent, config: int, turn: int) -> bool:
-        whole = [c for c, values in spent.seen.items() if len(values) == recording.values.shape[1]]
-        incumbent = max(whole, key=lambda c: np.mean(list(spent.seen[c].values())), default=None)
-        for fold in range(recording.values.shape[1]):
-            if not train(recording, spent, config, fold, asha and fold == 0, ties, "first"):
-                return False
-            own = spent.seen.get(config, {})
-            if fold not in own:
-                return True
-            if incumbent is not None and _mean(own) < _mean({f: spent.seen[incumbent][f] for f in own}):
-                return True
-        return True
+        whole = [values for values in spent.seen.values() if len(values) == recording.values.shape[1]]
+        incumbent = max(whole, key=_mean, default=None)
+
+        def goes_on(fold: int, own: dict[int, float]) -> bool:
+            return incumbent is None or _mean(own) >= _mean({each: incumbent[each] for each in own})
+
+        return _fold_after_fold(recording, spent, config, asha, ties, goes_on)
 
     return Policy("racing from the start" + _suffix(asha, ties), step)
 
@@ -187,14 +178,30 @@ def everything(asha: bool, ties: bool = False) -> Policy:
     """Every trial on all folds."""
 
     def step(recording: Recording, spent: Spent, config: int, turn: int) -> bool:
-        for fold in range(recording.values.shape[1]):
-            if not train(recording, spent, config, fold, asha and fold == 0, ties, "first"):
-                return False
-            if fold not in spent.seen.get(config, {}):
-                return True
-        return True
+        return _fold_after_fold(recording, spent, config, asha, ties, lambda fold, own: True)
 
     return Policy("all folds" + _suffix(asha, ties), step)
+
+
+def _fold_after_fold(
+    recording: Recording,
+    spent: Spent,
+    config: int,
+    asha: bool,
+    ties: bool,
+    goes_on: Callable[[int, dict[int, float]], bool],
+) -> bool:
+    """Train one configuration fold after fold while `goes_on`; return whether the budget lasts.
+
+    Early stopping within a fold is for those that have earned nothing yet: on fold 0 alone.
+    """
+    for fold in range(recording.values.shape[1]):
+        if not train(recording, spent, config, fold, asha and fold == 0, ties, "first"):
+            return False
+        own = spent.seen.get(config, {})
+        if fold not in own or not goes_on(fold, own):
+            return True
+    return True
 
 
 def _mean(values: dict[int, float]) -> float:
