@@ -166,10 +166,10 @@ def raced(asha: bool, ties: bool = False) -> Policy:
         whole = [values for values in spent.seen.values() if len(values) == recording.values.shape[1]]
         incumbent = max(whole, key=_mean, default=None)
 
-        def goes_on(fold: int, own: dict[int, float]) -> bool:
+        def may_continue(fold: int, own: dict[int, float]) -> bool:
             return incumbent is None or _mean(own) >= _mean({each: incumbent[each] for each in own})
 
-        return _fold_after_fold(recording, spent, config, asha, ties, goes_on)
+        return _fold_after_fold(recording, spent, config, asha, ties, may_continue)
 
     return Policy("racing from the start" + _suffix(asha, ties), step)
 
@@ -189,9 +189,9 @@ def _fold_after_fold(
     config: int,
     asha: bool,
     ties: bool,
-    goes_on: Callable[[int, dict[int, float]], bool],
+    may_continue: Callable[[int, dict[int, float]], bool],
 ) -> bool:
-    """Train one configuration fold after fold while `goes_on`; return whether the budget lasts.
+    """Train one configuration fold after fold while `may_continue`; return whether the budget lasts.
 
     Early stopping within a fold is for those that have earned nothing yet: on fold 0 alone.
     """
@@ -199,7 +199,7 @@ def _fold_after_fold(
         if not train(recording, spent, config, fold, asha and fold == 0, ties, "first"):
             return False
         own = spent.seen.get(config, {})
-        if fold not in own or not goes_on(fold, own):
+        if fold not in own or not may_continue(fold, own):
             return True
     return True
 
